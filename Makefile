@@ -1,0 +1,49 @@
+# make demo                    render sample videos and make a dataset of them
+# make demo VIDEOS=/my/videos  make a dataset of your own videos
+# make test                    run all tests
+# make bench                   measure speed
+# make lock                    resolve the pinned packages anew
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SAMPLES := demo/videos
+
+ifdef VIDEOS
+OUTDIR ?= results
+else
+OUTDIR ?= demo/results
+endif
+export VIDEOS OUTDIR
+
+.PHONY: demo test bench lock install
+
+install: $(VENV)/core.stamp
+
+$(VENV)/core.stamp: envs/core.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "clipmill needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/core.txt
+	touch $@
+
+$(VENV)/test.stamp: envs/test.txt $(VENV)/core.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/test.txt
+	touch $@
+
+demo: $(VENV)/core.stamp
+	@if [ -z "$$VIDEOS" ]; then \
+	    $(BIN)/python scripts/render_samples.py $(SAMPLES) && VIDEOS=$(SAMPLES); \
+	fi && \
+	case "$$VIDEOS" in /*) ;; *) VIDEOS="./$$VIDEOS" ;; esac && \
+	$(BIN)/snakemake --profile profiles/local --config videos="$$VIDEOS" outdir="$$OUTDIR" && \
+	$(BIN)/python scripts/summary.py "$$OUTDIR"
+
+test: $(VENV)/test.stamp
+	$(BIN)/python -m pytest tests $(PYTEST)
+
+bench: $(VENV)/core.stamp
+	$(BIN)/python scripts/bench.py
+
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o envs/core.txt envs/core.in
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o envs/test.txt envs/test.in

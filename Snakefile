@@ -1,0 +1,32 @@
+"""clipmill: a folder of raw videos becomes a training-ready set of captioned clips."""
+
+import os
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: os.path.join(workflow.basedir, "config", "config.yaml")
+
+
+include: "rules/common.smk"
+include: "rules/decode.smk"
+include: "rules/split.smk"
+include: "rules/score.smk"
+include: "rules/filter.smk"
+include: "rules/caption.smk"
+include: "rules/cut.smk"
+include: "rules/export.smk"
+
+
+rule all:
+    """The dataset, and what there is to know about it."""
+    default_target: True
+    input:
+        rules.export_dataset.output,
+
+
+onsuccess:
+    print_summary()

@@ -1,0 +1,96 @@
+"""
+in:  work/verdicts/<shard>.parquet, and the frames of the kept clips
+out: work/captions/, work/rewrites/ and work/scores/alignment/ of the shard
+"""
+
+
+rule caption_clips:
+    """Caption the kept clips of a shard."""
+    input:
+        clips=f"{WORK}/clips/{{shard}}.parquet",
+        verdicts=f"{WORK}/verdicts/{{shard}}.parquet",
+    output:
+        captions=f"{WORK}/captions/{{shard}}.parquet",
+    log:
+        f"{OUT}/logs/caption/{{shard}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/caption/{{shard}}.tsv"
+    threads: threads_of("caption")
+    resources:
+        mem_mb=job("caption", "mem_mb"),
+        runtime=job("caption", "runtime"),
+    params:
+        settings=as_json(config["caption"]),
+    shell:
+        r"""
+        python {SCRIPTS:q}/caption.py \
+            --outdir {config[outdir]:q} \
+            --shard {wildcards.shard} \
+            --settings {params.settings:q} \
+            --threads {threads} \
+            --max-error-rate {MAX_ERROR_RATE} \
+            --clips {input.clips:q} \
+            --verdicts {input.verdicts:q} \
+            --output {output.captions:q} \
+            > {log:q} 2>&1
+        """
+
+
+rule rewrite_captions:
+    """Rewrite the captions of a shard into the texts to train on."""
+    input:
+        captions=f"{WORK}/captions/{{shard}}.parquet",
+    output:
+        texts=f"{WORK}/rewrites/{{shard}}.parquet",
+    log:
+        f"{OUT}/logs/rewrite/{{shard}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/rewrite/{{shard}}.tsv"
+    threads: threads_of("rewrite")
+    resources:
+        mem_mb=job("rewrite", "mem_mb"),
+        runtime=job("rewrite", "runtime"),
+    params:
+        settings=as_json(config["rewrite"]),
+    shell:
+        r"""
+        python {SCRIPTS:q}/rewrite.py \
+            --outdir {config[outdir]:q} \
+            --shard {wildcards.shard} \
+            --settings {params.settings:q} \
+            --threads {threads} \
+            --max-error-rate {MAX_ERROR_RATE} \
+            --captions {input.captions:q} \
+            --output {output.texts:q} \
+            > {log:q} 2>&1
+        """
+
+
+rule align_captions:
+    """Score how well the texts of a shard fit their clips."""
+    input:
+        texts=f"{WORK}/rewrites/{{shard}}.parquet",
+    output:
+        scores=f"{WORK}/scores/alignment/{{shard}}.parquet",
+    log:
+        f"{OUT}/logs/alignment/{{shard}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/alignment/{{shard}}.tsv"
+    threads: threads_of("alignment")
+    resources:
+        mem_mb=job("alignment", "mem_mb"),
+        runtime=job("alignment", "runtime"),
+    params:
+        settings=as_json(config["alignment"]),
+    shell:
+        r"""
+        python {SCRIPTS:q}/align.py \
+            --outdir {config[outdir]:q} \
+            --shard {wildcards.shard} \
+            --settings {params.settings:q} \
+            --threads {threads} \
+            --max-error-rate {MAX_ERROR_RATE} \
+            --texts {input.texts:q} \
+            --output {output.scores:q} \
+            > {log:q} 2>&1
+        """

@@ -1,0 +1,87 @@
+"""
+in:  the config; in the main process also the videos
+out: SHARDS, the names of all shards, and the helpers of the rules
+"""
+
+import json
+from pathlib import Path
+
+sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
+# The tools of the rules run in the Python that runs Snakemake, unless an environment comes before it.
+os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+
+from clipmill import verdict
+from clipmill.config import check_config
+from clipmill.errors import SetupError, explain_os_error
+from clipmill.index import shard_names
+from clipmill.summary import as_text
+
+
+def find_shards():
+    """The names of all shards. The main process looks for videos; jobs read what it found."""
+    try:
+        check_config(config, Path(workflow.basedir) / "config" / "config.schema.yaml")
+        outdir = Path(config["outdir"])
+        if not workflow.is_main_process:
+            return shard_names(outdir)
+        from clipmill.discovery import update_index  # pandas, which jobs need not load
+
+        return update_index(config["videos"], outdir, config["videos_per_shard"], config["exclude"])
+    except SetupError as error:
+        raise WorkflowError(str(error)) from None
+    except OSError as error:
+        raise WorkflowError(explain_os_error(error) or str(error)) from error
+
+
+SHARDS = find_shards()
+OUT = config["outdir"].rstrip("/").replace("{", "{{").replace("}", "}}")
+WORK = f"{OUT}/work"
+SCRIPTS = os.path.join(workflow.basedir, "scripts")
+MAX_ERROR_RATE = config["max_error_rate"]
+
+
+wildcard_constraints:
+    shard=r"\d{6}",
+
+
+def as_json(settings):
+    """Settings as one string: what a tool takes, and what Snakemake compares to see whether a result still holds."""
+    return json.dumps(settings, sort_keys=True)
+
+
+def job(step, name):
+    """A resource of a step's jobs, growing with each attempt."""
+    return lambda wildcards, attempt: config["resources"][step][name] * attempt
+
+
+def threads_of(step):
+    return config["resources"][step]["threads"]
+
+
+def bounds(order):
+    """The filters in `order` and that order, for the tools that give verdicts."""
+    return {"filters": {name: config["filters"][name] for name in order}, "order": order}
+
+
+def cascade_order(metric):
+    """The filters whose failures spare a clip the costly `metric`."""
+    return verdict.before(metric, config["filter_order"]) if config["cascade"] else []
+
+
+def score_settings(metric):
+    """Everything that a costly score depends on."""
+    return as_json({"backend": config[metric], **bounds(cascade_order(metric))})
+
+
+def cheaper_scores(metric):
+    """The score tables that say which clips `metric` may skip."""
+    names = ["motion", "technical"]
+    names += verdict.costly_before(metric, config["filter_order"]) if config["cascade"] else []
+    return [f"{WORK}/scores/{name}/{{shard}}.parquet" for name in names]
+
+
+def print_summary():
+    """What came of the run, after its last job."""
+    path = Path(config["outdir"]) / "summary.json"
+    if path.exists():
+        print(as_text(json.loads(path.read_text(encoding="utf-8")), path.parent), file=sys.stderr)

@@ -1,0 +1,40 @@
+"""
+in:  the videos, work/clips/ and the texts and alignment scores of a shard
+out: work/cuts/<shard>.parquet; beside it, undeclared, work/clip_files/<shard>/<video>/<clip>.mp4
+"""
+
+
+rule cut_clips:
+    """Cut the clips of a shard that every filter kept, and check each file."""
+    input:
+        videos=f"{WORK}/videos/{{shard}}.parquet",
+        clips=f"{WORK}/clips/{{shard}}.parquet",
+        texts=f"{WORK}/rewrites/{{shard}}.parquet",
+        alignment=f"{WORK}/scores/alignment/{{shard}}.parquet",
+    output:
+        cuts=f"{WORK}/cuts/{{shard}}.parquet",
+    log:
+        f"{OUT}/logs/cut/{{shard}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/cut/{{shard}}.tsv"
+    threads: threads_of("cut")
+    resources:
+        mem_mb=job("cut", "mem_mb"),
+        runtime=job("cut", "runtime"),
+    params:
+        settings=as_json({**config["cut"], "min_seconds": config["split"]["min_seconds"]}),
+    shell:
+        r"""
+        python {SCRIPTS:q}/cut.py \
+            --outdir {config[outdir]:q} \
+            --shard {wildcards.shard} \
+            --settings {params.settings:q} \
+            --threads {threads} \
+            --max-error-rate {MAX_ERROR_RATE} \
+            --videos {input.videos:q} \
+            --clips {input.clips:q} \
+            --texts {input.texts:q} \
+            --alignment {input.alignment:q} \
+            --output {output.cuts:q} \
+            > {log:q} 2>&1
+        """

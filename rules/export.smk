@@ -1,0 +1,35 @@
+"""
+in:  all tables of all shards, by way of the last ones; the lists of removed videos and of unusable entries
+out: dataset/, verdicts.parquet, errors.csv, summary.json
+"""
+
+
+rule export_dataset:
+    """Put the dataset together, with the verdicts, the errors and the summary."""
+    input:
+        cuts=expand(f"{WORK}/cuts/{{shard}}.parquet", shard=SHARDS),
+        removed=f"{WORK}/index/removed.jsonl",
+        problems=f"{WORK}/index/problems.jsonl",
+    output:
+        train=f"{OUT}/dataset/train.json",
+        metadata=f"{OUT}/dataset/metadata.parquet",
+        jsonl=f"{OUT}/dataset/metadata.jsonl",
+        verdicts=f"{OUT}/verdicts.parquet",
+        errors=f"{OUT}/errors.csv",
+        summary=f"{OUT}/summary.json",
+    log:
+        f"{OUT}/logs/export/export.log",
+    benchmark:
+        f"{OUT}/benchmarks/export/export.tsv"
+    resources:
+        mem_mb=job("export", "mem_mb"),
+        runtime=job("export", "runtime"),
+    params:
+        settings=as_json({step: config[step]["backend"] for step in ("caption", "rewrite", "alignment")}),
+    shell:
+        r"""
+        python {SCRIPTS:q}/export.py \
+            --outdir {config[outdir]:q} \
+            --settings {params.settings:q} \
+            > {log:q} 2>&1
+        """

@@ -1,0 +1,35 @@
+"""
+in:  work/videos/<shard>.parquet, and the signals of its videos
+out: work/clips/<shard>.parquet, and the scores that cost nothing: work/scores/motion/, work/scores/technical/
+"""
+
+
+rule split_videos:
+    """Split the videos of a shard into clips; measure motion and technical quality from the signals."""
+    input:
+        videos=f"{WORK}/videos/{{shard}}.parquet",
+    output:
+        clips=f"{WORK}/clips/{{shard}}.parquet",
+        motion=f"{WORK}/scores/motion/{{shard}}.parquet",
+        technical=f"{WORK}/scores/technical/{{shard}}.parquet",
+    log:
+        f"{OUT}/logs/split/{{shard}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/split/{{shard}}.tsv"
+    resources:
+        mem_mb=job("instant", "mem_mb"),
+        runtime=job("instant", "runtime"),
+    params:
+        settings=as_json(config["split"]),
+    shell:
+        r"""
+        python {SCRIPTS:q}/split.py \
+            --outdir {config[outdir]:q} \
+            --shard {wildcards.shard} \
+            --settings {params.settings:q} \
+            --videos {input.videos:q} \
+            --clips {output.clips:q} \
+            --motion {output.motion:q} \
+            --technical {output.technical:q} \
+            > {log:q} 2>&1
+        """

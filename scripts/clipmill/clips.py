@@ -1,0 +1,153 @@
+"""From signals to clips: scene cuts by PySceneDetect's own detectors on stored content values, then pieces.
+
+Nothing is decoded here, so a cut rule can be changed at the cost of reading a few numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
+
+from clipmill import tables
+
+ANY_RATE = 25.0  # the detectors ask for a frame rate, and use it for lengths in seconds alone; ours are in frames
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """The section `split` of the config."""
+
+    detector: str
+    content_threshold: float
+    adaptive_threshold: float
+    adaptive_window: int
+    adaptive_min_content: float
+    min_frames: int
+    min_seconds: float
+    max_seconds: float
+    pieces: str
+    guard_frames: int
+
+
+class _Stored:
+    """Makes a PySceneDetect detector take a stored content value in place of a picture."""
+
+    def _calculate_frame_score(self, timecode: FrameTimecode, frame_img: float) -> float:
+        return frame_img
+
+
+class _StoredContent(_Stored, ContentDetector):
+    pass
+
+
+class _StoredAdaptive(_Stored, AdaptiveDetector):
+    pass
+
+
+def find_cuts(content: np.ndarray, settings: SplitSettings) -> list[int]:
+    """First frames of new scenes, from the content value of each frame (PySceneDetect, pyscenedetect.com)."""
+    if settings.detector == "adaptive":
+        detector = _StoredAdaptive(
+            adaptive_threshold=settings.adaptive_threshold,
+            min_scene_len=settings.min_frames,
+            window_width=settings.adaptive_window,
+            min_content_val=settings.adaptive_min_content,
+        )
+    else:
+        detector = _StoredContent(threshold=settings.content_threshold, min_scene_len=settings.min_frames)
+    cuts: list[FrameTimecode] = []
+    timecode = FrameTimecode(0, ANY_RATE)
+    for number, value in enumerate(content.tolist()):
+        timecode = FrameTimecode(number, ANY_RATE)
+        cuts += detector.process_frame(timecode, value)
+    cuts += detector.post_process(timecode)
+    return sorted({cut.frame_num for cut in cuts if 0 < cut.frame_num < len(content)})
+
+
+def divide(times: np.ndarray, start: int, end: int, settings: SplitSettings) -> Iterator[tuple[int, int]]:
+    """Pieces (first frame, first frame after) of the scene `start`–`end`; `times` has one more entry than frames.
+
+    `equal`: as few equal pieces as max_seconds allows; where these would fall below min_seconds, whole pieces of
+    max_seconds and a rest. `fixed`: pieces of max_seconds and a rest, as EasyAnimate does.
+    """
+    total = times[end] - times[start]
+    longest, slack = settings.max_seconds, 1e-6
+    if total <= longest + slack:
+        yield start, end
+        return
+    count = math.ceil(total / longest - slack)
+    equal = settings.pieces == "equal" and total / count >= settings.min_seconds
+    if equal:
+        edges = _edges(times, start, end, [total / count * k for k in range(1, count)])
+        while np.diff(times[edges]).max() > longest + slack:  # rounding to frames made one too long
+            count += 1
+            edges = _edges(times, start, end, [total / count * k for k in range(1, count)])
+    else:
+        edges = [start]
+        while times[end] - times[edges[-1]] > longest + slack:
+            latest = np.searchsorted(times, times[edges[-1]] + longest + slack, side="right") - 1
+            edges.append(min(max(int(latest), edges[-1] + 1), end))
+        edges.append(end)
+    yield from zip(edges[:-1], edges[1:], strict=True)
+
+
+def _edges(times: np.ndarray, start: int, end: int, offsets: list[float]) -> list[int]:
+    """Frames nearest to `offsets` seconds after the scene's start, between its own borders."""
+    inner = []
+    for offset in offsets:
+        wanted = times[start] + offset
+        after = int(np.searchsorted(times, wanted))
+        nearest = after if times[after] - wanted <= wanted - times[after - 1] else after - 1
+        inner.append(nearest)
+    return sorted({start, end, *(edge for edge in inner if start < edge < end)})
+
+
+def video_clips(video: dict[str, Any], signals: pa.Table, settings: SplitSettings) -> list[dict[str, Any]]:
+    """CLIPS rows of one video, in order of time."""
+    times = frame_times(video, signals)
+    frames = len(times) - 1
+    cuts = find_cuts(signals["content"].to_numpy(), settings)
+    borders = [0, *cuts, frames]
+    rows = []
+    for scene, (first, last) in enumerate(zip(borders[:-1], borders[1:], strict=True)):
+        start = first + (settings.guard_frames if first > 0 else 0)
+        end = last - (settings.guard_frames if last < frames else 0)
+        if start >= end:
+            start, end = first, last  # a scene of a few frames: too short in any case, but it is counted
+        for piece, (begin, stop) in enumerate(divide(times, start, end, settings)):
+            rows.append(_clip(video, times, scene, piece, begin, stop, settings))
+    return rows
+
+
+def frame_times(video: dict[str, Any], signals: pa.Table) -> np.ndarray:
+    """Presentation times of all frames and, last, the end of the video, in seconds."""
+    return np.append(signals["time"].to_numpy(), video["seconds"])
+
+
+def _clip(video, times, scene: int, piece: int, begin: int, stop: int, settings: SplitSettings) -> dict[str, Any]:
+    start, end = float(times[begin]), float(times[stop])
+    return {
+        "clip_id": f"{video['video_id']}_{round(start * 1000):08d}-{round(end * 1000):08d}",
+        "video_id": video["video_id"],
+        "source_key": video["source_key"],
+        "scene": scene,
+        "piece": piece,
+        "start": start,
+        "end": end,
+        "seconds": end - start,
+        "start_frame": begin,
+        "end_frame": stop,
+        "too_short": end - start < settings.min_seconds - 1e-6,
+    }
+
+
+def read_signals(outdir: Path, shard: str, video_id: str, columns: list[str] | None = None) -> pa.Table:
+    """The signals of one video; a row a frame."""
+    return tables.SIGNALS.read(outdir / "work" / "signals" / shard / f"{video_id}.parquet", columns)

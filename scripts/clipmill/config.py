@@ -1,0 +1,92 @@
+"""Checking the config: every problem in one message that names the key, the value and the choices."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from clipmill import backends
+from clipmill.errors import SetupError
+
+
+def check_config(config: dict[str, Any], schema_path: Path) -> None:
+    """Raise SetupError with all problems of `config` against the schema and what no schema can say."""
+    if config.get("videos") is None:
+        raise SetupError(
+            "config: `videos` is not set; name a folder of videos or a sheet: "
+            "snakemake --profile profiles/local --config videos=/path/to/videos"
+        )
+    schema = yaml.safe_load(schema_path.read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
+    problems = [line for error in errors for line in _explain(error)]
+    problems = problems or _cross_checks(config)
+    if problems:
+        raise SetupError("\n".join(f"config: {problem}" for problem in problems))
+
+
+def _explain(error: jsonschema.ValidationError) -> list[str]:
+    key = ".".join(str(part) for part in error.absolute_path)
+    value = error.instance
+    if error.validator == "additionalProperties":
+        known = error.schema["properties"]
+        unknown = sorted(set(value) - set(known))
+        return [_unknown_key(f"{key}.{name}" if key else name, name, list(known)) for name in unknown]
+    if error.validator == "enum":
+        return [f"{key}: {value!r} is not one of: {', '.join(map(str, error.validator_value))}"]
+    if error.validator == "type":
+        return [f"{key}: {value!r} is not of type {_type_name(error.validator_value)}"]
+    if error.validator == "anyOf":
+        return [f"{key}: {value!r} is none of: {', '.join(map(_choice, error.validator_value))}"]
+    limits = {
+        "minimum": "at least",
+        "maximum": "at most",
+        "exclusiveMinimum": "more than",
+        "minLength": "not empty: characters at least",
+    }
+    if error.validator in limits:
+        return [f"{key}: {value!r} is out of range, it must be {limits[error.validator]} {error.validator_value}"]
+    return [f"{key}: {error.message}"]
+
+
+def _unknown_key(path: str, name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean `{near[0]}`? " if near else ""
+    return f"{path}: unknown key; {hint}known here: {', '.join(known)}"
+
+
+def _type_name(kind: str | list[str]) -> str:
+    return " or ".join([kind] if isinstance(kind, str) else kind)
+
+
+def _choice(option: dict[str, Any]) -> str:
+    if "const" in option:
+        return str(option["const"])
+    least = f" from {option['minimum']} on" if "minimum" in option else ""
+    return f"{_type_name(option['type'])}{least}"
+
+
+def _cross_checks(config: dict[str, Any]) -> list[str]:
+    steps = [step for step in backends.AVAILABLE if step in config]
+    problems = [backends.problem(step, config[step]["backend"]) for step in steps]
+    split = config["split"]
+    if split["min_seconds"] > split["max_seconds"]:
+        problems.append(
+            f"split.min_seconds: {split['min_seconds']} is more than split.max_seconds {split['max_seconds']}"
+        )
+    for name, bound in config["filters"].items():
+        low, high = bound.get("min"), bound.get("max")
+        if low is not None and high is not None and low > high:
+            problems.append(f"filters.{name}: min {low} is more than max {high}; no clip could pass")
+    order, names = config["filter_order"], list(config["filters"])
+    problems += [
+        f"filter_order: {name!r} is no filter; choose from: {', '.join(names)}" for name in order if name not in names
+    ]
+    problems += [
+        f"filter_order: {name!r} is missing; it must name every filter once" for name in names if name not in order
+    ]
+    return [problem for problem in problems if problem]

@@ -1,0 +1,401 @@
+"""Decoding a video once: a table of signals, an archive of sampled frames, and a row of facts.
+
+One pass, streaming: memory does not grow with the length of the video. Times are presentation times.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import cv2
+import pyarrow.parquet as pq
+from av.video.reformatter import VideoReformatter
+
+from clipmill import tables
+from clipmill.errors import ItemError, check_error_rate
+from clipmill.files import atomic
+from clipmill.frames import ArchiveWriter, archive_key
+from clipmill.journal import Journal, fingerprint
+from clipmill.media import best_video_stream, open_video, reason
+from clipmill.pictures import analysis_size, orientation, small_bgr
+from clipmill.progress import Progress
+from clipmill.signals import FrameSignals, SampleSignals
+from clipmill.workers import each
+
+log = logging.getLogger("clipmill")
+
+VERSION = 1  # part of every key: raise it when the same file and settings give other numbers
+ROWS_AT_ONCE = 2048
+SAMPLES_IN_FLIGHT = 6
+
+
+@dataclass(frozen=True)
+class DecodeSettings:
+    """The section `decode` of the config."""
+
+    samples_per_second: float
+    sample_short_side: int
+    sample_quality: int
+
+
+@dataclass(frozen=True)
+class DecodePaths:
+    """Where the two files of a video go."""
+
+    frames: Path
+    signals: Path
+
+    @staticmethod
+    def of(outdir: Path, shard: str, video_id: str) -> DecodePaths:
+        work = outdir / "work"
+        return DecodePaths(
+            work / "frames" / shard / f"{video_id}.zip", work / "signals" / shard / f"{video_id}.parquet"
+        )
+
+    def hold(self, key: str) -> bool:
+        """Whether both files are there, whole, and made under `key`."""
+        return archive_key(self.frames) == key and self._signals_key() == key
+
+    def _signals_key(self) -> str | None:
+        try:
+            return tables.about(self.signals).get("source_key")
+        except (OSError, ValueError):
+            return None
+
+
+def source_key(video: dict[str, Any], settings: DecodeSettings) -> str:
+    """What all that is measured of a video depends on: the file's size and time, and the settings."""
+    return fingerprint("decode", VERSION, video["size_bytes"], video["mtime_ns"], asdict(settings))
+
+
+def decode_video(video: dict[str, Any], paths: DecodePaths, settings: DecodeSettings, threads: int) -> dict[str, Any]:
+    """Decode one video of the index and return its VIDEOS row. Raises ItemError.
+
+    The archive and the signals replace earlier ones when they are whole, so a kill leaves none half-written.
+    """
+    source, key = Path(video["path"]), source_key(video, settings)
+    _check_unchanged(source, video)
+    with open_video(source) as container, atomic(paths.frames) as frames, atomic(paths.signals) as signals:
+        facts = _Decoding(container, frames, signals, settings, key, threads).run()
+        _check_unchanged(source, video)
+    bits = video["size_bytes"] * 8 / (facts["coded_width"] * facts["coded_height"] * facts["frames"])
+    return {
+        **{name: video[name] for name in ("video_id", "name", "path", "size_bytes")},
+        "source_key": key,
+        "bits_per_pixel": bits,
+        **facts,
+    }
+
+
+def _check_unchanged(source: Path, video: dict[str, Any]) -> None:
+    try:
+        status = source.stat()
+    except FileNotFoundError as error:
+        raise ItemError("vanished", "the file is gone; put it back and run again", lasting=False) from error
+    except OSError as error:
+        raise ItemError("unreadable", f"cannot be read ({error.strerror})", lasting=False) from error
+    if (status.st_size, status.st_mtime_ns) != (video["size_bytes"], video["mtime_ns"]):
+        raise ItemError("changed", "the file changed while the run was on; run again", lasting=False)
+
+
+class _Decoding:
+    """One pass over one open video."""
+
+    def __init__(self, container, frames: Path, signals: Path, settings: DecodeSettings, key: str, threads: int):
+        self.container, self.settings, self.key = container, settings, key
+        self.stream = best_video_stream(container)
+        self.stream.thread_type = "AUTO"
+        self.stream.codec_context.thread_count = threads
+        self.archive = ArchiveWriter(frames, settings.sample_quality)
+        self.signals = signals
+        self.clock = _Clock(self.stream)
+        self.clean = _CleanBoundaries()
+        self.frame_signals, self.sample_signals = FrameSignals(), SampleSignals()
+        self.small_scaler, self.sample_scaler = VideoReformatter(), VideoReformatter()
+        self.geometry: dict[str, Any] = {}
+        self.size = self.sample_size = (0, 0)
+        self.samples = self.next_sample = 0
+
+    def run(self) -> dict[str, Any]:
+        with ThreadPoolExecutor(1) as pool:
+            self.pool = pool
+            try:
+                self._write(self._frames())
+                self.archive.close(self.key)
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                self.archive.abandon()
+                raise
+        return self._facts()
+
+    def _frames(self) -> Iterator[av.VideoFrame]:
+        """Decoded frames in order of presentation. Damage after the first frame is an error."""
+        seen = False
+        for packet in self._packets():
+            self.clean.packet(packet.pts)
+            try:
+                decoded = packet.decode()
+            except av.error.FFmpegError as error:
+                if not seen:
+                    continue  # a recording may begin in the middle of a group of pictures
+                raise self._damaged(reason(error)) from error
+            for frame in decoded:
+                if frame.is_corrupt and seen:
+                    raise self._damaged("a damaged frame")
+                seen = True
+                yield frame
+
+    def _packets(self) -> Iterator[av.Packet]:
+        try:
+            yield from self.container.demux(self.stream)
+        except av.error.FFmpegError as error:
+            raise self._damaged(reason(error)) from error
+
+    def _damaged(self, why: str) -> ItemError:
+        return ItemError("corrupt", f"cannot be decoded beyond {self.clock.time:.2f} s ({why}); repair or remove it")
+
+    def _write(self, frames: Iterator[av.VideoFrame]) -> None:
+        """Measure all frames; write the signals in batches as the samples' numbers come in."""
+        schema = tables.SIGNALS.schema.with_metadata({"clipmill": json.dumps({"source_key": self.key})})
+        rows: list[tuple[dict[str, Any], Future | None]] = []
+        waiting: deque[Future] = deque()
+        with pq.ParquetWriter(self.signals, schema, compression="zstd") as writer:
+
+            def flush() -> None:
+                done = [row if sample is None else {**row, **sample.result()} for row, sample in rows]
+                writer.write_table(tables.SIGNALS.from_rows(done).cast(schema))
+                rows.clear()
+
+            for frame in frames:
+                rows.append(self._measure(frame, waiting))
+                while len(waiting) > SAMPLES_IN_FLIGHT:
+                    waiting.popleft().result()
+                if len(rows) == ROWS_AT_ONCE:
+                    flush()
+            self._check_complete()
+            flush()
+
+    def _measure(self, frame: av.VideoFrame, waiting: deque[Future]) -> tuple[dict[str, Any], Future | None]:
+        if not self.geometry:
+            self._lay_out(frame)
+        number = self.clock.frames
+        before = self.clock.pts
+        time = self.clock.tick(frame)
+        small = small_bgr(frame, *self.size, self.small_scaler)
+        grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+        row = {
+            "frame": number,
+            "time": time,
+            "is_key": bool(frame.key_frame),
+            "is_clean": self.clean.before(frame.pts, before),
+            **self.frame_signals.measure(small, grey),
+        }
+        sample = None
+        if time * self.settings.samples_per_second >= self.next_sample - 1e-6:
+            row["sample"] = number_of_sample = int(time * self.settings.samples_per_second + 1e-6)
+            self.next_sample = number_of_sample + 1
+            self.samples += 1
+            picture = small_bgr(frame, *self.sample_size, self.sample_scaler)
+            sample = self.pool.submit(self._measure_sample, number_of_sample, time, picture, small, grey)
+            waiting.append(sample)
+        return row, sample
+
+    def _measure_sample(self, sample: int, time: float, picture, small, grey) -> dict[str, Any]:
+        self.archive.add(sample, picture)
+        return self.sample_signals.measure(time, picture, small, grey)
+
+    def _lay_out(self, frame: av.VideoFrame) -> None:
+        """Sizes and facts that follow from the first frame."""
+        aspect = self.stream.sample_aspect_ratio
+        aspect = float(aspect) if aspect else 1.0
+        width, height = max(1, round(frame.width * aspect)), frame.height
+        if aspect < 1:  # enlarge the other side instead, so that no detail is lost
+            width, height = frame.width, max(1, round(frame.height / aspect))
+        if orientation(frame)[0]:
+            width, height = height, width
+        scale = min(1.0, self.settings.sample_short_side / min(width, height))
+        self.sample_size = max(1, round(width * scale)), max(1, round(height * scale))
+        self.size = analysis_size(width, height)
+        self.geometry = {
+            "pixel_format": frame.format.name,
+            "coded_width": frame.width,
+            "coded_height": frame.height,
+            "rotation": round(frame.rotation) % 360,
+            "pixel_aspect": aspect,
+            "width": width,
+            "height": height,
+        }
+
+    def _check_complete(self) -> None:
+        """An empty, single-picture or cut-off video is an error, not a short one."""
+        if self.clock.frames == 0:
+            raise ItemError("no_frames", "no frame can be decoded; repair or remove it")
+        if self.clock.frames == 1 and not self.stream.duration:
+            raise ItemError("still_image", "a single picture, not a video; remove it or name it in `exclude`")
+        declared = self._declared_seconds()
+        if declared - self.clock.seconds > max(1.0, 0.05 * declared):
+            raise ItemError(
+                "truncated",
+                f"the file ends at {self.clock.seconds:.2f} s of {declared:.2f} s; copy it again or remove it",
+            )
+
+    def _declared_seconds(self) -> float:
+        if self.stream.duration:
+            return float(self.stream.duration * self.stream.time_base)
+        if self.container.duration and not self.container.streams.audio:
+            return self.container.duration / av.time_base
+        return 0.0
+
+    def _facts(self) -> dict[str, Any]:
+        start = (self.container.start_time or 0) / av.time_base
+        return {
+            **self.geometry,
+            "container": self.container.format.name,
+            "codec": self.stream.codec_context.name,
+            "seconds": self.clock.seconds,
+            "frames": self.clock.frames,
+            "fps": self.clock.frames / self.clock.seconds,
+            "offset": self.clock.first_seconds - start,
+            "has_audio": bool(self.container.streams.audio),
+            "repaired_times": self.clock.repaired,
+            "samples": self.samples,
+        }
+
+
+class _Clock:
+    """Presentation times after the first frame's, in seconds; repairs frames without a usable time stamp."""
+
+    def __init__(self, stream: av.VideoStream):
+        self.unit = stream.time_base
+        rate = stream.average_rate or stream.guessed_rate or 25
+        self.usual = max(1, round(1 / rate / self.unit))
+        self.first: int | None = None
+        self.pts: int | None = None
+        self.last = 0
+        self.frames = self.repaired = 0
+
+    def tick(self, frame: av.VideoFrame) -> float:
+        pts = frame.pts
+        if self.pts is not None and (pts is None or pts <= self.pts):
+            pts = self.pts + self.usual
+            self.repaired += 1
+        pts = pts or 0
+        if self.first is None:
+            self.first = pts
+        self.pts, self.last = pts, frame.duration or self.usual
+        self.frames += 1
+        return self.time
+
+    @property
+    def time(self) -> float:
+        return float(((self.pts or 0) - (self.first or 0)) * self.unit)
+
+    @property
+    def seconds(self) -> float:
+        """End of the last frame."""
+        return self.time + float(self.last * self.unit)
+
+    @property
+    def first_seconds(self) -> float:
+        return float((self.first or 0) * self.unit)
+
+
+class _CleanBoundaries:
+    """Finds the frames up to which packets may be copied: in decode order all earlier frames come before them.
+
+    A boundary after the time stamp `m` is open while no later packet lies at or below `m`.
+    """
+
+    def __init__(self) -> None:
+        self._open: deque[int] = deque()
+        self._latest: int | None = None
+
+    def packet(self, pts: int | None) -> None:
+        """Note the next packet in decode order."""
+        if pts is None:
+            return
+        while self._open and self._open[-1] >= pts:
+            self._open.pop()
+        if self._latest is not None and pts > self._latest:
+            self._open.append(self._latest)
+        self._latest = pts if self._latest is None else max(self._latest, pts)
+
+    def before(self, pts: int | None, previous: int | None) -> bool:
+        """Whether the boundary before the frame at `pts` is clean; `previous` is the frame before it."""
+        if previous is None:
+            return True
+        while self._open and self._open[0] < previous:
+            self._open.popleft()
+        return pts is not None and bool(self._open) and self._open[0] == previous
+
+
+def remove_decoded(paths: DecodePaths) -> None:
+    """Remove what an earlier decoding left, for a video that can no longer be used."""
+    for path in (paths.frames, paths.signals):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            path.unlink()
+
+
+def decode_shard(
+    videos: list[dict[str, Any]],
+    outdir: Path,
+    shard: str,
+    settings: DecodeSettings,
+    threads: int,
+    max_error_rate: float,
+) -> list[dict[str, Any]]:
+    """VIDEOS rows of a shard's videos, in their order. The journal knows the finished ones."""
+    rows: dict[str, dict[str, Any]] = {}
+    with Journal(outdir / "work" / "journals" / "decode" / f"{shard}.jsonl") as journal:
+        for video in videos:
+            row = journal.get(video["video_id"], source_key(video, settings))
+            if row and (row.get("error_kind") or _paths(outdir, shard, video).hold(row["source_key"])):
+                rows[video["video_id"]] = {**row, "name": video["name"], "path": video["path"]}
+        todo = [video for video in videos if video["video_id"] not in rows]
+        progress = Progress("videos", len(videos), len(rows))
+        workers = max(1, min(threads, len(todo)))
+        share = max(1, threads // workers)
+
+        def decode(video: dict[str, Any]) -> dict[str, Any]:
+            return decode_video(video, _paths(outdir, shard, video), settings, share)
+
+        for video, result in each(todo, decode, workers):
+            if isinstance(result, ItemError):
+                log.warning("%s: %s", video["name"], result)
+                remove_decoded(_paths(outdir, shard, video))
+                row = _error_row(video, settings, result)
+            else:
+                row = result
+            if not isinstance(result, ItemError) or result.lasting:
+                journal.add([(video["video_id"], source_key(video, settings), row)])
+            rows[video["video_id"]] = row
+            progress.step()
+            bad = sum(1 for row in rows.values() if row.get("error_kind"))
+            check_error_rate(bad, len(rows), max_error_rate, "videos")
+    return [rows[video["video_id"]] for video in videos]
+
+
+def _paths(outdir: Path, shard: str, video: dict[str, Any]) -> DecodePaths:
+    return DecodePaths.of(outdir, shard, video["video_id"])
+
+
+def _error_row(video: dict[str, Any], settings: DecodeSettings, error: ItemError) -> dict[str, Any]:
+    return {
+        **{name: video[name] for name in ("video_id", "name", "path", "size_bytes")},
+        "source_key": source_key(video, settings),
+        "error_kind": error.kind,
+        "error": str(error),
+    }

@@ -1,0 +1,343 @@
+"""Finding the videos and keeping the index of them up to date.
+
+The main process calls `update_index` once, while the plan is made. Jobs read their own shard file and never walk
+the input again. A video's shard never changes; new videos fill new shards; a video that has gone keeps its place.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import logging
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from clipmill.errors import SetupError
+from clipmill.files import atomic, clean_text, write_text
+from clipmill.index import IndexPaths, shard_names
+
+log = logging.getLogger("clipmill")
+
+SUFFIXES = {".mp4", ".webm", ".mkv", ".avi", ".mov", ".flv", ".m4v", ".ts", ".mpg", ".rmvb", ".wmv"}
+SHEETS = {".csv", ".tsv", ".jsonl", ".parquet"}
+AUTO_SHARDS = 1000
+COLUMNS = ["video_id", "name", "path", "size_bytes", "mtime_ns", "shard", "present", "returns"]
+SHARD_COLUMNS = ["video_id", "name", "path", "size_bytes", "mtime_ns", "returns"]
+_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class _Found:
+    """The videos of the input as columns, and what is wrong with the others."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.paths: list[str] = []
+        self.ids: list[str | None] = []
+        self.sizes: list[int] = []
+        self.times: list[int] = []
+        self.problems: list[dict[str, str]] = []
+
+    def add(self, name: str, path: str, status: os.stat_result, given_id: str | None = None) -> None:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            self.problem(name, "bad_name", "the file name is not valid UTF-8; rename the file")
+            return
+        self.names.append(name)
+        self.paths.append(path)
+        self.ids.append(given_id)
+        self.sizes.append(status.st_size)
+        self.times.append(status.st_mtime_ns)
+
+    def problem(self, name: str, kind: str, message: str) -> None:
+        self.problems.append({"video": clean_text(name), "kind": kind, "message": message})
+
+    def frame(self) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "name": pd.Series(self.names, dtype="str"),
+                "path": pd.Series(self.paths, dtype="str"),
+                "given_id": pd.Series(self.ids, dtype="str"),
+                "size_bytes": pd.Series(self.sizes, dtype="int64"),
+                "mtime_ns": pd.Series(self.times, dtype="int64"),
+            }
+        )
+
+
+def update_index(
+    videos: str | Path, outdir: Path, videos_per_shard: str | int = "auto", exclude: list[str] | None = None
+) -> list[str]:
+    """Find the videos, bring the index up to date, and return the names of all shards.
+
+    Writes only what has changed. Raises SetupError where the input is missing, unreadable or holds no video.
+    """
+    paths = IndexPaths(outdir)
+    found = find_videos(Path(videos), outdir, exclude or [])
+    stored = _load(paths)
+    index = _merge(stored, _identify(found, stored), videos_per_shard)
+    if not index["present"].any():
+        raise SetupError(_nothing_found(Path(videos), found.problems))
+    _report(stored, index, found)
+    _save(paths, stored, index, found.problems)
+    return shard_names(outdir)
+
+
+# --- finding ---------------------------------------------------------------------------------------------------------
+
+
+def find_videos(videos: Path, outdir: Path, exclude: list[str]) -> _Found:
+    """Look through a folder or a sheet. `outdir` is never searched."""
+    found = _Found()
+    if videos.is_dir():
+        _search_folder(videos, outdir, exclude, found)
+    elif videos.suffix.lower() in SHEETS and videos.is_file():
+        _read_sheet(videos, exclude, found)
+    elif videos.exists():
+        raise SetupError(f"videos: {videos} is neither a folder nor a sheet ({', '.join(sorted(SHEETS))})")
+    else:
+        raise SetupError(f"videos: {videos} does not exist; name a folder of videos or a sheet")
+    return found
+
+
+def _search_folder(folder: Path, outdir: Path, exclude: list[str], found: _Found) -> None:
+    root = str(folder.absolute())
+    ours = {_directory_identity(outdir)} - {None}
+    seen = set(ours)
+    others = 0
+    for entry in _walk(root, "", seen, found, is_root=True):
+        name = os.path.relpath(entry.path, root)
+        if os.path.splitext(entry.name)[1].lower() not in SUFFIXES:
+            others += 1
+        elif not _excluded(name, exclude):
+            try:
+                found.add(name, entry.path, entry.stat())
+            except OSError as error:
+                found.problem(name, "missing", f"cannot be read ({error.strerror}); repair the link or remove it")
+    if others:
+        log.info("%s: %d files with other endings are ignored", folder, others)
+
+
+def _walk(directory: str, below: str, seen: set, found: _Found, is_root: bool = False) -> Iterator[os.DirEntry]:
+    """Files below `directory`; follows links to folders, each real folder once; hidden names are left out."""
+    try:
+        seen.add(_directory_identity(directory))
+        with os.scandir(directory) as entries:
+            entries = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        if is_root:
+            raise SetupError(f"videos: {directory} cannot be read ({error.strerror}); check its mode") from error
+        found.problem(below, "unreadable_folder", f"the folder cannot be read ({error.strerror}); check its mode")
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if not entry.is_dir():
+            yield entry
+        elif _directory_identity(entry.path) not in seen:
+            yield from _walk(entry.path, os.path.join(below, entry.name), seen, found)
+
+
+def _directory_identity(path: str | Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino)
+
+
+def _excluded(name: str, patterns: list[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _read_sheet(sheet: Path, exclude: list[str], found: _Found) -> None:
+    table = _load_sheet(sheet)
+    if "path" not in table:
+        raise SetupError(f"{sheet}: no column `path` (it has {', '.join(map(str, table.columns))})")
+    names = table["path"].astype("str").tolist()
+    ids = table["id"].astype("str").tolist() if "id" in table else [None] * len(names)
+    base = sheet.absolute().parent
+    paths = [os.path.normpath(os.path.join(base, name)) if isinstance(name, str) and name else "" for name in names]
+    seen_names, seen_ids = set(), set()
+    for row, (name, path, given_id, status) in enumerate(zip(names, paths, ids, _stats(paths), strict=True), 1):
+        given_id = given_id if isinstance(given_id, str) and given_id else None
+        if not path:
+            found.problem(f"row {row}", "no_path", f"{sheet.name} row {row}: the column `path` is empty")
+        elif _excluded(name, exclude):
+            continue
+        elif given_id in seen_ids or (given_id is None and name in seen_names):
+            what = f"the id `{given_id}`" if given_id else "the path"
+            found.problem(name, "listed_twice", f"{sheet.name} row {row}: {what} stands in an earlier row already")
+        elif isinstance(status, OSError):
+            found.problem(name, "missing", f"{sheet.name} row {row}: {path} cannot be read ({status.strerror})")
+        elif not stat.S_ISREG(status.st_mode):
+            found.problem(name, "not_a_file", f"{sheet.name} row {row}: {path} is not a file")
+        else:
+            found.add(name, path, status, given_id)
+        seen_names.add(name)
+        seen_ids.add(given_id)
+        seen_ids.discard(None)
+
+
+def _load_sheet(sheet: Path) -> pd.DataFrame:
+    kind = sheet.suffix.lower()
+    try:
+        if kind == ".parquet":
+            return pd.read_parquet(sheet)
+        if kind == ".jsonl":
+            return pd.read_json(sheet, lines=True, dtype=False, convert_dates=False)
+        separator = "\t" if kind == ".tsv" else ","
+        return pd.read_csv(sheet, sep=separator, dtype="str", keep_default_na=False)
+    except PermissionError as error:
+        raise SetupError(f"videos: {sheet} cannot be read ({error.strerror}); check its mode") from error
+    except (ValueError, OSError) as error:  # pandas' and pyarrow's parse errors are ValueErrors
+        raise SetupError(f"videos: {sheet} is not a readable {kind} sheet: {error}") from error
+
+
+def _stats(paths: list[str]) -> Iterator[os.stat_result | OSError]:
+    """The status of each path, asked for by several threads, since a network file system answers slowly."""
+    size = 4096
+    blocks = (paths[start : start + size] for start in range(0, len(paths), size))
+    with ThreadPoolExecutor(8) as pool:
+        for block in pool.map(_stat_block, blocks):
+            yield from block
+
+
+def _stat_block(paths: list[str]) -> list[os.stat_result | OSError | None]:
+    results = []
+    for path in paths:
+        try:
+            results.append(os.stat(path) if path else None)
+        except OSError as error:
+            results.append(error)
+    return results
+
+
+def _nothing_found(videos: Path, problems: list[dict]) -> str:
+    endings = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
+    hint = f"; the first of {len(problems)} problems: {problems[0]['message']}" if problems else ""
+    what = "a row with a readable file" if videos.suffix.lower() in SHEETS else f"a file ending in {endings}"
+    return f"videos: {videos} holds no video ({what} was expected){hint}"
+
+
+# --- identities and shards -------------------------------------------------------------------------------------------
+
+
+def make_id(name: str) -> str:
+    """A readable, file-system-safe, unique identity: the path's ASCII letters, then 12 hex digits of its hash."""
+    stem = unicodedata.normalize("NFKD", os.path.splitext(name)[0]).encode("ascii", "ignore").decode().lower()
+    readable = re.sub(r"[^a-z0-9]+", "-", stem)[-40:].strip("-") or "video"
+    return f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def _load(paths: IndexPaths) -> pd.DataFrame:
+    """The stored index; empty where there is none, or where no job has used it yet, so that it may be laid anew."""
+    if paths.videos.exists() and paths.started.exists():
+        try:
+            return pd.read_parquet(paths.videos, columns=COLUMNS)
+        except (OSError, ValueError) as error:
+            raise SetupError(f"{paths.videos}: unreadable ({error}); restore it, or use a new outdir") from error
+    empty = {name: pd.Series(dtype="str") for name in COLUMNS}
+    frame = pd.DataFrame(empty)
+    return frame.astype({"size_bytes": "int64", "mtime_ns": "int64", "shard": "int64", "returns": "int64"}).astype(
+        {"present": "bool"}
+    )
+
+
+def _identify(found: _Found, stored: pd.DataFrame) -> pd.DataFrame:
+    """Give each found video its identity: the sheet's, else made of its name. Doubles become problems."""
+    frame = found.frame()
+    known = dict(zip(stored["name"], stored["video_id"], strict=True))
+    ids = []
+    for name, given in zip(frame["name"], frame["given_id"], strict=True):
+        if isinstance(given, str):
+            ids.append(given if _SAFE_ID.fullmatch(given) else make_id(given))
+        else:
+            ids.append(known.get(name) or make_id(name))
+    frame["video_id"] = pd.Series(ids, dtype="str")
+    doubles = frame["video_id"].duplicated()
+    for name, video_id in frame.loc[doubles, ["name", "video_id"]].itertuples(index=False):
+        found.problem(name, "id_taken", f"another video has the id {video_id} already; give it an id of its own")
+    return frame.loc[~doubles]
+
+
+def _merge(stored: pd.DataFrame, found: pd.DataFrame, videos_per_shard: str | int) -> pd.DataFrame:
+    """Stored videos with their present state, then the new ones in new shards."""
+    found = found.set_index("video_id", drop=False)
+    old = stored.set_index("video_id", drop=False)
+    here = old.index.isin(found.index)
+    now = found.reindex(old.index[here])
+    old.loc[here, "returns"] += (~old.loc[here, "present"]).astype("int64")
+    for column in ("name", "path", "size_bytes", "mtime_ns"):
+        old.loc[here, column] = now[column]
+    old["present"] = here
+    new = found[~found.index.isin(old.index)].sort_values("name", kind="stable")
+    size = videos_per_shard
+    if size == "auto":
+        size = max(1, -(-(len(old) + len(new)) // AUTO_SHARDS))
+    first = int(old["shard"].max()) + 1 if len(old) else 0
+    shard = first + np.arange(len(new), dtype="int64") // int(size)
+    new = new.assign(shard=shard, present=True, returns=0).astype({"present": "bool", "returns": "int64"})
+    return pd.concat([old[COLUMNS], new[COLUMNS]], ignore_index=True)
+
+
+def _report(stored: pd.DataFrame, index: pd.DataFrame, found: _Found) -> None:
+    gone = index.loc[~index["present"], "name"]
+    new = len(index) - len(stored)
+    log.info("%d videos in %d shards (%d new)", int(index["present"].sum()), index["shard"].nunique(), new)
+    if len(gone):
+        log.warning("%d videos have gone and leave the dataset: %s", len(gone), _some(gone.tolist()))
+    if found.problems:
+        names = [problem["video"] for problem in found.problems]
+        log.warning("%d entries cannot be used (errors.csv says why): %s", len(names), _some(names))
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(repr(name) for name in names[:3]) + (", …" if len(names) > 3 else "")
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def _save(paths: IndexPaths, stored: pd.DataFrame, index: pd.DataFrame, problems: list[dict]) -> None:
+    """Write the shard files that have changed, then the index: a kill in between changes nothing."""
+    numbers = sorted(index["shard"].unique().tolist())
+    stale = _changed_shards(stored, index)
+    stale |= {number for number in numbers if not paths.shard(f"{number:06d}").exists()}
+    for number, videos in index[index["shard"].isin(stale)].groupby("shard"):
+        text = _json_lines(videos[SHARD_COLUMNS].to_dict("records"))
+        _write_if_changed(paths.shard(f"{number:06d}"), text)
+    names = "".join(f"{number:06d}\n" for number in numbers)
+    gone = index.loc[~index["present"], ["video_id", "name"]].to_dict("records")
+    _write_if_changed(paths.shards, names)
+    _write_if_changed(paths.removed, _json_lines(gone))
+    _write_if_changed(paths.problems, _json_lines(sorted(problems, key=lambda problem: problem["video"])))
+    if not stored.equals(index) or not paths.videos.exists():
+        with atomic(paths.videos) as temporary:
+            index.to_parquet(temporary, index=False)
+
+
+def _changed_shards(stored: pd.DataFrame, index: pd.DataFrame) -> set[int]:
+    """Shards whose file must be written: new ones, and those with a changed or returned video."""
+    same = pd.Series(True, index=stored.index)
+    for column in ("path", "size_bytes", "mtime_ns", "returns"):
+        same &= stored[column].reset_index(drop=True) == index[column].iloc[: len(stored)]
+    changed = set(stored.loc[~same, "shard"].tolist())
+    return changed | set(index["shard"].iloc[len(stored) :].unique().tolist())
+
+
+def _json_lines(records: list[dict]) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def _write_if_changed(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)

@@ -1,0 +1,79 @@
+"""The two kinds of trouble: a bad item costs itself, a bad set-up stops the job.
+
+An `ItemError` becomes a row in the errors table; a `SetupError` ends the program with one line.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+from collections.abc import Callable
+
+log = logging.getLogger("clipmill")
+
+MIN_ITEMS_FOR_RATE = 20
+
+
+class ItemError(Exception):
+    """One video or clip cannot be used. `kind` is a short fixed word, the message says what to do.
+
+    `lasting` is False where a second try may go otherwise (the file vanished, or changed while it was
+    read), so that the journal does not remember the failure.
+    """
+
+    def __init__(self, kind: str, message: str, lasting: bool = True):
+        super().__init__(message)
+        self.kind = kind
+        self.lasting = lasting
+
+    def __reduce__(self):
+        return (ItemError, (self.kind, str(self), self.lasting))
+
+
+class SetupError(Exception):
+    """The run cannot go on: the message names the file or key and what to do."""
+
+
+def check_error_rate(bad: int, seen: int, max_rate: float, what: str) -> None:
+    """Raise SetupError when more than `max_rate` of the items went wrong.
+
+    A share says little of few items, so it is looked at from MIN_ITEMS_FOR_RATE items on.
+    """
+    if seen >= MIN_ITEMS_FOR_RATE and bad > max_rate * seen:
+        raise SetupError(
+            f"{bad} of {seen} {what} failed, more than max_error_rate {max_rate} allows; the messages "
+            "above say why. Repair the cause, or raise max_error_rate in the config."
+        )
+
+
+def explain_os_error(error: OSError) -> str | None:
+    """One line for the operating system's set-up faults; None for those that a bug may have caused."""
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"no space left on the disk{where}; free some space and run the same command again"
+    if error.errno == errno.EDQUOT:
+        return f"the disk quota is used up{where}; free some space and run the same command again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"no permission to write or read{where}: {error.strerror}; check the owner and mode of the folder"
+    if error.errno == errno.EMFILE:
+        return "too many open files; raise the limit with `ulimit -n 4096` and run again"
+    return None
+
+
+def run_step(main: Callable[[], None]) -> None:
+    """Run a step's `main`; set-up faults end it with one line on stderr and status 1, bugs with a traceback."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+    )
+    try:
+        main()
+    except SetupError as error:
+        log.error("%s", error)
+        sys.exit(1)
+    except OSError as error:
+        line = explain_os_error(error)
+        if line is None:
+            raise
+        log.error("%s", line)
+        sys.exit(1)

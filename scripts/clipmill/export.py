@@ -1,0 +1,242 @@
+"""The dataset: clip files, the train file and the metadata, and beside it the verdicts, the errors and the summary.
+
+Shards pass one after the other, so memory grows with the number of kept clips' names alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from clipmill import tables
+from clipmill.errors import SetupError
+from clipmill.files import atomic, write_json
+from clipmill.index import IndexPaths, read_json_lines
+from clipmill.summary import Summary
+
+log = logging.getLogger("clipmill")
+
+SHARD_TABLES = {
+    "decode": tables.VIDEOS,
+    "clips": tables.CLIPS,
+    "motion": tables.MOTION,
+    "technical": tables.TECHNICAL,
+    "consistency": tables.CONSISTENCY,
+    "aesthetic": tables.AESTHETIC,
+    "text": tables.TEXT_SCORES,
+    "verdicts": tables.VERDICTS,
+    "caption": tables.CAPTIONS,
+    "rewrite": tables.REWRITES,
+    "alignment": tables.ALIGNMENT,
+    "cut": tables.CUTS,
+}
+AFTER_FILTERS = ("caption", "rewrite", "alignment", "cut")
+
+
+@dataclass
+class Shard:
+    """The rows of all tables of one shard, without the videos that have gone."""
+
+    name: str
+    rows: dict[str, list[dict[str, Any]]]
+
+    @staticmethod
+    def read(outdir: Path, name: str, removed: set[str]) -> Shard:
+        rows = {rule: table.rows(_path(outdir, table, name)) for rule, table in SHARD_TABLES.items()}
+        for rule in ("decode", "clips", "verdicts"):
+            rows[rule] = [row for row in rows[rule] if row["video_id"] not in removed]
+        clip_ids = {row["clip_id"] for row in rows["clips"]}
+        for rule in rows.keys() - {"decode"}:
+            rows[rule] = [row for row in rows[rule] if row["clip_id"] in clip_ids]
+        return Shard(name, rows)
+
+    def verdicts(self) -> Iterator[dict[str, Any]]:
+        """FINAL_VERDICTS rows: what captioning and cutting said comes after the filters."""
+        later = {rule: {row["clip_id"]: row for row in self.rows[rule]} for rule in AFTER_FILTERS}
+        for verdict in self.rows["verdicts"]:
+            row = dict(verdict)
+            for table in later.values():
+                row.update(_plain(table.get(verdict["clip_id"], {})))
+            if row["kept"]:
+                row["reason"] = _late_reason(row)
+                row["kept"] = row["reason"] is None
+            yield row
+
+    def errors(self) -> Iterator[dict[str, Any]]:
+        """ERRORS rows, in the order of the rules."""
+        names = {video["video_id"]: video["name"] for video in self.rows["decode"]}
+        owner = {clip["clip_id"]: clip["video_id"] for clip in self.rows["clips"]}
+        for rule, rows in self.rows.items():
+            for row in rows:
+                if row.get("error_kind"):
+                    video_id = row.get("video_id") or owner[row["clip_id"]]
+                    yield {
+                        "video": names[video_id],
+                        "video_id": video_id,
+                        "clip_id": row.get("clip_id"),
+                        "rule": rule,
+                        "kind": row["error_kind"],
+                        "message": row["error"],
+                    }
+
+
+@dataclass
+class Linker:
+    """Puts clip files into the dataset as hard links; as copies where the file system has none."""
+
+    store: Path
+    target: Path
+    wanted: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    copied: int = 0
+
+    def add(self, row: dict[str, Any]) -> str:
+        """Put one clip in place and return its path below the dataset folder."""
+        source = self.store / row["file"]
+        folder, name = row["video_id"], f"{row['clip_id']}.mp4"
+        target = self.target / folder / name
+        self.wanted[folder].add(name)
+        size_and_time = _size_and_time(source)
+        if size_and_time is None or size_and_time[0] != row["cut_bytes"]:
+            raise SetupError(
+                f"{source}: the clip file is missing or has changed; run again with `--forcerun cut_clips`, "
+                "which cuts the missing ones anew"
+            )
+        if _size_and_time(target) != size_and_time:
+            self._place(source, target)
+        return f"{self.target.name}/{folder}/{name}"
+
+    def _place(self, source: Path, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.tmp")
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copy2(source, temporary)
+            self.copied += 1
+        os.replace(temporary, target)
+
+    def remove_others(self) -> None:
+        """Remove clips that are no longer part of the dataset."""
+        for folder in self.target.iterdir() if self.target.exists() else ():
+            names = self.wanted.get(folder.name, set())
+            if not names:
+                shutil.rmtree(folder)
+                continue
+            for file in folder.iterdir():
+                if file.name not in names:
+                    file.unlink()
+
+
+def export_dataset(outdir: Path, shards: list[str], settings: dict[str, Any]) -> dict[str, Any]:
+    """Write the dataset folder, verdicts.parquet, errors.csv and summary.json; return the summary.
+
+    The train file names only files that are there, and files leave only after it has stopped naming them.
+    """
+    index = IndexPaths(outdir)
+    removed, problems = read_json_lines(index.removed), read_json_lines(index.problems)
+    gone = {video["video_id"] for video in removed}
+    dataset = outdir / "dataset"
+    linker = Linker(outdir / "work" / "clip_files", dataset / "clips")
+    summary = Summary(settings)
+    with ExitStack() as stack:
+        out = _Files(stack, outdir, dataset)
+        for problem in problems:
+            out.error({"rule": "index", **problem})
+            summary.error("index", problem["kind"])
+        for name in shards:
+            shard = Shard.read(outdir, name, gone)
+            verdicts = list(shard.verdicts())
+            metadata = [{**row, "file_path": linker.add(row)} for row in verdicts if row["kept"]]
+            out.verdicts(verdicts)
+            out.clips(metadata)
+            for error in shard.errors():
+                out.error(error)
+                summary.error(error["rule"], error["kind"])
+            summary.shard(shard.rows["decode"], verdicts)
+        out.finish()
+    linker.remove_others()
+    if linker.copied:
+        log.warning("%d clips were copied: the file system has no hard links", linker.copied)
+    summary.removed(len(removed))
+    write_json(outdir / "summary.json", summary.as_dict())
+    return summary.as_dict()
+
+
+class _Files:
+    """The files that grow shard by shard, each replacing its older self only when all are whole."""
+
+    def __init__(self, stack: ExitStack, outdir: Path, dataset: Path):
+        def text(path: Path):
+            return stack.enter_context(open(stack.enter_context(atomic(path)), "w", encoding="utf-8", newline=""))
+
+        def parquet(path: Path, table: tables.Table):
+            return stack.enter_context(
+                pq.ParquetWriter(stack.enter_context(atomic(path)), table.schema, compression="zstd")
+            )
+
+        self._train = text(dataset / "train.json")
+        self._jsonl = text(dataset / "metadata.jsonl")
+        self._metadata = parquet(dataset / "metadata.parquet", tables.METADATA)
+        self._verdicts = parquet(outdir / "verdicts.parquet", tables.FINAL_VERDICTS)
+        self._errors = csv.DictWriter(text(outdir / "errors.csv"), tables.ERRORS.schema.names)
+        self._errors.writeheader()
+        self._separator = "[\n"
+
+    def error(self, row: dict[str, Any]) -> None:
+        self._errors.writerow(row)
+
+    def verdicts(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self._verdicts.write_table(tables.FINAL_VERDICTS.from_rows(rows))
+
+    def clips(self, rows: list[dict[str, Any]]) -> None:
+        names = tables.METADATA.schema.names
+        table = tables.METADATA.from_rows([{name: row.get(name) for name in names} for row in rows])
+        if rows:
+            self._metadata.write_table(table)
+        for row in table.to_pylist():
+            self._jsonl.write(json.dumps(row, ensure_ascii=False) + "\n")
+            entry = {"file_path": row["file_path"], "text": row["text"], "type": "video"}
+            self._train.write(self._separator + "  " + json.dumps(entry, ensure_ascii=False))
+            self._separator = ",\n"
+
+    def finish(self) -> None:
+        self._train.write("[]\n" if self._separator == "[\n" else "\n]\n")
+
+
+def _size_and_time(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _late_reason(row: dict[str, Any]) -> str | None:
+    if row.get("caption") is None:
+        return "caption failed"
+    if row.get("text") is None:
+        return "rewrite failed"
+    if row.get("file") is None:
+        return "cut failed"
+    return None
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in ("error_kind", "error")}
+
+
+def _path(outdir: Path, table: tables.Table, shard: str) -> Path:
+    return outdir / table.path.replace("<shard>", shard)

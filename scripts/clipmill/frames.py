@@ -1,0 +1,82 @@
+"""The sampled frames of a video: one uncompressed ZIP of JPEGs, read at random without unpacking."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from clipmill.errors import ItemError
+
+
+def member(sample: int) -> str:
+    """The archive's name for a sample."""
+    return f"{sample:06d}.jpg"
+
+
+class ArchiveWriter:
+    """Writes samples one after the other; the same frames give the same bytes."""
+
+    def __init__(self, path: Path, quality: int):
+        self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED)
+        self._options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+
+    def add(self, sample: int, picture: np.ndarray) -> None:
+        """Add one BGR picture, height × width × 3 bytes."""
+        _, data = cv2.imencode(".jpg", picture, self._options)
+        self._zip.writestr(zipfile.ZipInfo(member(sample)), data.tobytes())
+
+    def close(self, comment: str) -> None:
+        """Finish the archive; `comment` says what it was made from and is given back by `archive_key`."""
+        self._zip.comment = comment.encode()
+        self._zip.close()
+
+    def abandon(self) -> None:
+        """Close without care for the content, after an error."""
+        self._zip.close()
+
+
+def archive_key(path: Path) -> str | None:
+    """The comment of an archive, or None where there is no whole archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.comment.decode("ascii", "replace")
+    except (OSError, zipfile.BadZipFile):
+        return None
+
+
+class FrameArchive:
+    """Reads samples of one video. Use as a context manager. Raises ItemError (bad_frames)."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise self._lost(error) from error
+
+    def __enter__(self) -> FrameArchive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
+
+    def read(self, sample: int) -> np.ndarray:
+        """One sample as BGR, height × width × 3 bytes."""
+        try:
+            data = self._zip.read(member(sample))
+        except (KeyError, OSError, zipfile.BadZipFile) as error:
+            raise self._lost(error) from error
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise self._lost(f"sample {sample} is no picture")
+        return picture
+
+    def _lost(self, error: object) -> ItemError:
+        return ItemError(
+            "bad_frames",
+            f"{self.path}: {error}; delete the file and run with `--forcerun decode_videos`, which makes it anew",
+            lasting=False,
+        )

@@ -1,0 +1,58 @@
+"""An aesthetic score without a model: sharpness, exposure, contrast and colourfulness on a scale from 0 to 10.
+
+It tells well-exposed, detailed, colourful pictures from dull, dark and blurred ones. It knows nothing of content
+or composition; the learned scores do.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from clipmill.signals import colourfulness, sharpness
+
+VERSION = 1
+# At these values a part gives half its points; they lie near the middle of ordinary photographs.
+HALF_SHARPNESS, HALF_CONTRAST, HALF_COLOUR = 12.0, 35.0, 25.0
+WEIGHTS = {"sharpness": 0.3, "exposure": 0.25, "contrast": 0.25, "colour": 0.2}
+
+
+class Classic:
+    """Mean over uniformly spaced frames."""
+
+    def __init__(self, frames: int):
+        self.frames = frames
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the score depends on."""
+        return {"backend": "classic", "version": VERSION, "frames": self.frames}
+
+    def score(self, frames: list[np.ndarray]) -> dict[str, Any]:
+        """`aesthetic` (mean) and `aesthetic_frames` of BGR frames, from 0 to 10."""
+        scores = [frame_score(frame) for frame in frames]
+        return {"aesthetic": sum(scores) / len(scores), "aesthetic_frames": scores}
+
+
+def frame_score(frame: np.ndarray) -> float:
+    """Score of one BGR frame: the weighted sum of four parts, each from 0 to 10.
+
+    Sharpness, contrast and colour rise as x / (x + half); exposure falls with the share of pixels that are crushed
+    to black or blown to white, and with the distance of the mean grey level from the middle.
+    """
+    grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+    mean, spread = (float(value[0, 0]) for value in cv2.meanStdDev(grey))
+    clipped = float(np.count_nonzero((grey <= 5) | (grey >= 250)) / grey.size)
+    parts = {
+        "sharpness": _rising(sharpness(frame), HALF_SHARPNESS),
+        "exposure": max(0.0, 1 - abs(mean - 118) / 118) * (1 - clipped),
+        "contrast": _rising(spread, HALF_CONTRAST),
+        "colour": _rising(colourfulness(frame), HALF_COLOUR),
+    }
+    return 10 * sum(WEIGHTS[name] * value for name, value in parts.items())
+
+
+def _rising(value: float, half: float) -> float:
+    return value / (value + half)

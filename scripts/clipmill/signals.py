@@ -1,0 +1,122 @@
+"""What is measured of each frame while it is decoded: cheap numbers, from one small picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from clipmill.pictures import thumbnail
+
+SHARPNESS_SHORT_SIDE = 256
+BLACK_MEAN, BLACK_MAX = (
+    16,
+    48,
+)  # a row or column of a black border is darker than this, on the whole and at its brightest
+FLOW = {"pyr_scale": 0.5, "levels": 3, "winsize": 15, "iterations": 2, "poly_n": 5, "poly_sigma": 1.1, "flags": 0}
+
+
+class FrameSignals:
+    """Numbers of each frame against the one before. Feed frames in order of presentation.
+
+    The content value and its parts are those of PySceneDetect's ContentDetector (BSD-3, pyscenedetect.com) with its
+    default weights: mean absolute differences of hue, saturation and value, and their mean.
+    """
+
+    def __init__(self) -> None:
+        self._hsv: np.ndarray | None = None
+        self._grey: np.ndarray | None = None
+
+    def measure(self, small: np.ndarray, grey: np.ndarray) -> dict[str, float | bytes]:
+        """SIGNALS columns of one frame, from its small BGR picture (height × width × 3) and the same in grey."""
+        hsv = cv2.cvtColor(small, cv2.COLOR_BGR2HSV)
+        if self._hsv is None:
+            hue = saturation = value = difference = 0.0
+        else:
+            hue, saturation, value, _ = cv2.mean(cv2.absdiff(hsv, self._hsv))
+            difference = cv2.mean(cv2.absdiff(grey, self._grey))[0]
+        self._hsv, self._grey = hsv, grey
+        mean, spread = cv2.meanStdDev(grey)
+        return {
+            "content": (hue + saturation + value) / 3,
+            "delta_hue": hue,
+            "delta_sat": saturation,
+            "delta_lum": value,
+            "difference": difference,
+            "luma_mean": mean[0, 0],
+            "luma_spread": spread[0, 0],
+            "thumbnail": thumbnail(grey).tobytes(),
+        }
+
+
+class SampleSignals:
+    """Numbers of each sampled frame, motion against the sample before. Feed samples in order."""
+
+    def __init__(self) -> None:
+        self._grey: np.ndarray | None = None
+        self._time = 0.0
+
+    def measure(self, time: float, picture: np.ndarray, small: np.ndarray, grey: np.ndarray) -> dict[str, float | None]:
+        """SIGNALS columns of one sample: `picture` is the kept frame, `small` and `grey` the analysis pictures."""
+        motion = None
+        if self._grey is not None and self._grey.shape == grey.shape and time > self._time:
+            motion = motion_speed(self._grey, grey, time - self._time)
+        self._grey, self._time = grey, time
+        left, top, right, bottom = black_borders(grey)
+        return {
+            "sharpness": sharpness(picture),
+            "colourfulness": colourfulness(small),
+            "border_left": left,
+            "border_top": top,
+            "border_right": right,
+            "border_bottom": bottom,
+            "motion": motion,
+        }
+
+
+def motion_speed(before: np.ndarray, after: np.ndarray, seconds: float) -> float:
+    """Mean length of the flow between two grey pictures, in percent of their short side a second.
+
+    Gunnar Farnebäck, "Two-frame motion estimation based on polynomial expansion" (2003), as in OpenCV.
+    """
+    if np.array_equal(before, after):
+        return 0.0
+    flow = cv2.calcOpticalFlowFarneback(before, after, None, **FLOW)
+    length = cv2.mean(cv2.magnitude(flow[..., 0], flow[..., 1]))[0]
+    return 100 * length / min(before.shape) / seconds
+
+
+def sharpness(picture: np.ndarray) -> float:
+    """Standard deviation of the Laplacian, in grey levels, on a short side of 256 (smaller pictures as they are)."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
+    scale = SHARPNESS_SHORT_SIDE / min(grey.shape)
+    if scale < 1:
+        size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))[1][0, 0])
+
+
+_OPPONENT = np.array([[0, -1, 1], [-1, 0.5, 0.5]], np.float32)  # from blue, green, red: red − green, yellow − blue
+
+
+def colourfulness(picture: np.ndarray) -> float:
+    """The measure M3 of Hasler and Süsstrunk, "Measuring colourfulness in natural images" (2003); 0 is grey."""
+    mean, spread = cv2.meanStdDev(cv2.transform(picture.astype(np.float32), _OPPONENT))
+    return float(np.hypot(*spread[:, 0]) + 0.3 * np.hypot(*mean[:, 0]))
+
+
+def black_borders(grey: np.ndarray) -> tuple[float | None, ...]:
+    """Shares of width or height that are black at the left, top, right and bottom; None four times if all is black."""
+    columns = _black_run(grey, 0)
+    rows = _black_run(grey, 1)
+    if columns is None or rows is None:
+        return None, None, None, None
+    return columns[0], rows[0], columns[1], rows[1]
+
+
+def _black_run(grey: np.ndarray, axis: int) -> tuple[float, float] | None:
+    """Shares of the lines along `axis` that are black, counted from the first and from the last line."""
+    black = (grey.max(axis) < BLACK_MAX) & (grey.mean(axis) < BLACK_MEAN)
+    lit = np.flatnonzero(~black)
+    if lit.size == 0:
+        return None
+    return float(lit[0] / black.size), float((black.size - 1 - lit[-1]) / black.size)

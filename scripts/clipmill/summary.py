@@ -1,0 +1,93 @@
+"""What came of a run, in numbers, and as the few lines that a person reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+
+class Summary:
+    """Counts over shards. `settings` are those that the reader should know of: backends, order of filters."""
+
+    def __init__(self, settings: dict[str, Any]):
+        self.settings = settings
+        self.videos = Counter()
+        self.seconds = Counter()
+        self.clips = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.cuts: Counter[str] = Counter()
+        self.errors: Counter[tuple[str, str]] = Counter()
+        self.scenes = 0
+
+    def shard(self, videos: list[dict[str, Any]], verdicts: list[dict[str, Any]]) -> None:
+        """Count one shard."""
+        for video in videos:
+            self.videos["failed" if video["error_kind"] else "decoded"] += 1
+            self.seconds["videos"] += video["seconds"] or 0
+        self.scenes += len({(row["video_id"], row["scene"]) for row in verdicts})
+        for row in verdicts:
+            self.clips["found"] += 1
+            self.seconds["clips"] += row["seconds"]
+            if row["kept"]:
+                self.clips["kept"] += 1
+                self.seconds["dataset"] += row["cut_seconds"]
+                self.cuts[row["cut_method"]] += 1
+                self.cuts["copy_failed"] += row["copy_failed"] is not None
+            else:
+                self.reasons[row["reason"]] += 1
+
+    def error(self, rule: str, kind: str) -> None:
+        """Count one row of the errors table."""
+        self.errors[rule, kind] += 1
+
+    def removed(self, count: int) -> None:
+        """Note how many videos have gone since they were first seen."""
+        self.videos["removed"] = count
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of summary.json; hours are rounded to a hundredth of a second."""
+        return {
+            "videos": {name: self.videos[name] for name in ("decoded", "failed", "removed")},
+            "scenes": self.scenes,
+            "clips": {"found": self.clips["found"], "kept": self.clips["kept"]},
+            "dropped": dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))),
+            "hours": {name: round(self.seconds[name] / 3600, 6) for name in ("videos", "clips", "dataset")},
+            "cuts": {name: self.cuts[name] for name in ("copy", "reencode", "copy_failed")},
+            "errors": [
+                {"rule": rule, "kind": kind, "count": count} for (rule, kind), count in sorted(self.errors.items())
+            ],
+            "settings": self.settings,
+        }
+
+
+def as_text(summary: dict[str, Any], outdir: Path) -> str:
+    """The summary for the terminal."""
+    videos, clips, hours, cuts = (summary[name] for name in ("videos", "clips", "hours", "cuts"))
+    gone = f", {videos['removed']} removed since" if videos["removed"] else ""
+    lines = [
+        "",
+        f"  videos   {videos['decoded']} decoded, {videos['failed']} failed{gone}",
+        f"  scenes   {summary['scenes']}",
+        f"  clips    {clips['found']} found, {clips['kept']} kept",
+    ]
+    lines += [f"           {count:6d}  {reason}" for reason, count in summary["dropped"].items()]
+    lines += [
+        f"  hours    {hours['videos']:.3f} in, {hours['dataset']:.3f} out",
+        f"  files    {cuts['copy']} copied without loss, {cuts['reencode']} re-encoded"
+        + (f" ({cuts['copy_failed']} after a copy that failed its check)" if cuts["copy_failed"] else ""),
+        f"  texts    caption by {summary['settings']['caption']}, rewrite by {summary['settings']['rewrite']}, "
+        f"alignment {summary['settings']['alignment']}"
+        + (" (not checked against the video)" if summary["settings"]["alignment"] == "none" else ""),
+    ]
+    if summary["errors"]:
+        lines += ["  errors"]
+        lines += [f"           {error['count']:6d}  {error['rule']}: {error['kind']}" for error in summary["errors"]]
+    lines += [
+        "",
+        f"  dataset  {outdir / 'dataset' / 'train.json'}",
+        f"  verdicts {outdir / 'verdicts.parquet'}",
+        f"  errors   {outdir / 'errors.csv'}",
+        "",
+    ]
+    return "\n".join(lines)

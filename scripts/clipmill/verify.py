@@ -1,0 +1,167 @@
+"""Checking a clip file against its source: every frame is decoded and known again by its 8 × 8 thumbnail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import av
+import av.error
+import cv2
+import numpy as np
+import pyarrow as pa
+from av.video.reformatter import VideoReformatter
+
+from clipmill.errors import ItemError
+from clipmill.media import best_video_stream, open_video, reason
+from clipmill.pictures import analysis_size, orientation, small_bgr, thumbnail
+
+DECODER_THREADS = 2
+UPRIGHT = (False, False, False)
+
+# A shift by one frame is found where the frames fit better when shifted: they must differ this much less.
+SHIFT_RATIO, SHIFT_LEVELS = 0.5, 0.25
+
+
+class Mismatch(Exception):
+    """The file is not the clip that was wanted; the message says how."""
+
+
+@dataclass(frozen=True)
+class SourceFrames:
+    """What decode noted of the frames of a clip. `time` and `is_clean` have one entry more: the clip's end."""
+
+    time: np.ndarray  # float: presentation time after the video's first frame
+    is_key: np.ndarray  # bool
+    is_clean: np.ndarray  # bool: packets can be copied up to (not including) this frame and lose nothing
+    thumbnail: np.ndarray  # uint8, frames × 64
+
+    @staticmethod
+    def of(signals: pa.Table, times: np.ndarray, start: int, end: int) -> SourceFrames:
+        """The frames from `start` to before `end` of a video; `times` ends with the end of its last frame."""
+        thumbnails = b"".join(signals["thumbnail"].slice(start, end - start).to_pylist())
+        is_clean = np.append(signals["is_clean"].to_numpy(), True)  # no packets come after the last frame's
+        return SourceFrames(
+            time=times[start : end + 1],
+            is_key=signals["is_key"].to_numpy()[start:end],
+            is_clean=is_clean[start : end + 1],
+            thumbnail=np.frombuffer(thumbnails, np.uint8).reshape(-1, 64),
+        )
+
+    def part(self, first: int, stop: int) -> SourceFrames:
+        """The frames from `first` to before `stop` of these."""
+        return SourceFrames(
+            self.time[first : stop + 1],
+            self.is_key[first:stop],
+            self.is_clean[first : stop + 1],
+            self.thumbnail[first:stop],
+        )
+
+    def evenly(self, seconds: float) -> SourceFrames:
+        """The same frames, `seconds` apart: for videos whose own times are not to be trusted."""
+        return replace(self, time=self.time[0] + np.arange(len(self.time)) * seconds)
+
+    @property
+    def frames(self) -> int:
+        return len(self.is_key)
+
+    @property
+    def seconds(self) -> float:
+        return float(self.time[-1] - self.time[0])
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a file may be from its source."""
+
+    seconds: float  # a frame's time, and the whole duration: a frame's usual duration
+    grey_levels: float  # a frame's thumbnail: mean absolute difference
+
+
+@dataclass(frozen=True)
+class ClipFile:
+    """What a file that passed holds."""
+
+    seconds: float
+    frames: int
+    width: int
+    height: int
+    bytes: int
+
+
+def verify(path: Path, wanted: SourceFrames, allowed: Tolerance) -> ClipFile:
+    """Decode the whole file and compare it with what was wanted. Raises Mismatch."""
+    try:
+        with open_video(path) as container:
+            stream = best_video_stream(container)
+            times, thumbnails = _decode(container, stream, wanted.frames)
+            if stream.duration is None:
+                raise Mismatch("the file states no duration")
+            seconds = float(stream.duration * stream.time_base)
+            width, height = stream.width, stream.height
+    except ItemError as error:
+        raise Mismatch(f"the file cannot be read back: {error}") from error
+    except (av.error.FFmpegError, ValueError) as error:
+        raise Mismatch(f"the file cannot be decoded: {reason(error)}") from error
+    check_times(times, seconds, wanted, allowed.seconds)
+    check_thumbnails(thumbnails, wanted.thumbnail, allowed.grey_levels)
+    return ClipFile(seconds, len(times), width, height, path.stat().st_size)
+
+
+def _decode(container: av.container.InputContainer, stream: av.VideoStream, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times and thumbnails of all frames; gives up at the first frame that is one too many."""
+    stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = DECODER_THREADS
+    if stream.codec_context.sample_aspect_ratio not in (None, 0, 1):
+        raise Mismatch("the pixels are not square")
+    size = analysis_size(stream.width, stream.height)
+    reformatter = VideoReformatter()
+    times, thumbnails = [], []
+    for frame in container.decode(stream):
+        if len(times) == most:
+            raise Mismatch(f"more than the {most} frames wanted")
+        if orientation(frame) != UPRIGHT:
+            raise Mismatch("the picture is stored turned or mirrored")
+        if frame.time is None:
+            raise Mismatch(f"frame {len(times)} has no time")
+        times.append(frame.time)
+        thumbnails.append(thumbnail(cv2.cvtColor(small_bgr(frame, *size, reformatter), cv2.COLOR_BGR2GRAY)))
+    return np.array(times), np.array(thumbnails, np.uint8).reshape(-1, 64)
+
+
+def check_times(times: np.ndarray, seconds: float, wanted: SourceFrames, allowed: float) -> None:
+    """Raise Mismatch unless the frames are as many, and lie in time, as wanted: to within `allowed` seconds."""
+    if len(times) != wanted.frames:
+        raise Mismatch(f"{len(times)} frames, {wanted.frames} wanted")
+    if abs(times[0]) > allowed:
+        raise Mismatch(f"the first frame is at {times[0]:.3f} s, not at 0")
+    off = np.abs((times - times[0]) - (wanted.time[:-1] - wanted.time[0]))
+    if off.max() > allowed:
+        worst = int(off.argmax())
+        raise Mismatch(f"frame {worst} is {off[worst]:.3f} s away from its time in the source")
+    if abs(seconds - wanted.seconds) > allowed:
+        raise Mismatch(f"{seconds:.3f} s long, {wanted.seconds:.3f} s wanted")
+
+
+def check_thumbnails(thumbnails: np.ndarray, wanted: np.ndarray, allowed: float) -> None:
+    """Raise Mismatch unless each frame shows what the source's does, and they fit better than shifted by one."""
+    off = _difference(thumbnails, wanted)
+    if off.max() > allowed:
+        worst = int(off.argmax())
+        raise Mismatch(
+            f"frame {worst} does not show what the source does "
+            f"({off[worst]:.1f} grey levels apart, {allowed:g} allowed)"
+        )
+    if len(off) < 2:
+        return
+    shifted = {"late": _difference(thumbnails[1:], wanted[:-1]), "early": _difference(thumbnails[:-1], wanted[1:])}
+    for name, other in shifted.items():
+        if other.mean() < SHIFT_RATIO * off.mean() and off.mean() - other.mean() > SHIFT_LEVELS:
+            raise Mismatch(
+                f"the frames are one too {name} ({off.mean():.2f} grey levels apart, {other.mean():.2f} when shifted)"
+            )
+
+
+def _difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Mean absolute grey-level difference of thumbnails, frame by frame."""
+    return np.abs(one.astype(np.int16) - other).mean(axis=1)

@@ -1,0 +1,30 @@
+"""Cut the clips of a shard that every filter kept, and check each file against its source."""
+
+from pathlib import Path
+
+import cv2
+
+from clipmill import tables
+from clipmill.cli import step_parser
+from clipmill.cutting import cut_shard
+from clipmill.errors import run_step
+
+
+def main() -> None:
+    parser = step_parser(__doc__)
+    parser.add_argument("--videos", type=Path, required=True, help="table of videos")
+    parser.add_argument("--clips", type=Path, required=True, help="table of clips")
+    parser.add_argument("--texts", type=Path, required=True, help="table of rewrites: clips without a text are not cut")
+    parser.add_argument("--alignment", type=Path, required=True, help="table of alignment scores")
+    parser.add_argument("--output", type=Path, required=True, help="table of cuts to write")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    kept = {row["clip_id"] for row in tables.REWRITES.rows(args.texts) if row["text"] is not None}
+    clips = [clip for clip in tables.CLIPS.rows(args.clips) if clip["clip_id"] in kept]
+    videos = {video["video_id"]: video for video in tables.VIDEOS.rows(args.videos)}
+    rows = cut_shard(clips, videos, args.outdir, args.shard, args.settings, args.threads, args.max_error_rate)
+    tables.CUTS.write(args.output, rows, {"settings": args.settings})
+
+
+if __name__ == "__main__":
+    run_step(main)

@@ -1,0 +1,27 @@
+"""Decode the videos of a shard: facts, signals and sampled frames of each."""
+
+from pathlib import Path
+
+import cv2
+
+from clipmill import tables
+from clipmill.cli import step_parser
+from clipmill.decode import DecodeSettings, decode_shard
+from clipmill.errors import run_step
+from clipmill.index import read_json_lines
+
+
+def main() -> None:
+    parser = step_parser(__doc__)
+    parser.add_argument("--videos", type=Path, required=True, help="the shard's list of videos")
+    parser.add_argument("--output", type=Path, required=True, help="table of videos to write")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    settings = DecodeSettings(**args.settings)
+    videos = read_json_lines(args.videos)
+    rows = decode_shard(videos, args.outdir, args.shard, settings, args.threads, args.max_error_rate)
+    tables.VIDEOS.write(args.output, rows, {"settings": args.settings})
+
+
+if __name__ == "__main__":
+    run_step(main)

@@ -1,0 +1,19 @@
+"""Render the demo's sample videos into a folder; files that are there already are left alone."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from clipmill.errors import run_step
+from clipmill.samples import render_samples
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the videos go; it is made if missing")
+    render_samples(parser.parse_args().folder)
+
+
+if __name__ == "__main__":
+    run_step(main)

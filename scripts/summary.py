@@ -1,0 +1,23 @@
+"""Print what came of a run."""
+
+import argparse
+import json
+from pathlib import Path
+
+from clipmill.errors import SetupError, run_step
+from clipmill.summary import as_text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("outdir", type=Path, help="the run's output folder")
+    outdir = parser.parse_args().outdir
+    try:
+        summary = json.loads((outdir / "summary.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SetupError(f"{outdir}: no summary.json; the run has not finished") from None
+    print(as_text(summary, outdir))
+
+
+if __name__ == "__main__":
+    run_step(main)

@@ -1,0 +1,8 @@
+"""Makes the library importable from the tests: `scripts/` is where the workflow's own commands find it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
