@@ -20,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from clipmill.errors import SetupError
 from clipmill.files import atomic, clean_text, write_text
@@ -60,17 +62,6 @@ class _Found:
 
     def problem(self, name: str, kind: str, message: str) -> None:
         self.problems.append({"video": clean_text(name), "kind": kind, "message": message})
-
-    def frame(self) -> pd.DataFrame:
-        return pd.DataFrame(
-            {
-                "name": pd.Series(self.names, dtype="str"),
-                "path": pd.Series(self.paths, dtype="str"),
-                "given_id": pd.Series(self.ids, dtype="str"),
-                "size_bytes": pd.Series(self.sizes, dtype="int64"),
-                "mtime_ns": pd.Series(self.times, dtype="int64"),
-            }
-        )
 
 
 def update_index(
@@ -162,13 +153,12 @@ def _read_sheet(sheet: Path, exclude: list[str], found: _Found) -> None:
     table = _load_sheet(sheet)
     if "path" not in table:
         raise SetupError(f"{sheet}: no column `path` (it has {', '.join(map(str, table.columns))})")
-    names = table["path"].astype("str").tolist()
-    ids = table["id"].astype("str").tolist() if "id" in table else [None] * len(names)
-    base = sheet.absolute().parent
-    paths = [os.path.normpath(os.path.join(base, name)) if isinstance(name, str) and name else "" for name in names]
+    names = _texts(table["path"])
+    ids = _texts(table["id"]) if "id" in table else [None] * len(names)
+    base = str(sheet.absolute().parent)
+    paths = [os.path.join(base, name) if name else "" for name in names]
     seen_names, seen_ids = set(), set()
     for row, (name, path, given_id, status) in enumerate(zip(names, paths, ids, _stats(paths), strict=True), 1):
-        given_id = given_id if isinstance(given_id, str) and given_id else None
         if not path:
             found.problem(f"row {row}", "no_path", f"{sheet.name} row {row}: the column `path` is empty")
         elif _excluded(name, exclude):
@@ -185,6 +175,11 @@ def _read_sheet(sheet: Path, exclude: list[str], found: _Found) -> None:
         seen_names.add(name)
         seen_ids.add(given_id)
         seen_ids.discard(None)
+
+
+def _texts(column: pd.Series) -> list[str | None]:
+    """A column as texts; None where it is empty."""
+    return [str(value) if value is not None and value == value and value != "" else None for value in column.tolist()]
 
 
 def _load_sheet(sheet: Path) -> pd.DataFrame:
@@ -254,32 +249,43 @@ def _load(paths: IndexPaths) -> pd.DataFrame:
 
 def _identify(found: _Found, stored: pd.DataFrame) -> pd.DataFrame:
     """Give each found video its identity: the sheet's, else made of its name. Doubles become problems."""
-    frame = found.frame()
-    known = dict(zip(stored["name"], stored["video_id"], strict=True))
-    ids = []
-    for name, given in zip(frame["name"], frame["given_id"], strict=True):
-        if isinstance(given, str):
-            ids.append(given if _SAFE_ID.fullmatch(given) else make_id(given))
-        else:
-            ids.append(known.get(name) or make_id(name))
-    frame["video_id"] = pd.Series(ids, dtype="str")
+    known = dict(zip(stored["name"].tolist(), stored["video_id"].tolist(), strict=True))
+    ids = [_identity(name, given, known) for name, given in zip(found.names, found.ids, strict=True)]
+    frame = pd.DataFrame(
+        {
+            "video_id": pd.Series(ids, dtype="str"),
+            "name": pd.Series(found.names, dtype="str"),
+            "path": pd.Series(found.paths, dtype="str"),
+            "size_bytes": pd.Series(found.sizes, dtype="int64"),
+            "mtime_ns": pd.Series(found.times, dtype="int64"),
+        }
+    )
     doubles = frame["video_id"].duplicated()
     for name, video_id in frame.loc[doubles, ["name", "video_id"]].itertuples(index=False):
         found.problem(name, "id_taken", f"another video has the id {video_id} already; give it an id of its own")
     return frame.loc[~doubles]
 
 
+def _identity(name: str, given: str | None, known: dict[str, str]) -> str:
+    if given is None:
+        return known.get(name) or make_id(name)
+    return given if _SAFE_ID.fullmatch(given) else make_id(given)
+
+
 def _merge(stored: pd.DataFrame, found: pd.DataFrame, videos_per_shard: str | int) -> pd.DataFrame:
     """Stored videos with their present state, then the new ones in new shards."""
-    found = found.set_index("video_id", drop=False)
-    old = stored.set_index("video_id", drop=False)
-    here = old.index.isin(found.index)
-    now = found.reindex(old.index[here])
+    old = stored.copy()
+    where = pd.Index(found["video_id"]).get_indexer(old["video_id"])
+    here = where >= 0
+    now = found.iloc[where[here]]
     old.loc[here, "returns"] += (~old.loc[here, "present"]).astype("int64")
     for column in ("name", "path", "size_bytes", "mtime_ns"):
-        old.loc[here, column] = now[column]
+        old.loc[here, column] = now[column].to_numpy()
     old["present"] = here
-    new = found[~found.index.isin(old.index)].sort_values("name", kind="stable")
+    is_new = np.ones(len(found), bool)
+    is_new[where[here]] = False
+    new = found[is_new]
+    new = new.iloc[pc.sort_indices(pa.array(new["name"])).to_numpy()]
     size = videos_per_shard
     if size == "auto":
         size = max(1, -(-(len(old) + len(new)) // AUTO_SHARDS))
@@ -313,8 +319,9 @@ def _save(paths: IndexPaths, stored: pd.DataFrame, index: pd.DataFrame, problems
     stale = _changed_shards(stored, index)
     stale |= {number for number in numbers if not paths.shard(f"{number:06d}").exists()}
     for number, videos in index[index["shard"].isin(stale)].groupby("shard"):
-        text = _json_lines(videos[SHARD_COLUMNS].to_dict("records"))
-        _write_if_changed(paths.shard(f"{number:06d}"), text)
+        columns = [videos[column].tolist() for column in SHARD_COLUMNS]
+        records = [dict(zip(SHARD_COLUMNS, row, strict=True)) for row in zip(*columns, strict=True)]
+        _write_if_changed(paths.shard(f"{number:06d}"), _json_lines(records))
     names = "".join(f"{number:06d}\n" for number in numbers)
     gone = index.loc[~index["present"], ["video_id", "name"]].to_dict("records")
     _write_if_changed(paths.shards, names)

@@ -112,7 +112,7 @@ def _decode(container: av.container.InputContainer, stream: av.VideoStream, most
     """Times and thumbnails of all frames; gives up at the first frame that is one too many."""
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = DECODER_THREADS
-    if stream.codec_context.sample_aspect_ratio not in (None, 0, 1):
+    if not is_square(float(stream.sample_aspect_ratio or 1)):
         raise Mismatch("the pixels are not square")
     size = analysis_size(stream.width, stream.height)
     reformatter = VideoReformatter()
@@ -127,6 +127,11 @@ def _decode(container: av.container.InputContainer, stream: av.VideoStream, most
         times.append(frame.time)
         thumbnails.append(thumbnail(cv2.cvtColor(small_bgr(frame, *size, reformatter), cv2.COLOR_BGR2GRAY)))
     return np.array(times), np.array(thumbnails, np.uint8).reshape(-1, 64)
+
+
+def is_square(pixel_aspect: float) -> bool:
+    """Whether pixels are square to the eye. Scaling to whole numbers often leaves an aspect like 1281:1280 behind."""
+    return abs(pixel_aspect - 1) < 0.005
 
 
 def check_times(times: np.ndarray, seconds: float, wanted: SourceFrames, allowed: float) -> None:

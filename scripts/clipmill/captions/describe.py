@@ -1,0 +1,408 @@
+"""The embedded caption backend: says in plain English what was measured, and nothing else. It needs no model.
+
+Objects are never named. Each fact has a threshold below which it is left out; the tables say where they lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import exp, inf, log
+
+import cv2
+import numpy as np
+
+from clipmill.captions import ClipFacts
+
+MAX_WORDS, MIN_WORDS = 80, 25
+WORK_SIDE = 240  # pixels: short side at which neighbouring frames are matched
+CELLS = 8  # the frame is judged in CELLS × CELLS parts
+LEAST_TEXTURE, LEAST_EXPLAINED = 0.6, 0.3  # grey levels; share of the texture put right by a camera move that is told
+
+Steps = tuple[tuple[float, str], ...]
+# Each word holds below its number; the last for all above.
+BRIGHTNESS: Steps = ((30, "very dark"), (60, "dark"), (90, "dim"), (150, "medium-bright"), (200, "bright"))
+CONTRAST: Steps = ((25, "low contrast"), (65, "moderate contrast"))
+COLOURFULNESS: Steps = (
+    (3, "the picture is all but colourless"),
+    (18, "colours are faint"),
+    (33, "colours are muted"),
+    (59, "colours are moderately strong"),
+)
+DETAIL: Steps = ((6, "very little fine detail"), (14, "little fine detail"), (28, "a fair amount of detail"))
+MOTION: Steps = (
+    (0.2, "hardly any movement"),
+    (1, "a little movement"),
+    (4, "moderate movement"),
+    (12, "strong movement"),
+)
+CAMERA_SPEED: Steps = ((5, "slowly "), (20, ""))  # percent of the short side a second
+STILL, NEARLY_STILL = 1.5, 5.0  # percent of the short side, over the whole clip
+ZOOM = log(1.06)  # the least change of scale over the clip that is told
+LEAST_COLOUR = 0.08  # the least share of the picture that is told
+
+# Names people use for these colours (sRGB); a pixel gets the name that is nearest in CIELAB.
+PALETTE = {
+    "black": 0x101010, "dark grey": 0x484848, "grey": 0x808080, "light grey": 0xB8B8B8, "white": 0xF8F8F8,
+    "dark red": 0x7A1515, "red": 0xE02020, "pink": 0xF0A0B0, "pale pink": 0xF8DCDC, "dark brown": 0x40281A,
+    "brown": 0x7A4E2D, "tan": 0xBE9A70, "beige": 0xE6D8BC, "orange": 0xF08020, "yellow": 0xF0DC30,
+    "olive": 0x74701E, "yellow-green": 0xB0B840, "dark green": 0x224A22, "green": 0x38A038, "light green": 0xA0D880,
+    "teal": 0x208080, "cyan": 0x40D8E0, "pale blue": 0xB4CCE8, "light blue": 0x70B0E8, "blue": 0x2850D8,
+    "dark blue": 0x182050, "slate grey": 0x5A6878, "purple": 0x80349A, "lavender": 0xB4A8DC, "magenta": 0xE030B0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Camera:
+    """The camera's way through a clip, in percent of the frame's short side: `right` and `down` are positive.
+
+    `path` is the length of the way with all its turns; `zoom` the logarithm of the change of scale, positive inwards.
+    """
+
+    right: float
+    down: float
+    path: float
+    zoom: float
+    steady_zoom: bool
+
+
+class Describe:
+    """Writes 25 to 80 words on each clip from its measured facts; the same facts give the same text."""
+
+    name = "describe"
+    model = "clipmill describe 1 (measured, no model)"
+
+    def caption(self, clips: list[ClipFacts]) -> list[str]:
+        """One text for each clip."""
+        return [describe(clip) for clip in clips]
+
+
+def describe(clip: ClipFacts) -> str:
+    """The text on one clip: sentences in a fixed order, the least important left out beyond MAX_WORDS."""
+    sentences = {tell: tell(clip) for tell in (opening, light, colours, manner, text, pauses, changes)}
+    if _words(sentences.values()) < MIN_WORDS:
+        sentences[size] = size(clip)
+    for tell in (changes, manner, pauses, light):
+        if _words(sentences.values()) > MAX_WORDS:
+            del sentences[tell]
+    return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences.values() if sentence)
+
+
+def opening(clip: ClipFacts) -> str:
+    """Length in seconds, orientation, what the camera does, how much moves."""
+    start = _article(f"{clip.seconds:.1f}-second {orientation(clip)}clip")
+    movement = "" if clip.motion is None else level(clip.motion, MOTION, "very fast movement")
+    greys = [_grey(frame) for frame in clip.frames]
+    camera = camera_path(greys)
+    if camera is None:
+        return f"{start} with {movement}" if movement else start
+    if camera.path <= NEARLY_STILL and abs(camera.zoom) < ZOOM:
+        still = "a still" if camera.path <= STILL else "an almost still"
+        where = moving_place(greys) if clip.motion is not None and clip.motion >= MOTION[0][0] else ""
+        return f"{start} from {still} camera" + (f", with {movement}{where}" if movement else "")
+    moves = camera_words(camera, clip)
+    return (
+        start + (f" in which the camera {moves}" if moves else "") + (f", with {movement} overall" if movement else "")
+    )
+
+
+def orientation(clip: ClipFacts) -> str:
+    """`horizontal `, `vertical ` and the like, or nothing where the size is missing."""
+    if not clip.width or not clip.height:
+        return ""
+    steps: Steps = ((0.95, "vertical "), (1.05, "square "), (2.2, "horizontal "))
+    return level(clip.width / clip.height, steps, "very wide ")
+
+
+def camera_words(camera: Camera, clip: ClipFacts) -> str:
+    """What the camera does, as a phrase with a verb; empty where it is too little to be told."""
+    pans, amount = [], max(abs(camera.right), abs(camera.down))
+    if amount > NEARLY_STILL and np.hypot(camera.right, camera.down) >= 0.6 * camera.path:
+        if abs(camera.right) >= 0.4 * amount:
+            pans.append("pans to the right" if camera.right > 0 else "pans to the left")
+        if abs(camera.down) >= 0.4 * amount:
+            pans.append("tilts down" if camera.down > 0 else "tilts up")
+    zoom = ""
+    if abs(camera.zoom) >= ZOOM and camera.steady_zoom:
+        zoom = f"zooms {'in' if camera.zoom > 0 else 'out'} by about {100 * (exp(abs(camera.zoom)) - 1):.0f}%"
+    if not pans:
+        return zoom or ("moves to and fro" if camera.path > 2 * NEARLY_STILL else "")
+    speed = level(amount / clip.seconds, CAMERA_SPEED, "quickly ") if clip.seconds > 0 else ""
+    words = f"{speed}{' and '.join(pans)} by about {_span(camera, clip)}"
+    return f"{words} and {zoom}" if zoom else words
+
+
+def _span(camera: Camera, clip: ClipFacts) -> str:
+    """How far the camera goes, as a share of the frame's side along which it goes most."""
+    height, width = clip.frames[0].shape[:2]
+    across = abs(camera.right) >= abs(camera.down)
+    share = abs(camera.right) * min(height, width) / width if across else abs(camera.down) * min(height, width) / height
+    return f"{share:.0f}% of the frame's {'width' if across else 'height'}"
+
+
+def light(clip: ClipFacts) -> str:
+    """Brightness and contrast, and whether the light changes through the clip."""
+    contrast = "" if clip.contrast is None else level(clip.contrast, CONTRAST, "strong contrast")
+    trend = light_trend(clip.frames)
+    if clip.brightness is not None:
+        brightness = level(clip.brightness, BRIGHTNESS, "very bright")
+        words = f"the picture is {brightness}" + (f" with {contrast}" if contrast else "")
+    elif contrast:
+        words = f"the picture has {contrast}"
+    else:
+        return f"the picture {trend}" if trend else ""
+    return f"{words}; it {trend}" if trend else words
+
+
+def light_trend(frames: Sequence[np.ndarray]) -> str:
+    """How the mean grey level goes through the clip; told from 20 grey levels of steady change on."""
+    if len(frames) < 4:
+        return ""
+    means = np.array([_grey(frame).mean() for frame in frames])
+    middle = float(np.median(means))
+    if means[0] < 0.4 * middle and means[0] < 45:
+        return "starts dark and then brightens"
+    if means[-1] < 0.4 * middle and means[-1] < 45:
+        return "goes dark at the end"
+    place = np.arange(len(means))
+    change = np.polyfit(place, means, 1)[0] * (len(means) - 1)
+    if abs(change) < 20 or abs(np.corrcoef(place, means)[0, 1]) < 0.8:
+        return ""
+    return "grows brighter towards the end" if change > 0 else "grows darker towards the end"
+
+
+def colours(clip: ClipFacts) -> str:
+    """The colours with the largest shares of the picture, with the place of those that keep to one."""
+    found = dominant_colours(clip.frames)
+    if not found:
+        return ""
+    (first, share, place), rest = found[0], found[1:]
+    others = _list([f"{name} ({_percent(part)}{_mostly(where)})" for name, part, where in rest])
+    if share >= 0.85:
+        start = f"nearly all of the picture is {first} (about {_percent(share)})"
+        return start + (f", and much of the rest {others}" if rest else "")
+    if share >= 0.4:
+        start = f"{first} dominates, covering about {_percent(share)} of the picture{_mostly(place)}"
+        return start + (f"; next {'come' if len(rest) > 1 else 'comes'} {others}" if rest else "")
+    others = f" followed by {others}" if rest else ""
+    return f"the most frequent colour is {first} (about {_percent(share)}{_mostly(place)}),{others}".rstrip(",")
+
+
+def dominant_colours(frames: Sequence[np.ndarray]) -> list[tuple[str, float, str]]:
+    """Up to three colours: name, share of the picture (0 to 1), place (empty where it is all over)."""
+    if not frames:
+        return []
+    names = list(PALETTE)
+    swatches = np.array([[value & 255, value >> 8 & 255, value >> 16] for value in PALETTE.values()], np.uint8)
+    palette = _lab(swatches[None])[0]
+    index = np.stack([_nearest(_lab(_shrink(frame, 48)), palette) for frame in frames])
+    shares = np.bincount(index.ravel(), minlength=len(names)) / index.size
+    best = sorted(range(len(names)), key=lambda i: (-shares[i], i))[:3]
+    return [
+        (names[i], float(shares[i]), place_of((index == i).mean(axis=0)))
+        for number, i in enumerate(best)
+        if number == 0 or shares[i] >= LEAST_COLOUR
+    ]
+
+
+def _nearest(lab: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    return np.argmin(((lab[:, :, None, :] - palette) ** 2).sum(axis=3), axis=2)
+
+
+def manner(clip: ClipFacts) -> str:
+    """How strong the colours are and how much fine detail there is."""
+    parts = []
+    if clip.colourfulness is not None:
+        parts.append(level(clip.colourfulness, COLOURFULNESS, "colours are vivid"))
+    if clip.sharpness is not None:
+        parts.append("there is " + level(clip.sharpness, DETAIL, "plenty of fine detail"))
+    return ", and ".join(parts)
+
+
+def text(clip: ClipFacts) -> str:
+    """How much on-screen text a detector found; nothing below 0.05 % of the frame."""
+    if clip.text_area is None or clip.text_area < 0.0005:
+        return ""
+    return f"on-screen text covers about {_percent(clip.text_area)} of the picture"
+
+
+def pauses(clip: ClipFacts) -> str:
+    """The share of the time in which the picture stands; nothing below a fifth."""
+    if clip.frozen_share is None or clip.frozen_share < 0.2:
+        return ""
+    if clip.frozen_share >= 0.98:
+        return "the picture is frozen throughout"
+    return f"for about {_percent(clip.frozen_share)} of the time the picture is frozen"
+
+
+def changes(clip: ClipFacts) -> str:
+    """Told where the least likeness of neighbouring samples is below a half."""
+    if clip.consistency is None or clip.consistency >= 0.5:
+        return ""
+    return "the view changes greatly between one moment and the next"
+
+
+def size(clip: ClipFacts) -> str:
+    """Frame size in pixels and frame rate: told where little else is known."""
+    parts = [f"{clip.width} by {clip.height} pixels"] if clip.width and clip.height else []
+    if clip.fps:
+        parts.append(f"{clip.fps:.2f}".rstrip("0").rstrip(".") + " frames a second")
+    return f"the frame is {parts[0]}" + (f", shown at {parts[1]}" if len(parts) > 1 else "") if parts else ""
+
+
+def camera_path(greys: Sequence[np.ndarray]) -> Camera | None:
+    """The camera's way, from similarity transforms between neighbouring frames; None where it is not well supported.
+
+    ORB features (Rublee and others, 2011), RANSAC (Fischler and Bolles, 1981). The camera goes opposite to the picture.
+    """
+    pairs = [pair_step(before, after) for before, after in zip(greys, greys[1:], strict=False)]
+    steps = np.array([step for step in pairs if step is not None])
+    if len(greys) < 3 or len(steps) < 0.6 * len(pairs):
+        return None
+    zooms = steps[:, 2]
+    total = np.append(-steps[:, :2].mean(axis=0), zooms.mean()) * len(pairs)
+    path = float(np.hypot(steps[:, 0], steps[:, 1]).mean() * len(pairs))
+    steady = abs(zooms.sum()) >= 0.7 * np.abs(zooms).sum()
+    return Camera(float(total[0]), float(total[1]), path, float(total[2]), bool(steady))
+
+
+def pair_step(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float] | None:
+    """How the picture's centre moves (right, down: percent of the short side) and the log of the scale, if clear.
+
+    The transform must put most textured parts of the frame where they are found next: what fits a moving
+    object or a caption alone is not the camera.
+    """
+    height, width = before.shape
+    identity = np.array([[1.0, 0, 0], [0, 1.0, 0]])
+    candidates = [identity]
+    if (matched := _match(before, after)) is not None:
+        candidates.append(matched)
+    transform = max(candidates, key=lambda candidate: explained(before, after, candidate))
+    if explained(before, after, transform) < LEAST_EXPLAINED:
+        return None
+    centre = np.array([width / 2, height / 2])
+    move = (transform[:, :2] @ centre + transform[:, 2] - centre) / min(height, width) * 100
+    return float(move[0]), float(move[1]), log(np.hypot(transform[0, 0], transform[1, 0]))
+
+
+def _match(before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
+    """The 2×3 similarity that most feature pairs agree on, or None."""
+    (points, words), (next_points, next_words) = (_features(image) for image in (before, after))
+    if words is None or next_words is None or min(len(words), len(next_words)) < 12:
+        return None
+    pairs = cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(words, next_words, k=2)
+    good = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < 0.8 * pair[1].distance]
+    if len(good) < 8:
+        return None
+    old = np.float32([points[match.queryIdx].pt for match in good])
+    new = np.float32([next_points[match.trainIdx].pt for match in good])
+    transform, inside = cv2.estimateAffinePartial2D(old, new, method=cv2.RANSAC, ransacReprojThreshold=2.5)
+    if transform is None or inside.sum() < 8 or not 0.5 < np.hypot(transform[0, 0], transform[1, 0]) < 2:
+        return None
+    return transform
+
+
+def _features(grey: np.ndarray) -> tuple[Sequence[cv2.KeyPoint], np.ndarray | None]:
+    """ORB points and their words, the strongest of each part of the frame, so that no caption or object has most."""
+    orb = cv2.ORB_create(3000, fastThreshold=7)
+    height, width = grey.shape
+    parts: dict[tuple[int, int], list[cv2.KeyPoint]] = {}
+    for point in sorted(orb.detect(grey, None), key=lambda point: -point.response):
+        part = parts.setdefault((int(point.pt[0] * CELLS / width), int(point.pt[1] * CELLS / height)), [])
+        if len(part) < 16:
+            part.append(point)
+    return orb.compute(grey, [point for part in parts.values() for point in part])
+
+
+def explained(before: np.ndarray, after: np.ndarray, transform: np.ndarray) -> float:
+    """How much of the texture `transform` puts right, 0 to 1: mean over textured parts; 0 if these are few."""
+    height, width = before.shape
+    moved = cv2.warpAffine(_texture(before), transform, (width, height))
+    seen = cv2.warpAffine(np.ones_like(before, np.float32), transform, (width, height))
+    here = _texture(after)
+    energy, error = (_cell_means(np.abs(image) * (seen > 0.99)) for image in (here, here - moved))
+    textured = (energy > LEAST_TEXTURE) & (_cell_means((seen > 0.99).astype(np.float32)) > 0.5)
+    if textured.sum() < 12:
+        return 0.0
+    return float(1 - np.minimum(error[textured] / energy[textured], 1).mean())
+
+
+def moving_place(greys: Sequence[np.ndarray]) -> str:
+    """Where the picture changes, for a camera that stands still: `, mostly on the left` or nothing."""
+    smooth = [cv2.GaussianBlur(grey, (0, 0), 2) for grey in greys]
+    changed = np.mean([cv2.absdiff(a, b) > 15 for a, b in zip(smooth, smooth[1:], strict=False)], axis=0)
+    return _mostly(place_of(changed)) if changed.mean() > 0.001 else ""
+
+
+def place_of(weight: np.ndarray) -> str:
+    """Where three quarters of a map's weight lie: `in the upper half`, `on the left`, …; empty where all over."""
+    height, width = weight.shape
+    total = float(weight.sum())
+    if total <= 0:
+        return ""
+    upper = float(weight.sum(axis=1) @ (np.arange(height) * 2 + 1 < height)) / total
+    left = float(weight.sum(axis=0) @ (np.arange(width) * 2 + 1 < width)) / total
+    row = "upper" if upper >= 0.75 else "lower" if upper <= 0.25 else ""
+    column = "left" if left >= 0.75 else "right" if left <= 0.25 else ""
+    if row and column:
+        return f"in the {row} {column}"
+    if row or column:
+        return f"in the {row} half" if row else f"on the {column}"
+    y, x = round(height * 0.146), round(width * 0.146)  # the middle rectangle of half the frame's area
+    middle = float(weight[y : height - y, x : width - x].sum()) / total
+    return "in the centre" if middle >= 0.75 else "near the edges" if middle <= 0.2 else ""
+
+
+def level(value: float, steps: Steps, above: str) -> str:
+    """The word of the first step that `value` lies below, or `above`."""
+    return next((word for limit, word in (*steps, (inf, above)) if value < limit), above)
+
+
+def _grey(frame: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(_shrink(frame, WORK_SIDE), cv2.COLOR_BGR2GRAY)
+
+
+def _shrink(frame: np.ndarray, side: int) -> np.ndarray:
+    """`frame` with a short side of at most `side` pixels."""
+    factor = side / min(frame.shape[:2])
+    if factor >= 1:
+        return frame
+    width, height = (max(1, round(length * factor)) for length in frame.shape[1::-1])
+    return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _texture(grey: np.ndarray) -> np.ndarray:
+    """What is left of a picture without its slow changes of light."""
+    fine = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.5)
+    return fine - cv2.GaussianBlur(fine, (0, 0), 6)
+
+
+def _cell_means(image: np.ndarray) -> np.ndarray:
+    return cv2.resize(image.astype(np.float32), (CELLS, CELLS), interpolation=cv2.INTER_AREA)
+
+
+def _lab(bgr: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(bgr.astype(np.float32) / 255, cv2.COLOR_BGR2LAB)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}%" if share >= 0.0995 else f"{100 * share:.1f}%"
+
+
+def _mostly(place: str) -> str:
+    return f", mostly {place}" if place else ""
+
+
+def _list(items: list[str]) -> str:
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else "".join(items)
+
+
+def _article(phrase: str) -> str:
+    """`phrase` behind `a` or `an`, as its number is spoken: an 8.0-second, an 11.5-second, an 18.2-second clip."""
+    whole = phrase.split(".", 1)[0]
+    spoken_with_vowel = whole.startswith("8") or whole in {"11", "18"}
+    return f"{'an' if spoken_with_vowel else 'a'} {phrase}"
+
+
+def _words(sentences: Iterable[str]) -> int:
+    return sum(len(sentence.split()) for sentence in sentences)

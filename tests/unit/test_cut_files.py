@@ -1,0 +1,237 @@
+"""Cutting clips: what is refused, what stops the job, and what the file is like beyond its frames."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+import wave
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from cut_sources import FPS, Source, check, read, run, sources_in
+
+from clipmill import cut
+from clipmill.cut import CutSettings, cut_clip
+from clipmill.errors import ItemError, SetupError
+from clipmill.verify import SourceFrames
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return sources_in(tmp_path_factory.mktemp("sources"))
+
+
+# --- what goes wrong ------------------------------------------------------------------------------------------------
+
+
+def altered(video: Source, start: int, end: int, target: Path, frames: SourceFrames, **settings) -> dict:
+    clip, _ = video.clip(start, end)
+    return cut_clip(video.path, target, video.video, clip, frames, CutSettings(**{"min_seconds": 1, **settings}))
+
+
+@pytest.mark.parametrize("mode", ["auto", "reencode"])
+@pytest.mark.parametrize("fault", ["other shot", "one late", "one early", "one grey frame"])
+def test_a_file_that_shows_something_else_is_refused(source, tmp_path, mode, fault):
+    video = source("closed.mp4")
+    frames = video.frames.part(40, 80)
+    wanted = {
+        "other shot": video.frames.thumbnail[80:120],
+        "one late": video.frames.thumbnail[41:81],
+        "one early": np.concatenate([frames.thumbnail[:1], frames.thumbnail[:-1]]),
+        "one grey frame": np.where(np.arange(40)[:, None] == 17, np.uint8(128), frames.thumbnail),
+    }[fault]
+    with pytest.raises(ItemError) as caught:
+        altered(video, 40, 80, tmp_path / "clip.mp4", replace(frames, thumbnail=wanted), mode=mode)
+    assert caught.value.kind == "bad_cut"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", ["stretched", "one jump"])
+def test_a_file_with_other_times_is_refused(source, tmp_path, fault):
+    video = source("closed.mp4")
+    frames = video.frames.part(40, 80)
+    times = frames.time.copy()
+    if fault == "stretched":
+        times = times[0] + (times - times[0]) * 1.1
+    else:
+        times[20:] += 0.1
+    with pytest.raises(ItemError, match=" s away from its time"):
+        altered(video, 40, 80, tmp_path / "clip.mp4", replace(frames, time=times))
+
+
+def test_a_copy_that_fails_is_encoded_instead(source, tmp_path):
+    video = source("open.mp4")
+    unclean = int(np.flatnonzero(video.frames.is_key & ~video.frames.is_clean[:-1])[0])
+    frames = replace(video.frames.part(unclean, 100), is_clean=np.ones(101 - unclean, bool))
+    row = altered(video, unclean, 100, tmp_path / "clip.mp4", frames)
+    assert row["cut_method"] == "reencode" and row["copy_failed"]
+    check(row, tmp_path / "clip.mp4", video, unclean, 100)
+    with pytest.raises(ItemError, match="the copy is no good") as caught:
+        altered(video, unclean, 100, tmp_path / "copy.mp4", frames, mode="copy")
+    assert caught.value.kind == "no_copy" and not (tmp_path / "copy.mp4").exists()
+
+
+def test_mode_copy_says_why_not(source, tmp_path):
+    with pytest.raises(ItemError, match="no key frame") as caught:
+        source("long_gop.mp4").cut(tmp_path / "clip.mp4", 40, 85, mode="copy")
+    assert caught.value.kind == "no_copy" and list(tmp_path.iterdir()) == []
+
+
+def test_a_vanished_source_may_come_back(source, tmp_path, monkeypatch):
+    video = source("closed.mp4")
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(video.path.read_bytes())
+    gone = Source(copy)
+    monkeypatch.setattr(
+        cut, "run_ffmpeg", lambda arguments: copy.unlink() or subprocess.CompletedProcess([], 1, b"", b"x")
+    )
+    for _ in range(2):  # while ffmpeg runs, and before
+        with pytest.raises(ItemError) as caught:
+            gone.cut(tmp_path / "clip.mp4", 40, 80)
+        assert caught.value.kind == "vanished" and not caught.value.lasting
+    assert list(tmp_path.iterdir()) == []
+
+
+def fake_ffmpeg(path: Path, said: str) -> Path:
+    path.write_text(f"#!/bin/sh\necho 'av_interleaved_write_frame(): {said}' >&2\nexit 228\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_stops_the_job(source, tmp_path, monkeypatch, code):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(fake_ffmpeg(tmp_path / "ffmpeg", os.strerror(code))))
+    with pytest.raises(OSError) as caught:
+        source("closed.mp4").cut(tmp_path / "out" / "clip.mp4", 40, 80)
+    assert caught.value.errno == code
+
+
+def test_ffmpegs_own_words_are_in_the_message(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(fake_ffmpeg(tmp_path / "ffmpeg", "the moon is full")))
+    with pytest.raises(ItemError, match="the moon is full"):
+        source("closed.mp4").cut(tmp_path / "out" / "clip.mp4", 40, 80)
+
+
+def test_without_ffmpeg_the_set_up_is_at_fault(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
+    with pytest.raises(SetupError, match="IMAGEIO_FFMPEG_EXE"):
+        source("closed.mp4").cut(tmp_path / "clip.mp4", 40, 80)
+
+
+@pytest.mark.parametrize("mode", ["copy", "reencode"])
+@pytest.mark.parametrize(
+    "name", ["-i.mp4", "a b'c\"d.mp4", "100%d %03d.mp4", "line\nbreak.mp4", "http:x|y.mp4", "[ä]{}.mp4"]
+)
+def test_names_are_taken_literally(source, tmp_path, name, mode):
+    video = source("closed.mp4")
+    (tmp_path / name).write_bytes(video.path.read_bytes())
+    clip, frames = video.clip(40, 80)
+    target = tmp_path / "out" / name
+    cut_clip(tmp_path / name, target, video.video, clip, frames, CutSettings(mode=mode, min_seconds=1))
+    assert read(target)[0] == list(range(40, 80))
+    assert [path.name for path in target.parent.iterdir()] == [name]
+
+
+# --- the file -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["copy", "reencode"])
+def test_the_same_bytes_each_time_and_nothing_of_where_it_came_from(source, tmp_path, mode):
+    titled = tmp_path / "titled.mkv"
+    tags = ("-metadata", "title=secret", "-metadata:s:v", "comment=secret", "-metadata", "location=secret")
+    run("-y", "-i", str(source("closed.mp4").path), "-c", "copy", *tags, str(titled))
+    video = Source(titled)
+    for name in ("a.mp4", "b.mp4"):
+        video.cut(tmp_path / name, 40, 80, mode=mode)
+    data = (tmp_path / "a.mp4").read_bytes()
+    assert data == (tmp_path / "b.mp4").read_bytes()
+    assert b"secret" not in data and b"Lavf" not in data
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def beep(path: Path, seconds: float, start: float, end: float) -> Path:
+    rate = 44100
+    time_ = np.arange(int(rate * seconds)) / rate
+    samples = np.where((time_ >= start) & (time_ < end), 16000 * np.sin(2 * np.pi * 1000 * time_), 0).astype(np.int16)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.tobytes())
+    return path
+
+
+def heard(path: Path) -> float | None:
+    """When the sound of a clip begins to be loud; None without a sound track."""
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            return None
+        assert container.streams.audio[0].codec_context.name == "aac"
+        frames = list(container.decode(audio=0))
+    loud = np.abs(np.concatenate([frame.to_ndarray()[0] for frame in frames])) > 0.1
+    return frames[0].time + float(np.argmax(loud)) / frames[0].sample_rate
+
+
+@pytest.mark.parametrize("mode", ["copy", "reencode"])
+@pytest.mark.parametrize("name,codec", [("s.mp4", "aac"), ("s.mkv", "libopus"), ("s.ts", "mp2"), ("late.mkv", "aac")])
+def test_the_sound_stays_with_the_picture(source, tmp_path, name, codec, mode):
+    sound = beep(tmp_path / "beep.wav", 5, 2.5, 3)
+    shift = 0.3 if name == "late.mkv" else 0.0
+    inputs = ("-i", str(source("closed.mp4").path), "-itsoffset", str(shift), "-i", str(sound))
+    run("-y", *inputs, "-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", codec, str(tmp_path / name))
+    video = Source(tmp_path / name)
+    video.cut(tmp_path / "clip.mp4", 40, 80, mode=mode, audio=True)
+    assert heard(tmp_path / "clip.mp4") == pytest.approx(2.5 + shift - 40 / FPS, abs=0.01)
+    video.cut(tmp_path / "mute.mp4", 40, 80, mode=mode)
+    assert heard(tmp_path / "mute.mp4") is None
+
+
+def test_a_sound_track_that_ended_before_the_clip_does_no_harm(source, tmp_path):
+    inputs = ("-i", str(source("closed.mp4").path), "-i", str(beep(tmp_path / "beep.wav", 1, 0, 1)))
+    run("-y", *inputs, "-map", "0:v", "-map", "1:a", "-c:v", "copy", str(tmp_path / "s.mp4"))
+    row = Source(tmp_path / "s.mp4").cut(tmp_path / "clip.mp4", 40, 80, audio=True)
+    assert row["cut_frames"] == 40
+
+
+def test_ffmpeg_dies_with_its_job(tmp_path):
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from clipmill.cut import run_ffmpeg; "
+        "run_ffmpeg(['-v', 'error', '-re', '-f', 'lavfi', '-i', 'testsrc', '-f', 'null', sys.argv[2]])"
+    )
+    scripts = Path(cut.__file__).parents[1]
+    job = subprocess.Popen([sys.executable, "-c", program, str(scripts), str(tmp_path / "mark")])
+    try:
+        assert _wait_for(lambda: _running(tmp_path / "mark") - {job.pid})
+    finally:
+        job.send_signal(signal.SIGKILL)
+        job.wait()
+    assert _wait_for(lambda: not _running(tmp_path / "mark"))
+
+
+def _running(mark: Path) -> set[int]:
+    """Processes with `mark` among their arguments."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(mark).encode() in (entry / "cmdline").read_bytes().split(b"\0"):
+                found.add(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def _wait_for(condition, seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
