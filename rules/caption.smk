@@ -15,6 +15,8 @@ rule caption_clips:
         f"{OUT}/logs/caption/{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/caption/{{shard}}.tsv"
+    conda:
+        "../envs/video.yaml"
     threads: threads_of("caption")
     resources:
         mem_mb=job("caption", "mem_mb"),
@@ -23,16 +25,16 @@ rule caption_clips:
         settings=as_json(config["caption"]),
     shell:
         r"""
-        python {SCRIPTS:q}/caption.py \
-            --outdir {config[outdir]:q} \
+        python "$CLIPMILL_SCRIPTS"/caption.py \
+            --outdir "$CLIPMILL_OUTDIR" \
             --shard {wildcards.shard} \
             --settings {params.settings:q} \
             --threads {threads} \
-            --max-error-rate {MAX_ERROR_RATE} \
+            --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
             --clips {input.clips:q} \
             --verdicts {input.verdicts:q} \
             --output {output.captions:q} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -46,6 +48,8 @@ rule rewrite_captions:
         f"{OUT}/logs/rewrite/{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/rewrite/{{shard}}.tsv"
+    conda:
+        "../envs/video.yaml"
     threads: threads_of("rewrite")
     resources:
         mem_mb=job("rewrite", "mem_mb"),
@@ -54,15 +58,15 @@ rule rewrite_captions:
         settings=as_json(config["rewrite"]),
     shell:
         r"""
-        python {SCRIPTS:q}/rewrite.py \
-            --outdir {config[outdir]:q} \
+        python "$CLIPMILL_SCRIPTS"/rewrite.py \
+            --outdir "$CLIPMILL_OUTDIR" \
             --shard {wildcards.shard} \
             --settings {params.settings:q} \
             --threads {threads} \
-            --max-error-rate {MAX_ERROR_RATE} \
+            --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
             --captions {input.captions:q} \
             --output {output.texts:q} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -76,6 +80,8 @@ rule align_captions:
         f"{OUT}/logs/alignment/{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/alignment/{{shard}}.tsv"
+    conda:
+        "../envs/video.yaml"
     threads: threads_of("alignment")
     resources:
         mem_mb=job("alignment", "mem_mb"),
@@ -84,13 +90,13 @@ rule align_captions:
         settings=as_json(config["alignment"]),
     shell:
         r"""
-        python {SCRIPTS:q}/align.py \
-            --outdir {config[outdir]:q} \
+        python "$CLIPMILL_SCRIPTS"/align.py \
+            --outdir "$CLIPMILL_OUTDIR" \
             --shard {wildcards.shard} \
             --settings {params.settings:q} \
             --threads {threads} \
-            --max-error-rate {MAX_ERROR_RATE} \
+            --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
             --texts {input.texts:q} \
             --output {output.scores:q} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """

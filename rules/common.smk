@@ -4,12 +4,10 @@ out: SHARDS, the names of all shards, and the helpers of the rules
 """
 
 import json
+import logging
 from pathlib import Path
 
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
-# The tools of the rules run in the Python that runs Snakemake, unless an environment comes before it.
-os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
-
 from clipmill import verdict
 from clipmill.config import check_config
 from clipmill.errors import SetupError, explain_os_error
@@ -26,18 +24,30 @@ def find_shards():
             return shard_names(outdir)
         from clipmill.discovery import update_index  # pandas, which jobs need not load
 
-        return update_index(config["videos"], outdir, config["videos_per_shard"], config["exclude"])
+        log = logging.getLogger("clipmill")
+        log.addHandler(logging.StreamHandler())
+        log.setLevel(logging.INFO)
+        return update_index(
+            config["videos"], outdir, config["videos_per_shard"], config["exclude"]
+        )
     except SetupError as error:
-        raise WorkflowError(str(error)) from None
+        sys.exit(str(error))
     except OSError as error:
-        raise WorkflowError(explain_os_error(error) or str(error)) from error
+        sys.exit(explain_os_error(error) or str(error))
 
 
 SHARDS = find_shards()
-OUT = config["outdir"].rstrip("/").replace("{", "{{").replace("}", "}}")
+OUT = os.path.normpath(config["outdir"]).replace("{", "{{").replace("}", "}}")
 WORK = f"{OUT}/work"
-SCRIPTS = os.path.join(workflow.basedir, "scripts")
-MAX_ERROR_RATE = config["max_error_rate"]
+
+# What does not change a result reaches the tools by the environment: a moved checkout re-runs nothing. They run in the
+# Python that runs Snakemake, unless a rule's own environment comes before it in PATH.
+os.environ.update(
+    PATH=os.path.dirname(sys.executable) + os.pathsep + os.getenv("PATH", ""),
+    CLIPMILL_SCRIPTS=os.path.join(workflow.basedir, "scripts"),
+    CLIPMILL_OUTDIR=config["outdir"],
+    CLIPMILL_MAX_ERROR_RATE=str(config["max_error_rate"]),
+)
 
 
 wildcard_constraints:
@@ -60,7 +70,10 @@ def threads_of(step):
 
 def bounds(order):
     """The filters in `order` and that order, for the tools that give verdicts."""
-    return {"filters": {name: config["filters"][name] for name in order}, "order": order}
+    return {
+        "filters": {name: config["filters"][name] for name in order},
+        "order": order,
+    }
 
 
 def cascade_order(metric):
@@ -76,7 +89,11 @@ def score_settings(metric):
 def cheaper_scores(metric):
     """The score tables that say which clips `metric` may skip."""
     names = ["motion", "technical"]
-    names += verdict.costly_before(metric, config["filter_order"]) if config["cascade"] else []
+    names += (
+        verdict.costly_before(metric, config["filter_order"])
+        if config["cascade"]
+        else []
+    )
     return [f"{WORK}/scores/{name}/{{shard}}.parquet" for name in names]
 
 
@@ -84,4 +101,7 @@ def print_summary():
     """What came of the run, after its last job."""
     path = Path(config["outdir"]) / "summary.json"
     if path.exists():
-        print(as_text(json.loads(path.read_text(encoding="utf-8")), path.parent), file=sys.stderr)
+        print(
+            as_text(json.loads(path.read_text(encoding="utf-8")), path.parent),
+            file=sys.stderr,
+        )

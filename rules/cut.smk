@@ -17,24 +17,28 @@ rule cut_clips:
         f"{OUT}/logs/cut/{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/cut/{{shard}}.tsv"
+    conda:
+        "../envs/video.yaml"
     threads: threads_of("cut")
     resources:
         mem_mb=job("cut", "mem_mb"),
         runtime=job("cut", "runtime"),
     params:
-        settings=as_json({**config["cut"], "min_seconds": config["split"]["min_seconds"]}),
+        settings=as_json(
+            {**config["cut"], "min_seconds": config["split"]["min_seconds"]}
+        ),
     shell:
         r"""
-        python {SCRIPTS:q}/cut.py \
-            --outdir {config[outdir]:q} \
+        python "$CLIPMILL_SCRIPTS"/cut.py \
+            --outdir "$CLIPMILL_OUTDIR" \
             --shard {wildcards.shard} \
             --settings {params.settings:q} \
             --threads {threads} \
-            --max-error-rate {MAX_ERROR_RATE} \
+            --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
             --videos {input.videos:q} \
             --clips {input.clips:q} \
             --texts {input.texts:q} \
             --alignment {input.alignment:q} \
             --output {output.cuts:q} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """

@@ -14,6 +14,8 @@ rule decode_videos:
         f"{OUT}/logs/decode/{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/decode/{{shard}}.tsv"
+    conda:
+        "../envs/video.yaml"
     threads: threads_of("decode")
     resources:
         mem_mb=job("decode", "mem_mb"),
@@ -22,13 +24,13 @@ rule decode_videos:
         settings=as_json(config["decode"]),
     shell:
         r"""
-        python {SCRIPTS:q}/decode.py \
-            --outdir {config[outdir]:q} \
+        python "$CLIPMILL_SCRIPTS"/decode.py \
+            --outdir "$CLIPMILL_OUTDIR" \
             --shard {wildcards.shard} \
             --settings {params.settings:q} \
             --threads {threads} \
-            --max-error-rate {MAX_ERROR_RATE} \
+            --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
             --videos {input.videos:q} \
             --output {output.videos:q} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """

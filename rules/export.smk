@@ -21,15 +21,22 @@ rule export_dataset:
         f"{OUT}/logs/export/export.log",
     benchmark:
         f"{OUT}/benchmarks/export/export.tsv"
+    conda:
+        "../envs/video.yaml"
     resources:
         mem_mb=job("export", "mem_mb"),
         runtime=job("export", "runtime"),
     params:
-        settings=as_json({step: config[step]["backend"] for step in ("caption", "rewrite", "alignment")}),
+        settings=as_json(
+            {
+                step: config[step]["backend"]
+                for step in ("caption", "rewrite", "alignment")
+            }
+        ),
     shell:
         r"""
-        python {SCRIPTS:q}/export.py \
-            --outdir {config[outdir]:q} \
+        python "$CLIPMILL_SCRIPTS"/export.py \
+            --outdir "$CLIPMILL_OUTDIR" \
             --settings {params.settings:q} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """

@@ -9,13 +9,18 @@ rule filter_clips:
     input:
         videos=f"{WORK}/videos/{{shard}}.parquet",
         clips=f"{WORK}/clips/{{shard}}.parquet",
-        scores=expand(f"{WORK}/scores/{{metric}}/{{{{shard}}}}.parquet", metric=("motion", "technical", *verdict.COSTLY)),
+        scores=expand(
+            f"{WORK}/scores/{{metric}}/{{{{shard}}}}.parquet",
+            metric=("motion", "technical", *verdict.COSTLY),
+        ),
     output:
         verdicts=f"{WORK}/verdicts/{{shard}}.parquet",
     log:
         f"{OUT}/logs/filter/{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/filter/{{shard}}.tsv"
+    conda:
+        "../envs/video.yaml"
     resources:
         mem_mb=job("instant", "mem_mb"),
         runtime=job("instant", "runtime"),
@@ -23,13 +28,13 @@ rule filter_clips:
         settings=as_json(bounds(config["filter_order"])),
     shell:
         r"""
-        python {SCRIPTS:q}/filter.py \
-            --outdir {config[outdir]:q} \
+        python "$CLIPMILL_SCRIPTS"/filter.py \
+            --outdir "$CLIPMILL_OUTDIR" \
             --shard {wildcards.shard} \
             --settings {params.settings:q} \
             --videos {input.videos:q} \
             --clips {input.clips:q} \
             --scores {input.scores:q} \
             --output {output.verdicts:q} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """

@@ -16,6 +16,8 @@ rule score_consistency:
         f"{OUT}/logs/consistency/{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/consistency/{{shard}}.tsv"
+    conda:
+        "../envs/video.yaml"
     threads: threads_of("consistency")
     resources:
         mem_mb=job("consistency", "mem_mb"),
@@ -25,18 +27,18 @@ rule score_consistency:
         settings=score_settings("consistency"),
     shell:
         r"""
-        python {SCRIPTS:q}/score.py \
+        python "$CLIPMILL_SCRIPTS"/score.py \
             --metric {params.metric} \
-            --outdir {config[outdir]:q} \
+            --outdir "$CLIPMILL_OUTDIR" \
             --shard {wildcards.shard} \
             --settings {params.settings:q} \
             --threads {threads} \
-            --max-error-rate {MAX_ERROR_RATE} \
+            --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
             --videos {input.videos:q} \
             --clips {input.clips:q} \
             --scores {input.scores:q} \
             --output {output.scores:q} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """
 
 
@@ -71,6 +73,8 @@ use rule score_consistency as score_text with:
         f"{OUT}/logs/text/{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/text/{{shard}}.tsv"
+    conda:
+        "../envs/ocr.yaml"
     threads: threads_of("text")
     resources:
         mem_mb=job("text", "mem_mb"),

@@ -16,6 +16,8 @@ rule split_videos:
         f"{OUT}/logs/split/{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/split/{{shard}}.tsv"
+    conda:
+        "../envs/video.yaml"
     resources:
         mem_mb=job("instant", "mem_mb"),
         runtime=job("instant", "runtime"),
@@ -23,13 +25,13 @@ rule split_videos:
         settings=as_json(config["split"]),
     shell:
         r"""
-        python {SCRIPTS:q}/split.py \
-            --outdir {config[outdir]:q} \
+        python "$CLIPMILL_SCRIPTS"/split.py \
+            --outdir "$CLIPMILL_OUTDIR" \
             --shard {wildcards.shard} \
             --settings {params.settings:q} \
             --videos {input.videos:q} \
             --clips {output.clips:q} \
             --motion {output.motion:q} \
             --technical {output.technical:q} \
-            > {log:q} 2>&1
+            >{log:q} 2>&1
         """
