@@ -42,7 +42,8 @@ test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest tests $(PYTEST)
 
 bench: $(VENV)/core.stamp
-	$(BIN)/python scripts/bench.py
+	@test -d ../shared/videos || $(BIN)/python scripts/render_samples.py $(SAMPLES)
+	$(BIN)/python tests/bench/bench.py
 
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o envs/core.txt envs/core.in

@@ -6,7 +6,7 @@ Nothing is decoded here, so a cut rule can be changed at the cost of reading a f
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 
 from clipmill import tables
 
+SLACK = 1e-6  # seconds by which rounding may exceed a limit
 ANY_RATE = 25.0  # the detectors ask for a frame rate, and use it for lengths in seconds alone; ours are in frames
 
 
@@ -71,31 +72,67 @@ def find_cuts(content: np.ndarray, settings: SplitSettings) -> list[int]:
     return sorted({cut.frame_num for cut in cuts if 0 < cut.frame_num < len(content)})
 
 
-def divide(times: np.ndarray, start: int, end: int, settings: SplitSettings) -> Iterator[tuple[int, int]]:
+def divide(
+    times: np.ndarray, start: int, end: int, settings: SplitSettings, key_frames: Sequence[int] = ()
+) -> Iterator[tuple[int, int]]:
     """Pieces (first frame, first frame after) of the scene `start`–`end`; `times` has one more entry than frames.
 
-    `equal`: as few equal pieces as max_seconds allows; where these would fall below min_seconds, whole pieces of
-    max_seconds and a rest. `fixed`: pieces of max_seconds and a rest, as EasyAnimate does.
+    `key_frames`: as few pieces as can be, as even as can be, that begin at `key_frames`, so that they can be cut
+    without loss; `equal` where there are no such. `equal`: as few equal pieces as max_seconds allows; where these would
+    fall below min_seconds, whole pieces of max_seconds and a rest. `fixed`: pieces of max_seconds and a rest, as
+    EasyAnimate does.
     """
     total = times[end] - times[start]
-    longest, slack = settings.max_seconds, 1e-6
-    if total <= longest + slack:
+    longest = settings.max_seconds + SLACK
+    if total <= longest:
         yield start, end
         return
-    count = math.ceil(total / longest - slack)
-    equal = settings.pieces == "equal" and total / count >= settings.min_seconds
-    if equal:
-        edges = _edges(times, start, end, [total / count * k for k in range(1, count)])
-        while np.diff(times[edges]).max() > longest + slack:  # rounding to frames made one too long
-            count += 1
-            edges = _edges(times, start, end, [total / count * k for k in range(1, count)])
-    else:
+    edges = None
+    if settings.pieces == "key_frames":
+        edges = _edges_on_key_frames(times, [start, *key_frames, end], settings)
+    if edges is None and settings.pieces != "fixed":
+        edges = _equal_edges(times, start, end, settings)
+    if edges is None:
         edges = [start]
-        while times[end] - times[edges[-1]] > longest + slack:
-            latest = np.searchsorted(times, times[edges[-1]] + longest + slack, side="right") - 1
+        while times[end] - times[edges[-1]] > longest:
+            latest = np.searchsorted(times, times[edges[-1]] + longest, side="right") - 1
             edges.append(min(max(int(latest), edges[-1] + 1), end))
         edges.append(end)
     yield from zip(edges[:-1], edges[1:], strict=True)
+
+
+def _edges_on_key_frames(times: np.ndarray, stops: list[int], settings: SplitSettings) -> list[int] | None:
+    """Of the frames `stops` those that part the scene into the fewest pieces of allowed length, the most even ones."""
+    best: dict[int, tuple[int, float, int]] = {0: (0, 0.0, 0)}  # stop -> pieces, sum of squared lengths, stop before
+    for stop in range(1, len(stops)):
+        ways = []
+        for before in range(stop - 1, -1, -1):
+            length = float(times[stops[stop]] - times[stops[before]])
+            if length > settings.max_seconds + SLACK:
+                break
+            if before in best and length >= settings.min_seconds - SLACK:
+                ways.append((best[before][0] + 1, best[before][1] + length**2, before))
+        if ways:
+            best[stop] = min(ways)
+    if len(stops) - 1 not in best:
+        return None
+    edges = [len(stops) - 1]
+    while edges[-1] > 0:
+        edges.append(best[edges[-1]][2])
+    return [stops[edge] for edge in reversed(edges)]
+
+
+def _equal_edges(times: np.ndarray, start: int, end: int, settings: SplitSettings) -> list[int] | None:
+    """Edges of equal pieces, to the frame; None where they would be too short."""
+    total = times[end] - times[start]
+    count = math.ceil(total / settings.max_seconds - SLACK)
+    if total / count < settings.min_seconds:
+        return None
+    while True:
+        edges = _edges(times, start, end, [total / count * k for k in range(1, count)])
+        if np.diff(times[edges]).max() <= settings.max_seconds + SLACK or len(edges) > end - start:
+            return edges
+        count += 1  # rounding to frames made a piece too long
 
 
 def _edges(times: np.ndarray, start: int, end: int, offsets: list[float]) -> list[int]:
@@ -115,13 +152,17 @@ def video_clips(video: dict[str, Any], signals: pa.Table, settings: SplitSetting
     frames = len(times) - 1
     cuts = find_cuts(signals["content"].to_numpy(), settings)
     borders = [0, *cuts, frames]
+    clean_keys = signals["is_key"].to_numpy() & signals["is_clean"].to_numpy()
     rows = []
     for scene, (first, last) in enumerate(zip(borders[:-1], borders[1:], strict=True)):
-        start = first + (settings.guard_frames if first > 0 else 0)
+        # A clean key frame on the cut: the encoder saw the same cut, so the frame belongs wholly to the new scene.
+        guarded = first > 0 and not clean_keys[first]
+        start = first + (settings.guard_frames if guarded else 0)
         end = last - (settings.guard_frames if last < frames else 0)
         if start >= end:
             start, end = first, last  # a scene of a few frames: too short in any case, but it is counted
-        for piece, (begin, stop) in enumerate(divide(times, start, end, settings)):
+        inner = (np.flatnonzero(clean_keys[start + 1 : end]) + start + 1).tolist()
+        for piece, (begin, stop) in enumerate(divide(times, start, end, settings, inner)):
             rows.append(_clip(video, times, scene, piece, begin, stop, settings))
     return rows
 

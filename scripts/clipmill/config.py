@@ -34,7 +34,7 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
     value = error.instance
     if error.validator == "additionalProperties":
         known = error.schema["properties"]
-        unknown = sorted(set(value) - set(known))
+        unknown = sorted(str(name) for name in set(value) - set(known))  # YAML reads `on:` as a truth value
         return [_unknown_key(f"{key}.{name}" if key else name, name, list(known)) for name in unknown]
     if error.validator == "enum":
         return [f"{key}: {value!r} is not one of: {', '.join(map(str, error.validator_value))}"]
@@ -42,11 +42,12 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
         return [f"{key}: {value!r} is not of type {_type_name(error.validator_value)}"]
     if error.validator == "anyOf":
         return [f"{key}: {value!r} is none of: {', '.join(map(_choice, error.validator_value))}"]
+    if error.validator == "minLength":
+        return [f"{key}: must not be empty"]
     limits = {
         "minimum": "at least",
         "maximum": "at most",
         "exclusiveMinimum": "more than",
-        "minLength": "not empty: characters at least",
     }
     if error.validator in limits:
         return [f"{key}: {value!r} is out of range, it must be {limits[error.validator]} {error.validator_value}"]

@@ -262,7 +262,7 @@ class _Decoding:
         return {
             **self.geometry,
             "container": self.container.format.name,
-            "codec": self.stream.codec_context.name,
+            "codec": self.stream.codec_context.codec.canonical_name,
             "seconds": self.clock.seconds,
             "frames": self.clock.frames,
             "fps": self.clock.frames / self.clock.seconds,
@@ -278,6 +278,7 @@ class _Clock:
 
     def __init__(self, stream: av.VideoStream):
         self.unit = stream.time_base
+        self._numerator, self._denominator = self.unit.numerator, self.unit.denominator
         rate = stream.average_rate or stream.guessed_rate or 25
         self.usual = max(1, round(1 / rate / self.unit))
         self.first: int | None = None
@@ -299,7 +300,7 @@ class _Clock:
 
     @property
     def time(self) -> float:
-        return float(((self.pts or 0) - (self.first or 0)) * self.unit)
+        return ((self.pts or 0) - (self.first or 0)) * self._numerator / self._denominator
 
     @property
     def seconds(self) -> float:

@@ -6,6 +6,7 @@ the input again. A video's shard never changes; new videos fill new shards; a vi
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import hashlib
 import json
@@ -26,11 +27,11 @@ import pyarrow.compute as pc
 from clipmill.errors import SetupError
 from clipmill.files import atomic, clean_text, write_text
 from clipmill.index import IndexPaths, shard_names
+from clipmill.sheets import SHEETS, read_sheet
 
 log = logging.getLogger("clipmill")
 
 SUFFIXES = {".mp4", ".webm", ".mkv", ".avi", ".mov", ".flv", ".m4v", ".ts", ".mpg", ".rmvb", ".wmv"}
-SHEETS = {".csv", ".tsv", ".jsonl", ".parquet"}
 AUTO_SHARDS = 1000
 COLUMNS = ["video_id", "name", "path", "size_bytes", "mtime_ns", "shard", "present", "returns"]
 SHARD_COLUMNS = ["video_id", "name", "path", "size_bytes", "mtime_ns", "returns"]
@@ -50,9 +51,9 @@ class _Found:
 
     def add(self, name: str, path: str, status: os.stat_result, given_id: str | None = None) -> None:
         try:
-            name.encode()
+            f"{name}{path}{given_id}".encode()
         except UnicodeEncodeError:
-            self.problem(name, "bad_name", "the file name is not valid UTF-8; rename the file")
+            self.problem(name, "bad_name", "the file's name, its folder's or its id is not valid UTF-8; rename it")
             return
         self.names.append(name)
         self.paths.append(path)
@@ -61,7 +62,7 @@ class _Found:
         self.times.append(status.st_mtime_ns)
 
     def problem(self, name: str, kind: str, message: str) -> None:
-        self.problems.append({"video": clean_text(name), "kind": kind, "message": message})
+        self.problems.append({"video": clean_text(name), "kind": kind, "message": clean_text(message)})
 
 
 def update_index(
@@ -102,6 +103,8 @@ def find_videos(videos: Path, outdir: Path, exclude: list[str]) -> _Found:
 def _search_folder(folder: Path, outdir: Path, exclude: list[str], found: _Found) -> None:
     root = str(folder.absolute())
     ours = {_directory_identity(outdir)} - {None}
+    if _directory_identity(root) in ours:
+        raise SetupError(f"videos: {folder} is the outdir too; name another outdir (one inside the folder will do)")
     seen = set(ours)
     others = 0
     for entry in _walk(root, "", seen, found, is_root=True):
@@ -131,10 +134,17 @@ def _walk(directory: str, below: str, seen: set, found: _Found, is_root: bool = 
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if not entry.is_dir():
+        if not _is_folder(entry):
             yield entry
         elif _directory_identity(entry.path) not in seen:
             yield from _walk(entry.path, os.path.join(below, entry.name), seen, found)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle, or into a closed folder
+        return False
 
 
 def _directory_identity(path: str | Path) -> tuple[int, int] | None:
@@ -150,11 +160,7 @@ def _excluded(name: str, patterns: list[str]) -> bool:
 
 
 def _read_sheet(sheet: Path, exclude: list[str], found: _Found) -> None:
-    table = _load_sheet(sheet)
-    if "path" not in table:
-        raise SetupError(f"{sheet}: no column `path` (it has {', '.join(map(str, table.columns))})")
-    names = _texts(table["path"])
-    ids = _texts(table["id"]) if "id" in table else [None] * len(names)
+    names, ids = read_sheet(sheet)
     base = str(sheet.absolute().parent)
     paths = [os.path.join(base, name) if name else "" for name in names]
     seen_names, seen_ids = set(), set()
@@ -177,26 +183,6 @@ def _read_sheet(sheet: Path, exclude: list[str], found: _Found) -> None:
         seen_ids.discard(None)
 
 
-def _texts(column: pd.Series) -> list[str | None]:
-    """A column as texts; None where it is empty."""
-    return [str(value) if value is not None and value == value and value != "" else None for value in column.tolist()]
-
-
-def _load_sheet(sheet: Path) -> pd.DataFrame:
-    kind = sheet.suffix.lower()
-    try:
-        if kind == ".parquet":
-            return pd.read_parquet(sheet)
-        if kind == ".jsonl":
-            return pd.read_json(sheet, lines=True, dtype=False, convert_dates=False)
-        separator = "\t" if kind == ".tsv" else ","
-        return pd.read_csv(sheet, sep=separator, dtype="str", keep_default_na=False)
-    except PermissionError as error:
-        raise SetupError(f"videos: {sheet} cannot be read ({error.strerror}); check its mode") from error
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's parse errors are ValueErrors
-        raise SetupError(f"videos: {sheet} is not a readable {kind} sheet: {error}") from error
-
-
 def _stats(paths: list[str]) -> Iterator[os.stat_result | OSError]:
     """The status of each path, asked for by several threads, since a network file system answers slowly."""
     size = 4096
@@ -213,6 +199,8 @@ def _stat_block(paths: list[str]) -> list[os.stat_result | OSError | None]:
             results.append(os.stat(path) if path else None)
         except OSError as error:
             results.append(error)
+        except ValueError:  # a NUL or half a surrogate pair: no file can be called so
+            results.append(OSError(errno.EINVAL, os.strerror(errno.EINVAL)))
     return results
 
 
@@ -335,7 +323,7 @@ def _save(paths: IndexPaths, stored: pd.DataFrame, index: pd.DataFrame, problems
 def _changed_shards(stored: pd.DataFrame, index: pd.DataFrame) -> set[int]:
     """Shards whose file must be written: new ones, and those with a changed or returned video."""
     same = pd.Series(True, index=stored.index)
-    for column in ("path", "size_bytes", "mtime_ns", "returns"):
+    for column in ("name", "path", "size_bytes", "mtime_ns", "returns"):
         same &= stored[column].reset_index(drop=True) == index[column].iloc[: len(stored)]
     changed = set(stored.loc[~same, "shard"].tolist())
     return changed | set(index["shard"].iloc[len(stored) :].unique().tolist())

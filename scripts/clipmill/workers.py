@@ -68,7 +68,7 @@ def _child(function: Callable[[Any], Any], item: Any, pipe: Connection, parent: 
 def _outcome(pipe: Connection, process: multiprocessing.Process) -> Any:
     try:
         fine, value = pipe.recv()
-    except EOFError:
+    except (EOFError, OSError):  # it died before, or while, it sent the result
         process.join()
         return _crashed(process.exitcode)
     finally:

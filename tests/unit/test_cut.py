@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from cut_sources import COPIED, FPS, KINDS, Source, check, draw, h264, make, read, read_number, run, sources_in
 
+from clipmill import cut
 from clipmill.cut import CopyPlan, CutSettings, grey_levels, plan_copy
 from clipmill.pictures import orientation
 from clipmill.verify import SourceFrames
@@ -35,6 +36,14 @@ def test_encoding_gives_exactly_the_frames(source, tmp_path, kind, start, end):
     check(row, tmp_path / "clip.mp4", video, start, end)
     assert (row["cut_method"], row["cut_start"], row["copy_failed"]) == ("reencode", 0, None)
     assert row["cut_width"] == video.video["width"] // 2 * 2 and row["cut_height"] == video.video["height"] // 2 * 2
+
+
+@pytest.mark.parametrize("kind", ["open.mp4", "open_hevc.mkv", "h264.ts", "long_gop.ts", "h264.flv", "mpeg2.mpg"])
+def test_seeking_finds_the_frames_where_ffmpeg_seeks_badly(source, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(cut, "COUNT_FROM_START", -1)
+    for start in (19, 59, 99):  # before a key frame, where a seek by decoding time goes one group too far
+        row = source(kind).cut(tmp_path / "clip.mp4", start, 115, mode="reencode", min_seconds=0)
+        check(row, tmp_path / "clip.mp4", source(kind), start, 115)
 
 
 @pytest.mark.parametrize("start,end", [(0, 40), (40, 80), (39, 85), (95, 120)])

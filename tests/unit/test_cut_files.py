@@ -114,6 +114,14 @@ def test_a_full_disk_stops_the_job(source, tmp_path, monkeypatch, code):
     assert caught.value.errno == code
 
 
+def test_an_ffmpeg_that_was_killed_stops_the_job(source, tmp_path, monkeypatch):
+    fake = fake_ffmpeg(tmp_path / "ffmpeg", "")
+    fake.write_text("#!/bin/sh\nkill -9 $$\n")
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(fake))
+    with pytest.raises(SetupError, match="memory"):
+        source("closed.mp4").cut(tmp_path / "out" / "clip.mp4", 40, 80)
+
+
 def test_ffmpegs_own_words_are_in_the_message(source, tmp_path, monkeypatch):
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(fake_ffmpeg(tmp_path / "ffmpeg", "the moon is full")))
     with pytest.raises(ItemError, match="the moon is full"):

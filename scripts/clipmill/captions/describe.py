@@ -30,12 +30,7 @@ COLOURFULNESS: Steps = (
     (59, "colours are moderately strong"),
 )
 DETAIL: Steps = ((6, "very little fine detail"), (14, "little fine detail"), (28, "a fair amount of detail"))
-MOTION: Steps = (
-    (0.2, "hardly any movement"),
-    (1, "a little movement"),
-    (4, "moderate movement"),
-    (12, "strong movement"),
-)
+MOTION: Steps = ((0.2, "hardly any"), (1, "a little"), (4, "moderate"), (12, "strong"))
 CAMERA_SPEED: Steps = ((5, "slowly "), (20, ""))  # percent of the short side a second
 STILL, NEARLY_STILL = 1.5, 5.0  # percent of the short side, over the whole clip
 ZOOM = log(1.06)  # the least change of scale over the clip that is told
@@ -47,8 +42,8 @@ PALETTE = {
     "dark red": 0x7A1515, "red": 0xE02020, "pink": 0xF0A0B0, "pale pink": 0xF8DCDC, "dark brown": 0x40281A,
     "brown": 0x7A4E2D, "tan": 0xBE9A70, "beige": 0xE6D8BC, "orange": 0xF08020, "yellow": 0xF0DC30,
     "olive": 0x74701E, "yellow-green": 0xB0B840, "dark green": 0x224A22, "green": 0x38A038, "light green": 0xA0D880,
-    "teal": 0x208080, "cyan": 0x40D8E0, "pale blue": 0xB4CCE8, "light blue": 0x70B0E8, "blue": 0x2850D8,
-    "dark blue": 0x182050, "slate grey": 0x5A6878, "purple": 0x80349A, "lavender": 0xB4A8DC, "magenta": 0xE030B0,
+    "teal": 0x208080, "cyan": 0x40D8E0, "pale blue": 0xC8DAF0, "light blue": 0x78B8E8, "blue": 0x2850D8,
+    "dark blue": 0x0C1460, "slate grey": 0x5A6878, "purple": 0x80349A, "lavender": 0xB4A8DC, "magenta": 0xE030B0,
 }  # fmt: skip
 
 
@@ -91,7 +86,7 @@ def describe(clip: ClipFacts) -> str:
 def opening(clip: ClipFacts) -> str:
     """Length in seconds, orientation, what the camera does, how much moves."""
     start = _article(f"{clip.seconds:.1f}-second {orientation(clip)}clip")
-    movement = "" if clip.motion is None else level(clip.motion, MOTION, "very fast movement")
+    movement = "" if clip.motion is None else level(clip.motion, MOTION, "very strong") + " movement"
     greys = [_grey(frame) for frame in clip.frames]
     camera = camera_path(greys)
     if camera is None:
@@ -101,9 +96,8 @@ def opening(clip: ClipFacts) -> str:
         where = moving_place(greys) if clip.motion is not None and clip.motion >= MOTION[0][0] else ""
         return f"{start} from {still} camera" + (f", with {movement}{where}" if movement else "")
     moves = camera_words(camera, clip)
-    return (
-        start + (f" in which the camera {moves}" if moves else "") + (f", with {movement} overall" if movement else "")
-    )
+    start += f" in which the camera {moves}" if moves else ""
+    return f"{start}, with {movement} overall" if movement else start
 
 
 def orientation(clip: ClipFacts) -> str:
@@ -195,7 +189,8 @@ def dominant_colours(frames: Sequence[np.ndarray]) -> list[tuple[str, float, str
     names = list(PALETTE)
     swatches = np.array([[value & 255, value >> 8 & 255, value >> 16] for value in PALETTE.values()], np.uint8)
     palette = _lab(swatches[None])[0]
-    index = np.stack([_nearest(_lab(_shrink(frame, 48)), palette) for frame in frames])
+    pixels = np.stack([_lab(_shrink(frame, 48)) for frame in frames])
+    index = ((pixels[..., None, :] - palette) ** 2).sum(axis=-1).argmin(axis=-1)
     shares = np.bincount(index.ravel(), minlength=len(names)) / index.size
     best = sorted(range(len(names)), key=lambda i: (-shares[i], i))[:3]
     return [
@@ -203,10 +198,6 @@ def dominant_colours(frames: Sequence[np.ndarray]) -> list[tuple[str, float, str
         for number, i in enumerate(best)
         if number == 0 or shares[i] >= LEAST_COLOUR
     ]
-
-
-def _nearest(lab: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    return np.argmin(((lab[:, :, None, :] - palette) ** 2).sum(axis=3), axis=2)
 
 
 def manner(clip: ClipFacts) -> str:
@@ -255,9 +246,11 @@ def camera_path(greys: Sequence[np.ndarray]) -> Camera | None:
 
     ORB features (Rublee and others, 2011), RANSAC (Fischler and Bolles, 1981). The camera goes opposite to the picture.
     """
+    if len(greys) < 3 or min(greys[0].shape) < 4 * CELLS:
+        return None
     pairs = [pair_step(before, after) for before, after in zip(greys, greys[1:], strict=False)]
     steps = np.array([step for step in pairs if step is not None])
-    if len(greys) < 3 or len(steps) < 0.6 * len(pairs):
+    if len(steps) < 0.6 * len(pairs):
         return None
     zooms = steps[:, 2]
     total = np.append(-steps[:, :2].mean(axis=0), zooms.mean()) * len(pairs)

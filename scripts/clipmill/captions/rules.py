@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-MAX_PASSES = 10
+MAX_PASSES = 5
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -21,7 +21,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 # Words, as the patterns below use them. A text has single spaces when they are tried.
-W = r"[\w'’/-]{1,40}"
+W = r"[\w'’/-]{1,40}+"
 VIDEO = r"(?:video|clip|video clip|footage|video footage|scene|sequence|recording|frames?|images?|film clip)"
 THE_VIDEO = rf"(?:the|this|these|our) (?:(?:short|brief|given|provided|entire|whole) )?{VIDEO}"
 OF = r"(?:of|showing|featuring|depicting|capturing)"
@@ -130,13 +130,16 @@ HEDGES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
 
 # Mark-up, and what stands before the caption proper.
 FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*$", re.MULTILINE)
-LINE_MARK = re.compile(r"[ \t]*(?:#{1,6}[ \t]+|>[ \t]?|[-*+•][ \t]+|\d{1,3}[.)][ \t]+)")
+LINE_MARK = re.compile(r"[ \t]*+(?:(?:#{1,6}|[-*+•>]|\d{1,3}[.)])[ \t]++)+|>")
 LINK = re.compile(r"!?\[([^\[\]\n]{1,300})\]\([^()\s]{1,500}\)")
-EMPHASIS = re.compile(r"\*{2,3}|(?<!\w)__(?=\w)|(?<=\w)__(?!\w)|`|(?<![\w*])\*(?=\w)|(?<=[\w.!?,])\*(?![\w*])")
+EMPHASIS = re.compile(
+    r"\*{2,3}|(?<!\w)__+(?=[^\W_])|(?<=[^\W_])__+(?!\w)|`|(?<![\w*])\*(?=\w)|(?<=[\w.!?,])\*(?![\w*])"
+)
 PREFACE = _pattern(
     r"(?:(?:sure|certainly|of course|okay)[,!.] ?)?(?:here(?: is|'s|’s) (?:an?|the|your) [^:.\n]{1,80}:|"
-    r"(?:(?:video |rewritten |detailed |short )?(?:caption|description|answer|summary)):) ?"
+    r"(?:(?:video |rewritten |detailed |short )?(?:caption|description|answer|summary))[:.]) ?"
 )
+WRAPPED = 40  # characters: a line this long without an end mark goes on in the next
 QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "«": "»"}
 
 SENTENCE_END = re.compile(r"(?<![.!?])[.!?]{1,8}[\"”’')\]]{0,3} ")
@@ -173,7 +176,7 @@ def rewrite(caption: str) -> str:
     tidy = " ".join(caption.split())
     if not is_english(tidy):
         return tidy
-    return _settled(caption) or _settled(tidy) or tidy
+    return _settled(caption) or (_settled(tidy) if tidy != caption else tidy) or tidy
 
 
 def is_english(text: str) -> bool:
@@ -187,12 +190,14 @@ def is_english(text: str) -> bool:
 def plain(caption: str) -> str:
     """`caption` on one line, without mark-up, preface and the quotes around it."""
     paragraphs: list[list[str]] = [[]]
+    wrapped = False
     for line in FENCE.sub("", caption).splitlines():
         mark = LINE_MARK.match(line)
         bare = line[mark.end() :] if mark else line
-        if mark or not line.strip():
+        if mark or not (wrapped or bare.lstrip()[:1].islower()):
             paragraphs.append([])
         paragraphs[-1].append(EMPHASIS.sub("", LINK.sub(r"\1", bare)))
+        wrapped = len(line) >= WRAPPED and not line.rstrip().endswith((".", "!", "?", ":"))
     joined = [text for text in (" ".join(" ".join(lines).split()) for lines in paragraphs) if text]
     text = " ".join([_ended(text) for text in joined[:-1]] + joined[-1:])
     text = PREFACE.sub("", text, count=1) if PREFACE.match(text) else text
@@ -225,10 +230,9 @@ def without_nothings(sentence: str) -> str:
 
 def without_opening(sentence: str) -> str:
     """`sentence` from where it begins to speak of the picture."""
+    openings = OPENINGS if FINITE.search(sentence) else [*OPENINGS, A_VIDEO_OF]
     position = 0
-    while match := next((match for pattern in OPENINGS if (match := pattern.match(sentence, position))), None):
-        position = match.end()
-    if (match := A_VIDEO_OF.match(sentence, position)) and not FINITE.search(sentence, match.end()):
+    while match := next((match for pattern in openings if (match := pattern.match(sentence, position))), None):
         position = match.end()
     if position and (SECOND_VERB.search(sentence, position) or OBJECT_FORM.match(sentence, position)):
         return sentence
@@ -263,7 +267,7 @@ def _settled(text: str) -> str:
 
 def _once(caption: str) -> str:
     kept = []
-    for sentence in sentences(plain(caption)):
+    for sentence in filter(_has_words, sentences(plain(caption))):
         text = without_nothings(without_opening(without_nothings(sentence)))
         for pattern in ASIDES:
             text = without_asides(text, pattern)

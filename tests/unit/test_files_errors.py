@@ -1,0 +1,193 @@
+"""Atomic files, and errors that say what to do."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clipmill import tables
+from clipmill.errors import MIN_ITEMS_FOR_RATE, ItemError, SetupError, check_error_rate, explain_os_error, run_step
+from clipmill.files import atomic, clean_text, write_json, write_text
+from clipmill.workers import each
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+def child(program: str, *arguments: object) -> subprocess.Popen:
+    """Another process that runs `program` with the library at hand."""
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("old", [None, "old"])
+def test_an_exception_leaves_the_old_file(tmp_path, error, old):
+    path = tmp_path / "deep" / "file"
+    if old:
+        write_text(path, old)
+    with pytest.raises(error), atomic(path) as temporary:
+        temporary.write_text("half of the ne")
+        raise error
+    assert path.parent.is_dir()
+    assert [entry.read_text() for entry in path.parent.iterdir()] == [old] * bool(old)
+
+
+def test_the_new_file_is_synced_before_it_replaces_the_old(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_text(path, "old")
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda handle: seen.append((os.fstat(handle).st_ino, path.read_text())))
+    write_text(path, "new")
+    assert seen == [(path.stat().st_ino, "old")]
+    assert path.read_text() == "new"
+
+
+def test_json_is_the_same_bytes_every_time(tmp_path):
+    write_json(tmp_path / "a.json", {"b": 1, "a": ["\u00e9", None]})
+    assert (tmp_path / "a.json").read_bytes() == '{\n  "b": 1,\n  "a": [\n    "\u00e9",\n    null\n  ]\n}\n'.encode()
+
+
+WRITE = """
+import os, sys, time
+from pathlib import Path
+from clipmill.files import atomic
+path = Path(sys.argv[1])
+with atomic(path) as temporary:
+    with open(temporary, "w") as handle:
+        handle.write("half of the ne")
+        handle.flush()
+        print("half", flush=True)
+        time.sleep(60)
+"""
+
+
+def test_kill_9_in_the_middle_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    write_text(path, "old")
+    writer = child(WRITE, path)
+    assert writer.stdout.readline() == "half\n"
+    writer.kill()
+    writer.communicate()
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2  # what it left behind
+    write_text(path, "new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [("caf\u00e9 \N{CLAPPER BOARD}\n", "caf\u00e9 \N{CLAPPER BOARD}\n"), ("\udcff\ud800", "\\udcff\\ud800")],
+)
+def test_clean_text(text, clean):
+    assert clean_text(text) == clean
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("write", ["text", "table"])
+def test_a_full_disk_is_explained(tmp_path, caplog, write):
+    os.symlink("/dev/full", tmp_path / ".file.tmp")
+
+    def main():
+        if write == "text":
+            write_text(tmp_path / "file", "x" * 10**6)
+        else:
+            tables.CLIPS.write(tmp_path / "file", [{"clip_id": "c"}])
+
+    with pytest.raises(SystemExit) as caught:
+        run_step(main)
+    assert caught.value.code == 1
+    assert caplog.messages[-1].startswith("no space left on the disk")
+    assert caplog.messages[-1].endswith("free some space and run the same command again")
+    assert not (tmp_path / "file").exists()
+
+
+def test_a_full_disk_in_a_worker_is_explained():
+    def fill(item):
+        with open("/dev/full", "w") as handle:
+            handle.write("x" * 10**6)
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        list(each([1], fill, 1))
+    assert explain_os_error(caught.value).startswith("no space left on the disk")
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (28, r"no space left on the disk \(/x/y\); free some space"),
+        (122, r"the disk quota is used up \(/x/y\)"),
+        (13, r"no permission to write or read \(/x/y\): .*; check the owner and mode"),
+        (30, r"no permission to write or read \(/x/y\): Read-only file system"),
+        (24, r"ulimit -n 4096"),
+    ],
+)
+def test_faults_of_the_system_are_one_line(caplog, number, message):
+    def main():
+        raise OSError(number, os.strerror(number), "/x/y")
+
+    with pytest.raises(SystemExit):
+        run_step(main)
+    assert len(caplog.records) == 1
+    assert caplog.records[0].exc_info is None
+    assert re.search(message, caplog.messages[0])
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(2, "No such file or directory", "x"), ValueError("bug"), ItemError("k", "m")]
+)
+def test_bugs_keep_their_traceback(error):
+    def main():
+        raise error
+
+    with pytest.raises(type(error)):
+        run_step(main)
+
+
+def test_set_up_errors_end_a_step_with_one_line(tmp_path):
+    step = child("from clipmill.errors import *\ndef main():\n    raise SetupError('key x: do y')\nrun_step(main)")
+    out, err = step.communicate()
+    assert (step.returncode, out) == (1, "")
+    assert err.count("\n") == 1
+    assert err.endswith("ERROR key x: do y\n")
+
+
+def test_item_errors_travel_between_processes():
+    error = pickle.loads(pickle.dumps(ItemError("vanished", "the file is gone", lasting=False)))
+    assert (error.kind, str(error), error.lasting) == ("vanished", "the file is gone", False)
+
+
+@pytest.mark.parametrize(
+    ("bad", "seen", "rate", "stops"),
+    [
+        (19, 19, 0.5, False),  # a share says little of few
+        (20, 20, 0.5, True),
+        (10, 20, 0.5, False),
+        (11, 20, 0.5, True),
+        (1, 20, 0.0, True),
+        (0, 20, 0.0, False),
+        (500, 500, 1.0, False),
+    ],
+)
+def test_error_rate(bad, seen, rate, stops):
+    assert MIN_ITEMS_FOR_RATE == 20
+    if not stops:
+        return check_error_rate(bad, seen, rate, "clips")
+    with pytest.raises(SetupError, match=rf"^{bad} of {seen} clips failed, more than max_error_rate {rate} allows"):
+        check_error_rate(bad, seen, rate, "clips")

@@ -1,0 +1,171 @@
+"""The index of videos: what is found in a folder, and what it is called for ever."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from index_runs import Run, refuse
+
+from clipmill.discovery import make_id, update_index
+from clipmill.errors import SetupError
+from clipmill.index import IndexPaths, shard_names
+
+SAFE = re.compile(r"[a-z0-9][a-z0-9-]*-[0-9a-f]{12}")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+# --- identities -------------------------------------------------------------------------------------------------------
+
+NAMES = (
+    "a/x.mp4", "b/x.mp4", "x.mp4", "x.webm", "X.mp4", "a-x.mp4", "a_x.mp4", "-y.mp4", "x..mp4", "a b.mp4",
+    "caf\u00e9.mp4", "cafe\u0301.mp4", "cafe.mp4", "\N{CLAPPER BOARD}.mp4", "\u96fb\u5f71.mp4", "\u96fb.mp4",
+    "it's \"{shard}\" 100% $HOME *[a];\n(2).mp4", "l" * 251 + ".mp4", "l" * 250 + "m.mp4", "\u00e9" * 125 + ".mp4",
+)  # fmt: skip
+
+
+def test_ids_are_safe_and_unique_and_name_the_file(run):
+    run.put(*NAMES)
+    run.update()
+    index = run.index
+    assert sorted(index["name"]) == sorted(NAMES)
+    assert index["video_id"].is_unique
+    assert all(SAFE.fullmatch(name) and len(name) <= 53 for name in index["video_id"])
+    ids = dict(zip(index["name"], index["video_id"], strict=True))
+    assert ids["a/x.mp4"].startswith("a-x-")
+    assert ids["\u96fb\u5f71.mp4"].startswith("video-")
+    assert ids["caf\u00e9.mp4"][:5] == ids["cafe\u0301.mp4"][:5] == "cafe-"
+
+
+def test_ids_never_change():
+    # Written down once: a change would make every finished dataset start again.
+    assert make_id("a/x.mp4") == "a-x-07f9074150ae"
+    assert make_id("Caf\u00e9 \N{CLAPPER BOARD}.mp4") == "cafe-2958f8fe776d"
+
+
+# --- what is found ----------------------------------------------------------------------------------------------------
+
+
+def test_folder_is_searched_to_the_bottom(run):
+    run.put("1/2/3/4/deep.mkv", "BIG.MP4", "b.mov", "film.mp4/inside.avi", "notes.txt", "noending", "z.mp4.part")
+    run.put(".hidden.mp4", ".cache/c.mp4", "1/.trash/t.mp4")
+    run.update()
+    assert sorted(run.index["name"]) == ["1/2/3/4/deep.mkv", "BIG.MP4", "b.mov", "film.mp4/inside.avi"]
+    assert run.problems == {}
+
+
+def test_links(run, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "sub").mkdir(parents=True)
+    (elsewhere / "sub" / "e.mp4").touch()
+    run.put("a/x.mp4")
+    for name, target in {
+        "linked": elsewhere,
+        "twice": elsewhere,
+        "a/up": run.videos,
+        "file.mp4": elsewhere / "sub" / "e.mp4",
+        "dangling.mp4": tmp_path / "nowhere",
+        "dangling": tmp_path / "nowhere",
+        "circle.mp4": run.videos / "circle.mp4",
+        "circle": run.videos / "circle",
+    }.items():
+        os.symlink(target, run.videos / name)
+    os.symlink(elsewhere, elsewhere / "sub" / "loop")
+    run.update()
+    assert sorted(run.index["name"]) == ["a/x.mp4", "file.mp4", "linked/sub/e.mp4"]
+    assert run.problems == {"dangling.mp4": "missing", "circle.mp4": "missing"}
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_outdir_is_not_searched(run, link):
+    run.outdir = run.videos / "results"
+    run.paths = IndexPaths(run.outdir)
+    run.put("a.mp4", "results/work/clip_files/c.mp4", "results2/b.mp4")
+    if link:
+        os.symlink(run.outdir, run.videos / "also")
+    run.update()
+    assert sorted(run.index["name"]) == ["a.mp4", "results2/b.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "kept"),
+    [
+        ([], {"a.mp4", "a.preview.mp4", "t/b.mp4", "t/u/c.mp4", "[x].mp4"}),
+        (["*.preview.mp4"], {"a.mp4", "t/b.mp4", "t/u/c.mp4", "[x].mp4"}),
+        (["t/*", "[[]x].mp4"], {"a.mp4", "a.preview.mp4"}),
+        (["t"], {"a.mp4", "a.preview.mp4", "t/b.mp4", "t/u/c.mp4", "[x].mp4"}),
+        (["*/u/*", "A.MP4"], {"a.mp4", "a.preview.mp4", "t/b.mp4", "[x].mp4"}),
+    ],
+)
+def test_exclude(run, patterns, kept):
+    run.put("a.mp4", "a.preview.mp4", "t/b.mp4", "t/u/c.mp4", "[x].mp4")
+    run.update(exclude=patterns)
+    assert set(run.index["name"]) == kept
+
+
+def test_names_that_are_not_utf8_are_problems(run):
+    run.put("good.mp4")
+    Path(os.fsdecode(os.fsencode(run.videos) + b"/bad\xff.mp4")).touch()
+    run.update()
+    assert list(run.index["name"]) == ["good.mp4"]
+    assert run.problems == {"bad\\udcff.mp4": "bad_name"}
+
+
+def test_a_folder_that_cannot_be_read_is_a_problem(run, monkeypatch):
+    run.put("a.mp4", "closed/b.mp4")
+    scandir = os.scandir
+
+    def closed(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    run.update()
+    assert list(run.index["name"]) == ["a.mp4"]
+    assert run.problems == {"closed": "unreadable_folder"}
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("missing", r"videos: .*/nowhere does not exist; name a folder of videos or a sheet"),
+        ("file", r"videos: .*/a.txt is neither a folder nor a sheet \(.csv, .jsonl, .parquet, .tsv\)"),
+        ("empty", r"videos: .*/videos holds no video \(a file ending in avi flv .* was expected\)$"),
+        ("problem", r"holds no video .*; the first of 1 problems: cannot be read \(No such file or directory\)"),
+        ("outdir", r"videos: .* is the outdir too; name another"),
+        ("closed", r"videos: .*/videos cannot be read \(Permission denied\); check its mode"),
+        ("index", r"videos.parquet: unreadable .*; restore it, or use a new outdir"),
+    ],
+)
+def test_set_up_errors(run, monkeypatch, case, message):
+    videos, outdir = run.videos, run.outdir
+    if case == "missing":
+        videos = run.videos / "nowhere"
+    elif case == "file":
+        run.put("a.txt")
+        videos = run.videos / "a.txt"
+    elif case == "problem":
+        os.symlink("nowhere", run.videos / "a.mp4")
+    elif case == "outdir":
+        outdir = run.videos / ".." / "videos"
+    elif case == "closed":
+        monkeypatch.setattr(os, "scandir", refuse)
+    elif case == "index":
+        run.put("a.mp4")
+        run.update()
+        run.start()
+        run.paths.videos.write_bytes(b"PAR1 is what it was")
+    with pytest.raises(SetupError, match=message):
+        update_index(videos, outdir)
+
+
+def test_jobs_without_an_index_say_what_to_do(tmp_path):
+    with pytest.raises(SetupError, match=r"shards.txt: missing; start the run again from the main process"):
+        shard_names(tmp_path)

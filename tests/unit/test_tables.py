@@ -1,0 +1,202 @@
+"""Tables: written and read as defined, refused otherwise, and described in docs/tables.md."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from clipmill import tables
+from clipmill.errors import SetupError
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIP = {
+    "clip_id": "v_00000000-00001500",
+    "video_id": "v",
+    "source_key": "k",
+    "scene": 0,
+    "piece": 1,
+    "start": 0.0,
+    "end": 1.5,
+    "seconds": 1.5,
+    "start_frame": 0,
+    "end_frame": 36,
+    "too_short": True,
+}
+
+
+def example(column: tables.Column):
+    """Some value that fits a column exactly."""
+    if column.type == tables.REALS:
+        return [0.5, 0.25]
+    if column.type == tables.THUMBNAIL:
+        return bytes(range(64))
+    if pa.types.is_floating(column.type):
+        return 0.5
+    return {tables.TEXT: "caf\u00e9\n", tables.FLAG: True}.get(column.type, 7)
+
+
+@pytest.mark.parametrize("table", tables.ALL, ids=lambda table: table.name)
+def test_every_table_comes_back_as_it_was_written(tmp_path, table):
+    row = {column.name: example(column) for column in table.columns}
+    path = tmp_path / "deep" / "t.parquet"
+    table.write(path, [row, {}])
+    assert table.rows(path) == [row, dict.fromkeys(row)]
+    assert table.read(path, [table.columns[1].name]).column_names == [table.columns[1].name]
+    assert [batch.num_rows for batch in table.batches(path, 1)] == [1, 1]
+    assert pq.read_schema(path).equals(table.schema)
+
+
+@pytest.mark.parametrize("table", tables.ALL, ids=lambda table: table.name)
+def test_a_table_without_rows_has_its_columns(tmp_path, table):
+    table.write(tmp_path / "t.parquet", [])
+    assert table.rows(tmp_path / "t.parquet") == []
+    assert pq.read_schema(tmp_path / "t.parquet").equals(table.schema)
+
+
+@pytest.mark.parametrize("table", tables.ALL, ids=lambda table: table.name)
+def test_definitions(table):
+    names = [column.name for column in table.columns]
+    assert len(set(names)) == len(names)
+    assert all(column.meaning for column in table.columns)
+    for column in table.columns:
+        assert column.decimals is None or pa.types.is_floating(column.type) or column.type == tables.REALS
+        assert column.unit or column.type in (tables.TEXT, tables.FLAG) or pa.types.is_integer(column.type)
+
+
+def test_shard_tables_lie_apart():
+    paths = [table.path for table in tables.ALL]
+    assert len(set(paths)) == len(paths)
+
+
+def test_columns_of_one_name_are_of_one_type():
+    """Verdicts and metadata gather columns from the other tables."""
+    types: dict[str, pa.DataType] = {}
+    for table in tables.ALL:
+        if table is not tables.SIGNALS:
+            for column in table.columns:
+                assert types.setdefault(column.name, column.type) == column.type
+
+
+def test_unknown_columns_are_refused(tmp_path):
+    with pytest.raises(KeyError, match=r"table clips has no column \['shard', 'sceen'\]|\['sceen', 'shard'\]"):
+        tables.CLIPS.write(tmp_path / "t.parquet", [CLIP, {**CLIP, "sceen": 1, "shard": 2}])
+    assert not (tmp_path / "t.parquet").exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [("scene", "one"), ("too_short", "yes"), ("clip_id", b"x")])
+def test_values_of_another_type_are_refused(tmp_path, name, value):
+    with pytest.raises((pa.ArrowException, TypeError, ValueError, AttributeError)):
+        tables.CLIPS.write(tmp_path / "t.parquet", [{**CLIP, name: value}])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pa.table({"clip_id": ["a"]}),
+        tables.CLIPS.from_rows([CLIP]).drop_columns("too_short"),
+        tables.CLIPS.from_rows([CLIP]).append_column("more", pa.array([1])),
+        tables.CLIPS.from_rows([CLIP]).select([column.name for column in tables.CLIPS.columns][::-1]),
+        tables.CLIPS.from_rows([CLIP]).set_column(3, "scene", pa.array([0.0])),
+        tables.MOTION.from_rows([]),
+    ],
+)
+def test_a_table_of_another_kind_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "t.parquet"
+    pq.write_table(content, path)
+    with pytest.raises(SetupError, match=rf"^{path}: not a table `clips` of this version of clipmill; delete the file"):
+        tables.CLIPS.rows(path)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 200, -20])
+def test_a_broken_table_is_refused_by_name(tmp_path, cut):
+    path = tmp_path / "t.parquet"
+    tables.CLIPS.write(path, [CLIP])
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(SetupError, match=rf"^{path}: unreadable \(.*\); delete the file and run again"):
+        tables.CLIPS.rows(path)
+
+
+def test_numbers_are_rounded_once(tmp_path):
+    path = tmp_path / "t.parquet"
+    row = {"clip_id": "c", "sharpness": 1.23455, "brightness": -1e-9, "frozen_share": 0.00005, "contrast": 1 / 3}
+    tables.TECHNICAL.write(path, [row])
+    first = tables.TECHNICAL.rows(path)
+    assert [first[0][name] for name in ("sharpness", "brightness", "contrast")] == [round(1.23455, 4), 0.0, 0.3333]
+    assert math.copysign(1, first[0]["brightness"]) == 1  # not -0.0, which is another byte for the same number
+    content = path.read_bytes()
+    tables.TECHNICAL.write(path, first)
+    assert path.read_bytes() == content
+
+
+def test_lists_are_rounded_and_numpys_numbers_taken(tmp_path):
+    path = tmp_path / "t.parquet"
+    row = {"clip_id": "c", "text_area": np.float32(0.1), "text_area_frames": [1 / 3, np.float64(2 / 3), 1]}
+    tables.TEXT_SCORES.write(path, [row])
+    assert tables.TEXT_SCORES.rows(path)[0]["text_area_frames"] == [0.333333, 0.666667, 1.0]
+    assert tables.TEXT_SCORES.rows(path)[0]["text_area"] == 0.1
+
+
+def test_times_of_long_videos_keep_their_microseconds(tmp_path):
+    times = [k * 1001 / 24000 for k in range(0, 2_000_000, 99_991)]
+    tables.SIGNALS.write(tmp_path / "t.parquet", [{"frame": k, "time": time} for k, time in enumerate(times)])
+    read = tables.SIGNALS.read(tmp_path / "t.parquet")["time"].to_numpy()
+    assert np.abs(read - times).max() <= 0.5e-6 + 1e-9
+
+
+def test_text_that_utf8_cannot_hold_is_escaped(tmp_path):
+    path = tmp_path / "t.parquet"
+    tables.ERRORS.write(path, [{"video": "bad\udcff.mp4", "message": "half \ud800 of a pair", "rule": "\u2028"}])
+    row = tables.ERRORS.rows(path)[0]
+    assert (row["video"], row["message"], row["rule"]) == ("bad\\udcff.mp4", "half \\ud800 of a pair", "\u2028")
+
+
+def test_metadata_says_how_a_table_was_made(tmp_path):
+    path = tmp_path / "t.parquet"
+    about = {"settings": {"max": None, "min": 0.5}, "model": "caf\u00e9"}
+    tables.CLIPS.write(path, [CLIP], about)
+    assert tables.about(path) == about
+    assert tables.CLIPS.rows(path) == [CLIP]
+    content = path.read_bytes()
+    tables.CLIPS.write(path, [CLIP], dict(reversed(about.items())))
+    assert path.read_bytes() == content
+    tables.CLIPS.write(path, [CLIP])
+    assert tables.about(path) == {}
+
+
+def test_parts_are_row_groups_of_one_table(tmp_path):
+    path = tmp_path / "t.parquet"
+    parts = (tables.CLIPS.from_rows([{**CLIP, "scene": number}] * 2) for number in range(3))
+    tables.CLIPS.write_parts(path, parts, {"x": 1})
+    assert [row["scene"] for row in tables.CLIPS.rows(path)] == [0, 0, 1, 1, 2, 2]
+    assert pq.ParquetFile(path).num_row_groups == 3
+    assert tables.about(path) == {"x": 1}
+
+
+def test_an_error_in_a_part_leaves_the_old_table(tmp_path):
+    path = tmp_path / "t.parquet"
+    tables.CLIPS.write(path, [CLIP])
+
+    def parts():
+        yield tables.CLIPS.from_rows([CLIP])
+        raise ValueError("halfway")
+
+    with pytest.raises(ValueError, match="halfway"):
+        tables.CLIPS.write_parts(path, parts())
+    assert tables.CLIPS.rows(path) == [CLIP]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["t.parquet"]
+
+
+def test_docs_describe_the_tables():
+    command = [sys.executable, str(ROOT / "scripts" / "describe_tables.py")]
+    wanted = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    docs = ROOT / "docs" / "tables.md"
+    assert docs.exists(), "run `python scripts/describe_tables.py > docs/tables.md`"
+    assert docs.read_text(encoding="utf-8") == wanted

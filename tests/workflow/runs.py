@@ -1,0 +1,269 @@
+"""Real runs of the workflow on small videos, and what they print, write and run.
+
+A `Run` is one use of clipmill: a folder of videos, an output folder and a working directory of its own. Finished runs
+are dear, so a test that changes one works on a `Saved` run: always in the same place, put back as it was for each test.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import yaml
+
+from clipmill import render
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHARD_RULES = (
+    "decode_videos",
+    "split_videos",
+    "score_consistency",
+    "score_aesthetic",
+    "score_text",
+    "filter_clips",
+    "caption_clips",
+    "rewrite_captions",
+    "align_captions",
+    "cut_clips",
+)
+AFTER_FILTER = ("caption_clips", "rewrite_captions", "align_captions", "cut_clips")
+LAST = {"export_dataset": 1, "all": 1}
+SIZE = (160, 120)
+# Small and short videos are let through.
+SETTINGS = {"split": {"min_seconds": 0.5}, "filters": {"area": {"min": None}}, "videos_per_shard": 4}
+PATIENCE = 600  # seconds: a run that takes longer hangs
+
+
+def whole_plan(shards: int) -> dict[str, int]:
+    """Jobs by rule of a run that has everything to do."""
+    return {**dict.fromkeys(SHARD_RULES, shards), **LAST}
+
+
+def make_video(path: Path, seconds: float = 1.5, speed: float = 20, picture: str = "coffee.png", **settings) -> Path:
+    """A small video of a camera moving over a photograph at `speed` pixels a second; at 0 nothing moves."""
+    size, fps = settings.pop("size", SIZE), settings.pop("fps", 10)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shot = (render.photograph(picture), size, seconds, fps)
+    frames = render.pan(*shot, speed) if speed else render.still(*shot)
+    render.encode(path, frames, size, fps, **settings)
+    return path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a user sees of one call of Snakemake."""
+
+    code: int
+    output: str
+
+    @property
+    def planned(self) -> dict[str, int]:
+        """Jobs by rule of the plan; empty where there is nothing to do."""
+        table = re.search(r"^job +count\n-[- ]+\n(.*?)^total +(\d+)$", self.output, re.MULTILINE | re.DOTALL)
+        if table is None:
+            return {}
+        counts = {name: int(count) for name, count in (line.split() for line in table[1].splitlines())}
+        assert sum(counts.values()) == int(table[2])
+        return counts
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """Jobs by rule that ran to their end."""
+        return dict(Counter(re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)$", self.output, re.MULTILINE)))
+
+    @property
+    def nothing_done(self) -> bool:
+        return self.code == 0 and not self.planned and not self.jobs and "Nothing to be done" in self.output
+
+
+@dataclass
+class Run:
+    """One use of the workflow below `place`; `settings` go into its config file."""
+
+    place: Path
+    settings: dict[str, Any] = field(default_factory=lambda: dict(SETTINGS))
+    videos: str = "videos"
+    cores: int = 2
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.workdir.mkdir(exist_ok=True)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of videos."""
+        return self.place / "videos"
+
+    @property
+    def workdir(self) -> Path:
+        """Where Snakemake is started and keeps its own records."""
+        return self.place / "here"
+
+    @property
+    def outdir(self) -> Path:
+        return self.place / "out"
+
+    def video(self, name: str, **settings) -> Path:
+        """Make a small video in the folder."""
+        return make_video(self.folder / name, **settings)
+
+    def command(self, *arguments: str, config: Mapping[str, Any] | None = None) -> list[str]:
+        """The command line; `config` is merged over the settings."""
+        file = self.workdir / "my.yaml"
+        settings = {"videos": str(self.place / self.videos), "outdir": "../out", **self.settings}
+        file.write_text(yaml.safe_dump(merged(settings, config or {}), allow_unicode=True), encoding="utf-8")
+        return [*snakemake(), "--cores", str(self.cores), "--configfile", file.name, *arguments]
+
+    def run(self, *arguments: str, config: Mapping[str, Any] | None = None, **options) -> Outcome:
+        """Run the workflow to its end."""
+        return call(self.command(*arguments, config=config), self.workdir, **options)
+
+    def done(self, *arguments: str, config: Mapping[str, Any] | None = None) -> Outcome:
+        """The same, and it must go well."""
+        outcome = self.run(*arguments, config=config)
+        assert outcome.code == 0, outcome.output
+        return outcome
+
+    def kill_when(self, moment: Callable[[], Any], config: Mapping[str, Any] | None = None) -> None:
+        """Start the workflow, and kill it with all its processes once `moment` is true."""
+        process = subprocess.Popen(
+            self.command(config=config),
+            cwd=self.workdir,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            wait_for(moment, lambda: process.poll() is None)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def journal(self, step: str) -> list[dict[str, Any]]:
+        """The lines that a step's jobs have written down so far, those of all shards."""
+        files = sorted((self.outdir / "work" / "journals" / step).glob("*.jsonl"))
+        return [json.loads(line) for file in files for line in whole_lines(file)]
+
+    def written(self, *steps: str) -> dict[str, int]:
+        """How many lines each step's journals have."""
+        return {step: len(self.journal(step)) for step in steps}
+
+    def train(self) -> list[dict[str, str]]:
+        return json.loads((self.outdir / "dataset" / "train.json").read_text(encoding="utf-8"))
+
+    def verdicts(self) -> list[dict[str, Any]]:
+        return pq.read_table(self.outdir / "verdicts.parquet").to_pylist()
+
+    def kept(self) -> set[str]:
+        """Names of the videos that have a clip in the dataset, each of which the train file must name."""
+        kept = [row for row in self.verdicts() if row["kept"]]
+        assert {f"clips/{row['video_id']}/{row['clip_id']}.mp4" for row in kept} == {
+            entry["file_path"] for entry in self.train()
+        }
+        return {row["name"] for row in kept}
+
+    def errors(self) -> list[dict[str, str]]:
+        with open(self.outdir / "errors.csv", encoding="utf-8", newline="") as handle:
+            return list(csv.DictReader(handle))
+
+    def summary(self) -> dict[str, Any]:
+        return json.loads((self.outdir / "summary.json").read_text(encoding="utf-8"))
+
+    def clip_files(self) -> set[str]:
+        """Clip files in the dataset, as the train file would name them."""
+        dataset = self.outdir / "dataset"
+        return {str(path.relative_to(dataset)) for path in (dataset / "clips").rglob("*") if path.is_file()}
+
+    def log(self, step: str) -> str:
+        """What the jobs of a step said, those of all shards."""
+        return "".join(path.read_text(encoding="utf-8") for path in sorted((self.outdir / "logs" / step).iterdir()))
+
+
+@dataclass
+class Saved:
+    """A finished run, kept aside, from which `fresh` puts the run back in its place."""
+
+    run: Run
+
+    def __post_init__(self) -> None:
+        self.aside = self.run.place.with_name(f"{self.run.place.name} (saved)")
+        self.run.place.rename(self.aside)
+
+    def fresh(self) -> Run:
+        shutil.rmtree(self.run.place, ignore_errors=True)
+        shutil.copytree(self.aside, self.run.place, symlinks=True)  # times are kept, links between clip files are not
+        return Run(self.run.place, dict(self.run.settings), self.run.videos, self.run.cores)
+
+
+def snakemake() -> list[str]:
+    """Snakemake with the local profile, in the Python that runs the tests."""
+    return [
+        *(sys.executable, "-m", "snakemake"),
+        *("--snakefile", str(REPOSITORY / "Snakefile"), "--profile", str(REPOSITORY / "profiles" / "local")),
+    ]
+
+
+def call(command: list[str], cwd: Path, **options) -> Outcome:
+    """Run a command and catch what it prints."""
+    process = subprocess.run(
+        command,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=PATIENCE,
+        **options,
+    )
+    return Outcome(process.returncode, process.stdout.decode("utf-8"))
+
+
+def merged(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` with `more` over them, section by section."""
+    result = dict(settings)
+    for key, value in more.items():
+        inner = result.get(key)
+        result[key] = merged(inner, value) if isinstance(value, Mapping) and isinstance(inner, Mapping) else value
+    return result
+
+
+def whole_lines(file: Path) -> list[str]:
+    """Lines of a journal; a torn last one does not count."""
+    return [line for line in file.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+
+
+def wait_for(moment: Callable[[], Any], goes_on: Callable[[], bool] = lambda: True) -> Any:
+    """What `moment` returns as soon as it is true. Fails when that never comes, or `goes_on` is false before."""
+    end = time.monotonic() + PATIENCE
+    while not (result := moment()):
+        assert goes_on(), "the run was over before the moment came"
+        assert time.monotonic() < end, "the moment never came"
+        time.sleep(0.02)
+    return result
+
+
+def explain(outcome: Outcome, *parts: str) -> str:
+    """The one line of a failed run that says what is wrong: it must hold all `parts`. There is no traceback."""
+    assert outcome.code != 0, outcome.output
+    assert "Traceback" not in outcome.output, outcome.output
+    lines = [line for line in outcome.output.splitlines() if all(part in line for part in parts)]
+    assert len(lines) == 1, outcome.output
+    return lines[0]
+
+
+def fill(folder: Path, number: int) -> Path:
+    """Video `number` of a large set: the first three of ten move, the others stand still."""
+    picture = ("coffee.png", "chelsea.png", "astronaut.png")[number % 3]
+    return make_video(folder / f"{number:03d}.mp4", seconds=1, speed=20 if number % 10 < 3 else 0, picture=picture)

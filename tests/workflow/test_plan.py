@@ -1,0 +1,80 @@
+"""The plan of a dry run: all of it at once, and nothing but the index is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from runs import Outcome, Run, call, snakemake, whole_plan
+
+
+def files(folder: Path) -> set[str]:
+    """All files below a folder."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def dry(tmp_path: Path, hundred_videos: Path):
+    """A dry run on the hundred videos, called as a user would; returns the outcome and the output folder."""
+
+    def call_dry(*arguments: str) -> tuple[Outcome, Path]:
+        outcome = call([*snakemake(), "--dry-run", *arguments], tmp_path)
+        assert outcome.code == 0, outcome.output
+        return outcome, tmp_path / "out"
+
+    return call_dry
+
+
+def test_the_first_dry_run_shows_the_whole_plan_and_writes_the_index_alone(dry, hundred_videos):
+    before = {path: path.stat().st_mtime_ns for path in hundred_videos.iterdir()}
+    outcome, outdir = dry("--config", f"videos={hundred_videos}", "outdir=out", "videos_per_shard=10")
+    assert outcome.planned == whole_plan(10)
+    assert outcome.jobs == {}
+    assert "100 videos in 10 shards (100 new)" in outcome.output
+    lists = {f"shards/{number:06d}.jsonl" for number in range(10)}
+    assert files(outdir) == {
+        f"work/index/{name}" for name in {"problems.jsonl", "removed.jsonl", "shards.txt", "videos.parquet", *lists}
+    }
+    assert {path: path.stat().st_mtime_ns for path in hundred_videos.iterdir()} == before
+
+
+def test_a_config_file_says_the_same_as_the_command_line(dry, hundred_videos, tmp_path):
+    settings = {"videos": str(hundred_videos), "outdir": "out", "videos_per_shard": 30}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    outcome, outdir = dry("--configfile", "my.yaml")
+    assert outcome.planned == whole_plan(4)
+    assert files(outdir)
+
+
+def test_the_command_line_goes_over_the_config_file_and_auto_gives_each_video_a_shard(dry, hundred_videos, tmp_path):
+    settings = {"videos": "/nowhere", "outdir": "out", "videos_per_shard": 30}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    outcome, _ = dry("--configfile", "my.yaml", "--config", f"videos={hundred_videos}", "videos_per_shard=auto")
+    assert outcome.planned == whole_plan(100)
+
+
+def test_auto_puts_more_than_a_thousand_videos_into_fewer_shards(run: Run):
+    for number in range(1101):
+        (run.folder / f"{number}.mp4").touch()
+    # The plan is made for one file alone, since that for all takes ten seconds.
+    outcome = run.done("--dry-run", "../out/work/videos/000550.parquet", config={"videos_per_shard": "auto"})
+    assert "1101 videos in 551 shards (1101 new)" in outcome.output
+    assert outcome.planned == {"decode_videos": 1}
+
+
+def test_until_a_job_has_run_the_shards_may_be_laid_anew(dry, hundred_videos):
+    config = ("--config", f"videos={hundred_videos}", "outdir=out")
+    assert dry(*config, "videos_per_shard=50")[0].planned == whole_plan(2)
+    outcome, _ = dry(*config, "videos_per_shard=25")
+    assert outcome.planned == whole_plan(4)
+    assert "100 videos in 4 shards (100 new)" in outcome.output
+
+
+def test_what_is_excluded_is_not_planned(run: Run):
+    for name in ("a.mp4", "b.preview.mp4", "trailers/c.mp4", "trailers/d.mp4", "notes.txt"):
+        (run.folder / name).parent.mkdir(exist_ok=True)
+        (run.folder / name).touch()
+    outcome = run.done("--dry-run", config={"exclude": ["*.preview.mp4", "trailers/*"], "videos_per_shard": 1})
+    assert outcome.planned == whole_plan(1)
+    assert "1 files with other endings are ignored" in outcome.output

@@ -1,0 +1,152 @@
+"""The demo's videos, run with the default settings: what is kept, what is refused and why, and what a trainer gets."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import av
+import pyarrow.parquet as pq
+import pytest
+from runs import Outcome, Run, whole_plan
+
+from clipmill.media import file_url
+from clipmill.samples import SAMPLES, render_samples
+
+STRANGE = SAMPLES[8].name
+# Video by video, scene by scene: the reason against each clip, None where it is kept.
+EXPECTED = {
+    "four pictures.mp4": [None, None, None, None],
+    "cross fade.mp4": [None, None],  # a dissolve is no hard cut: one scene of 11 s, in two pieces
+    "slow, medium, fast.mkv": ["brightness low", None, None],  # the slow shot is a picture of the night sky
+    "nothing moves.mp4": ["frozen_share high"],
+    "lecture.mp4": ["frozen_share high", "text_area high"],  # a slide that stands, then a subtitle
+    "wide screen.mp4": ["border_area high"],
+    "holiday/day 1/upright.mp4": [None],
+    "holiday/day 2/in the dark.mp4": [None],
+    STRANGE: [None],
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Outcome]:
+    """The samples' run with the default settings, and what it printed."""
+    run = Run(tmp_path_factory.mktemp("samples") / "run", {"videos_per_shard": 4})
+    render_samples(run.folder)
+    return run, run.run()
+
+
+@pytest.fixture(scope="module")
+def run(finished) -> Run:
+    return finished[0]
+
+
+def test_the_run_goes_well_and_a_second_one_has_nothing_to_do(finished):
+    run, outcome = finished
+    assert outcome.code == 0, outcome.output
+    assert outcome.planned == outcome.jobs == whole_plan(3)
+    again = run.run()
+    assert again.nothing_done, again.output
+
+
+def test_the_terminal_shows_the_summary(finished):
+    run, outcome = finished
+    told = outcome.output[outcome.output.index("videos   ") :]
+    for line in (
+        "videos   9 decoded, 1 failed",
+        "clips    16 found, 11 kept",
+        "2  frozen_share high",
+        "1  text_area high",
+        "1  border_area high",
+        "1  brightness low",
+        "alignment none (not checked against the video)",
+        "1  decode: not_a_video",
+        f"dataset  {Path('..', 'out', 'dataset', 'train.json')}",
+    ):
+        assert line in told
+    summary = run.summary()
+    assert summary["videos"] == {"decoded": 9, "failed": 1, "removed": 0}
+    assert summary["clips"] == {"found": 16, "kept": 11}
+    assert sum(summary["dropped"].values()) == 5
+    assert sum(summary["cuts"][way] for way in ("copy", "reencode")) == 11
+
+
+def test_each_video_gets_the_verdict_that_its_content_asks_for(run):
+    reasons = defaultdict(list)
+    for row in run.verdicts():
+        reasons[row["name"]].append(row["reason"])
+        assert row["kept"] == (row["reason"] is None)
+    assert reasons == EXPECTED
+
+
+def test_scenes_lie_where_the_shots_were_cut(run):
+    """The guard of two frames is given up on both sides of a cut, and nowhere else."""
+    for sample in SAMPLES:
+        rows = [row for row in run.verdicts() if row["name"] == sample.name]
+        borders = {row["start"] for row in rows if row["piece"] == 0} - {0}
+        guard = 2 / float(sample.fps)
+        assert sorted(borders) == pytest.approx([cut + guard for cut in sample.cuts if rows], abs=1e-3)
+
+
+def test_what_was_measured_is_what_was_rendered(run):
+    rows = {(row["name"], row["scene"]): row for row in run.verdicts()}
+    assert rows["wide screen.mp4", 0]["border_area"] == pytest.approx(0.25, abs=0.01)
+    assert rows["nothing moves.mp4", 0]["frozen_share"] == 1
+    # Percent of the short side (360) a second.
+    assert rows["slow, medium, fast.mkv", 0]["motion"] == pytest.approx(12 / 3.6, rel=0.1)
+    assert rows["slow, medium, fast.mkv", 1]["motion"] == pytest.approx(60 / 3.6, rel=0.1)
+    upright = rows["holiday/day 1/upright.mp4", 0]
+    assert (upright["width"], upright["height"]) == (360, 640)
+    assert (upright["cut_width"], upright["cut_height"]) == (360, 640)
+
+
+def test_the_broken_file_is_the_only_error(run):
+    (error,) = run.errors()
+    assert (error["video"], error["rule"], error["kind"]) == ("broken off.mp4", "decode", "not_a_video")
+    assert error["message"].endswith("repair or remove it")
+    assert error["clip_id"] == ""
+
+
+def test_the_train_file_names_playable_clips_and_every_clip(run):
+    entries = run.train()
+    assert len(entries) == 11
+    assert {entry["file_path"] for entry in entries} == run.clip_files()
+    lengths = {f"clips/{row['video_id']}/{row['clip_id']}.mp4": row["cut_seconds"] for row in run.verdicts()}
+    for entry in entries:
+        assert list(entry) == ["file_path", "text", "type"]
+        assert entry["type"] == "video"
+        assert len(entry["text"].split()) >= 20
+        with av.open(file_url(run.outdir / "dataset" / entry["file_path"])) as container:
+            rate = container.streams.video[0].average_rate
+            frames = sum(1 for _ in container.decode(video=0))
+        assert frames / rate == pytest.approx(lengths[entry["file_path"]], abs=0.15)
+
+
+def test_the_dataset_may_be_moved(run, tmp_path):
+    moved = tmp_path / "elsewhere"
+    (run.outdir / "dataset").rename(moved)
+    try:
+        for entry in json.loads((moved / "train.json").read_text(encoding="utf-8")):
+            assert not Path(entry["file_path"]).is_absolute()
+            with av.open(file_url(moved / entry["file_path"])) as container:
+                assert next(container.decode(video=0))
+        assert str(run.place) not in (moved / "metadata.jsonl").read_text(encoding="utf-8")
+    finally:
+        moved.rename(run.outdir / "dataset")
+
+
+def test_the_metadata_agree_with_the_train_file_and_the_verdicts(run):
+    dataset = run.outdir / "dataset"
+    rows = pq.read_table(dataset / "metadata.parquet").to_pylist()
+    lines = [json.loads(line) for line in (dataset / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert lines == rows
+    assert [(row["file_path"], row["text"]) for row in rows] == [
+        (entry["file_path"], entry["text"]) for entry in run.train()
+    ]
+    kept = [row for row in run.verdicts() if row["kept"]]
+    assert [row["clip_id"] for row in rows] == [row["clip_id"] for row in kept]
+    assert all(
+        row[name] == verdict[name] for row, verdict in zip(rows, kept, strict=True) for name in row.keys() & verdict
+    )
+    assert {row["name"] for row in rows} == {name for name, reasons in EXPECTED.items() if None in reasons}
