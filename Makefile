@@ -30,12 +30,15 @@ $(VENV)/test.stamp: envs/test.txt $(VENV)/core.stamp
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/test.txt
 	touch $@
 
+# The two settings go through a file, so that a path may hold any character.
 demo: $(VENV)/core.stamp
-	@if [ -z "$$VIDEOS" ]; then \
-	    $(BIN)/python scripts/render_samples.py $(SAMPLES) && VIDEOS=$(SAMPLES); \
+	@mkdir -p demo && \
+	if [ -z "$$VIDEOS" ]; then \
+	    $(BIN)/python scripts/render_samples.py $(SAMPLES) && export VIDEOS=$(SAMPLES); \
 	fi && \
-	case "$$VIDEOS" in /*) ;; *) VIDEOS="./$$VIDEOS" ;; esac && \
-	$(BIN)/snakemake --profile profiles/local --config videos="$$VIDEOS" outdir="$$OUTDIR" && \
+	$(BIN)/python -c 'import json, os; print(json.dumps({"videos": os.environ["VIDEOS"], "outdir": os.environ["OUTDIR"]}))' \
+	    > demo/config.json && \
+	$(BIN)/snakemake --profile profiles/local --configfile demo/config.json && \
 	$(BIN)/python scripts/summary.py "$$OUTDIR"
 
 test: $(VENV)/test.stamp

@@ -7,7 +7,6 @@ import numpy as np
 
 from clipmill.pictures import thumbnail
 
-SHARPNESS_SHORT_SIDE = 256
 BLACK_MEAN, BLACK_MAX = (
     16,
     48,
@@ -101,12 +100,8 @@ def whole_shift(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
 
 
 def sharpness(picture: np.ndarray) -> float:
-    """Standard deviation of the Laplacian, in grey levels, on a short side of 256 (smaller pictures as they are)."""
+    """Standard deviation of the Laplacian of a BGR picture, in grey levels, at the size that it has."""
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-    scale = SHARPNESS_SHORT_SIDE / min(grey.shape)
-    if scale < 1:
-        size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
     return float(cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))[1][0, 0])
 
 

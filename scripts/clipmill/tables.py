@@ -173,7 +173,7 @@ SIGNALS = Table(
             "thumbnail", THUMBNAIL, "8×8 bytes", "grey thumbnail, by which clip files are checked against the source"
         ),
         Column("sample", SMALL_INTEGER, "", "number of the sample: the archive's member `<sample as 6 digits>.jpg`"),
-        Column("sharpness", SMALL, "grey levels", "standard deviation of the Laplacian on a short side of 160", 4),
+        Column("sharpness", SMALL, "grey levels", "standard deviation of the Laplacian of the kept sample", 4),
         Column("colourfulness", SMALL, "0–~150", "Hasler and Süsstrunk's M3 (2003), from opponent colours", 4),
         Column("border_left", SMALL, "share", "share of the width that is a black border at the left", 4),
         Column("border_top", SMALL, "share", "share of the height that is a black border at the top", 4),

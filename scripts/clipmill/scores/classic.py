@@ -15,7 +15,7 @@ from clipmill.signals import colourfulness, sharpness
 
 VERSION = 1
 # At these values a part gives half its points; they lie near the middle of ordinary photographs.
-HALF_SHARPNESS, HALF_CONTRAST, HALF_COLOUR = 12.0, 35.0, 25.0
+HALF_SHARPNESS, HALF_CONTRAST, HALF_COLOUR = 8.0, 35.0, 25.0
 WEIGHTS = {"sharpness": 0.3, "exposure": 0.25, "contrast": 0.25, "colour": 0.2}
 
 
