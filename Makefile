@@ -39,10 +39,10 @@ demo: $(VENV)/core.stamp
 	$(BIN)/python -c 'import json, os; print(json.dumps({"videos": os.environ["VIDEOS"], "outdir": os.environ["OUTDIR"]}))' \
 	    > demo/config.json && \
 	$(BIN)/snakemake --profile profiles/local --configfile demo/config.json && \
-	$(BIN)/python scripts/summary.py "$$OUTDIR"
+	{ [ "$$OUTDIR/summary.json" -nt demo/config.json ] || $(BIN)/python scripts/summary.py "$$OUTDIR"; }
 
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest tests $(PYTEST)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10 tests $(PYTEST)
 
 bench: $(VENV)/core.stamp
 	@test -d ../shared/videos || $(BIN)/python scripts/render_samples.py $(SAMPLES)

@@ -161,6 +161,10 @@ class Run:
         """How many lines each step's journals have."""
         return {step: len(self.journal(step)) for step in steps}
 
+    def more(self, before: Mapping[str, int]) -> dict[str, int]:
+        """How many lines the journals of the steps in `before` have got since."""
+        return {step: count - before[step] for step, count in self.written(*before).items()}
+
     def train(self) -> list[dict[str, str]]:
         return json.loads((self.outdir / "dataset" / "train.json").read_text(encoding="utf-8"))
 
