@@ -38,8 +38,11 @@ def open_video(path: Path | str) -> av.container.InputContainer:
 
 def _not_a_video(path: Path, error: Exception) -> ItemError:
     """What a file is that no allowed container fits."""
-    with open(path, "rb") as handle:
-        head = handle.read(16)
+    try:
+        with open(path, "rb") as handle:
+            head = handle.read(16)
+    except OSError:  # a folder, or gone by now
+        head = b""
     if head.startswith(PICTURES) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP"):
         return ItemError("still_image", "a single picture, not a video; remove it or name it in `exclude`")
     if head.startswith(b"#EXTM3U"):

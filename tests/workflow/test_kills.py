@@ -1,0 +1,87 @@
+"""Killed at any moment, the same command goes on where the work stopped, and the result is the same to the byte."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+from runs import Outcome, Run, explain, wait_for, whole_plan
+
+SECONDS_EACH = 8  # of each video: some tenths of a second to decode, so that a kill finds the job at work
+
+
+@pytest.fixture
+def slow(run: Run) -> Run:
+    """A run on one shard of six videos that take their time to decode."""
+    run.settings |= {"videos_per_shard": 6}
+    first = run.video("0.mp4", seconds=SECONDS_EACH, size=(480, 360), fps=25)
+    for number in range(1, 6):
+        shutil.copyfile(first, run.folder / f"{number}.mp4")
+    return run
+
+
+@contextmanager
+def started(run: Run) -> Iterator[subprocess.Popen]:
+    """A run that goes on meanwhile; it is over in the end."""
+    process = subprocess.Popen(
+        run.command(), cwd=run.workdir, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def decoding(main: subprocess.Popen) -> tuple[list[psutil.Process], list[psutil.Process]]:
+    """Processes below Snakemake's: the tool of the job that decodes, and its workers, one a video."""
+    found = {}
+    for process in psutil.Process(main.pid).children(recursive=True):
+        try:
+            words = process.cmdline()
+            if len(words) > 1 and words[1].endswith("/decode.py"):
+                found[process.pid] = process.ppid(), process
+        except psutil.Error:  # it has just ended
+            continue
+    workers = [process for parent, process in found.values() if parent in found]
+    return [process for parent, process in found.values() if parent not in found], workers
+
+
+def test_after_a_killed_job_only_unfinished_videos_are_decoded(slow: Run):
+    run = slow
+    with started(run) as main:
+        wait_for(lambda: len(run.journal("decode")) >= 2, lambda: main.poll() is None)
+        (job,), workers = decoding(main)
+        job.send_signal(signal.SIGKILL)
+        output = main.communicate(timeout=120)[0].decode()
+    assert main.returncode != 0
+    assert "Error in rule decode_videos" in output
+    assert not psutil.wait_procs([job, *workers], timeout=10)[1]
+    finished = run.journal("decode")
+    assert 2 <= len(finished) < 6
+    assert not (run.outdir / "work" / "videos" / "000000.parquet").exists()
+
+    outcome = run.done()
+    assert outcome.jobs == whole_plan(1)
+    assert run.journal("decode")[: len(finished)] == finished
+    assert set(Counter(record["item"] for record in run.journal("decode")).values()) == {1}
+    assert f"videos: {len(finished)} of 6 are in the journal already" in run.log("decode")
+    assert len(run.kept()) == 6
+
+
+def test_a_killed_worker_stops_the_run_with_one_line_on_memory(slow: Run):
+    run = slow
+    with started(run) as main:
+        wait_for(lambda: run.journal("decode"), lambda: main.poll() is None)
+        (worker,) = wait_for(lambda: decoding(main)[1])
+        worker.send_signal(signal.SIGKILL)
+        output = main.communicate(timeout=120)[0].decode()
+    line = explain(Outcome(main.returncode, output), "ERROR a worker process was killed", "memory ran out")
+    assert "run again" in line
+    assert all(record["value"].get("error_kind") is None for record in run.journal("decode"))

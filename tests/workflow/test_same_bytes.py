@@ -1,0 +1,73 @@
+"""The same input gives the same output, byte for byte: whatever the number of cores and the kills in between."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from runs import SIZE, Run, make_video, whole_plan
+
+from clipmill import render
+
+SETTINGS = {"videos_per_shard": 3, "split": {"min_seconds": 0.5}, "filters": {"area": {"min": None}}}
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six videos: what is kept as it is, what is encoded anew, what is refused and what is broken."""
+    folder = tmp_path_factory.mktemp("same") / "videos"
+    for name, picture in (("a.mp4", "coffee.png"), ("b.mkv", "chelsea.png"), ("c.mp4", "astronaut.png")):
+        make_video(folder / name, picture=picture, seconds=2, audio=True)
+    make_video(folder / "stands.mp4", speed=0)
+    make_video(folder / "broken.mp4").write_bytes((folder / "a.mp4").read_bytes()[:3000])
+    shots = (render.pan(render.photograph(name), SIZE, 2, 10, 20) for name in ("coffee.png", "rocket.jpg"))
+    render.encode(folder / "two shots.mp4", itertools.chain(*shots), SIZE, 10)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, videos: Path) -> dict[str, bytes]:
+    """What a run leaves that nothing disturbs, on two cores."""
+    run = Run(tmp_path_factory.mktemp("undisturbed") / "run", SETTINGS, str(videos), cores=2)
+    assert run.done().jobs == whole_plan(2)
+    assert run.kept() == {"a.mp4", "b.mkv", "c.mp4", "two shots.mp4"}
+    assert {row["cut_method"] for row in run.verdicts() if row["kept"]} == {"copy", "reencode"}
+    assert [error["video"] for error in run.errors()] == ["broken.mp4"]
+    return left(run)
+
+
+def left(run: Run) -> dict[str, bytes]:
+    """All that a run leaves for the user: each file and its bytes."""
+    files = [*run.outdir.glob("*.*"), *(path for path in (run.outdir / "dataset").rglob("*") if path.is_file())]
+    return {str(path.relative_to(run.outdir)): path.read_bytes() for path in files}
+
+
+def same(one: dict[str, bytes], other: dict[str, bytes]) -> bool:
+    assert one.keys() == other.keys()
+    assert [name for name in one if one[name] != other[name]] == []
+    return True
+
+
+def test_on_one_core(undisturbed, videos, run: Run):
+    assert {"dataset/train.json", "dataset/metadata.jsonl", "verdicts.parquet", "errors.csv"} <= undisturbed.keys()
+    alone = Run(run.place, SETTINGS, str(videos), cores=1)
+    alone.done()
+    assert same(left(alone), undisturbed)
+
+
+def test_killed_three_times(undisturbed, videos, run: Run):
+    killed = Run(run.place, SETTINGS, str(videos))
+    for step in ("decode", "text", "cut"):
+        before = killed.journal(step)
+        killed.kill_when(lambda step=step: killed.journal(step))
+        assert not before and killed.journal(step)
+        assert not (killed.outdir / "summary.json").exists()
+        if step == "decode":  # what a user sees who starts it again, and is told to do
+            outcome = killed.run()
+            assert outcome.code != 0 and not outcome.jobs
+            assert "It can be removed with the --unlock argument" in outcome.output
+        assert killed.run("--unlock").code == 0
+    outcome = killed.done()
+    assert "decode_videos" not in outcome.jobs and "export_dataset" in outcome.jobs
+    assert same(left(killed), undisturbed)
