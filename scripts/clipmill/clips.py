@@ -97,7 +97,7 @@ def divide(
         while times[end] - times[edges[-1]] > longest:
             latest = np.searchsorted(times, times[edges[-1]] + longest, side="right") - 1
             edges.append(min(max(int(latest), edges[-1] + 1), end))
-        edges.append(end)
+        edges += [end] if edges[-1] < end else []
     yield from zip(edges[:-1], edges[1:], strict=True)
 
 
@@ -123,16 +123,18 @@ def _edges_on_key_frames(times: np.ndarray, stops: list[int], settings: SplitSet
 
 
 def _equal_edges(times: np.ndarray, start: int, end: int, settings: SplitSettings) -> list[int] | None:
-    """Edges of equal pieces, to the frame; None where they would be too short."""
+    """Edges of equal pieces, to the frame; None where they would be too short, or where one frame is too long."""
+    longest = settings.max_seconds + SLACK
+    if np.diff(times[start : end + 1]).max() > longest:
+        return None
     total = times[end] - times[start]
     count = math.ceil(total / settings.max_seconds - SLACK)
-    if total / count < settings.min_seconds:
-        return None
-    while True:
+    while total / count >= settings.min_seconds:
         edges = _edges(times, start, end, [total / count * k for k in range(1, count)])
-        if np.diff(times[edges]).max() <= settings.max_seconds + SLACK or len(edges) > end - start:
+        if np.diff(times[edges]).max() <= longest:
             return edges
         count += 1  # rounding to frames made a piece too long
+    return None
 
 
 def _edges(times: np.ndarray, start: int, end: int, offsets: list[float]) -> list[int]:

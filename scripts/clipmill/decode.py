@@ -206,7 +206,7 @@ class _Decoding:
             row["sample"] = number_of_sample = int(time * self.settings.samples_per_second + 1e-6)
             self.next_sample = number_of_sample + 1
             self.samples += 1
-            picture = small_bgr(frame, *self.sample_size, self.sample_scaler)
+            picture = small_bgr(frame, *self.sample_size, self.sample_scaler, fine=True)
             sample = self.pool.submit(self._measure_sample, number_of_sample, time, picture, small, grey)
             waiting.append(sample)
         return row, sample

@@ -32,15 +32,20 @@ def analysis_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def small_bgr(frame: av.VideoFrame, width: int, height: int, reformatter: VideoReformatter) -> np.ndarray:
+def small_bgr(
+    frame: av.VideoFrame, width: int, height: int, reformatter: VideoReformatter, fine: bool = False
+) -> np.ndarray:
     """`frame` upright, in `width` × `height` pixels, as height × width × 3 array of blue, green, red.
 
     Keep one reformatter for all frames of a video that are scaled to one size: setting it up costs more than using it.
+    Scaled fast it looks at neighbouring pixels only, as PySceneDetect does, whose content values it gives to within 1.2
+    (the finer ways: 55); `fine` takes the mean of all pixels, for pictures that somebody looks at.
     """
     swap, _, _ = turn = orientation(frame)
     if swap:
         width, height = height, width
     matrix = _matrix(int(frame.colorspace))
+    smooth = Interpolation.AREA if width <= frame.width and height <= frame.height else Interpolation.BILINEAR
     small = reformatter.reformat(
         frame,
         width,
@@ -48,7 +53,7 @@ def small_bgr(frame: av.VideoFrame, width: int, height: int, reformatter: VideoR
         "bgr24",
         src_colorspace=matrix,
         dst_colorspace=matrix,
-        interpolation=Interpolation.BILINEAR,
+        interpolation=smooth if fine else Interpolation.FAST_BILINEAR,
         threads=1,
     )
     return _turned(small.to_ndarray(), turn)

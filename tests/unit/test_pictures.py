@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+import cv2
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
@@ -11,20 +12,23 @@ from cut_sources import FFMPEG, h264, make, run
 
 from clipmill.media import open_video
 from clipmill.pictures import analysis_size, orientation, small_bgr, thumbnail
+from clipmill.signals import FrameSignals
 
 
 @pytest.mark.parametrize("matrix", ["bt709", "smpte170m", "bt2020nc"])
 @pytest.mark.parametrize("span", ["tv", "pc"])
-def test_small_pictures_equal_those_of_ffmpegs_scale(tmp_path, matrix, span):
+@pytest.mark.parametrize("fine", [False, True])
+def test_small_pictures_equal_those_of_ffmpegs_scale(tmp_path, matrix, span, fine):
     convert = f"scale=out_color_matrix={matrix.replace('nc', '')}:out_range={span}"
     path = make(tmp_path / "v.mp4", ("-vf", convert, "-colorspace", matrix, "-color_range", span, *h264(20)))
     with open_video(path) as container:
         frame = next(container.decode(video=0))
     for size, allowed in (((160, 96), 0), ((80, 48), 1.5)):
-        scale = f"scale={size[0]}:{size[1]}:flags=bilinear,format=bgr24"
+        way = "area" if fine else "fast_bilinear"
+        scale = f"scale={size[0]}:{size[1]}:flags={way},format=bgr24"
         command = [FFMPEG, "-v", "error", "-i", str(path), "-frames:v", "1", "-vf", scale, "-f", "rawvideo", "-"]
         theirs = np.frombuffer(subprocess.run(command, capture_output=True).stdout, np.uint8)
-        ours = small_bgr(frame, *size, VideoReformatter())
+        ours = small_bgr(frame, *size, VideoReformatter(), fine)
         assert np.abs(ours.reshape(-1).astype(int) - theirs).mean() <= allowed
 
 
@@ -56,6 +60,23 @@ def test_pictures_are_as_ffmpeg_shows_them(tmp_path, turn, mirror):
     command = [FFMPEG, "-v", "error", "-i", str(path), "-frames:v", "1", "-pix_fmt", "bgr24", "-f", "rawvideo", "-"]
     theirs = np.frombuffer(subprocess.run(command, capture_output=True).stdout, np.uint8).reshape(height, width, 3)
     assert np.array_equal(small_bgr(frame, width, height, VideoReformatter()), theirs)
+
+
+def test_content_values_are_pyscenedetects(tmp_path):
+    """Its threshold means the same here only if pictures are made small as it makes them."""
+    path = make(tmp_path / "v.mp4", h264(20), (640, 360))
+    with open_video(path) as container:
+        frames = list(container.decode(video=0))
+    size, scaler = analysis_size(640, 360), VideoReformatter()
+    ours = [small_bgr(frame, *size, scaler) for frame in frames]
+    theirs = [cv2.resize(frame.to_ndarray(format="bgr24"), size, interpolation=cv2.INTER_LINEAR) for frame in frames]
+    measured = [FrameSignals(), FrameSignals()]
+    for pair in zip(ours, theirs, strict=True):
+        values = [
+            signals.measure(small, cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))["content"]
+            for signals, small in zip(measured, pair, strict=True)
+        ]
+        assert abs(values[0] - values[1]) < 1.2
 
 
 def test_a_thumbnail_is_the_mean_of_each_eighth():

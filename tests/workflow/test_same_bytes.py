@@ -17,11 +17,12 @@ SETTINGS = {"videos_per_shard": 3, "split": {"min_seconds": 0.5}, "filters": {"a
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six videos: what is kept as it is, what is encoded anew, what is refused and what is broken."""
     folder = tmp_path_factory.mktemp("same") / "videos"
-    for name, picture in (("a.mp4", "coffee.png"), ("b.mkv", "chelsea.png"), ("c.mp4", "astronaut.png")):
-        make_video(folder / name, picture=picture, seconds=2, audio=True)
+    make_video(folder / "a.mp4", seconds=2, audio=True)
+    make_video(folder / "b.mkv", picture="chelsea.png")
+    make_video(folder / "turned.mp4", picture="astronaut.png", rotation=270)
     make_video(folder / "stands.mp4", speed=0)
     make_video(folder / "broken.mp4").write_bytes((folder / "a.mp4").read_bytes()[:3000])
-    shots = (render.pan(render.photograph(name), SIZE, 2, 10, 20) for name in ("coffee.png", "rocket.jpg"))
+    shots = (render.pan(render.photograph(name), SIZE, 2, 10, 20) for name in ("coffee.png", "ihc.png"))
     render.encode(folder / "two shots.mp4", itertools.chain(*shots), SIZE, 10)
     return folder
 
@@ -31,8 +32,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, videos: Path) -> dict[
     """What a run leaves that nothing disturbs, on two cores."""
     run = Run(tmp_path_factory.mktemp("undisturbed") / "run", SETTINGS, str(videos), cores=2)
     assert run.done().jobs == whole_plan(2)
-    assert run.kept() == {"a.mp4", "b.mkv", "c.mp4", "two shots.mp4"}
-    assert {row["cut_method"] for row in run.verdicts() if row["kept"]} == {"copy", "reencode"}
+    assert run.kept() == {"a.mp4", "b.mkv", "turned.mp4", "two shots.mp4"}
+    methods = [(row["name"], row["scene"], row["cut_method"]) for row in run.verdicts() if row["kept"]]
+    assert methods == [
+        ("a.mp4", 0, "copy"),
+        ("b.mkv", 0, "copy"),
+        ("turned.mp4", 0, "reencode"),
+        ("two shots.mp4", 0, "copy"),
+        ("two shots.mp4", 1, "copy"),
+    ]
     assert [error["video"] for error in run.errors()] == ["broken.mp4"]
     return left(run)
 

@@ -1,0 +1,45 @@
+"""Videos of several shots, and the frames at which the cuts lie."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import yaml
+from films import Film, panned
+
+from clipmill import render
+from clipmill.clips import SplitSettings
+
+CONFIG = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
+DEFAULT = SplitSettings(**yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["split"])
+PICTURES = ("coffee.png", "rocket.jpg", "chelsea.png", "astronaut.png", "gravel.png", "motorcycle_left.png")
+
+
+def shots(*seconds: float, speed: float = 25):
+    """Pans over different pictures in different directions, one after the other."""
+
+    def frames(size, _, fps):
+        looks = (panned(PICTURES[n % len(PICTURES)], speed, 37 * n)(size, each, fps) for n, each in enumerate(seconds))
+        return itertools.chain.from_iterable(looks)
+
+    return frames
+
+
+def dissolve(size, seconds, fps):
+    halves = [panned(name)(size, seconds / 2 + 0.5, fps) for name in ("coffee.png", "chelsea.png")]
+    return render.fade(*halves, 1, fps)
+
+
+def uneven(count: int) -> list[float]:
+    return [n / 24 + 0.3 * (n // 20) for n in range(count)]
+
+
+FILMS = {
+    "shots.mp4": (Film(shots(1, 2, 1.5, 0.75, 1, 1), size=(320, 180)), [24, 72, 108, 126, 150]),
+    "fast.mp4": (Film(shots(1, 2, speed=100), size=(320, 180), fps=25), [25]),
+    "slow.mkv": (Film(shots(2, 3, 2), size=(640, 360), fps=12), [24, 60]),
+    "uneven.mp4": (Film(shots(1, 1, 1), size=(320, 180), settings={"times": uneven(72)}), [24, 48]),
+    "dissolve.mp4": (Film(dissolve, 3, size=(320, 180)), []),
+    "one shot.mp4": (Film(panned(), 2, size=(320, 180)), []),
+}

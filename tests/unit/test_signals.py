@@ -1,0 +1,234 @@
+"""What is measured of frames, against videos of which it is known."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from films import SETTINGS, Decoded, Film, cinema, decoded, grey, panned, standing
+
+from clipmill import render, tables
+from clipmill.scores.measured import motion_score, technical_score
+from clipmill.signals import black_borders, colourfulness, sharpness
+
+LOSSLESS = {"options": {"qp": "0"}}
+LEVELS = (0, 16, 90, 200, 255)
+FORMATS = ("yuv420p", "yuvj420p", "yuv420p10le", "yuv444p")  # limited range, full range, 10 bits, full colour
+SPEEDS = (2, 10, 30, 60)  # percent of the short side a second
+SIZES = {"180p": (320, 180), "360p": (640, 360), "720p": (1280, 720), "upright": (360, 640)}
+
+
+def halves(size):
+    """Black on the left, light grey on the right: mean 100, spread 100."""
+    picture = render.flat(size)
+    picture[:, size[0] // 2 :] = 200
+    return picture
+
+
+def steps(size, seconds, fps):
+    """Three levels of grey, then red, each for three frames."""
+    colours = ((50, 50, 50), (80, 80, 80), (60, 60, 60), (0, 0, 200))
+    return (render.flat(size, colour) for colour in colours for _ in range(3))
+
+
+def pausing(size, seconds, fps):
+    """A pan, its last frame for as long again, and the pan once more."""
+    third = list(panned(speed=20)(size, seconds / 3, fps))
+    return itertools.chain(third, [third[-1]] * len(third), third)
+
+
+def bars(left: int, top: int, right: int, bottom: int):
+    """A pan with black bars of so many pixels."""
+
+    def frames(size, seconds, fps):
+        for frame in panned()(size, seconds, fps):
+            inner = frame[top : size[1] - bottom, left : size[0] - right]
+            yield cv2.copyMakeBorder(inner, top, bottom, left, right, cv2.BORDER_CONSTANT)
+
+    return frames
+
+
+def fading_in(size, seconds, fps):
+    """Black, then a picture with bars of 36 rows above and below."""
+    yield from render.still(render.flat(size), size, seconds / 2, fps)
+    yield from bars(0, 36, 0, 36)(size, seconds / 2, fps)
+
+
+BARS = {"none": (0, 0, 0, 0), "wide": (0, 36, 0, 36), "pillars": (40, 0, 40, 0), "window": (16, 24, 48, 12)}
+FILMS = {
+    **{
+        f"{form} {level}.mp4": Film(standing(grey(level)), 0.3, (512, 288), 10, {"pixel_format": form, **LOSSLESS})
+        for form in FORMATS
+        for level in LEVELS
+    },
+    "halves.mp4": Film(standing(halves), 0.3, (512, 288), 10, LOSSLESS),
+    "steps.mp4": Film(steps, 1.2, (256, 144), 10, {"pixel_format": "yuv444p", **LOSSLESS}),
+    "pausing.mp4": Film(pausing, 3),
+    **{f"{name} bars.mp4": Film(bars(*widths), 0.6, (320, 180), 10) for name, widths in BARS.items()},
+    "fading in.mp4": Film(fading_in, 2, (320, 180), 10),
+    "black.mp4": Film(standing(grey(0)), 1, (320, 180), 10),
+    **{
+        f"{picture} {shape} {speed}.mp4": Film(panned(f"{picture}.png", speed, 30), 1.75, SIZES[shape], 4)
+        for picture, shape, speed in itertools.product(("gravel", "coffee"), SIZES, SPEEDS)
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def show(tmp_path_factory):
+    return cinema(tmp_path_factory.mktemp("signals"), FILMS)
+
+
+def technical(result: Decoded) -> dict:
+    return technical_score(result.clip(), result.signals)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("level", LEVELS)
+def test_brightness(show, form, level):
+    """Within 2 levels: the renderer's way to 4:2:0 loses up to one code (1.2 levels), scaling down one more."""
+    result = show(f"{form} {level}.mp4")
+    assert result["luma_mean"] == pytest.approx(level, abs=2)
+    assert result["luma_spread"] == pytest.approx(0, abs=0.5)
+    assert technical(result)["brightness"] == pytest.approx(level, abs=2)
+
+
+def test_contrast(show):
+    result = show("halves.mp4")
+    assert result["luma_mean"] == pytest.approx(100, abs=2)
+    assert result["luma_spread"] == pytest.approx(100, abs=2)
+    assert technical(result)["contrast"] == pytest.approx(100, abs=2)
+    assert technical(result)["brightness"] == pytest.approx(100, abs=2)
+
+
+def test_differences_between_frames(show):
+    """In 4:4:4 and lossless, colours come back within a level."""
+    result = show("steps.mp4")
+    changes = {3: 30, 6: -20}
+    for name, share in {"difference": 1, "delta_lum": 1, "content": 1 / 3}.items():
+        wanted = [abs(changes.get(number, 0)) * share for number in range(9)]
+        assert result[name][:9] == pytest.approx(wanted, abs=1)
+    # From grey 60 to red 200: value by 140, saturation from 0 to 255, hue stays 0.
+    red = {name: result[name][9] for name in ("delta_lum", "delta_sat", "delta_hue", "content")}
+    assert red == pytest.approx({"delta_lum": 140, "delta_sat": 255, "delta_hue": 0, "content": 395 / 3}, abs=2)
+    assert result["content"] == pytest.approx((result["delta_hue"] + result["delta_sat"] + result["delta_lum"]) / 3)
+    assert result["content"][[0, 10, 11]].tolist() == [0, 0, 0]
+
+
+def test_frozen_share(show):
+    result = show("pausing.mp4")
+    # To within three frames: where the picture stops, the encoder still refines it, by up to a tenth of a level.
+    assert technical(result)["frozen_share"] == pytest.approx(24 / 71, abs=3 / 71)
+    assert technical_score(result.clip(10, 40), result.signals)["frozen_share"] == pytest.approx(16 / 29, abs=3 / 29)
+    assert technical_score(result.clip(30, 40), result.signals)["frozen_share"] == 1
+    assert technical_score(result.clip(0, 24), result.signals)["frozen_share"] == 0
+    assert technical_score(result.clip(30, 31), result.signals)["frozen_share"] == 0
+
+
+def test_frozen_share_is_one_of_time_not_of_frames():
+    rows = [{"frame": n, "time": t, "difference": d} for n, (t, d) in enumerate([(0, 9), (1, 0), (9, 0.01), (10, 5)])]
+    signals = tables.SIGNALS.from_rows([{**row, "luma_mean": 1, "luma_spread": 1} for row in rows])
+    clip = {"clip_id": "c", "start_frame": 0, "end_frame": 4, "seconds": 11}
+    assert technical_score(clip, signals)["frozen_share"] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("name", "widths"), BARS.items())
+def test_borders(show, name, widths):
+    """To within the line of the small picture in which bar and picture mix, and which counts as picture."""
+    result = show(f"{name} bars.mp4")
+    line = {"left": 1 / 256, "right": 1 / 256, "top": 1 / 144, "bottom": 1 / 144}
+    true = dict(zip(("left", "top", "right", "bottom"), np.array(widths) / [320, 180, 320, 180], strict=True))
+    for side, share in true.items():
+        found = result[f"border_{side}"][0]
+        assert share - 1.5 * line[side] <= found <= share + 1e-4
+    area = 1 - (1 - true["left"] - true["right"]) * (1 - true["top"] - true["bottom"])
+    assert area - 0.025 <= technical(result)["border_area"] <= area + 1e-4
+
+
+def test_black_frames_do_not_hide_borders(show):
+    result = show("fading in.mp4")
+    assert np.isnan(result["border_top"][0])
+    assert technical(result)["border_area"] == pytest.approx(0.4, abs=0.015)
+    assert technical(show("black.mp4"))["border_area"] is None  # missing: such a clip is not kept
+
+
+def test_dark_pictures_are_no_borders():
+    night = np.full((144, 256), 18, np.uint8)
+    assert black_borders(night) == (0, 0, 0, 0)
+    night[:30] = 10
+    assert black_borders(night) == (0, 30 / 144, 0, 0)
+    night[5, 200] = 60  # a star: what is above it is black, what is below it is not a border
+    assert black_borders(night) == (0, 5 / 144, 0, 0)
+    assert black_borders(np.full((144, 256), 10, np.uint8)) == (None,) * 4
+
+
+# --- motion -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", SIZES)
+@pytest.mark.parametrize("speed", SPEEDS)
+@pytest.mark.parametrize(("picture", "low"), [("gravel", 0.96), ("coffee", 0.7)])
+def test_motion_is_the_speed_of_the_pan(show, picture, low, shape, speed):
+    """Gravel is texture all over; in the plain parts of the coffee no flow is seen: its mean is up to 28 % too low."""
+    result = show(f"{picture} {shape} {speed}.mp4")
+    row = motion_score(result.clip(), result.row, result.signals)
+    assert low * speed <= row["motion"] <= 1.04 * speed
+    assert row["motion_pairs"] == 3
+    # EasyAnimate's unit: pixels of the full frame in half a second
+    assert row["motion_pixels"] == pytest.approx(row["motion"] / 100 * min(SIZES[shape]) / 2)
+
+
+@pytest.mark.parametrize("speed", SPEEDS)
+@pytest.mark.parametrize("picture", ["gravel", "coffee"])
+def test_motion_is_the_same_at_any_resolution(show, picture, speed):
+    found = []
+    for shape in ("180p", "360p", "720p"):
+        result = show(f"{picture} {shape} {speed}.mp4")
+        found.append(motion_score(result.clip(), result.row, result.signals)["motion"])
+    assert max(found) / min(found) < 1.04
+
+
+def test_motion_is_in_seconds_whatever_the_sampling(tmp_path):
+    path = Film(panned("gravel.png", 20), 2, (320, 180), 12).render(tmp_path / "v.mp4")
+    for rate in (1, 2, 4):
+        result = decoded(path, tmp_path / str(rate), replace(SETTINGS, samples_per_second=rate))
+        row = motion_score(result.clip(), result.row, result.signals)
+        assert row["motion"] == pytest.approx(20, rel=0.04)
+        assert row["motion_pixels"] == pytest.approx(0.2 * 180 / 2, rel=0.04)
+        assert row["motion_pairs"] == 2 * rate - 1
+
+
+def test_what_does_not_move_has_no_motion(show):
+    result = show("halves.mp4")
+    assert np.isnan(result["motion"]).all()  # one sample
+    result = show("black.mp4")
+    assert motion_score(result.clip(), result.row, result.signals)["motion"] == 0
+
+
+# --- single pictures --------------------------------------------------------------------------------------------------
+
+
+def test_sharpness():
+    picture = render.photograph("coffee.png")
+    blurred = [sharpness(cv2.GaussianBlur(picture, (0, 0), sigma)) for sigma in (1, 2, 4, 8)]
+    assert sharpness(picture) > blurred[0] > blurred[1] > blurred[2] > blurred[3] > 0
+    assert sharpness(render.flat((640, 360), (90, 90, 90))) == 0
+
+
+def test_sharpness_is_the_spread_of_the_laplacian():
+    rows, columns = np.mgrid[0:64, 0:64]
+    checks = (((rows + columns) % 2) * 100).astype(np.uint8)
+    assert sharpness(cv2.merge([checks] * 3)) == pytest.approx(400, rel=0.01)  # ±400 everywhere
+
+
+def test_colourfulness():
+    size = (64, 64)
+    assert colourfulness(render.flat(size, (90, 90, 90))) == pytest.approx(0, abs=1e-4)
+    # Red 255 everywhere: red − green 255, yellow − blue 127.5, no spread; 0.3 times the length of the two.
+    assert colourfulness(render.flat(size, (0, 0, 255))) == pytest.approx(0.3 * np.hypot(255, 127.5), rel=1e-4)
+    picture = render.photograph("coffee.png")
+    pale = cv2.addWeighted(picture, 0.3, cv2.merge([cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)] * 3), 0.7, 0)
+    assert colourfulness(picture) > 2 * colourfulness(pale) > 0

@@ -1,0 +1,88 @@
+"""A config that cannot be right ends the start with one line for each problem: the key, the value and the choices."""
+
+from __future__ import annotations
+
+import pytest
+from runs import REPOSITORY, Run, call, explain, snakemake
+
+EMBEDDED = {
+    "text": {"backend": "rapidocr"},
+    "aesthetic": {"backend": "classic"},
+    "consistency": {"backend": "histogram"},
+    "caption": {"backend": "describe"},
+    "rewrite": {"backend": "rules"},
+    "alignment": {"backend": "none"},
+}
+PRESET = REPOSITORY / "config" / "presets" / "easyanimate.yaml"
+
+
+@pytest.fixture
+def refused(run: Run):
+    """Starts a run with a config that is refused before anything is looked for, and returns what it says."""
+    run.video("good.mp4", speed=0)
+
+    def start(config: dict):
+        outcome = run.run(config=config)
+        assert not run.outdir.exists()
+        return outcome
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("config", "parts"),
+    [
+        ({"filters": {"motoin": {"min": 1}}}, ("filters.motoin", "unknown key", "did you mean `motion`?", "text_area")),
+        ({"cut": {"crf": "low"}}, ("cut.crf", "'low'", "integer")),
+        ({"decode": {"sample_quality": 101}}, ("decode.sample_quality", "101", "at most 100")),
+        ({"split": {"detector": "contents"}}, ("split.detector", "'contents'", "content, adaptive")),
+        ({"aesthetic": {"backend": "beauty"}}, ("aesthetic.backend", "`beauty`", "not known", "classic")),
+        ({"caption": {"backend": "vllm"}}, ("caption.backend", "`vllm`", "planned and not built yet", "describe")),
+        ({"videos_per_shard": 0}, ("videos_per_shard", "0", "auto")),
+    ],
+)
+def test_one_problem_is_one_line(refused, config, parts):
+    outcome = refused(config)
+    assert explain(outcome, "config:", *parts)
+    assert outcome.output.count("config:") == 1
+
+
+def test_all_problems_are_named_at_once(refused):
+    outcome = refused({"cascde": True, "split": {"max_seconds": 0}, "cut": {"mode": "fast"}})
+    assert explain(outcome, "cascde", "did you mean `cascade`?")
+    assert explain(outcome, "split.max_seconds", "0", "more than 0")
+    assert explain(outcome, "cut.mode", "'fast'", "auto, copy, reencode")
+    assert outcome.output.count("config:") == 3
+
+
+def test_bounds_and_lengths_that_let_nothing_through_are_named(refused):
+    outcome = refused({"filters": {"motion": {"min": 9, "max": 3}}, "split": {"min_seconds": 11}})
+    assert explain(outcome, "filters.motion", "9", "3", "no clip could pass")
+    assert explain(outcome, "split.min_seconds", "11", "split.max_seconds 10")
+
+
+def test_without_videos_the_message_says_how_to_name_them(tmp_path):
+    outcome = call([*snakemake(), "--config", "outdir=out"], tmp_path)
+    assert explain(outcome, "`videos` is not set", "--config videos=")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_preset_names_every_planned_backend(run: Run):
+    outcome = run.run("--configfile", str(PRESET), "--config", f"videos={run.folder}", "outdir=../out")
+    for step in EMBEDDED:
+        assert explain(outcome, f"config: {step}.backend", "planned and not built yet", EMBEDDED[step]["backend"])
+
+
+def test_the_preset_runs_with_embedded_backends_over_it(run: Run):
+    """Its own thresholds hold where the file after it says nothing else."""
+    run.settings = {**EMBEDDED, "filters": {"area": {"min": None}}}
+    run.video("pans.mp4", seconds=4, speed=20)  # 10 pixels in half a second
+    run.video("crawls.mp4", seconds=4, speed=2)
+    command = run.command()
+    command.insert(command.index("--configfile") + 1, str(PRESET))
+    outcome = call(command, run.workdir)
+    assert outcome.code == 0, outcome.output
+    assert {row["name"]: row["reason"] for row in run.verdicts()} == {
+        "pans.mp4": None,
+        "crawls.mp4": "motion_pixels low",
+    }

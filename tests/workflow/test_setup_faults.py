@@ -1,0 +1,153 @@
+"""A set-up that cannot work ends the run with one clear line; what stands in the way once removed, it goes on."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from runs import Outcome, Run, call, explain, whole_plan
+
+DROP_FROM_BOUNDING_SET = 24  # prctl
+PAST_MODES = (1, 2)  # the capabilities that read and write whatever a file's mode says
+
+
+def obey_modes() -> None:
+    """Makes file modes bind root too, in this process and those that it starts."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        for capability in PAST_MODES:
+            if libc.prctl(DROP_FROM_BOUNDING_SET, capability, 0, 0, 0):
+                raise OSError(ctypes.get_errno(), "cannot make file modes bind root")
+
+
+@pytest.fixture
+def closed():
+    """Takes all rights from a path; they are given back in the end."""
+    paths: list[Path] = []
+
+    def close(path: Path) -> Path:
+        path.chmod(0)
+        paths.append(path)
+        return path
+
+    yield close
+    for path in paths:
+        path.chmod(0o700)
+
+
+# --- where the videos are ----------------------------------------------------------------------------------------
+
+
+def test_a_missing_folder(run: Run):
+    run.videos = "vidoes"
+    assert explain(run.run(), f"{run.place}/vidoes does not exist", "name a folder of videos or a sheet")
+
+
+def test_an_empty_folder(run: Run):
+    assert explain(run.run(), f"{run.folder} holds no video", "mp4")
+
+
+def test_a_folder_without_video_files(run: Run):
+    (run.folder / "notes.txt").write_text("nothing to see")
+    (run.folder / "picture.jpg").touch()
+    outcome = run.run()
+    assert explain(outcome, f"{run.folder} holds no video", "mp4")
+    assert explain(outcome, str(run.folder), "2 files with other endings are ignored")
+
+
+def test_a_folder_that_may_not_be_read(run: Run, closed):
+    run.video("good.mp4", speed=0)
+    closed(run.folder)
+    assert explain(run.run(preexec_fn=obey_modes), f"{run.folder} cannot be read (Permission denied)", "check its mode")
+
+
+def test_an_outdir_that_may_not_be_written(run: Run, closed):
+    run.video("good.mp4", speed=0)
+    run.outdir.mkdir()
+    closed(run.outdir)
+    outcome = run.run(preexec_fn=obey_modes)
+    assert explain(outcome, "no permission", f"{Path('..', 'out')}", "check the owner and mode")
+
+
+def test_a_file_that_is_no_sheet(run: Run):
+    run.videos = "notes.txt"
+    (run.place / "notes.txt").write_text("good.mp4\n")
+    assert explain(run.run(), f"{run.place}/notes.txt is neither a folder nor a sheet", ".csv")
+
+
+def test_a_sheet_without_the_column_path(run: Run):
+    run.videos = "sheet.csv"
+    (run.place / "sheet.csv").write_text("file,id\ngood.mp4,1\n")
+    assert explain(run.run(), f"{run.place}/sheet.csv", "no column `path`", "it has file, id")
+
+
+def test_a_sheet_whose_rows_lead_nowhere(run: Run):
+    run.videos = "sheet.csv"
+    (run.place / "sheet.csv").write_text("path\na.mp4\nb.mp4\n")
+    assert explain(run.run(), f"{run.place}/sheet.csv holds no video", f"{run.place}/a.mp4 cannot be read")
+
+
+# --- while the run is on -----------------------------------------------------------------------------------------
+
+
+def test_too_many_bad_videos_stop_the_run(run: Run):
+    run.settings |= {"videos_per_shard": 30}
+    for number in range(30):
+        (run.folder / f"{number:02d}.mp4").touch()
+    outcome = run.run(config={"max_error_rate": 0.9})
+    assert outcome.jobs == {}
+    assert explain(outcome, "ERROR 20 of 20 videos failed", "max_error_rate 0.9")
+    assert "00.mp4: the file has 0 bytes" in outcome.output
+
+
+def test_a_write_that_finds_no_space_stops_the_run(run: Run):
+    """On a device that is always full, put where the frames of the video go first; needs no rights."""
+    run.video("good.mp4")
+    run.done("--dry-run")
+    (shard,) = (run.outdir / "work" / "index" / "shards").iterdir()
+    frames = run.outdir / "work" / "frames" / shard.stem
+    frames.mkdir(parents=True)
+    (frames / f".{json.loads(shard.read_text())['video_id']}.zip.tmp").symlink_to("/dev/full")
+    assert explain(run.run(), "ERROR no space left on the disk (../out/work/", "run the same command again")
+
+
+def test_a_full_disk_stops_the_run_and_the_same_command_goes_on_once_there_is_space(run: Run):
+    run.settings |= {"videos_per_shard": 3}
+    for name in ("a.mp4", "b.mp4", "c.mp4"):  # some 700 KB of frames each
+        run.video(name, seconds=6, size=(640, 480), picture="ihc.png")
+    first, second = on_a_small_disk(run, "1500k")
+    assert explain(first, "ERROR no space left on the disk (../out/work/", "run the same command again")
+    assert second.code == 0, second.output
+    assert second.jobs == whole_plan(1)
+    assert "videos: 1 of 3 are in the journal already" in run.log("decode")
+    assert run.kept() == {"a.mp4", "b.mp4", "c.mp4"}
+
+
+def on_a_small_disk(run: Run, size: str) -> tuple[Outcome, Outcome]:
+    """Run twice with `outdir` on a disk of its own: one of `size`, then a large one. What is left lies in `outdir`."""
+    namespaces = (["unshare", "--mount"], ["unshare", "--mount", "--map-root-user"])
+    possible = [way for way in namespaces if subprocess.run([*way, "true"], capture_output=True).returncode == 0]
+    if not possible:
+        pytest.skip("neither root nor user namespaces: no way to mount a small disk")
+    run.outdir.mkdir()
+    disk, copy = shlex.quote(str(run.outdir)), shlex.quote(f"{run.outdir} copy")
+    command = shlex.join(run.command())
+    script = f"""
+        mount -t tmpfs -o size={size} tmpfs {disk} || exit 99
+        {command}; printf '\nended with %s\n' $?
+        mount -o remount,size=1g {disk} || exit 99
+        {command}; printf '\nended with %s\n' $?
+        cp -a {disk} {copy}
+    """
+    shell = call([*possible[0], "sh", "-c", script], run.workdir)
+    assert shell.code == 0, shell.output
+    run.outdir.rmdir()
+    Path(f"{run.outdir} copy").rename(run.outdir)
+    first, code, second, other, _ = re.split(r"\nended with (\d+)\n", shell.output)
+    return Outcome(int(code), first), Outcome(int(other), second)
