@@ -37,7 +37,7 @@ def find_shards():
 
 
 SHARDS = find_shards()
-OUT = os.path.normpath(config["outdir"]).replace("{", "{{").replace("}", "}}")
+OUT = os.path.normpath(config["outdir"])
 WORK = f"{OUT}/work"
 
 # What does not change a result reaches the tools by the environment: a moved checkout re-runs nothing. They run in the

@@ -1,6 +1,7 @@
 """Split the videos of a shard into clips, and score their motion and technical quality from the signals."""
 
 from pathlib import Path
+from typing import Any
 
 from clipmill import tables
 from clipmill.cli import step_parser
@@ -24,11 +25,18 @@ def main() -> None:
         signals = read_signals(args.outdir, args.shard, video["video_id"])
         for clip in video_clips(video, signals, settings):
             clips.append(clip)
-            motion.append(motion_score(clip, video, signals))
-            technical.append(technical_score(clip, signals))
+            motion.append(_needed(clip, motion_score(clip, video, signals)))
+            technical.append(_needed(clip, technical_score(clip, signals)))
     tables.CLIPS.write(args.clips, clips, {"settings": args.settings})
     tables.MOTION.write(args.motion, motion)
     tables.TECHNICAL.write(args.technical, technical)
+
+
+def _needed(clip: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """`row` of scores; that one could not be computed is no error of a clip that is too short in any case."""
+    if not clip["too_short"]:
+        return row
+    return {name: value for name, value in row.items() if name not in ("error_kind", "error")}
 
 
 if __name__ == "__main__":

@@ -74,6 +74,10 @@ def _choice(option: dict[str, Any]) -> str:
 def _cross_checks(config: dict[str, Any]) -> list[str]:
     steps = [step for step in backends.AVAILABLE if step in config]
     problems = [backends.problem(step, config[step]["backend"]) for step in steps]
+    if set("{}") & set(config["outdir"]):
+        problems.append(
+            f"outdir: {config['outdir']!r} has a brace, in which Snakemake sees a wildcard; name another folder"
+        )
     split = config["split"]
     if split["min_seconds"] > split["max_seconds"]:
         problems.append(

@@ -35,6 +35,7 @@ SUFFIXES = {".mp4", ".webm", ".mkv", ".avi", ".mov", ".flv", ".m4v", ".ts", ".mp
 AUTO_SHARDS = 1000
 COLUMNS = ["video_id", "name", "path", "size_bytes", "mtime_ns", "shard", "present", "returns"]
 SHARD_COLUMNS = ["video_id", "name", "path", "size_bytes", "mtime_ns", "returns"]
+_UNREADABLE = re.compile(r"[^a-z0-9]+")
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -216,8 +217,10 @@ def _nothing_found(videos: Path, problems: list[dict]) -> str:
 
 def make_id(name: str) -> str:
     """A readable, file-system-safe, unique identity: the path's ASCII letters, then 12 hex digits of its hash."""
-    stem = unicodedata.normalize("NFKD", os.path.splitext(name)[0]).encode("ascii", "ignore").decode().lower()
-    readable = re.sub(r"[^a-z0-9]+", "-", stem)[-40:].strip("-") or "video"
+    stem = os.path.splitext(name)[0]
+    if not stem.isascii():
+        stem = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+    readable = _UNREADABLE.sub("-", stem.lower())[-40:].strip("-") or "video"
     return f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 

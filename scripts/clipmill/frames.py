@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from clipmill.errors import ItemError
+
+# What `zipfile` raises on damaged archives; RuntimeError where a wrong bit says that a member is encrypted.
+BROKEN = (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, RuntimeError, zlib.error, struct.error)
 
 
 def member(sample: int) -> str:
@@ -43,7 +48,7 @@ def archive_key(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.comment.decode("ascii", "replace")
-    except (OSError, zipfile.BadZipFile):
+    except BROKEN:
         return None
 
 
@@ -54,7 +59,7 @@ class FrameArchive:
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
+        except BROKEN as error:
             raise self._lost(error) from error
 
     def __enter__(self) -> FrameArchive:
@@ -67,7 +72,7 @@ class FrameArchive:
         """One sample as BGR, height × width × 3 bytes."""
         try:
             data = self._zip.read(member(sample))
-        except (KeyError, OSError, zipfile.BadZipFile) as error:
+        except BROKEN as error:
             raise self._lost(error) from error
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         if picture is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -54,7 +55,7 @@ def reason(values: dict[str, Any], filters: Bounds) -> str | None:
         return "too_short"
     for name, bound in filters.items():
         value = values.get(name)
-        if value is None:
+        if value is None or not math.isfinite(value):
             return f"{name} missing"
         if bound.get("min") is not None and value < bound["min"]:
             return f"{name} low"

@@ -38,7 +38,7 @@ def uneven(count: int) -> list[float]:
 FILMS = {
     "shots.mp4": (Film(shots(1, 2, 1.5, 0.75, 1, 1), size=(320, 180)), [24, 72, 108, 126, 150]),
     "fast.mp4": (Film(shots(1, 2, speed=100), size=(320, 180), fps=25), [25]),
-    "slow.mkv": (Film(shots(2, 3, 2), size=(640, 360), fps=12), [24, 60]),
+    "slow.mkv": (Film(shots(1, 2, 1.5), size=(480, 270), fps=15), [15, 45]),
     "uneven.mp4": (Film(shots(1, 1, 1), size=(320, 180), settings={"times": uneven(72)}), [24, 48]),
     "dissolve.mp4": (Film(dissolve, 3, size=(320, 180)), []),
     "one shot.mp4": (Film(panned(), 2, size=(320, 180)), []),

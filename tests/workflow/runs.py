@@ -7,6 +7,7 @@ are dear, so a test that changes one works on a `Saved` run: always in the same 
 from __future__ import annotations
 
 import csv
+import ctypes
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ LAST = {"export_dataset": 1, "all": 1}
 SIZE = (160, 120)
 # Small and short videos are let through.
 SETTINGS = {"split": {"min_seconds": 0.5}, "filters": {"area": {"min": None}}, "videos_per_shard": 4}
+DROP_FROM_BOUNDING_SET = 24  # prctl
+PAST_MODES = (1, 2)  # the capabilities that read and write whatever a file's mode says
 PATIENCE = 600  # seconds: a run that takes longer hangs
 
 
@@ -91,11 +94,12 @@ class Outcome:
 
 @dataclass
 class Run:
-    """One use of the workflow below `place`; `settings` go into its config file."""
+    """One use of the workflow: `settings` go into its config file, `videos` and `below` (the output) lie in `place`."""
 
     place: Path
     settings: dict[str, Any] = field(default_factory=lambda: dict(SETTINGS))
     videos: str = "videos"
+    below: str = "out"
     cores: int = 2
 
     def __post_init__(self) -> None:
@@ -114,7 +118,7 @@ class Run:
 
     @property
     def outdir(self) -> Path:
-        return self.place / "out"
+        return self.place / self.below
 
     def video(self, name: str, **settings) -> Path:
         """Make a small video in the folder."""
@@ -123,7 +127,7 @@ class Run:
     def command(self, *arguments: str, config: Mapping[str, Any] | None = None) -> list[str]:
         """The command line; `config` is merged over the settings."""
         file = self.workdir / "my.yaml"
-        settings = {"videos": str(self.place / self.videos), "outdir": "../out", **self.settings}
+        settings = {"videos": str(self.place / self.videos), "outdir": f"../{self.below}", **self.settings}
         file.write_text(yaml.safe_dump(merged(settings, config or {}), allow_unicode=True), encoding="utf-8")
         return [*snakemake(), "--cores", str(self.cores), "--configfile", file.name, *arguments]
 
@@ -209,7 +213,7 @@ class Saved:
     def fresh(self) -> Run:
         shutil.rmtree(self.run.place, ignore_errors=True)
         shutil.copytree(self.aside, self.run.place, symlinks=True)  # times are kept, links between clip files are not
-        return Run(self.run.place, dict(self.run.settings), self.run.videos, self.run.cores)
+        return replace(self.run, settings=dict(self.run.settings))
 
 
 def snakemake() -> list[str]:
@@ -271,3 +275,12 @@ def fill(folder: Path, number: int) -> Path:
     """Video `number` of a large set: the first three of ten move, the others stand still."""
     picture = ("coffee.png", "chelsea.png", "astronaut.png")[number % 3]
     return make_video(folder / f"{number:03d}.mp4", seconds=1, speed=20 if number % 10 < 3 else 0, picture=picture)
+
+
+def obey_modes() -> None:
+    """Makes file modes bind root too, in this process and those that it starts."""
+    if os.geteuid() == 0:
+        libc = ctypes.CDLL(None, use_errno=True)
+        for capability in PAST_MODES:
+            if libc.prctl(DROP_FROM_BOUNDING_SET, capability, 0, 0, 0):
+                raise OSError(ctypes.get_errno(), "cannot make file modes bind root")

@@ -38,6 +38,7 @@ def refused(run: Run):
         ({"split": {"detector": "contents"}}, ("split.detector", "'contents'", "content, adaptive")),
         ({"aesthetic": {"backend": "beauty"}}, ("aesthetic.backend", "`beauty`", "not known", "classic")),
         ({"caption": {"backend": "vllm"}}, ("caption.backend", "`vllm`", "planned and not built yet", "describe")),
+        ({"outdir": "out {shard}"}, ("outdir", "'out {shard}'", "brace", "name another folder")),
         ({"videos_per_shard": 0}, ("videos_per_shard", "0", "auto")),
     ],
 )

@@ -1,0 +1,186 @@
+"""Scores of frames, against pictures of known content."""
+
+from __future__ import annotations
+
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+from films import SIZE, panned
+
+from clipmill import render
+from clipmill.scores import classic, histogram
+from clipmill.scores.rapidocr import RapidOcr, polygons_area
+
+LINES = ["Four score and seven years ago", "our fathers brought forth", "on this continent, a new nation,"]
+PHOTOGRAPHS = ("coffee.png", "rocket.jpg", "chelsea.png", "astronaut.png", "gravel.png", "motorcycle_left.png")
+LANDSCAPE = (910, 512)
+
+
+def photograph(name: str, size=(640, 360)) -> np.ndarray:
+    return render.cover(render.photograph(name), size)
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def ocr():
+    return RapidOcr(1)
+
+
+def area(ocr: RapidOcr, picture: np.ndarray) -> float:
+    return ocr.score([picture])["text_area"]
+
+
+@pytest.mark.parametrize("size", [(640, 360), LANDSCAPE, (512, 910)])
+@pytest.mark.parametrize("lines", [1, 3])
+def test_text_area_of_pages(ocr, size, lines):
+    """The detector's boxes stand off from the letters: they are 1.2 to 1.45 times the tight ones'."""
+    page, ink = render.text_page(LINES[:lines], size)
+    assert 1.1 * ink < area(ocr, page) < 1.5 * ink
+
+
+@pytest.mark.parametrize("name", ["coffee.png", "rocket.jpg", "chelsea.png"])
+def test_text_area_of_subtitles(ocr, name):
+    frames, ink = render.subtitle([photograph(name, LANDSCAPE)], "Ten seconds to go. Is everyone ready?", LANDSCAPE)
+    assert 1.1 * ink < area(ocr, next(frames)) < 1.5 * ink
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_photographs_have_no_text(ocr, name):
+    assert area(ocr, photograph(name)) == 0
+
+
+def test_plain_pictures_have_no_text(ocr):
+    assert area(ocr, render.flat(LANDSCAPE)) == 0
+    assert area(ocr, render.gradient(LANDSCAPE)) == 0
+    assert area(ocr, next(render.noise("n", LANDSCAPE, 1, 1))) == 0
+
+
+@pytest.mark.parametrize("angle", [15, 30])
+def test_turned_text_counts_as_it_stands(ocr, angle):
+    """Boxes upright around it would be two to four times as large."""
+    page, _ = render.text_page(["A line of text that is turned"], (640, 640))
+    page = cv2.resize(page[240:400], None, fx=0.8, fy=0.8)
+    wide = cv2.copyMakeBorder(page, 256, 256, 64, 64, cv2.BORDER_REPLICATE)
+    turn = cv2.getRotationMatrix2D((wide.shape[1] / 2, wide.shape[0] / 2), angle, 1)
+    turned = cv2.warpAffine(wide, turn, wide.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+    assert area(ocr, turned) == pytest.approx(area(ocr, wide), rel=0.2)
+
+
+def test_text_area_is_the_mean_over_the_frames(ocr):
+    page = render.text_page(LINES, (640, 360))[0]
+    row = ocr.score([page, photograph("coffee.png"), page])
+    first = row["text_area_frames"][0]
+    assert row["text_area_frames"] == [first, 0, first]
+    assert row["text_area"] == pytest.approx(first * 2 / 3)
+
+
+def box(left, top, right, bottom):
+    return [[left, top], [right, top], [right, bottom], [left, bottom]]
+
+
+DIAMOND = [[50, 0], [100, 50], [50, 100], [0, 50]]
+
+
+@pytest.mark.parametrize(
+    ("polygons", "share"),
+    [
+        ([], 0),
+        ([box(0, 0, 99, 49)], 0.5),
+        ([box(0, 0, 99, 49)] * 3, 0.5),
+        ([box(0, 0, 59, 99), box(40, 0, 99, 99)], 1),
+        ([box(0, 0, 49, 49), box(25, 25, 74, 74)], (2500 + 2500 - 625) / 10000),
+        ([DIAMOND], 0.5),
+        ([box(-50, -50, 49, 149)], 0.5),
+        ([box(-500, -500, 500, 500)], 1),
+    ],
+)
+def test_area_of_a_union_of_polygons(polygons, share):
+    """To within a pixel along their edges: corners lie in pixels, and pixels on an edge count."""
+    found = polygons_area(np.array(polygons, float).reshape(-1, 4, 2), (100, 100))
+    assert found == pytest.approx(share, abs=0.011)
+    assert found <= 1
+
+
+# --- aesthetics -------------------------------------------------------------------------------------------------------
+
+
+def brighter(picture: np.ndarray, factor: float) -> np.ndarray:
+    return np.clip(picture.astype(float) * factor, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_classic_prefers_sharp_well_exposed_and_colourful_pictures(name):
+    picture = photograph(name)
+    # The same mean level for all, so that each change changes one thing.
+    picture = brighter(picture, 118 / cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).mean())
+    score = classic.frame_score(picture)
+    grey = cv2.merge([cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)] * 3)
+    worse = {
+        "blurred": cv2.GaussianBlur(picture, (0, 0), 4),
+        "dark": brighter(picture, 0.2),
+        "blown": brighter(picture, 3),
+        "grey": grey,
+        "flat": cv2.addWeighted(picture, 0.2, np.full_like(picture, 118), 0.8, 0),
+    }
+    scores = {how: classic.frame_score(other) for how, other in worse.items()}
+    if name == "gravel.png":  # has no colour to lose
+        assert scores.pop("grey") == pytest.approx(score, abs=0.1)
+    assert all(0 <= other < score <= 10 for other in scores.values())
+
+
+def test_classic_stays_on_its_scale():
+    rows, columns = np.mgrid[0:360, 0:640]
+    checks = cv2.merge([(((rows + columns) % 2) * 255).astype(np.uint8)] * 3)
+    extremes = [
+        render.flat((640, 360), colour) for colour in ((0, 0, 0), (255, 255, 255), (118, 118, 118), (0, 0, 255))
+    ]
+    scores = [classic.frame_score(picture) for picture in (*extremes, checks, next(render.noise("n", SIZE, 1, 1)))]
+    assert all(0 <= score <= 10 for score in scores)
+    assert scores[0] == scores[1] == 0
+    row = classic.Classic(2).score(extremes[1:3])
+    assert row["aesthetic_frames"] == scores[1:3]
+    assert row["aesthetic"] == pytest.approx(sum(scores[1:3]) / 2)
+
+
+# --- consistency ------------------------------------------------------------------------------------------------------
+
+
+def likeness(*pictures: np.ndarray) -> float:
+    return histogram.Histogram().score(list(pictures))["consistency"]
+
+
+def test_consistency():
+    first, second = photograph("coffee.png"), photograph("chelsea.png")
+    shot = list(panned("coffee.png", 25)((640, 360), 2, 2))
+    mixed = cv2.addWeighted(first, 0.5, second, 0.5, 0)
+    assert likeness(first) == 1
+    assert likeness(first, first, first) == pytest.approx(1)
+    pan, dissolve, cut = likeness(*shot), likeness(shot[0], mixed), likeness(shot[0], second)
+    assert 1 > pan > dissolve > cut >= 0
+    assert pan > 0.7
+    assert cut < 0.3  # the config's lower bound
+    # The least of all neighbours: one cut or flash among steady frames decides.
+    assert likeness(*shot, second) <= likeness(shot[-1], second)
+    assert likeness(shot[0], shot[0], render.flat((640, 360), (255, 255, 255)), shot[0]) < 0.3
+
+
+def test_consistency_hardly_sees_noise_and_light():
+    picture = photograph("astronaut.png")
+    noisy = np.clip(picture + render.generator("n").normal(0, 4, picture.shape), 0, 255).astype(np.uint8)
+    assert likeness(picture, noisy) > 0.9
+    assert 0.5 < likeness(picture, brighter(picture, 1.1)) < 1
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(PHOTOGRAPHS, 2)))
+def test_cuts_between_photographs_are_seen(one, other):
+    assert 0 <= likeness(photograph(one), photograph(other)) < 0.6
+
+
+@pytest.mark.parametrize("backend", [RapidOcr, classic.Classic])
+def test_what_a_score_depends_on_names_the_number_of_frames(backend):
+    assert backend(1).about == {**backend(2).about, "frames": 1}
+    assert {"backend", "version"} <= set(backend(1).about)

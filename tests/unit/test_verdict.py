@@ -1,0 +1,192 @@
+"""Verdicts: the first reason in the configured order, and none kept that was not measured."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from pathlib import Path
+
+import pytest
+import yaml
+
+from clipmill import tables, verdict
+
+CONFIG = yaml.safe_load((Path(__file__).resolve().parents[2] / "config" / "config.yaml").read_text(encoding="utf-8"))
+ORDER, FILTERS = CONFIG["filter_order"], CONFIG["filters"]
+GOOD = {
+    "area": 921600,
+    "aspect_ratio": 16 / 9,
+    "fps": 24.0,
+    "video_seconds": 60.0,
+    "bits_per_pixel": 0.1,
+    "brightness": 110.0,
+    "contrast": 50.0,
+    "sharpness": 20.0,
+    "border_area": 0.0,
+    "frozen_share": 0.0,
+    "motion": 12.0,
+    "motion_pixels": 30.0,
+    "consistency": 0.8,
+    "aesthetic": 5.0,
+    "text_area": 0.0,
+    "too_short": False,
+}
+
+
+def bound(low=None, high=None):
+    return {"min": low, "max": high}
+
+
+ALL = {name: bound(value - 1, value + 1) for name, value in GOOD.items() if name != "too_short"}
+
+
+def reason(filters=ALL, order=ORDER, **values):
+    return verdict.reason({**GOOD, **values}, verdict.active(filters, order))
+
+
+def test_a_good_clip_is_kept():
+    assert reason() is None
+    assert reason(FILTERS) is None
+    assert reason({name: bound() for name in ALL}, area=None) is None  # no filter, no reason
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_bounds_are_inclusive(name):
+    value = GOOD[name]
+    for inside in (value - 1, value + 1):
+        assert reason(**{name: inside}) is None
+    assert reason(**{name: value - 1.0001}) == f"{name} low"
+    assert reason(**{name: value + 1.0001}) == f"{name} high"
+    half_open = {**ALL, name: bound(value, None)}
+    assert reason(half_open, **{name: 1e12}) is None
+    assert reason(half_open, **{name: value - 1e-9}) == f"{name} low"
+    half_open = {**ALL, name: bound(None, value)}
+    assert reason(half_open, **{name: -1e12}) is None
+    assert reason(half_open, **{name: value + 1e-9}) == f"{name} high"
+
+
+def test_a_bound_of_zero_is_a_bound():
+    assert reason({**ALL, "text_area": bound(None, 0)}, text_area=1e-6) == "text_area high"
+    assert reason({**ALL, "motion": bound(0, None)}, motion=-1e-6) == "motion low"
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), -float("inf"), "absent"])
+@pytest.mark.parametrize("limits", [bound(0), bound(None, 1e9), bound(0, 1e9)])
+def test_what_was_not_measured_is_not_kept(name, value, limits):
+    values = {**GOOD, name: value}
+    if value == "absent":
+        del values[name]
+    assert verdict.reason(values, verdict.active({**ALL, name: limits}, ORDER)) == f"{name} missing"
+    assert verdict.reason(values, verdict.active({**ALL, name: bound()}, ORDER)) is None  # nobody asks for it
+
+
+def test_too_short_comes_first():
+    assert reason(too_short=True, area=0, motion=None) == "too_short"
+    assert verdict.reason({"too_short": True}, {}) == "too_short"
+    assert verdict.reason({"too_short": False}, {}) is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_first_reason_in_the_given_order_counts(seed):
+    chance = random.Random(seed)
+    order = chance.sample(ORDER, len(ORDER))
+    bad = {name: chance.choice([("low", -1e6), ("high", 1e6), ("missing", None)]) for name in chance.sample(order, 4)}
+    first = min(bad, key=order.index)
+    values = {name: value for name, (_, value) in bad.items()}
+    assert reason(order=order, **values) == f"{first} {bad[first][0]}"
+
+
+# --- the cascade ------------------------------------------------------------------------------------------------------
+
+
+def test_active_filters_have_a_bound_and_keep_the_order():
+    filters = {**{name: bound() for name in ALL}, "fps": bound(8), "area": bound(None, 9), "motion": bound(0, 0)}
+    assert list(verdict.active(filters, ORDER)) == ["area", "fps", "motion"]
+    assert list(verdict.active(filters, ["motion", "fps", "text_area"])) == ["motion", "fps"]
+    assert verdict.active(filters, ORDER)["motion"] == bound(0, 0)
+
+
+def test_filters_before_a_costly_score():
+    assert verdict.before("consistency", ORDER) == ORDER[:12]
+    assert verdict.before("aesthetic", ORDER) == [*ORDER[:12], "consistency"]
+    assert verdict.before("text", ORDER) == ORDER[:14]
+    assert verdict.before("text", ["text_area", "area"]) == []
+    assert verdict.before("text", ["area", "motion"]) == []  # no filter of its own: nothing stands before it
+
+
+@pytest.mark.parametrize(
+    ("order", "wanted"),
+    [
+        (ORDER, {"consistency": [], "aesthetic": ["consistency"], "text": ["consistency", "aesthetic"]}),
+        (ORDER[::-1], {"consistency": ["aesthetic", "text"], "aesthetic": ["text"], "text": []}),
+        (["aesthetic", "motion", "text_area", "consistency"],
+         {"consistency": ["aesthetic", "text"], "aesthetic": [], "text": ["aesthetic"]}),
+    ],
+)  # fmt: skip
+def test_costly_scores_before_one_another(order, wanted):
+    assert {name: verdict.costly_before(name, order) for name in verdict.COSTLY} == wanted
+
+
+def test_costly_scores_never_wait_for_each_other():
+    """In every order of the filters, the scores can be computed one after the other."""
+    cheap = [name for name in ORDER if verdict.FILTERS[name] not in verdict.COSTLY]
+    costly = [name for name in ORDER if verdict.FILTERS[name] in verdict.COSTLY]
+    assert len(costly) == len(verdict.COSTLY)
+    for arranged in itertools.permutations(costly):
+        order = [*cheap[:3], arranged[0], *cheap[3:8], *arranged[1:], *cheap[8:]]
+        waits = {name: set(verdict.costly_before(name, order)) for name in verdict.COSTLY}
+        done: set[str] = set()
+        for _ in verdict.COSTLY:
+            done |= {name for name, others in waits.items() if others <= done}
+        assert done == set(verdict.COSTLY)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_cascade_changes_no_verdict(seed):
+    """A clip that a costly score may skip is out for a reason that stands before that score's filters."""
+    chance = random.Random(seed)
+    order = chance.sample(ORDER, len(ORDER))
+    values = {name: chance.choice((value, value, value, -1e6, None)) for name, value in GOOD.items()}
+    values["too_short"] = False
+    bounds = verdict.active(ALL, order)
+    full = verdict.reason(values, bounds)
+    for metric in verdict.COSTLY:
+        earlier = verdict.active(ALL, verdict.before(metric, order))
+        if verdict.reason(values, earlier) is not None:
+            values = {name: None if verdict.FILTERS.get(name) == metric else v for name, v in values.items()}
+    assert verdict.reason(values, bounds) == full
+
+
+# --- gathering --------------------------------------------------------------------------------------------------------
+
+
+def test_gather_brings_all_that_is_known_of_a_clip_together():
+    video = {"video_id": "v", "name": "v.mp4", "width": 640, "height": 360, "fps": 24.0, "seconds": 9.0}
+    video |= {"bits_per_pixel": 0.1, "error_kind": None, "error": None}
+    bad = {"video_id": "bad", "error_kind": "corrupt", "error": "x"}
+    clips = [{"clip_id": name, "video_id": "v", "too_short": False} for name in ("one", "two")]
+    scores = {
+        "motion": [{"clip_id": "two", "motion": 2.0, "error_kind": None}, {"clip_id": "one", "motion": 1.0}],
+        "text": [{"clip_id": "one", "text_area": None, "error_kind": "bad_frames", "error": "y"}, {"clip_id": "two"}],
+    }
+    one, two = verdict.gather([bad, video], clips, scores)
+    assert (one["clip_id"], one["motion"], two["motion"]) == ("one", 1.0, 2.0)
+    assert (one["area"], one["aspect_ratio"], one["video_seconds"]) == (640 * 360, 640 / 360, 9.0)
+    assert not {"error_kind", "error"} & (set(one) | set(two))
+    assert verdict.reason(one, {"text_area": bound(None, 1)}) == "text_area missing"
+
+
+def test_a_clip_without_its_row_in_a_table_is_a_bug():
+    video = {"video_id": "v", "name": "v", "width": 1, "height": 1, "fps": 1, "seconds": 1, "bits_per_pixel": 1}
+    clips = [{"clip_id": "one", "video_id": "v", "too_short": False}]
+    with pytest.raises(KeyError):
+        verdict.gather([{**video, "error_kind": None}], clips, {"motion": []})
+
+
+def test_every_filter_has_its_column_in_the_verdicts():
+    assert set(verdict.FILTERS) <= {column.name for column in tables.VERDICTS.columns}
+    sources = {"motion": tables.MOTION, "technical": tables.TECHNICAL, "consistency": tables.CONSISTENCY}
+    sources |= {"aesthetic": tables.AESTHETIC, "text": tables.TEXT_SCORES}
+    for name, source in verdict.FILTERS.items():
+        assert source == "videos" or name in {column.name for column in sources[source].columns}
