@@ -25,7 +25,7 @@ from clipmill.media import OPTIONS, best_video_stream, file_url, open_video
 from clipmill.verify import ClipFile, Mismatch, SourceFrames, Tolerance, is_square, verify
 
 COPYABLE = {"h264", "hevc", "av1", "libdav1d", "vp9", "mpeg4"}  # codecs that players expect in mp4
-THREADS = 2  # fixed: libx264's output depends on the number of its threads
+THREADS = 1  # fixed: libx264's output depends on their number; clips are cut side by side
 SEEK_AHEAD = (1.0, 15.0)  # seconds before a clip at which reading it for encoding begins
 COUNT_FROM_START = 1800.0  # clips that begin later are not looked for by counting frames from the video's start
 AUDIO_BITRATE = "192k"

@@ -68,6 +68,9 @@ def run_step(main: Callable[[], None]) -> None:
     )
     try:
         main()
+    except KeyboardInterrupt:
+        log.error("stopped by the user; the same command goes on from here")
+        sys.exit(130)
     except SetupError as error:
         log.error("%s", error)
         sys.exit(1)

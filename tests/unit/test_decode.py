@@ -13,7 +13,7 @@ import pytest
 from films import SETTINGS, Film, cinema, decoded, grey, panned, standing
 
 from clipmill import render, tables
-from clipmill.decode import DecodeSettings
+from clipmill.decode import DecodeSettings, _CleanBoundaries
 from clipmill.frames import FrameArchive, archive_key
 
 NTSC = Fraction(30000, 1001)
@@ -180,11 +180,29 @@ def test_clean_boundaries_are_those_of_the_packets(show, name):
     """By definition: in decode order, every packet before the boundary comes before every packet after it."""
     with av.open(str(show(name).source)) as container:
         packets = [packet.pts for packet in container.demux(video=0) if packet.size]
-    wanted = []
-    for boundary in sorted(packets):
-        sides = [pts >= boundary for pts in packets]
-        wanted.append(sides == sorted(sides))
+    wanted = [_sorted_by_side(packets, boundary) for boundary in sorted(packets)]
     assert show(name)["is_clean"].tolist() == wanted
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_clean_boundaries_of_any_order_of_packets(seed):
+    """Packets up to six places from their order; frames come out when all before them are in, or later."""
+    chance = random.Random(seed)
+    packets = [10 * number for _, number in sorted((number + chance.uniform(0, 6), number) for number in range(200))]
+    boundaries, delay, found = _CleanBoundaries(), chance.randrange(4), []
+    for count, pts in enumerate(packets, 1):
+        boundaries.packet(pts)
+        heard = sorted(packets[: max(0, count - delay)]) if count < len(packets) else sorted(packets)
+        complete = itertools.takewhile(lambda pair: pair[1] == 10 * pair[0], enumerate(heard))
+        for number, frame in list(complete)[len(found) :]:
+            found.append(boundaries.before(frame, frame - 10 if number else None))
+    assert found == [_sorted_by_side(packets, boundary) for boundary in sorted(packets)]
+    assert 0.1 < sum(found) / len(found) < 0.9
+
+
+def _sorted_by_side(packets, boundary):
+    sides = [pts >= boundary for pts in packets]
+    return sides == sorted(sides)
 
 
 def test_clean_boundaries_are_told_apart(show):

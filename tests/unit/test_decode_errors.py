@@ -231,6 +231,15 @@ def test_a_video_that_breaks_loses_its_files_and_may_come_back(shard, tmp_path):
     assert run_shard(again, outdir)[0]["frames"] == 96
 
 
+def test_what_may_go_otherwise_the_next_time_is_tried_again(shard, tmp_path):
+    """The file comes back as it was: same size, same time."""
+    source, away = Path(shard[0]["path"]), tmp_path / "away"
+    source.rename(away)
+    assert [row.get("error_kind") for row in run_shard(shard, tmp_path / "out")] == ["vanished", "not_a_video", None]
+    away.rename(source)
+    assert [row.get("error_kind") for row in run_shard(shard, tmp_path / "out")] == [None, "not_a_video", None]
+
+
 @pytest.mark.parametrize("change", [{"samples_per_second": 3}, {"sample_short_side": 64}, {"sample_quality": 50}])
 def test_the_key_depends_on_file_and_settings(shard, change):
     key = source_key(shard[0], SETTINGS)

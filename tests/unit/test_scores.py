@@ -132,6 +132,13 @@ def test_classic_prefers_sharp_well_exposed_and_colourful_pictures(name):
     assert all(0 <= other < score <= 10 for other in scores.values())
 
 
+def test_classic_sees_crushed_and_blown_pixels():
+    """Two halves that differ by a level or two: on one side of the limit, and on the other."""
+    halves = [np.repeat(np.array([low, high], np.uint8), 5000).reshape(100, 100) for low, high in ((6, 230), (5, 231))]
+    good, crushed = (classic.frame_score(cv2.merge([half] * 3)) for half in halves)
+    assert good - crushed == pytest.approx(10 * classic.WEIGHTS["exposure"] / 2, abs=0.05)
+
+
 def test_classic_stays_on_its_scale():
     rows, columns = np.mgrid[0:360, 0:640]
     checks = cv2.merge([(((rows + columns) % 2) * 255).astype(np.uint8)] * 3)

@@ -108,6 +108,21 @@ def test_changed_removed_and_returned_videos(run):
     assert read_json_lines(run.paths.shard("000000"))[0]["returns"] == 1
 
 
+def test_a_video_that_returns_as_it_was_runs_its_shard_again(run):
+    """What was missing meanwhile may stand in the tables as an error."""
+    run.put("a.mp4", "b.mp4")
+    run.update()
+    run.start()
+    for times in (1, 2):
+        (run.videos / "a.mp4").rename(run.videos.parent / "away.mp4")
+        run.update()
+        before = run.written
+        (run.videos.parent / "away.mp4").rename(run.videos / "a.mp4")
+        run.update()
+        assert run.rewritten(before) == {"shards/000000.jsonl", "removed.jsonl", "videos.parquet"}
+        assert read_json_lines(run.paths.shard("000000"))[0]["returns"] == times
+
+
 class History:
     """Random deeds, and what must be there after them."""
 

@@ -57,6 +57,12 @@ def fading_in(size, seconds, fps):
     yield from bars(0, 36, 0, 36)(size, seconds / 2, fps)
 
 
+def widening(size, seconds, fps):
+    """Bars of 36 rows above and below, then none."""
+    yield from bars(0, 36, 0, 36)(size, seconds / 2, fps)
+    yield from panned()(size, seconds / 2, fps)
+
+
 BARS = {"none": (0, 0, 0, 0), "wide": (0, 36, 0, 36), "pillars": (40, 0, 40, 0), "window": (16, 24, 48, 12)}
 FILMS = {
     **{
@@ -69,6 +75,7 @@ FILMS = {
     "pausing.mp4": Film(pausing, 3),
     **{f"{name} bars.mp4": Film(bars(*widths), 0.6, (320, 180), 10) for name, widths in BARS.items()},
     "fading in.mp4": Film(fading_in, 2, (320, 180), 10),
+    "widening.mp4": Film(widening, 2, (320, 180), 10),
     "black.mp4": Film(standing(grey(0)), 1, (320, 180), 10),
     **{
         f"{picture} {shape} {speed}.mp4": Film(panned(f"{picture}.png", speed, 30), 1.75, SIZES[shape], 4)
@@ -153,6 +160,12 @@ def test_black_frames_do_not_hide_borders(show):
     assert np.isnan(result["border_top"][0])
     assert technical(result)["border_area"] == pytest.approx(0.4, abs=0.015)
     assert technical(show("black.mp4"))["border_area"] is None  # missing: such a clip is not kept
+
+
+def test_borders_stand_through_the_whole_clip(show):
+    result = show("widening.mp4")
+    assert technical(result)["border_area"] == 0
+    assert technical_score(result.clip(0, 10), result.signals)["border_area"] == pytest.approx(0.4, abs=0.015)
 
 
 def test_dark_pictures_are_no_borders():

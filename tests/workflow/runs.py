@@ -17,7 +17,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,10 @@ class Run:
         return self.place / "here"
 
     @property
+    def said(self) -> Path:
+        return self.workdir / "said.txt"
+
+    @property
     def outdir(self) -> Path:
         return self.place / self.below
 
@@ -129,7 +134,7 @@ class Run:
         file = self.workdir / "my.yaml"
         settings = {"videos": str(self.place / self.videos), "outdir": f"../{self.below}", **self.settings}
         file.write_text(yaml.safe_dump(merged(settings, config or {}), allow_unicode=True), encoding="utf-8")
-        return [*snakemake(), "--cores", str(self.cores), "--configfile", file.name, *arguments]
+        return [*snakemake(), "--configfile", file.name, "--cores", str(self.cores), *arguments]
 
     def run(self, *arguments: str, config: Mapping[str, Any] | None = None, **options) -> Outcome:
         """Run the workflow to its end."""
@@ -141,20 +146,28 @@ class Run:
         assert outcome.code == 0, outcome.output
         return outcome
 
-    def kill_when(self, moment: Callable[[], Any], config: Mapping[str, Any] | None = None) -> None:
-        """Start the workflow, and kill it with all its processes once `moment` is true."""
-        process = subprocess.Popen(
-            self.command(config=config),
-            cwd=self.workdir,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    @contextmanager
+    def started(self) -> Iterator[subprocess.Popen]:
+        """The workflow at work, printing to `said`. In the end it is killed with all its processes, by SIGKILL."""
+        with open(self.said, "wb") as output:
+            process = subprocess.Popen(
+                self.command(),
+                cwd=self.workdir,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         try:
-            wait_for(moment, lambda: process.poll() is None)
+            yield process
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+    def ended(self, process: subprocess.Popen) -> Outcome:
+        """What a started run said, once it has ended of itself."""
+        return Outcome(process.wait(PATIENCE), self.said.read_text(encoding="utf-8"))
 
     def journal(self, step: str) -> list[dict[str, Any]]:
         """The lines that a step's jobs have written down so far, those of all shards."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import psutil
 import pytest
-from runs import Outcome, Run, explain, wait_for, whole_plan
+from runs import Run, explain, wait_for, whole_plan
 
 SECONDS_EACH = 8  # of each video: some tenths of a second to decode, so that a kill finds the job at work
 
@@ -24,19 +23,6 @@ def slow(run: Run) -> Run:
     for number in range(1, 6):
         shutil.copyfile(first, run.folder / f"{number}.mp4")
     return run
-
-
-@contextmanager
-def started(run: Run) -> Iterator[subprocess.Popen]:
-    """A run that goes on meanwhile; it is over in the end."""
-    process = subprocess.Popen(
-        run.command(), cwd=run.workdir, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def decoding(main: subprocess.Popen) -> tuple[list[psutil.Process], list[psutil.Process]]:
@@ -55,13 +41,13 @@ def decoding(main: subprocess.Popen) -> tuple[list[psutil.Process], list[psutil.
 
 def test_after_a_killed_job_only_unfinished_videos_are_decoded(slow: Run):
     run = slow
-    with started(run) as main:
+    with run.started() as main:
         wait_for(lambda: len(run.journal("decode")) >= 2, lambda: main.poll() is None)
         (job,), workers = decoding(main)
         job.send_signal(signal.SIGKILL)
-        output = main.communicate(timeout=120)[0].decode()
-    assert main.returncode != 0
-    assert "Error in rule decode_videos" in output
+        outcome = run.ended(main)
+    assert outcome.code != 0
+    assert "Error in rule decode_videos" in outcome.output
     assert not psutil.wait_procs([job, *workers], timeout=10)[1]
     finished = run.journal("decode")
     assert 2 <= len(finished) < 6
@@ -77,11 +63,27 @@ def test_after_a_killed_job_only_unfinished_videos_are_decoded(slow: Run):
 
 def test_a_killed_worker_stops_the_run_with_one_line_on_memory(slow: Run):
     run = slow
-    with started(run) as main:
+    with run.started() as main:
         wait_for(lambda: run.journal("decode"), lambda: main.poll() is None)
         (worker,) = wait_for(lambda: decoding(main)[1])
         worker.send_signal(signal.SIGKILL)
-        output = main.communicate(timeout=120)[0].decode()
-    line = explain(Outcome(main.returncode, output), "ERROR a worker process was killed", "memory ran out")
+        outcome = run.ended(main)
+    line = explain(outcome, "ERROR a worker process was killed", "memory ran out")
     assert "run again" in line
     assert all(record["value"].get("error_kind") is None for record in run.journal("decode"))
+
+
+def test_after_control_c_the_same_command_goes_on(slow: Run):
+    """The terminal sends the signal to all processes. Nothing is left locked."""
+    run = slow
+    with run.started() as main:
+        wait_for(lambda: run.journal("decode"), lambda: main.poll() is None)
+        os.killpg(main.pid, signal.SIGINT)
+        outcome = run.ended(main)
+    assert explain(outcome, "ERROR stopped by the user")
+    finished = run.journal("decode")
+    assert len(finished) < 6
+    outcome = run.done("../out/work/videos/000000.parquet")
+    assert outcome.jobs == {"decode_videos": 1}
+    assert run.journal("decode")[: len(finished)] == finished
+    assert len(run.journal("decode")) == 6

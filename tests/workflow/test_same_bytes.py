@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 
 import pytest
-from runs import SIZE, Run, make_video, whole_plan
+from runs import SIZE, Run, make_video, wait_for, whole_plan
 
 from clipmill import render
 
@@ -68,7 +68,8 @@ def test_killed_three_times(undisturbed, videos, run: Run):
     killed = Run(run.place, SETTINGS, str(videos))
     for step in ("decode", "text", "cut"):
         before = killed.journal(step)
-        killed.kill_when(lambda step=step: killed.journal(step))
+        with killed.started() as main:
+            wait_for(lambda step=step: killed.journal(step), lambda main=main: main.poll() is None)
         assert not before and killed.journal(step)
         assert not (killed.outdir / "summary.json").exists()
         if step == "decode":  # what a user sees who starts it again, and is told to do

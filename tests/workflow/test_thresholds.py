@@ -120,3 +120,13 @@ def test_resources_and_where_the_workflow_lies_re_run_nothing(run, tmp_path):
     moved.symlink_to(Path(__file__).resolve().parents[2])
     outcome = run.done("--snakefile", str(moved / "Snakefile"), config=up_to(10))
     assert outcome.nothing_done
+
+
+def test_videos_moved_elsewhere_are_still_known(run):
+    before, train = run.written(*STEPS), run.train()
+    run.folder.rename(run.place / "moved")
+    run.videos = "moved"
+    outcome = run.done(config=up_to(10))
+    assert outcome.jobs == whole_plan(SHARDS)
+    assert run.more(before) == grown()
+    assert run.train() == train
