@@ -87,7 +87,7 @@ class Table:
                         f"{path}: not a table `{self.name}` of this version of clipmill; "
                         "delete the file and run again, it will be made anew"
                     )
-                return file.read(columns)
+                return file.read(columns, use_threads=False)  # workers are forked, and forks and threads do not mix
         except pa.ArrowInvalid as error:
             raise SetupError(f"{path}: unreadable ({error}); delete the file and run again") from error
 
