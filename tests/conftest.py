@@ -7,6 +7,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-import cv2  # noqa: E402
+import cv2
 
 cv2.setNumThreads(1)  # as every tool does: a forked worker would wait for ever for OpenCV's threads of its parent

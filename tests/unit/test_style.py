@@ -57,4 +57,3 @@ def test_locks_hold_what_is_asked_for():
         locked = pins((REPOSITORY / "envs" / f"{name}.txt").read_text().splitlines())
         assert asked, name
         assert asked == {package: locked[package] for package in asked}
-
