@@ -264,12 +264,14 @@ def test_too_many_bad_videos_stop_the_shard(tmp_path):
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 DECODE = """
-import resource, sys
+import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 from films import decoded
 result = decoded(Path(sys.argv[1]))
-print(result.row["frames"], result.row["samples"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+# Not ru_maxrss, which a process takes over from the one that started it.
+print(result.row["frames"], result.row["samples"], int(status["VmHWM"].split()[0]) // 1024)
 """
 
 
@@ -302,4 +304,4 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
         frames, samples, peaks[name] = map(int, out.split())
         assert (frames, samples) == (round(minutes * 240), round(minutes * 120))
     assert peaks["long.mkv"] < 600  # MB, of which the imported libraries are about half
-    assert peaks["long.mkv"] - peaks["short.mkv"] < 60  # the archive's list of members, and what batches leave behind
+    assert peaks["long.mkv"] - peaks["short.mkv"] < 150  # to hold the pictures would take 800 more

@@ -49,22 +49,24 @@ def test_ten_new_videos_are_one_new_shard_wherever_their_names_sort(run):
     assert run.more(before) == {"decode": 10, **dict.fromkeys(COSTLY[1:], 3)}
 
 
-def test_a_removed_video_leaves_the_dataset_and_returns_without_decoding(run):
+def test_removed_videos_leave_the_dataset_and_return_without_decoding(run):
     files, before = run.clip_files(), run.written(*COSTLY)
-    gone, aside = run.folder / "041.mp4", run.place / "041.mp4"
-    gone.rename(aside)
+    gone = ("041.mp4", "045.mp4")
+    for name in gone:
+        (run.folder / name).rename(run.place / name)
 
     outcome = run.done()
-    assert "1 videos have gone and leave the dataset: '041.mp4'" in outcome.output
-    assert "99 decoded, 0 failed, 1 removed since" in outcome.output
+    assert "2 videos have gone and leave the dataset: '041.mp4', '045.mp4'" in outcome.output
+    assert "98 decoded, 0 failed, 2 removed since" in outcome.output
     assert outcome.jobs == LAST
-    assert run.summary()["videos"] == {"decoded": 99, "failed": 0, "removed": 1}
+    assert run.summary()["videos"] == {"decoded": 98, "failed": 0, "removed": 2}
     assert run.kept() == moving(range(100)) - {"041.mp4"}
-    assert "041.mp4" not in {row["name"] for row in run.verdicts()}
+    assert not set(gone) & {row["name"] for row in run.verdicts()}
     assert len(run.clip_files()) == 29
     assert run.clip_files() == {entry["file_path"] for entry in run.train()}
 
-    aside.rename(gone)
+    for name in gone:
+        (run.place / name).rename(run.folder / name)
     outcome = run.done()
     assert "gone" not in outcome.output
     assert outcome.jobs == whole_plan(1)

@@ -72,9 +72,9 @@ def test_until_a_job_has_run_the_shards_may_be_laid_anew(dry, hundred_videos):
 
 
 def test_what_is_excluded_is_not_planned(run: Run):
-    for name in ("a.mp4", "b.preview.mp4", "trailers/c.mp4", "trailers/d.mp4", "notes.txt"):
+    for name in ("a.mp4", "b.preview.mp4", "trailers/c.mp4", "trailers/d.mp4", "notes.txt", "e.srt"):
         (run.folder / name).parent.mkdir(exist_ok=True)
         (run.folder / name).touch()
     outcome = run.done("--dry-run", config={"exclude": ["*.preview.mp4", "trailers/*"], "videos_per_shard": 1})
     assert outcome.planned == whole_plan(1)
-    assert "1 files with other endings are ignored" in outcome.output
+    assert "2 files with other endings are ignored" in outcome.output

@@ -63,7 +63,7 @@ def test_each_kind_of_sheet_names_the_same_videos(run, name):
     """With another kind of sheet the finished run has nothing to do."""
     run.videos = name
     outcome = run.run()
-    assert "3 videos in 1 shards (0 new)" in outcome.output
+    assert "3 videos in 1 shard" in outcome.output and "(0 new)" in outcome.output
     assert outcome.nothing_done, outcome.output
 
 
