@@ -77,6 +77,7 @@ def test_pieces_begin_at_key_frames_where_that_is_possible():
     keys = list(range(60, 24 * 24, 60))  # each 2.5 s
     assert pieces(times, DEFAULT, keys=keys) == [(0, 180), (180, 360), (360, 576)]
     assert pieces(times, DEFAULT, keys=[100]) == pieces(times, EQUAL)
+    assert pieces(times[:289], DEFAULT, keys=[48]) == [(0, 144), (144, 288)]  # 2 s are less than min_seconds
     assert pieces(times, EQUAL, keys=keys) == pieces(times, EQUAL)
 
 
