@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from clipmill import backends, tables
-from clipmill.cli import step_parser
-from clipmill.errors import run_step
+from clipmill.cli import run_step, step_parser
 
 
 def main() -> None:

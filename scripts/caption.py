@@ -6,8 +6,7 @@ import cv2
 
 from clipmill import backends, tables
 from clipmill.captions.shard import caption_shard
-from clipmill.cli import step_parser
-from clipmill.errors import run_step
+from clipmill.cli import run_step, step_parser
 
 
 def main() -> None:

@@ -5,9 +5,8 @@ from pathlib import Path
 import cv2
 
 from clipmill import tables
-from clipmill.cli import step_parser
+from clipmill.cli import run_step, step_parser
 from clipmill.cutting import cut_shard
-from clipmill.errors import run_step
 
 
 def main() -> None:

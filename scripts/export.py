@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from clipmill.errors import run_step
+from clipmill.cli import run_step
 from clipmill.export import export_dataset
 from clipmill.index import shard_names
 

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from clipmill import tables, verdict
-from clipmill.cli import read_scores, step_parser
-from clipmill.errors import run_step
+from clipmill.cli import read_scores, run_step, step_parser
 
 
 def main() -> None:

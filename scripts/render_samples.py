@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from clipmill.errors import run_step
+from clipmill.cli import run_step
 from clipmill.samples import render_samples
 
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from clipmill import backends, tables
 from clipmill.captions.shard import rewrite_shard
-from clipmill.cli import step_parser
-from clipmill.errors import run_step
+from clipmill.cli import run_step, step_parser
 
 
 def main() -> None:

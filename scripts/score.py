@@ -5,8 +5,7 @@ from pathlib import Path
 import cv2
 
 from clipmill import backends, tables, verdict
-from clipmill.cli import read_scores, step_parser
-from clipmill.errors import run_step
+from clipmill.cli import read_scores, run_step, step_parser
 from clipmill.scores.shard import score_shard
 
 TABLES = {"text": tables.TEXT_SCORES, "aesthetic": tables.AESTHETIC, "consistency": tables.CONSISTENCY}

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from clipmill import tables
-from clipmill.cli import step_parser
+from clipmill.cli import run_step, step_parser
 from clipmill.clips import SplitSettings, read_signals, video_clips
-from clipmill.errors import run_step
 from clipmill.scores.measured import motion_score, technical_score
 
 

@@ -4,7 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from clipmill.errors import SetupError, run_step
+from clipmill.cli import run_step
+from clipmill.errors import SetupError
 from clipmill.summary import as_text
 
 

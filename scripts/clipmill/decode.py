@@ -35,9 +35,10 @@ from clipmill.workers import each
 
 log = logging.getLogger("clipmill")
 
-VERSION = 1  # part of every key: raise it when the same file and settings give other numbers
+VERSION = 2  # part of every key: raise it when the same file and settings give other numbers
 ROWS_AT_ONCE = 2048
 SAMPLES_IN_FLIGHT = 6
+FRAMES_AT_ONCE, PIXELS_IN_FLIGHT = 8, 8_000_000  # of a batch: whichever is reached first
 
 
 @dataclass(frozen=True)
@@ -125,16 +126,19 @@ class _Decoding:
         self.small_scaler, self.sample_scaler = VideoReformatter(), VideoReformatter()
         self.geometry: dict[str, Any] = {}
         self.size = self.sample_size = (0, 0)
+        self.turn = (False, False, False)
         self.samples = self.next_sample = 0
+        self.waiting: deque[Future] = deque()
 
     def run(self) -> dict[str, Any]:
-        with ThreadPoolExecutor(1) as pool:
-            self.pool = pool
+        """Decode here, measure frames in a second thread and samples in a third: the decoder never waits for them."""
+        with ThreadPoolExecutor(1) as self.of_frames, ThreadPoolExecutor(1) as self.of_samples:
             try:
                 self._write(self._frames())
                 self.archive.close(self.key)
             except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
+                for pool in (self.of_frames, self.of_samples):
+                    pool.shutdown(wait=True, cancel_futures=True)
                 self.archive.abandon()
                 raise
         return self._facts()
@@ -166,10 +170,10 @@ class _Decoding:
         return ItemError("corrupt", f"cannot be decoded beyond {self.clock.time:.2f} s ({why}); repair or remove it")
 
     def _write(self, frames: Iterator[av.VideoFrame]) -> None:
-        """Measure all frames; write the signals in batches as the samples' numbers come in."""
+        """Measure all frames; write the signals in batches as the numbers come in."""
         schema = tables.SIGNALS.schema.with_metadata({"clipmill": json.dumps({"source_key": self.key})})
         rows: list[tuple[dict[str, Any], Future | None]] = []
-        waiting: deque[Future] = deque()
+        measured: deque[Future] = deque()
         with pq.ParquetWriter(self.signals, schema, compression="zstd") as writer:
 
             def flush() -> None:
@@ -177,39 +181,62 @@ class _Decoding:
                 writer.write_table(tables.SIGNALS.from_rows(done).cast(schema))
                 rows.clear()
 
-            for frame in frames:
-                rows.append(self._measure(frame, waiting))
-                while len(waiting) > SAMPLES_IN_FLIGHT:
-                    waiting.popleft().result()
-                if len(rows) == ROWS_AT_ONCE:
+            for batch in self._batches(frames):
+                measured.append(self.of_frames.submit(self._measure, batch))
+                if len(measured) > 1:
+                    rows += measured.popleft().result()
+                if len(rows) >= ROWS_AT_ONCE:
                     flush()
+            while measured:
+                rows += measured.popleft().result()
             self._check_complete()
             flush()
 
-    def _measure(self, frame: av.VideoFrame, waiting: deque[Future]) -> tuple[dict[str, Any], Future | None]:
+    def _batches(self, frames: Iterator[av.VideoFrame]) -> Iterator[list[tuple[av.VideoFrame, dict[str, Any], float]]]:
+        """Frames, and what follows from their place, a few at a time: handing one over costs as much as measuring."""
+        batch = []
+        for frame in frames:
+            batch.append((frame, *self._place(frame)))
+            if len(batch) * frame.width * frame.height >= PIXELS_IN_FLIGHT or len(batch) == FRAMES_AT_ONCE:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _place(self, frame: av.VideoFrame) -> tuple[dict[str, Any], float]:
+        """What follows from the frame's place in the stream: columns, and its time."""
         if not self.geometry:
             self._lay_out(frame)
-        number = self.clock.frames
-        before = self.clock.pts
+        number, before = self.clock.frames, self.clock.pts
         time = self.clock.tick(frame)
-        small = small_bgr(frame, *self.size, self.small_scaler)
-        grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         row = {
             "frame": number,
             "time": time,
             "is_key": bool(frame.key_frame),
             "is_clean": self.clean.before(frame.pts, before),
-            **self.frame_signals.measure(small, grey),
         }
-        sample = None
         if time * self.settings.samples_per_second >= self.next_sample - 1e-6:
-            row["sample"] = number_of_sample = int(time * self.settings.samples_per_second + 1e-6)
-            self.next_sample = number_of_sample + 1
+            row["sample"] = int(time * self.settings.samples_per_second + 1e-6)
+            self.next_sample = row["sample"] + 1
             self.samples += 1
-            picture = small_bgr(frame, *self.sample_size, self.sample_scaler, fine=True)
-            sample = self.pool.submit(self._measure_sample, number_of_sample, time, picture, small, grey)
-            waiting.append(sample)
-        return row, sample
+        return row, time
+
+    def _measure(self, batch: list[tuple[av.VideoFrame, dict, float]]) -> list[tuple[dict[str, Any], Future | None]]:
+        """The frames' rows, and further columns to come of those that are samples."""
+        return [(row, self._measure_frame(frame, row, time)) for frame, row, time in batch]
+
+    def _measure_frame(self, frame: av.VideoFrame, row: dict[str, Any], time: float) -> Future | None:
+        small = small_bgr(frame, *self.size, self.small_scaler, self.turn)
+        grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+        row |= self.frame_signals.measure(small, grey)
+        if "sample" not in row:
+            return None
+        picture = small_bgr(frame, *self.sample_size, self.sample_scaler, self.turn, fine=True)
+        sample = self.of_samples.submit(self._measure_sample, row["sample"], time, picture, small, grey)
+        self.waiting.append(sample)
+        if len(self.waiting) > SAMPLES_IN_FLIGHT:
+            self.waiting.popleft().result()
+        return sample
 
     def _measure_sample(self, sample: int, time: float, picture, small, grey) -> dict[str, Any]:
         self.archive.add(sample, picture)
@@ -222,7 +249,8 @@ class _Decoding:
         width, height = max(1, round(frame.width * aspect)), frame.height
         if aspect < 1:  # enlarge the other side instead, so that no detail is lost
             width, height = frame.width, max(1, round(frame.height / aspect))
-        if orientation(frame)[0]:
+        self.turn = orientation(frame)
+        if self.turn[0]:
             width, height = height, width
         scale = min(1.0, self.settings.sample_short_side / min(width, height))
         self.sample_size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -6,11 +6,6 @@ An `ItemError` becomes a row in the errors table; a `SetupError` ends the progra
 from __future__ import annotations
 
 import errno
-import logging
-import sys
-from collections.abc import Callable
-
-log = logging.getLogger("clipmill")
 
 MIN_ITEMS_FOR_RATE = 20
 
@@ -59,24 +54,3 @@ def explain_os_error(error: OSError) -> str | None:
     if error.errno == errno.EMFILE:
         return "too many open files; raise the limit with `ulimit -n 4096` and run again"
     return None
-
-
-def run_step(main: Callable[[], None]) -> None:
-    """Run a step's `main`; set-up faults end it with one line on stderr and status 1, bugs with a traceback."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
-    )
-    try:
-        main()
-    except KeyboardInterrupt:
-        log.error("stopped by the user; the same command goes on from here")
-        sys.exit(130)
-    except SetupError as error:
-        log.error("%s", error)
-        sys.exit(1)
-    except OSError as error:
-        line = explain_os_error(error)
-        if line is None:
-            raise
-        log.error("%s", line)
-        sys.exit(1)

@@ -21,6 +21,7 @@ import av
 import cv2
 import numpy as np
 from av.codec.context import Flags
+from av.video.reformatter import Interpolation
 
 from clipmill.errors import SetupError
 from clipmill.files import atomic
@@ -37,6 +38,7 @@ CODEC_OPTIONS = {
     "libx265": {"preset": "ultrafast", "x265-params": "pools=none:frame-threads=1:log-level=error"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
 }
+EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND  # else white may lose a code, by the processor's kind
 VARIABLE_TICK = Fraction(1, 90000)  # second; a variable frame rate's times are rounded to it
 SOUND_RATE, SOUND_CHUNK, SOUND_PITCH = 48000, 1024, 440  # samples a second, samples a chunk, Hz
 
@@ -277,7 +279,9 @@ def _write(
         start, end = (count - 1, count) if starts is None else starts[count - 1 : count + 1]
         lengths[start] = end - start
         turned = np.ascontiguousarray(np.rot90(array, -rotation // 90))
-        frame = av.VideoFrame.from_ndarray(turned, "bgr24").reformat(format=stream.pix_fmt, threads=1)
+        frame = av.VideoFrame.from_ndarray(turned, "bgr24").reformat(
+            format=stream.pix_fmt, interpolation=EXACT, threads=1
+        )
         frame.pts, frame.time_base = start, tick
         mux(stream.encode(frame))
         while sound and chunks * SOUND_CHUNK < end * tick * SOUND_RATE:

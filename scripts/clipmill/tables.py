@@ -5,7 +5,9 @@ Run `python scripts/describe_tables.py > docs/tables.md` after a change.
 
 from __future__ import annotations
 
+import importlib.abc
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +115,25 @@ def about(path: Path) -> dict[str, Any]:
     """What a table's metadata says of how it was made."""
     metadata = pq.read_schema(path).metadata or {}
     return json.loads(metadata.get(b"clipmill", b"{}"))
+
+
+class _NoPandas(importlib.abc.MetaPathFinder):
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ImportError("not wanted here")
+
+
+def spare_pandas() -> None:
+    """Keep pyarrow from importing pandas, which takes longer than most jobs. Where pandas is in use this does nothing.
+
+    It looks for pandas once, at the first array that it makes, in order to know pandas' types when it meets them.
+    """
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pa.array([])
+    finally:
+        sys.meta_path.remove(finder)
 
 
 CLIP_ID = Column("clip_id", TEXT, "", "identity of the clip: its video, then its start and end in milliseconds")

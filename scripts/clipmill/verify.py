@@ -125,7 +125,7 @@ def _decode(container: av.container.InputContainer, stream: av.VideoStream, most
         if frame.time is None:
             raise Mismatch(f"frame {len(times)} has no time")
         times.append(frame.time)
-        thumbnails.append(thumbnail(cv2.cvtColor(small_bgr(frame, *size, reformatter), cv2.COLOR_BGR2GRAY)))
+        thumbnails.append(thumbnail(cv2.cvtColor(small_bgr(frame, *size, reformatter, UPRIGHT), cv2.COLOR_BGR2GRAY)))
     return np.array(times), np.array(thumbnails, np.uint8).reshape(-1, 64)
 
 

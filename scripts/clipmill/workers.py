@@ -1,8 +1,10 @@
-"""One process an item, some at a time: a crash in a decoder costs the item that caused it, nothing else."""
+"""Items worked on in other processes: a crash in a decoder costs the item that caused it, nothing else."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -14,38 +16,41 @@ from typing import Any
 from clipmill.errors import ItemError, SetupError
 
 _PR_SET_PDEATHSIG = 1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 
 
 def each(items: list[Any], function: Callable[[Any], Any], workers: int) -> Iterator[tuple[Any, Any]]:
-    """Call `function(item)` in a process of its own for each item, `workers` at a time.
+    """Call `function(item)` for each item in one of `workers` processes; one that crashes is replaced.
 
     Yields (item, result) as they finish; the result is an ItemError where the item failed or its process crashed.
     Any other exception is raised here. The children die with this process.
     """
-    context = multiprocessing.get_context("fork")
     todo = iter(items)
     running: dict[Connection, tuple[Any, multiprocessing.Process]] = {}
 
-    def start() -> bool:
-        try:
-            item = next(todo)
-        except StopIteration:
-            return False
-        ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_child, args=(function, item, theirs, os.getpid()))
-        process.start()
-        theirs.close()
-        running[ours] = (item, process)
-        return True
+    def give(pipe: Connection, process: multiprocessing.Process) -> None:
+        """The next item, or the end of the work."""
+        for item in todo:
+            running[pipe] = item, process
+            with contextlib.suppress(OSError):  # it has died meanwhile: reading from it will tell
+                pipe.send(item)
+            return
+        pipe.close()
+        process.join()
 
     try:
-        while len(running) < workers and start():
-            pass
+        for _ in range(min(workers, len(items))):
+            give(*_start(function, list(running)))
         while running:
             for pipe in wait(list(running)):
-                item, process = running.pop(pipe)
+                item, process = running[pipe]
                 result = _outcome(pipe, process)
-                start()
+                del running[pipe]
+                if process.exitcode is None:
+                    give(pipe, process)
+                else:
+                    pipe.close()
+                    give(*_start(function, list(running)))
                 yield item, result
     finally:
         for _, process in running.values():
@@ -53,8 +58,30 @@ def each(items: list[Any], function: Callable[[Any], Any], workers: int) -> Iter
             process.join()
 
 
-def _child(function: Callable[[Any], Any], item: Any, pipe: Connection, parent: int) -> None:
+def _start(function: Callable[[Any], Any], others: list[Connection]) -> tuple[Connection, multiprocessing.Process]:
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(function, theirs, [ours, *others], os.getpid()))
+    process.start()
+    theirs.close()
+    return ours, process
+
+
+def _work(function: Callable[[Any], Any], pipe: Connection, foreign: list[Connection], parent: int) -> None:
+    """A worker's life. `foreign` are ends of pipes that it took over and that are not its own."""
     _die_with(parent)
+    for other in foreign:
+        other.close()
+    settle()
+    while True:
+        try:
+            item = pipe.recv()
+        except EOFError:
+            return
+        _answer(pipe, function, item)
+
+
+def _answer(pipe: Connection, function: Callable[[Any], Any], item: Any) -> None:
     try:
         pipe.send((True, function(item)))
     except BaseException as error:
@@ -65,15 +92,27 @@ def _child(function: Callable[[Any], Any], item: Any, pipe: Connection, parent: 
             pipe.send((False, (RuntimeError(str(error)), trace)))
 
 
+def settle() -> None:
+    """Make this process fit for much work on pictures.
+
+    What was imported is not searched for garbage again and again, and memory of freed pictures is kept for the next
+    ones: by default glibc gives each back to the system, and its return costs more than some of the work on it.
+    """
+    gc.freeze()
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except AttributeError:  # not glibc
+        return
+    mallopt(_M_MMAP_THRESHOLD, 32 << 20)
+    mallopt(_M_TRIM_THRESHOLD, 256 << 20)
+
+
 def _outcome(pipe: Connection, process: multiprocessing.Process) -> Any:
     try:
         fine, value = pipe.recv()
     except (EOFError, OSError):  # it died before, or while, it sent the result
         process.join()
         return _crashed(process.exitcode)
-    finally:
-        pipe.close()
-    process.join()
     if fine:
         return value
     error, trace = value

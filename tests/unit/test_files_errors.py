@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from clipmill import tables
-from clipmill.errors import MIN_ITEMS_FOR_RATE, ItemError, SetupError, check_error_rate, explain_os_error, run_step
+from clipmill.cli import run_step
+from clipmill.errors import MIN_ITEMS_FOR_RATE, ItemError, SetupError, check_error_rate, explain_os_error
 from clipmill.files import atomic, clean_text, write_json, write_text
 from clipmill.workers import each
 
@@ -161,7 +162,8 @@ def test_bugs_keep_their_traceback(error):
 
 
 def test_set_up_errors_end_a_step_with_one_line(tmp_path):
-    step = child("from clipmill.errors import *\ndef main():\n    raise SetupError('key x: do y')\nrun_step(main)")
+    imports = "from clipmill.cli import run_step\nfrom clipmill.errors import SetupError\n"
+    step = child(imports + "def main():\n    raise SetupError('key x: do y')\nrun_step(main)")
     out, err = step.communicate()
     assert (step.returncode, out) == (1, "")
     assert err.count("\n") == 1

@@ -1,0 +1,288 @@
+"""Measures clipmill's speed and memory; `make bench` runs all of it.
+
+    python tests/bench/bench.py steps           the steps against the usual way of doing them
+    python tests/bench/bench.py decode          a decode job against `ffmpeg -f null -`
+    python tests/bench/bench.py memory          a decode worker's peak, by the video's length
+    python tests/bench/bench.py plan            dry runs over long sheets
+
+Trust the ratios of one run, not the seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "scripts"))
+
+import cv2
+import imageio_ffmpeg
+import usual_way
+import yaml
+
+from clipmill import verdict
+from clipmill.clips import SplitSettings, read_signals, video_clips
+from clipmill.cutting import cut_shard
+from clipmill.decode import DecodeSettings, decode_shard
+from clipmill.discovery import update_index
+from clipmill.index import IndexPaths, read_json_lines
+from clipmill.scores.measured import motion_score, technical_score
+
+CONFIG = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
+REAL_VIDEOS = REPOSITORY.parent / "shared" / "videos"
+SAMPLE_VIDEOS = REPOSITORY / "demo" / "videos"
+CORES = 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", choices=[[], *MEASUREMENTS], help="what to measure; all of it if left out")
+    parser.add_argument("--videos", type=Path, default=REAL_VIDEOS if REAL_VIDEOS.is_dir() else SAMPLE_VIDEOS)
+    parser.add_argument("--rounds", type=int, default=3, help="repeat, and take the median")
+    parser.add_argument("--engine", action=argparse.BooleanOptionalAction, default=True, help="steps: also a whole run")
+    parser.add_argument("--listed", type=int, nargs="+", default=[200, 2000, 2_000_000], help="plan: videos in a sheet")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    for what in args.what or MEASUREMENTS:
+        with tempfile.TemporaryDirectory(prefix="clipmill-bench-") as place:
+            print(f"\n## {what}\n", flush=True)
+            MEASUREMENTS[what](args, Path(place))
+
+
+# --- the steps --------------------------------------------------------------------------------------------------------
+
+
+def bench_steps(args: argparse.Namespace, place: Path) -> None:
+    """The usual way and clipmill's, turn by turn; then a whole run of the workflow, to see what the engine adds."""
+    usual, ours = [], []
+    for number in range(args.rounds):
+        usual.append(usual_way.run(videos_of(args.videos), place / f"usual{number}", CORES, CONFIG["cut"]))
+        ours.append(our_way(args.videos, place / f"ours{number}"))
+    usual.sort(key=lambda steps: sum(steps.values()))
+    ours.sort(key=lambda steps: sum(steps.values()))
+    columns = usual[args.rounds // 2], ours[args.rounds // 2]
+    rows = [(name, *(f"{column[name]:.2f}" if name in column else "" for column in columns)) for name in STEPS]
+    sums = [sum(column.values()) for column in columns]
+    table(["seconds of wall time", "usual way", "clipmill"], [*rows, ("sum", *(f"{total:.2f}" for total in sums))])
+    ratios = sorted(sum(one.values()) / sum(other.values()) for one, other in zip(usual, ours, strict=True))
+    print(f"\n{sums[0] / sums[1]:.1f} times less (rounds: {', '.join(f'{ratio:.1f}' for ratio in ratios)})")
+    if args.engine:
+        engine_share(args.videos, place / "whole")
+
+
+STEPS = ("scene detection", "decode, all signals, samples", "split, free scores, verdicts", "cut", "full-frame flow")
+
+
+def our_way(videos: Path, outdir: Path) -> dict[str, float]:
+    """Wall seconds of clipmill's steps, as its tools do them."""
+    update_index(videos, outdir, 1000)
+    listed = read_json_lines(IndexPaths(outdir).shard("000000"))
+    took = {}
+    rows, took[STEPS[1]] = timed(
+        lambda: decode_shard(listed, outdir, "000000", DecodeSettings(**CONFIG["decode"]), CORES, 1.0)
+    )
+    kept, took[STEPS[2]] = timed(lambda: kept_clips(rows, outdir))
+    settings = {**CONFIG["cut"], "min_seconds": CONFIG["split"]["min_seconds"]}
+    videos_by_id = {row["video_id"]: row for row in rows}
+    cuts, took[STEPS[3]] = timed(lambda: cut_shard(kept, videos_by_id, outdir, "000000", settings, CORES, 1.0))
+    assert not any(cut.get("error") for cut in cuts), cuts
+    return took
+
+
+def kept_clips(videos: list[dict[str, Any]], outdir: Path) -> list[dict[str, Any]]:
+    """Split, score from the signals, and keep what the filters that cost nothing let through."""
+    clips, motion, technical = [], [], []
+    for video in videos:
+        signals = read_signals(outdir, "000000", video["video_id"])
+        for clip in video_clips(video, signals, SplitSettings(**CONFIG["split"])):
+            clips.append(clip)
+            motion.append(motion_score(clip, video, signals))
+            technical.append(technical_score(clip, signals))
+    free = [name for name in CONFIG["filter_order"] if verdict.FILTERS[name] not in verdict.COSTLY]
+    bounds = verdict.active(CONFIG["filters"], free)
+    videos = [{"error_kind": None, **video} for video in videos]
+    known = verdict.gather(videos, clips, {"motion": motion, "technical": technical})
+    kept = {row["clip_id"] for row in known if verdict.reason(row, bounds) is None}
+    return [clip for clip in clips if clip["clip_id"] in kept]
+
+
+def engine_share(videos: Path, place: Path) -> None:
+    """A whole run of the workflow: how long its jobs took, and what the engine added."""
+    place.mkdir(parents=True)
+    command = ["--profile", REPOSITORY / "profiles" / "local", "--snakefile", REPOSITORY / "Snakefile"]
+    command += ["--cores", str(CORES), "--quiet", "all", "--config", f"videos={videos}", "outdir=out"]
+    run = [sys.executable, "-m", "snakemake", *map(str, command)]
+    _, wall = timed(lambda: subprocess.run(run, cwd=place, check=True, stdout=subprocess.DEVNULL))
+    files = (place / "out" / "benchmarks").rglob("*.tsv")
+    jobs = sum(float(file.read_text().splitlines()[1].split("\t")[0]) for file in files) / CORES
+    print(f"whole run: {wall:.1f} s, of which jobs {jobs:.1f} s ({jobs / wall:.0%}), the engine {wall - jobs:.1f} s")
+
+
+# --- decoding ---------------------------------------------------------------------------------------------------------
+
+
+def bench_decode(args: argparse.Namespace, place: Path) -> None:
+    """A decode job over ffmpeg's plain decoding, with the same threads, each video looped ten times."""
+    rows = []
+    for video in videos_of(args.videos):
+        folder = place / video.stem
+        looped = loop(video, folder / "videos" / f"looped{video.suffix}", 10)
+        plain = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-threads", str(CORES), "-i", looped]
+        plain += ["-map", "0:v:0", "-f", "null", "-"]
+        theirs, ours = [], []
+        for number in range(args.rounds):
+            theirs.append(timed(lambda plain=plain: subprocess.run(plain, check=True))[1])
+            ours.append(timed(lambda folder=folder, n=number: decode_folder(folder / "videos", folder / f"out{n}"))[1])
+        pairs = sorted(one / other for one, other in zip(ours, theirs, strict=True))
+        ratio = statistics.median(ours) / statistics.median(theirs)
+        spread = f"{pairs[0]:.2f}–{pairs[-1]:.2f}"
+        rows.append((video.name, statistics.median(theirs), statistics.median(ours), f"{ratio:.2f}", spread))
+    table(["video, ten times", "ffmpeg -f null, s", "decode job, s", "ratio", "rounds"], rows)
+
+
+def decode_folder(videos: Path, outdir: Path) -> None:
+    update_index(videos, outdir, 1000)
+    listed = read_json_lines(IndexPaths(outdir).shard("000000"))
+    rows = decode_shard(listed, outdir, "000000", DecodeSettings(**CONFIG["decode"]), CORES, 1.0)
+    assert not any(row.get("error") for row in rows), rows
+
+
+def loop(video: Path, target: Path, times: int) -> Path:
+    target.parent.mkdir(parents=True)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-stream_loop", str(times - 1)]
+    subprocess.run([*command, "-i", video, "-map", "0:v:0", "-c", "copy", target], check=True)
+    return target
+
+
+def bench_memory(args: argparse.Namespace, place: Path) -> None:
+    """Peak resident memory of a decode worker: the same video six minutes and one hour long."""
+    video = videos_of(args.videos)[0]
+    rows = []
+    for minutes in (6, 60):
+        folder = place / str(minutes)
+        loop(video, folder / "videos" / "looped.mp4", minutes * 60 // max(1, round(seconds_of(video))))
+        update_index(folder / "videos", folder / "out", 1000)
+        command = [
+            sys.executable,
+            REPOSITORY / "scripts" / "decode.py",
+            "--outdir",
+            folder / "out",
+            "--shard",
+            "000000",
+        ]
+        command += ["--settings", json.dumps(CONFIG["decode"]), "--threads", "1", "--output", folder / "videos.parquet"]
+        command += ["--videos", IndexPaths(folder / "out").shard("000000")]
+        rows.append((f"{minutes} minutes", f"{peak_memory(command):.0f}"))
+    table(["length", "MiB"], rows)
+
+
+def seconds_of(video: Path) -> float:
+    import av
+
+    with av.open(str(video)) as container:
+        return container.duration / av.time_base
+
+
+def peak_memory(command: list[Any]) -> float:
+    """MiB of the largest process among `command` and its children, its own peak (not what it took over by a fork)."""
+    import psutil
+
+    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+            try:
+                peak = max(peak, one.memory_info().rss)
+            except psutil.NoSuchProcess:
+                continue
+        time.sleep(0.05)
+    assert process.returncode == 0
+    return peak / 2**20
+
+
+# --- plans ------------------------------------------------------------------------------------------------------------
+
+
+def bench_plan(args: argparse.Namespace, place: Path) -> None:
+    """Dry runs over sheets of empty files, index included, from nothing."""
+    rows = []
+    for count in args.listed:
+        folder = place / str(count)
+        per_shard = 1 if count <= 2000 else 1000
+        sheet = write_sheet(folder, count)
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "-n",
+            "--snakefile",
+            str(REPOSITORY / "Snakefile"),
+            "--cores",
+            "2",
+        ]
+        command += ["--config", f"videos={sheet}", "outdir=out", f"videos_per_shard={per_shard}"]
+        with open(folder / "plan.txt", "wb") as out:
+            (_, usage), wall = timed(lambda c=command, f=folder, o=out: wait_for(c, f, o))
+        jobs = (folder / "plan.txt").read_text().rsplit("total", 1)[1].split()[0]
+        rows.append((f"{count:,}", per_shard, f"{int(jobs):,}", f"{wall:.1f}", f"{usage.ru_maxrss / 1024:,.0f}"))
+    table(["videos", "a shard", "jobs", "seconds", "MiB"], rows)
+
+
+def write_sheet(folder: Path, count: int) -> Path:
+    """A sheet of `count` files, in folders of 10,000."""
+    folder.mkdir(parents=True)
+    sheet = folder / "sheet.csv"
+    with open(sheet, "w") as handle:
+        handle.write("path\n")
+        for number in range(count):
+            name = f"videos/{number // 10_000:04d}/{number:08d}.mp4"
+            if number % 10_000 == 0:
+                (folder / name).parent.mkdir(parents=True)
+            (folder / name).touch()
+            handle.write(f"{name}\n")
+    return sheet
+
+
+def wait_for(command: list[str], cwd: Path, output: Any) -> tuple[int, Any]:
+    process = subprocess.Popen(command, cwd=cwd, stdout=output, stderr=subprocess.STDOUT)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, f"{command} failed"
+    return status, usage
+
+
+# --- helpers ----------------------------------------------------------------------------------------------------------
+
+
+def videos_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.mp4") if path.stat().st_size)
+
+
+def timed(function: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.perf_counter()
+    result = function()
+    return result, time.perf_counter() - start
+
+
+def table(head: list[str], rows: list[tuple]) -> None:
+    """Print a Markdown table."""
+    print("| " + " | ".join(head) + " |")
+    print("| " + " | ".join("---" for _ in head) + " |")
+    for row in rows:
+        print("| " + " | ".join(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row) + " |")
+    sys.stdout.flush()
+
+
+MEASUREMENTS = {"steps": bench_steps, "decode": bench_decode, "memory": bench_memory, "plan": bench_plan}
+
+if __name__ == "__main__":
+    main()
