@@ -1,5 +1,6 @@
 # make demo                    render sample videos and make a dataset of them
 # make demo VIDEOS=/my/videos  make a dataset of your own videos
+# make models                  install what the model backends need: torch, transformers, EasyOCR
 # make test                    run all tests
 # make bench                   measure speed
 # make lock                    resolve the pinned packages anew
@@ -7,6 +8,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCK := $(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --no-header --no-annotate
 SAMPLES := demo/videos
 
 ifdef VIDEOS
@@ -16,18 +19,25 @@ OUTDIR ?= demo/results
 endif
 export VIDEOS OUTDIR
 
-.PHONY: demo test bench lock install
+.PHONY: demo test bench lock install models
 
 install: $(VENV)/core.stamp
 
 $(VENV)/core.stamp: envs/core.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "clipmill needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/core.txt
+	$(INSTALL) -r envs/core.txt
+	touch $@
+
+models: $(VENV)/models.stamp
+
+# Versions come from models.txt, the build of torch from wherever pip is set to look: see docs/dependencies.md.
+$(VENV)/models.stamp: envs/models.in envs/models.txt $(VENV)/core.stamp
+	$(INSTALL) -r envs/models.in -c envs/models.txt
 	touch $@
 
 $(VENV)/test.stamp: envs/test.txt $(VENV)/core.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/test.txt
+	$(INSTALL) -r envs/test.txt
 	touch $@
 
 # The two settings go through a file, so that a path may hold any character.
@@ -41,13 +51,15 @@ demo: $(VENV)/core.stamp
 	$(BIN)/snakemake --profile profiles/local --configfile demo/config.json && \
 	{ [ "$$OUTDIR/summary.json" -nt demo/config.json ] || $(BIN)/python scripts/summary.py "$$OUTDIR"; }
 
-test: $(VENV)/test.stamp
+test: $(VENV)/models.stamp $(VENV)/test.stamp
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10 tests $(PYTEST)
 
 bench: $(VENV)/core.stamp
 	@test -d ../shared/videos || $(BIN)/python scripts/render_samples.py $(SAMPLES)
 	$(BIN)/python tests/bench/bench.py
 
-lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o envs/core.txt envs/core.in
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o envs/test.txt envs/test.in
+# Each lock keeps to the one before it, so that all fit into one environment.
+lock: $(VENV)/test.stamp
+	$(LOCK) --generate-hashes -o envs/core.txt envs/core.in
+	$(LOCK) -c envs/core.txt -o envs/models.txt envs/models.in
+	$(LOCK) --generate-hashes -c envs/models.txt -o envs/test.txt envs/test.in

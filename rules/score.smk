@@ -74,7 +74,7 @@ use rule score_consistency as score_text with:
     benchmark:
         f"{OUT}/benchmarks/text/{{shard}}.tsv"
     conda:
-        "../envs/ocr.yaml"
+        "../envs/video.yaml"
     threads: threads_of("text")
     resources:
         mem_mb=job("text", "mem_mb"),

@@ -1,0 +1,207 @@
+"""Pins, locks and conda environments: that they agree, can be installed, and hold what the scripts import."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ENVS = REPOSITORY / "envs"
+CONDA = sorted(path.name for path in ENVS.glob("*.yaml"))
+
+# What runs in which environment: script or module of the library.
+IMPORTED = {
+    "video.yaml": [
+        *("decode", "split", "score", "filter", "caption", "rewrite", "align", "cut", "export"),
+        *("clipmill.scores.rapidocr", "clipmill.scores.classic", "clipmill.scores.histogram"),
+        *("clipmill.captions.describe", "clipmill.captions.rules"),
+    ],
+    "ocr.yaml": ["score"],
+    "vision.yaml": ["score", "align"],
+}
+
+
+def python_and_packages(name: str) -> tuple[str, list[str]]:
+    """The Python version and the pip part of a conda environment."""
+    parts = yaml.safe_load((ENVS / name).read_text())["dependencies"]
+    python = next(part.partition("=")[2] for part in parts if isinstance(part, str) and part.startswith("python="))
+    return python, next(part["pip"] for part in parts if isinstance(part, dict))
+
+
+def pins(lines: list[str], python: str) -> dict[str, str]:
+    """Package -> version for the lines that pin one for this Python version."""
+    marked = {"python_version": python, "python_full_version": f"{python}.0"}
+    found = {}
+    for line in lines:
+        if match := re.match(r"[a-z0-9-]+==[^\\]+", line):
+            requirement = Requirement(match[0])
+            if requirement.marker is None or requirement.marker.evaluate(marked):
+                found[requirement.name] = str(requirement.specifier).removeprefix("==")
+    return found
+
+
+def pinned(name: str, python: str = "3.12") -> dict[str, str]:
+    return pins((ENVS / name).read_text().splitlines(), python)
+
+
+@pytest.mark.parametrize("name", CONDA)
+def test_conda_environments_pin_what_the_virtual_environment_has(name):
+    python, packages = python_and_packages(name)
+    named = pins(packages, python)
+    assert len(named) == len(packages), "every package is pinned"
+    locked = pinned("models.txt", python)
+    assert named == {package: locked[package] for package in named}
+
+
+@pytest.mark.parametrize("name", ["core", "models", "test"])
+def test_locks_hold_what_is_asked_for(name):
+    asked = pinned(f"{name}.in")
+    locked = pinned(f"{name}.txt")
+    assert asked
+    assert asked == {package: locked[package] for package in asked}
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_locks_agree_with_each_other(python):
+    core, models, test = (pinned(f"{name}.txt", python) for name in ("core", "models", "test"))
+    assert core.items() <= models.items()
+    assert core.items() <= test.items()
+    assert all(models[package] == test[package] for package in models.keys() & test.keys())
+
+
+@cache
+def uv_environment() -> dict[str, str]:
+    """uv does not read pip's settings of where packages are: they are told to it. Its own, where set, come first."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
+    ).stdout
+    settings: dict[str, list[str]] = {}
+    for section in ("global", "install", ":env:"):  # a later one wins
+        for key, value in re.findall(rf"^{section}\.([\w-]+)=(.+)$", listed, re.MULTILINE):
+            settings[key] = ast.literal_eval(value).split()
+    told = {
+        "UV_DEFAULT_INDEX": " ".join(settings.get("index-url", [])),
+        "UV_INDEX": " ".join(settings.get("extra-index-url", [])),
+        "UV_FIND_LINKS": ",".join(settings.get("find-links", [])),
+        "UV_INDEX_STRATEGY": "unsafe-best-match",  # pip's: the best version, whichever index has it
+    }
+    return {name: value for name, value in told.items() if value} | dict(os.environ)
+
+
+@cache
+def resolve(python: str, packages: tuple[str, ...]) -> subprocess.CompletedProcess:
+    """Resolve packages for a Python version, without installing them. Wheels only: a bare machine has no compiler.
+
+    uv runs on the Python that is here: without being told it would download the one that it resolves for.
+    """
+    options = ["--quiet", "--no-header", "--no-annotate", "--only-binary", ":all:"]
+    pythons = ["--python", sys.executable, "--python-version", python]
+    return subprocess.run(
+        [Path(sys.executable).with_name("uv"), "pip", "compile", *options, *pythons, "-"],
+        input="\n".join(packages),
+        env=uv_environment(),
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("name", CONDA)
+def test_conda_environments_can_be_installed(name):
+    python, packages = python_and_packages(name)
+    done = resolve(python, tuple(packages))
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_pin_that_cannot_be_installed_is_found():
+    python, packages = python_and_packages("vision.yaml")
+    impossible = [re.sub(r"^huggingface-hub==.*", "huggingface-hub==0.20.0", package) for package in packages]
+    assert impossible != packages
+    done = resolve(python, tuple(impossible))
+    assert done.returncode != 0
+    assert "unsatisfiable" in done.stderr and "huggingface-hub==0.20.0" in done.stderr
+
+
+def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Run code in a process of its own that finds the library and the scripts."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "scripts")}
+    return subprocess.run([sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True)
+
+
+IMPORT_WITHOUT = """
+import importlib, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name in blocked:
+            raise ModuleNotFoundError(f"No module named {name!r} in this environment", name=name)
+
+blocked = set(sys.argv[1].split(","))
+sys.meta_path.insert(0, Blocked())
+for module in sys.argv[2:]:
+    importlib.import_module(module)
+"""
+
+
+@pytest.mark.parametrize("name", CONDA)
+def test_conda_environments_hold_what_is_imported_in_them(name):
+    """As if it were installed: what is not in it cannot be imported."""
+    python, packages = python_and_packages(name)
+    held = pins(resolve(python, tuple(packages)).stdout.splitlines(), python)
+    assert held
+    foreign = [
+        module
+        for module, distributions in packages_distributions().items()
+        if not any(canonicalize_name(distribution) in held for distribution in distributions)
+    ]
+    assert "snakemake" in foreign
+    done = run_python(IMPORT_WITHOUT, ",".join(foreign), *IMPORTED[name])
+    assert done.returncode == 0, done.stderr
+
+
+IMPORT_MODELS = """
+import logging
+
+logging.basicConfig(level=logging.INFO)
+from clipmill.torchvision_ops import declare_missing_operators
+
+declare_missing_operators()
+declare_missing_operators()
+import easyocr, torchvision
+from transformers import AutoModel, CLIPImageProcessor, CLIPModel, Dinov2Model, SiglipVisionModel
+"""
+
+
+def test_models_can_be_imported_whatever_the_build_of_torch():
+    done = run_python(IMPORT_MODELS)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("torchvision's operators") <= 1, "said once"
+
+
+NOTHING_TO_DECLARE = """
+import sys
+
+import torch
+from clipmill.torchvision_ops import declare_missing_operators
+
+if sys.argv[1] == "cuda":
+    torch.version.cuda = "13.0"
+else:
+    torch.ops.load_library = lambda path: None
+declare_missing_operators()
+assert not hasattr(torch.ops.torchvision, "nms")
+"""
+
+
+@pytest.mark.parametrize("why", ["cuda", "operators load"])
+def test_operators_are_declared_only_where_they_are_missing(why):
+    done = run_python(NOTHING_TO_DECLARE, why)
+    assert done.returncode == 0, done.stderr
