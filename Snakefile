@@ -12,6 +12,8 @@ configfile: os.path.join(workflow.basedir, "config", "config.yaml")
 
 
 include: "rules/common.smk"
+include: "rules/resources.smk"
+include: "rules/check.smk"
 include: "rules/decode.smk"
 include: "rules/split.smk"
 include: "rules/score.smk"

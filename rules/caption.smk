@@ -9,6 +9,7 @@ rule caption_clips:
     input:
         clips=f"{WORK}/clips/{{shard}}.parquet",
         verdicts=f"{WORK}/verdicts/{{shard}}.parquet",
+        check=f"{WORK}/checks/caption.json",
     output:
         captions=f"{WORK}/captions/{{shard}}.parquet",
     log:
@@ -16,13 +17,13 @@ rule caption_clips:
     benchmark:
         f"{OUT}/benchmarks/caption/{{shard}}.tsv"
     conda:
-        "../envs/video.yaml"
+        environment("caption")
     threads: threads_of("caption")
     resources:
         mem_mb=job("caption", "mem_mb"),
         runtime=job("caption", "runtime"),
     params:
-        settings=as_json(config["caption"]),
+        settings=as_json(settings_of("caption")),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/caption.py \
@@ -42,6 +43,7 @@ rule rewrite_captions:
     """Rewrite the captions of a shard into the texts to train on."""
     input:
         captions=f"{WORK}/captions/{{shard}}.parquet",
+        check=f"{WORK}/checks/rewrite.json",
     output:
         texts=f"{WORK}/rewrites/{{shard}}.parquet",
     log:
@@ -49,13 +51,13 @@ rule rewrite_captions:
     benchmark:
         f"{OUT}/benchmarks/rewrite/{{shard}}.tsv"
     conda:
-        "../envs/video.yaml"
+        environment("rewrite")
     threads: threads_of("rewrite")
     resources:
         mem_mb=job("rewrite", "mem_mb"),
         runtime=job("rewrite", "runtime"),
     params:
-        settings=as_json(config["rewrite"]),
+        settings=as_json(settings_of("rewrite")),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/rewrite.py \
@@ -73,7 +75,9 @@ rule rewrite_captions:
 rule align_captions:
     """Score how well the texts of a shard fit their clips."""
     input:
+        clips=f"{WORK}/clips/{{shard}}.parquet",
         texts=f"{WORK}/rewrites/{{shard}}.parquet",
+        check=f"{WORK}/checks/alignment.json",
     output:
         scores=f"{WORK}/scores/alignment/{{shard}}.parquet",
     log:
@@ -81,13 +85,15 @@ rule align_captions:
     benchmark:
         f"{OUT}/benchmarks/alignment/{{shard}}.tsv"
     conda:
-        "../envs/video.yaml"
+        environment("alignment")
     threads: threads_of("alignment")
     resources:
         mem_mb=job("alignment", "mem_mb"),
         runtime=job("alignment", "runtime"),
+        gpu=gpus_of("alignment"),
+        batch=batch_of("alignment"),
     params:
-        settings=as_json(config["alignment"]),
+        settings=as_json(settings_of("alignment")),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/align.py \
@@ -95,7 +101,10 @@ rule align_captions:
             --shard {wildcards.shard} \
             --settings {params.settings:q} \
             --threads {threads} \
+            --gpu {resources.gpu} \
+            --batch {resources.batch} \
             --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
+            --clips {input.clips:q} \
             --texts {input.texts:q} \
             --output {output.scores:q} \
             >{log:q} 2>&1

@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
-from clipmill import verdict
+from clipmill import backends, verdict
 from clipmill.config import check_config
 from clipmill.errors import SetupError, explain_os_error
 from clipmill.index import shard_names
@@ -47,11 +47,18 @@ os.environ.update(
     CLIPMILL_SCRIPTS=os.path.join(workflow.basedir, "scripts"),
     CLIPMILL_OUTDIR=config["outdir"],
     CLIPMILL_MAX_ERROR_RATE=str(config["max_error_rate"]),
+    CLIPMILL_COMPILE=str(int(config["compile"])),
 )
+
+
+# The steps that have backends, each of which is checked before the first video is decoded.
+STEPS = list(backends.AVAILABLE)
+CHECKS = expand(f"{WORK}/checks/{{step}}.json", step=STEPS)
 
 
 wildcard_constraints:
     shard=r"\d{6}",
+    step="|".join(STEPS),
 
 
 def as_json(settings):
@@ -59,17 +66,13 @@ def as_json(settings):
     return json.dumps(settings, sort_keys=True)
 
 
-def job(step, name):
-    """A resource of a step's jobs, growing with each attempt."""
-    return lambda wildcards, attempt: config["resources"][step][name] * attempt
-
-
-def threads_of(step):
-    return config["resources"][step]["threads"]
+def settings_of(step):
+    """What the backend of a step is made with."""
+    return backends.settings(step, config[step])
 
 
 def bounds(order):
-    """The filters in `order` and that order, for the tools that give verdicts."""
+    """The filters in `order`, and that order, for the tools that give verdicts."""
     return {
         "filters": {name: config["filters"][name] for name in order},
         "order": order,
@@ -83,7 +86,7 @@ def cascade_order(metric):
 
 def score_settings(metric):
     """Everything that a costly score depends on."""
-    return as_json({"backend": config[metric], **bounds(cascade_order(metric))})
+    return as_json({"backend": settings_of(metric), **bounds(cascade_order(metric))})
 
 
 def cheaper_scores(metric):

@@ -27,12 +27,14 @@ rule cut_clips:
         settings=as_json(
             {**config["cut"], "min_seconds": config["split"]["min_seconds"]}
         ),
+        filters=as_json(bounds(verdict.LATE_FILTERS)),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/cut.py \
             --outdir "$CLIPMILL_OUTDIR" \
             --shard {wildcards.shard} \
             --settings {params.settings:q} \
+            --filters {params.filters:q} \
             --threads {threads} \
             --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
             --videos {input.videos:q} \

@@ -1,6 +1,6 @@
 """
 in:  all tables of all shards, by way of the last ones; the lists of removed videos and of unusable entries
-out: dataset/, verdicts.parquet, errors.csv, summary.json
+out: dataset/, verdicts.parquet, errors.csv, summary.json, models.json
 """
 
 
@@ -8,6 +8,7 @@ rule export_dataset:
     """Put the dataset together, with the verdicts, the errors and the summary."""
     input:
         cuts=expand(f"{WORK}/cuts/{{shard}}.parquet", shard=SHARDS),
+        checks=CHECKS,
         removed=f"{WORK}/index/removed.jsonl",
         problems=f"{WORK}/index/problems.jsonl",
     output:
@@ -17,6 +18,7 @@ rule export_dataset:
         verdicts=f"{OUT}/verdicts.parquet",
         errors=f"{OUT}/errors.csv",
         summary=f"{OUT}/summary.json",
+        models=f"{OUT}/models.json",
     log:
         f"{OUT}/logs/export/export.log",
     benchmark:
@@ -29,8 +31,8 @@ rule export_dataset:
     params:
         settings=as_json(
             {
-                step: config[step]["backend"]
-                for step in ("caption", "rewrite", "alignment")
+                "backends": {step: config[step]["backend"] for step in STEPS},
+                "late_filters": bounds(verdict.LATE_FILTERS),
             }
         ),
     shell:
@@ -38,5 +40,6 @@ rule export_dataset:
         python "$CLIPMILL_SCRIPTS"/export.py \
             --outdir "$CLIPMILL_OUTDIR" \
             --settings {params.settings:q} \
+            --checks {input.checks:q} \
             >{log:q} 2>&1
         """

@@ -10,6 +10,7 @@ rule score_consistency:
         videos=f"{WORK}/videos/{{shard}}.parquet",
         clips=f"{WORK}/clips/{{shard}}.parquet",
         scores=cheaper_scores("consistency"),
+        check=f"{WORK}/checks/consistency.json",
     output:
         scores=f"{WORK}/scores/consistency/{{shard}}.parquet",
     log:
@@ -17,11 +18,13 @@ rule score_consistency:
     benchmark:
         f"{OUT}/benchmarks/consistency/{{shard}}.tsv"
     conda:
-        "../envs/video.yaml"
+        environment("consistency")
     threads: threads_of("consistency")
     resources:
         mem_mb=job("consistency", "mem_mb"),
         runtime=job("consistency", "runtime"),
+        gpu=gpus_of("consistency"),
+        batch=batch_of("consistency"),
     params:
         metric="consistency",
         settings=score_settings("consistency"),
@@ -33,6 +36,8 @@ rule score_consistency:
             --shard {wildcards.shard} \
             --settings {params.settings:q} \
             --threads {threads} \
+            --gpu {resources.gpu} \
+            --batch {resources.batch} \
             --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
             --videos {input.videos:q} \
             --clips {input.clips:q} \
@@ -47,16 +52,21 @@ use rule score_consistency as score_aesthetic with:
         videos=f"{WORK}/videos/{{shard}}.parquet",
         clips=f"{WORK}/clips/{{shard}}.parquet",
         scores=cheaper_scores("aesthetic"),
+        check=f"{WORK}/checks/aesthetic.json",
     output:
         scores=f"{WORK}/scores/aesthetic/{{shard}}.parquet",
     log:
         f"{OUT}/logs/aesthetic/{{shard}}.log",
     benchmark:
         f"{OUT}/benchmarks/aesthetic/{{shard}}.tsv"
+    conda:
+        environment("aesthetic")
     threads: threads_of("aesthetic")
     resources:
         mem_mb=job("aesthetic", "mem_mb"),
         runtime=job("aesthetic", "runtime"),
+        gpu=gpus_of("aesthetic"),
+        batch=batch_of("aesthetic"),
     params:
         metric="aesthetic",
         settings=score_settings("aesthetic"),
@@ -67,6 +77,7 @@ use rule score_consistency as score_text with:
         videos=f"{WORK}/videos/{{shard}}.parquet",
         clips=f"{WORK}/clips/{{shard}}.parquet",
         scores=cheaper_scores("text"),
+        check=f"{WORK}/checks/text.json",
     output:
         scores=f"{WORK}/scores/text/{{shard}}.parquet",
     log:
@@ -74,11 +85,13 @@ use rule score_consistency as score_text with:
     benchmark:
         f"{OUT}/benchmarks/text/{{shard}}.tsv"
     conda:
-        "../envs/video.yaml"
+        environment("text")
     threads: threads_of("text")
     resources:
         mem_mb=job("text", "mem_mb"),
         runtime=job("text", "runtime"),
+        gpu=gpus_of("text"),
+        batch=batch_of("text"),
     params:
         metric="text",
         settings=score_settings("text"),

@@ -2,18 +2,31 @@
 
 from pathlib import Path
 
-from clipmill import backends, tables
-from clipmill.cli import run_step, step_parser
+import cv2
+
+from clipmill import tables
+from clipmill.cli import loaded, model_parser, run_step
 
 
 def main() -> None:
-    parser = step_parser(__doc__)
+    parser = model_parser(__doc__)
+    parser.add_argument("--clips", type=Path, required=True, help="table of clips")
     parser.add_argument("--texts", type=Path, required=True, help="table of rewrites")
     parser.add_argument("--output", type=Path, required=True, help="table of alignment scores to write")
     args = parser.parse_args()
-    backends.load("alignment", args.settings)
-    rows = [{"clip_id": row["clip_id"]} for row in tables.REWRITES.rows(args.texts)]
-    tables.ALIGNMENT.write(args.output, rows, args.settings)
+    cv2.setNumThreads(1)
+    texts = {row["clip_id"]: row["text"] for row in tables.REWRITES.rows(args.texts) if row["text"] is not None}
+    with loaded("alignment", args.settings, args) as backend:
+        if backend is None:
+            rows, about = [{"clip_id": clip_id} for clip_id in texts], args.settings
+        else:
+            from clipmill.alignment.shard import OTHERS, align_shard
+
+            clips = [row for row in tables.CLIPS.rows(args.clips) if row["clip_id"] in texts]
+            clips = [{**row, "text": texts[row["clip_id"]]} for row in clips]
+            rows = align_shard(backend, clips, args.outdir, args.shard, args.max_error_rate, args.threads)
+            about = {**backend.about, "margin_texts": OTHERS}
+        tables.ALIGNMENT.write(args.output, rows, about)
 
 
 if __name__ == "__main__":

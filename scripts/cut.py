@@ -1,10 +1,11 @@
 """Cut the clips of a shard that every filter kept, and check each file against its source."""
 
+import json
 from pathlib import Path
 
 import cv2
 
-from clipmill import tables
+from clipmill import tables, verdict
 from clipmill.cli import run_step, step_parser
 from clipmill.cutting import cut_shard
 
@@ -15,10 +16,14 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, required=True, help="table of clips")
     parser.add_argument("--texts", type=Path, required=True, help="table of rewrites: clips without a text are not cut")
     parser.add_argument("--alignment", type=Path, required=True, help="table of alignment scores")
+    parser.add_argument("--filters", type=json.loads, required=True, help="bounds on alignment scores, as JSON")
     parser.add_argument("--output", type=Path, required=True, help="table of cuts to write")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    kept = {row["clip_id"] for row in tables.REWRITES.rows(args.texts) if row["text"] is not None}
+    bounds = verdict.active(**args.filters)
+    aligned = {row["clip_id"] for row in tables.ALIGNMENT.rows(args.alignment) if not verdict.out_of(bounds, row)}
+    texts = {row["clip_id"] for row in tables.REWRITES.rows(args.texts) if row["text"] is not None}
+    kept = texts & aligned
     clips = [clip for clip in tables.CLIPS.rows(args.clips) if clip["clip_id"] in kept]
     videos = {video["video_id"]: video for video in tables.VIDEOS.rows(args.videos)}
     rows = cut_shard(clips, videos, args.outdir, args.shard, args.settings, args.threads, args.max_error_rate)

@@ -13,8 +13,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--outdir", type=Path, required=True, help="the run's output folder")
     parser.add_argument("--settings", type=json.loads, required=True, help="what the summary names, as JSON")
+    parser.add_argument("--checks", type=Path, nargs="+", required=True, help="what the checks of the backends found")
     args = parser.parse_args()
-    export_dataset(args.outdir, shard_names(args.outdir), args.settings)
+    checks = [json.loads(path.read_text(encoding="utf-8")) for path in args.checks]
+    export_dataset(args.outdir, shard_names(args.outdir), args.settings, checks)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from clipmill import tables
+from clipmill import backends, gpu, tables
 from clipmill.errors import SetupError, explain_os_error
 
 log = logging.getLogger("clipmill")
@@ -24,6 +27,28 @@ def step_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1, help="cores to use")
     parser.add_argument("--max-error-rate", type=float, default=1.0, help="share of bad items that stops the job")
     return parser
+
+
+def model_parser(description: str | None) -> argparse.ArgumentParser:
+    """The same for steps whose backend may be a model."""
+    parser = step_parser(description)
+    parser.add_argument("--gpu", type=int, default=0, help="GPUs to use; 0 is the CPU")
+    parser.add_argument("--batch", type=int, default=0, help="frames or clips at once; 0 is the backend's own choice")
+    return parser
+
+
+@contextlib.contextmanager
+def loaded(step: str, settings: dict[str, Any], args: argparse.Namespace) -> Iterator[Any]:
+    """The backend of a step, on the device that `args` of a `model_parser` say, as long as it is held."""
+    with gpu.lease(args.gpu):
+        backend = backends.load(step, settings)
+        if backend is not None and args.batch:
+            backend.batch = args.batch
+        if os.environ.get("CLIPMILL_COMPILE") == "1" and hasattr(backend, "compile"):
+            backend.compile = True
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(args.threads)
+        yield backend
 
 
 def read_scores(paths: list[Path]) -> dict[str, list[dict]]:

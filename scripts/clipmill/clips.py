@@ -78,7 +78,8 @@ def divide(
     """Pieces (first frame, first frame after) of the scene `start`–`end`; `times` has one more entry than frames.
 
     `key_frames`: as few pieces as can be, as even as can be, that begin at `key_frames`, so that they can be cut
-    without loss; `equal` where there are no such. `equal`: as few equal pieces as max_seconds allows; where these would
+    without loss; where there are no such, as few pieces as `equal` makes, with as little as can be in those that must
+    be re-encoded. `equal`: as few equal pieces as max_seconds allows; where these would
     fall below min_seconds, whole pieces of max_seconds and a rest. `fixed`: pieces of max_seconds and a rest, as
     EasyAnimate does.
     """
@@ -88,10 +89,14 @@ def divide(
         yield start, end
         return
     edges = None
-    if settings.pieces == "key_frames":
-        edges = _edges_on_key_frames(times, [start, *key_frames, end], settings)
-    if edges is None and settings.pieces != "fixed":
+    if settings.pieces != "fixed":
         edges = _equal_edges(times, start, end, settings)
+    if settings.pieces == "key_frames":
+        keys = set(key_frames)
+        stops = sorted({start, *keys, end})
+        edges = _best_edges(times, stops, keys | {start}, settings) or _best_edges(
+            times, _more_stops(times, stops, edges or [], settings), keys, settings
+        )
     if edges is None:
         edges = [start]
         while times[end] - times[edges[-1]] > longest:
@@ -101,9 +106,12 @@ def divide(
     yield from zip(edges[:-1], edges[1:], strict=True)
 
 
-def _edges_on_key_frames(times: np.ndarray, stops: list[int], settings: SplitSettings) -> list[int] | None:
-    """Of the frames `stops` those that part the scene into the fewest pieces of allowed length, the most even ones."""
-    best: dict[int, tuple[int, float, int]] = {0: (0, 0.0, 0)}  # stop -> pieces, sum of squared lengths, stop before
+def _best_edges(times: np.ndarray, stops: list[int], free: set[int], settings: SplitSettings) -> list[int] | None:
+    """Of the frames `stops` those that part the scene into the fewest pieces of allowed length; of such ways the one
+    with the least time in pieces that do not begin at one of the `free` frames, and then the most even one.
+    """
+    # stop -> pieces, seconds in pieces that are not free, sum of squared lengths, stop before
+    best: dict[int, tuple[int, float, float, int]] = {0: (0, 0.0, 0.0, 0)}
     for stop in range(1, len(stops)):
         ways = []
         for before in range(stop - 1, -1, -1):
@@ -111,15 +119,25 @@ def _edges_on_key_frames(times: np.ndarray, stops: list[int], settings: SplitSet
             if length > settings.max_seconds + SLACK:
                 break
             if before in best and length >= settings.min_seconds - SLACK:
-                ways.append((best[before][0] + 1, best[before][1] + length**2, before))
+                pieces, costly, squares, _ = best[before]
+                costly += 0.0 if stops[before] in free else round(length, 6)
+                ways.append((pieces + 1, costly, squares + length**2, before))
         if ways:
             best[stop] = min(ways)
     if len(stops) - 1 not in best:
         return None
     edges = [len(stops) - 1]
     while edges[-1] > 0:
-        edges.append(best[edges[-1]][2])
+        edges.append(best[edges[-1]][-1])
     return [stops[edge] for edge in reversed(edges)]
+
+
+def _more_stops(times: np.ndarray, stops: list[int], equal: list[int], settings: SplitSettings) -> list[int]:
+    """`stops`, where equal pieces would end, the shortest piece before each stop, and the longest one after it."""
+    begins = times[stops[1:]] - settings.min_seconds + SLACK
+    ends = times[stops[:-1]] + settings.max_seconds + SLACK
+    frames = (np.searchsorted(times, np.append(begins, ends), side="right") - 1).tolist()
+    return sorted({*stops, *equal, *(frame for frame in frames if stops[0] < frame < stops[-1])})
 
 
 def _equal_edges(times: np.ndarray, start: int, end: int, settings: SplitSettings) -> list[int] | None:
@@ -163,8 +181,8 @@ def video_clips(video: dict[str, Any], signals: pa.Table, settings: SplitSetting
         end = last - (settings.guard_frames if last < frames else 0)
         if start >= end:
             start, end = first, last  # a scene of a few frames: too short in any case, but it is counted
-        inner = (np.flatnonzero(clean_keys[start + 1 : end]) + start + 1).tolist()
-        for piece, (begin, stop) in enumerate(divide(times, start, end, settings, inner)):
+        key_frames = (np.flatnonzero(clean_keys[start:end]) + start).tolist()
+        for piece, (begin, stop) in enumerate(divide(times, start, end, settings, key_frames)):
             rows.append(_clip(video, times, scene, piece, begin, stop, settings))
     return rows
 

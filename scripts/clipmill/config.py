@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from clipmill import backends
+from clipmill import backends, verdict
 from clipmill.errors import SetupError
 
 
@@ -87,11 +87,26 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
         low, high = bound.get("min"), bound.get("max")
         if low is not None and high is not None and low > high:
             problems.append(f"filters.{name}: min {low} is more than max {high}; no clip could pass")
-    order, names = config["filter_order"], list(config["filters"])
+    order = config["filter_order"]
+    names = [name for name in config["filters"] if name not in verdict.LATE_FILTERS]
     problems += [
         f"filter_order: {name!r} is no filter; choose from: {', '.join(names)}" for name in order if name not in names
     ]
     problems += [
         f"filter_order: {name!r} is missing; it must name every filter once" for name in names if name not in order
     ]
+    problems += [_without_score(name, config) for name, bound in config["filters"].items() if _is_set(bound)]
     return [problem for problem in problems if problem]
+
+
+def _is_set(bound: dict[str, Any]) -> bool:
+    return any(value is not None for value in bound.values())
+
+
+def _without_score(name: str, config: dict[str, Any]) -> str | None:
+    """What is wrong with a filter whose score the config does not make: it would drop every clip."""
+    if name in verdict.LATE_FILTERS and config["alignment"]["backend"] == "none":
+        return f"filters.{name}: needs an alignment score; choose an alignment.backend, or set its bounds to null"
+    if name in ("text_static_area", "text_scene_area") and config["text"]["frames"] < 2:
+        return f"filters.{name}: needs several frames a clip; set text.frames to 2 or more, or its bounds to null"
+    return None

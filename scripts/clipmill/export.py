@@ -19,7 +19,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from clipmill import tables
+from clipmill import tables, verdict
 from clipmill.errors import SetupError
 from clipmill.files import atomic, write_json
 from clipmill.index import IndexPaths, read_json_lines
@@ -61,15 +61,15 @@ class Shard:
             rows[rule] = [row for row in rows[rule] if row["clip_id"] in clip_ids]
         return Shard(name, rows)
 
-    def verdicts(self) -> Iterator[dict[str, Any]]:
-        """FINAL_VERDICTS rows: what captioning and cutting said comes after the filters."""
+    def verdicts(self, late_filters: verdict.Bounds) -> Iterator[dict[str, Any]]:
+        """FINAL_VERDICTS rows: what captioning, alignment and cutting said comes after the filters."""
         later = {rule: {row["clip_id"]: row for row in self.rows[rule]} for rule in AFTER_FILTERS}
-        for verdict in self.rows["verdicts"]:
-            row = dict(verdict)
+        for early in self.rows["verdicts"]:
+            row = dict(early)
             for table in later.values():
-                row.update(_plain(table.get(verdict["clip_id"], {})))
+                row.update(_plain(table.get(early["clip_id"], {})))
             if row["kept"]:
-                row["reason"] = _late_reason(row)
+                row["reason"] = _late_reason(row, late_filters)
                 row["kept"] = row["reason"] is None
             yield row
 
@@ -139,8 +139,13 @@ class Linker:
                     file.unlink()
 
 
-def export_dataset(outdir: Path, shards: list[str], settings: dict[str, Any]) -> dict[str, Any]:
-    """Write the dataset folder, verdicts.parquet, errors.csv and summary.json; return the summary.
+def export_dataset(
+    outdir: Path, shards: list[str], settings: dict[str, Any], checks: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Write the dataset folder, verdicts.parquet, errors.csv, summary.json and models.json; return the summary.
+
+    `settings`: the steps' `backends`, and `late_filters` as `verdict.active` takes them. `checks`: what
+    `checks.check_backend` found.
 
     The train file names only files that are there, and files leave only after it has stopped naming them.
     """
@@ -149,7 +154,8 @@ def export_dataset(outdir: Path, shards: list[str], settings: dict[str, Any]) ->
     gone = {video["video_id"] for video in removed}
     dataset = outdir / "dataset"
     linker = Linker(outdir / "work" / "clip_files", dataset / "clips")
-    summary = Summary(settings)
+    summary = Summary(settings["backends"])
+    late_filters = verdict.active(**settings["late_filters"])
     with ExitStack() as stack:
         out = _Files(stack, outdir, dataset)
         for problem in problems:
@@ -157,7 +163,7 @@ def export_dataset(outdir: Path, shards: list[str], settings: dict[str, Any]) ->
             summary.error("index", problem["kind"])
         for name in shards:
             shard = Shard.read(outdir, name, gone)
-            verdicts = list(shard.verdicts())
+            verdicts = list(shard.verdicts(late_filters))
             metadata = [{**row, "file_path": linker.add(row)} for row in verdicts if row["kept"]]
             out.verdicts(verdicts)
             out.clips(metadata)
@@ -171,7 +177,29 @@ def export_dataset(outdir: Path, shards: list[str], settings: dict[str, Any]) ->
         log.warning("%d clips were copied: the file system has no hard links", linker.copied)
     summary.removed(len(removed))
     write_json(outdir / "summary.json", summary.as_dict())
+    write_json(outdir / "models.json", list_models(checks))
     return summary.as_dict()
+
+
+def list_models(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row a model and step: its licence, what it is exactly, and the columns of the dataset that it made."""
+    columns = {
+        "text": _columns(tables.TEXT_SCORES),
+        "aesthetic": _columns(tables.AESTHETIC),
+        "consistency": _columns(tables.CONSISTENCY),
+        "caption": ["caption"],
+        "rewrite": ["text"],
+        "alignment": _columns(tables.ALIGNMENT),
+    }
+    return [
+        {"step": check["step"], "backend": check["backend"], **model, "columns": columns[check["step"]]}
+        for check in checks
+        for model in check["models"]
+    ]
+
+
+def _columns(table: tables.Table) -> list[str]:
+    return [column.name for column in table.columns if column is not tables.CLIP_ID and column not in tables.ERROR]
 
 
 class _Files:
@@ -224,11 +252,13 @@ def _size_and_time(path: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _late_reason(row: dict[str, Any]) -> str | None:
+def _late_reason(row: dict[str, Any], late_filters: verdict.Bounds) -> str | None:
     if row.get("caption") is None:
         return "caption failed"
     if row.get("text") is None:
         return "rewrite failed"
+    if reason := verdict.out_of(late_filters, row):
+        return reason
     if row.get("file") is None:
         return "cut failed"
     return None

@@ -274,6 +274,15 @@ TEXT_SCORES = Table(
         CLIP_ID,
         Column("text_area", REAL, "share", "area of the union of text boxes over the frame's; mean over the frames", 6),
         Column("text_area_frames", REALS, "share", "the same for each frame looked at", 6),
+        Column(
+            "text_static_area",
+            REAL,
+            "share",
+            "the same of text that stands still in the outer quarter of a side (subtitle, logo); "
+            "missing where too few frames were looked at",
+            6,
+        ),
+        Column("text_scene_area", REAL, "share", "the same of all other text", 6),
         *ERROR,
     ),
 )
@@ -300,6 +309,21 @@ CONSISTENCY = Table(
         *ERROR,
     ),
 )
+
+
+def embeddings(length: int) -> Table:
+    """The table of embeddings of a model that gives `length` numbers."""
+    return Table(
+        "embeddings",
+        "work/embeddings/<backend>/<shard>.parquet",
+        "a sample that a model-backed consistency looked at, with `keep_embeddings`",
+        (
+            CLIP_ID,
+            Column("number", SMALL_INTEGER, "", "number of the sample among those looked at in its clip, from 0"),
+            Column("embedding", pa.list_(pa.float16(), length), "", "of length 1; how many numbers the model says"),
+        ),
+    )
+
 
 CAPTIONS = Table(
     "captions",
@@ -331,7 +355,14 @@ ALIGNMENT = Table(
     "a clip with a text",
     (
         CLIP_ID,
-        Column("alignment", REAL, "by backend", "how well text and picture agree; missing with the backend `none`", 6),
+        Column("alignment", REAL, "by backend", "how well text and picture agree; missing with the backend `none`", 4),
+        Column(
+            "alignment_margin",
+            REAL,
+            "by backend",
+            "the same minus its mean for up to 16 texts of other clips in the shard; missing where there are none",
+            4,
+        ),
         *ERROR,
     ),
 )
@@ -425,6 +456,7 @@ ALL = (
     CONSISTENCY,
     AESTHETIC,
     TEXT_SCORES,
+    embeddings(768),
     VERDICTS,
     CAPTIONS,
     REWRITES,

@@ -23,8 +23,11 @@ FILTERS = {
     "consistency": "consistency",
     "aesthetic": "aesthetic",
     "text_area": "text",
+    "text_static_area": "text",
+    "text_scene_area": "text",
 }
 COSTLY = ("consistency", "aesthetic", "text")
+LATE_FILTERS = ("alignment", "alignment_margin")  # of clips that have a text; looked at after all others
 
 Bounds = dict[str, dict[str, float | None]]
 
@@ -51,8 +54,11 @@ def reason(values: dict[str, Any], filters: Bounds) -> str | None:
 
     `too_short`, then `<filter> missing`, `<filter> low` or `<filter> high`.
     """
-    if values["too_short"]:
-        return "too_short"
+    return "too_short" if values["too_short"] else out_of(filters, values)
+
+
+def out_of(filters: Bounds, values: dict[str, Any]) -> str | None:
+    """The first of `filters` that `values` do not pass, and how; None where there is none."""
     for name, bound in filters.items():
         value = values.get(name)
         if value is None or not math.isfinite(value):

@@ -76,9 +76,16 @@ def test_pieces_begin_at_key_frames_where_that_is_possible():
     times = np.arange(24 * 24 + 1) / 24
     keys = list(range(60, 24 * 24, 60))  # each 2.5 s
     assert pieces(times, DEFAULT, keys=keys) == [(0, 180), (180, 360), (360, 576)]
-    assert pieces(times, DEFAULT, keys=[100]) == pieces(times, EQUAL)
+    assert pieces(times, DEFAULT) == pieces(times, EQUAL)
     assert pieces(times[:289], DEFAULT, keys=[48]) == [(0, 144), (144, 288)]  # 2 s are less than min_seconds
     assert pieces(times, EQUAL, keys=keys) == pieces(times, EQUAL)
+
+
+def test_where_key_frames_do_not_suffice_little_is_left_to_re_encode():
+    times = np.arange(24 * 24 + 1) / 24
+    assert pieces(times, DEFAULT, keys=[100]) == [(0, 100), (100, 340), (340, 576)]  # ten seconds as they are
+    assert pieces(times[:289], DEFAULT, keys=[0]) == [(0, 216), (216, 288)]  # 12 s: 3 s to re-encode, not 6
+    assert pieces(times[:289], DEFAULT, keys=[0, 250]) == [(0, 216), (216, 288)]
 
 
 def best_by_trying(times, stops, settings):
@@ -93,6 +100,10 @@ def best_by_trying(times, stops, settings):
     return best
 
 
+def re_encoded(times, parts, keys):
+    return sum(times[stop] - times[start] for start, stop in parts if start not in keys)
+
+
 @pytest.mark.parametrize("shortest", [3, 5])
 @pytest.mark.parametrize("seed", range(30))
 def test_pieces_at_key_frames_are_the_fewest_and_most_even(seed, shortest):
@@ -102,10 +113,14 @@ def test_pieces_at_key_frames_are_the_fewest_and_most_even(seed, shortest):
     keys = sorted(chance.choice(np.arange(1, 300), chance.integers(0, 13), replace=False).tolist())
     best = best_by_trying(times, [0, *keys, 300], settings)
     parts = pieces(times, settings, keys=keys)
+    sizes = np.array(lengths(times, parts))
     if best is None:
-        assert parts == pieces(times, replace(settings, pieces="equal"))
+        equal = pieces(times, replace(settings, pieces="equal"))
+        assert len(parts) == len(equal)
+        assert sizes.max() <= 10 + 1e-6
+        assert sizes.min() >= min(3, *lengths(times, equal)) - 1e-6
+        assert re_encoded(times, parts, keys) <= re_encoded(times, equal, keys) + 1e-6
     else:
-        sizes = np.array(lengths(times, parts))
         assert {start for start, _ in parts} <= {0, *keys}
         assert (len(parts), float((sizes**2).sum())) == pytest.approx(best)
 

@@ -13,8 +13,9 @@ from clipmill import render, tables
 from clipmill.decode import DecodePaths, decode_shard
 from clipmill.errors import ItemError, SetupError
 from clipmill.frames import FrameArchive, archive_key
+from clipmill.scores import Backend, Sampling
 from clipmill.scores.measured import motion_score, technical_score
-from clipmill.scores.shard import frames_path, score_shard, uniform
+from clipmill.scores.shard import frames_path, score_shard
 
 
 @pytest.fixture(scope="session")
@@ -61,18 +62,25 @@ def test_motion_from_before_the_clip_does_not_count(pan):
     ],
 )
 def test_frames_are_spaced_evenly(samples, count, chosen):
-    assert uniform(samples, count) == chosen
+    assert Sampling(count).choose(samples, [0.5 * k for k in range(len(samples))]) == chosen
 
 
-class Spy:
-    """A backend that gives the mean level of its frames, and keeps what it saw."""
+class Spy(Backend):
+    """Gives the mean level of a clip's first frame, and keeps the levels of all that it measured."""
 
     def __init__(self, frames: int | None = None, version: int = 1):
-        self.frames, self.about, self.seen = frames, {"backend": "spy", "version": version, "frames": frames}, []
+        self.sampling, self.seen = Sampling(frames), []
+        self.about = {"backend": "spy", "version": version, "frames": frames}
 
-    def score(self, frames):
-        self.seen.append([round(float(frame.mean())) for frame in frames])
-        return {"consistency": float(frames[0].mean()) / 255}
+    def prepare(self, frames):
+        return [float(frame.mean()) for frame in frames]
+
+    def measure(self, units):
+        return units
+
+    def finish(self, values):
+        self.seen.append([round(value) for value in values])
+        return {"consistency": values[0] / 255}
 
 
 def levels(size, seconds, fps):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from films import SIZE, panned
 
 from clipmill import render
-from clipmill.scores import classic, histogram
+from clipmill.scores import FrameScore, Sampling, classic, histogram
 from clipmill.scores.rapidocr import RapidOcr, polygons_area
 
 LINES = ["Four score and seven years ago", "our fathers brought forth", "on this continent, a new nation,"]
@@ -22,6 +23,11 @@ def photograph(name: str, size=(640, 360)) -> np.ndarray:
     return render.cover(render.photograph(name), size)
 
 
+def row(backend: FrameScore, *frames: np.ndarray) -> dict[str, Any]:
+    """What a backend says of a clip of these frames."""
+    return backend.finish(backend.measure(backend.prepare(frames)))
+
+
 # --- text -------------------------------------------------------------------------------------------------------------
 
 
@@ -31,7 +37,7 @@ def ocr():
 
 
 def area(ocr: RapidOcr, picture: np.ndarray) -> float:
-    return ocr.score([picture])["text_area"]
+    return row(ocr, picture)["text_area"]
 
 
 @pytest.mark.parametrize("size", [(640, 360), LANDSCAPE, (512, 910)])
@@ -72,10 +78,10 @@ def test_turned_text_counts_as_it_stands(ocr, angle):
 
 def test_text_area_is_the_mean_over_the_frames(ocr):
     page = render.text_page(LINES, (640, 360))[0]
-    row = ocr.score([page, photograph("coffee.png"), page])
-    first = row["text_area_frames"][0]
-    assert row["text_area_frames"] == [first, 0, first]
-    assert row["text_area"] == pytest.approx(first * 2 / 3)
+    found = row(ocr, page, photograph("coffee.png"), page)
+    first = found["text_area_frames"][0]
+    assert found["text_area_frames"] == [first, 0, first]
+    assert found["text_area"] == pytest.approx(first * 2 / 3)
 
 
 def box(left, top, right, bottom):
@@ -148,16 +154,16 @@ def test_classic_stays_on_its_scale():
     scores = [classic.frame_score(picture) for picture in (*extremes, checks, next(render.noise("n", SIZE, 1, 1)))]
     assert all(0 <= score <= 10 for score in scores)
     assert scores[0] == scores[1] == 0
-    row = classic.Classic(2).score(extremes[1:3])
-    assert row["aesthetic_frames"] == scores[1:3]
-    assert row["aesthetic"] == pytest.approx(sum(scores[1:3]) / 2)
+    found = row(classic.Classic(2), *extremes[1:3])
+    assert found["aesthetic_frames"] == scores[1:3]
+    assert found["aesthetic"] == pytest.approx(sum(scores[1:3]) / 2)
 
 
 # --- consistency ------------------------------------------------------------------------------------------------------
 
 
 def likeness(*pictures: np.ndarray) -> float:
-    return histogram.Histogram().score(list(pictures))["consistency"]
+    return row(histogram.Histogram(), *pictures)["consistency"]
 
 
 def test_consistency():
@@ -191,3 +197,9 @@ def test_cuts_between_photographs_are_seen(one, other):
 def test_what_a_score_depends_on_names_the_number_of_frames(backend):
     assert backend(1).about == {**backend(2).about, "frames": 1}
     assert {"backend", "version"} <= set(backend(1).about)
+    assert backend(3).sampling == Sampling(count=3)
+
+
+@pytest.mark.parametrize("backend", [RapidOcr(1), classic.Classic(1), histogram.Histogram()])
+def test_embedded_backends_need_no_files(backend):
+    assert (backend.checkpoints(), backend.batch) == ([], 1)

@@ -6,35 +6,47 @@ camera little.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+
+from clipmill.scores import Backend, Sampling
 
 VERSION = 1
 BINS = (18, 8, 8)  # hue, saturation, value
 SIDE = 16  # of the grey picture in which structure is compared
 COLOUR_WEIGHT = 0.7
 
+Features = tuple[np.ndarray, np.ndarray]  # histogram of colours, small grey picture
 
-class Histogram:
+
+class Histogram(Backend):
     """Looks at every sample of the clip."""
 
-    frames = None
+    sampling = Sampling()
 
     @property
     def about(self) -> dict[str, Any]:
         """What the score depends on."""
         return {"backend": "histogram", "version": VERSION}
 
-    def score(self, frames: list[np.ndarray]) -> dict[str, Any]:
-        """`consistency` of BGR frames in order of time, from 0 to 1; 1 for a single frame."""
-        features = [_features(frame) for frame in frames]
-        likeness = [_likeness(before, after) for before, after in zip(features[:-1], features[1:], strict=True)]
+    def prepare(self, frames: Sequence[np.ndarray]) -> list[Features]:
+        """Features of each BGR frame: so little work is done where the frame was read."""
+        return [_features(frame) for frame in frames]
+
+    def measure(self, units: list[Features]) -> list[Features]:
+        """The same."""
+        return units
+
+    def finish(self, values: list[Features]) -> dict[str, Any]:
+        """`consistency` of a clip's features in order of time, from 0 to 1; 1 for a single frame."""
+        likeness = [_likeness(before, after) for before, after in zip(values[:-1], values[1:], strict=True)]
         return {"consistency": min(likeness, default=1.0)}
 
 
-def _features(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _features(frame: np.ndarray) -> Features:
     small = cv2.resize(frame, (160, 90), interpolation=cv2.INTER_AREA)
     hsv = cv2.cvtColor(small, cv2.COLOR_BGR2HSV)
     histogram = cv2.calcHist([hsv], [0, 1, 2], None, list(BINS), [0, 180, 0, 256, 0, 256])
@@ -44,7 +56,7 @@ def _features(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return histogram / histogram.sum(), grey.astype(np.float64)
 
 
-def _likeness(before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]) -> float:
+def _likeness(before: Features, after: Features) -> float:
     colour = float(np.minimum(before[0], after[0]).sum())
     return COLOUR_WEIGHT * colour + (1 - COLOUR_WEIGHT) * _structure(before[1], after[1])
 

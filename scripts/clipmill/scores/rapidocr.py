@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-import cv2
 import numpy as np
 from rapidocr import RapidOCR
 
+from clipmill.scores import Backend, Sampling, boxes
+from clipmill.scores.boxes import TextBoxes, text_columns
+
+MODEL = "PP-OCRv6_det_small"
 LIMIT_SIDE = 640  # pixels of the long side that the detector sees
 BOX_THRESHOLD = 0.65  # round blobs of pictures score .52 to .61
 
@@ -18,11 +22,14 @@ TALL = 0.3
 READ_SCORE = 0.8
 
 
-class RapidOcr:
+class RapidOcr(Backend):
     """Share of the frame under text: area of the union of the detected boxes, turned ones as they stand."""
+
+    inside = ({"model": MODEL, "revision": f"rapidocr {version('rapidocr')}", "licence": "Apache-2.0"},)
 
     def __init__(self, frames: int):
         self.frames = frames
+        self.sampling = Sampling(frames)
         self._engine: RapidOCR | None = None
 
     @property
@@ -30,36 +37,44 @@ class RapidOcr:
         """What the score depends on."""
         return {
             "backend": "rapidocr",
-            "model": "PP-OCRv6_det_small",
+            "model": MODEL,
             "version": version("rapidocr"),
             "frames": self.frames,
             "limit_side": LIMIT_SIDE,
             "box_threshold": BOX_THRESHOLD,
             "tall": TALL,
             "read_score": READ_SCORE,
+            **boxes.ABOUT,
         }
 
-    def score(self, frames: list[np.ndarray]) -> dict[str, Any]:
-        """`text_area` (mean) and `text_area_frames` of BGR frames, shares from 0 to 1."""
-        areas = [polygons_area(self._boxes(frame), frame.shape[:2]) for frame in frames]
-        return {"text_area": sum(areas) / len(areas), "text_area_frames": areas}
+    def prepare(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The BGR frames as they are."""
+        return list(frames)
+
+    def measure(self, units: list[np.ndarray]) -> list[TextBoxes]:
+        """The text boxes of each frame."""
+        return [TextBoxes(self._boxes(frame).astype(np.float32), frame.shape[:2]) for frame in units]
+
+    def finish(self, values: list[TextBoxes]) -> dict[str, Any]:
+        """See `boxes.text_columns`."""
+        return text_columns(values)
 
     def _boxes(self, frame: np.ndarray) -> np.ndarray:
         """Text boxes of a frame, N × 4 corners × 2. One that could be a whole object must also be readable."""
         found = self._run(frame, use_rec=False)
         if found.boxes is None:
             return np.empty((0, 4, 2))
-        boxes = np.asarray(found.boxes)
-        if not _tall(boxes, frame).any():
-            return boxes
+        found_boxes = np.asarray(found.boxes)
+        if not _tall(found_boxes, frame).any():
+            return found_boxes
         found = self._run(frame, use_rec=True, text_score=0.0)
         if found.boxes is None:
             return np.empty((0, 4, 2))
-        boxes = np.asarray(found.boxes)
+        found_boxes = np.asarray(found.boxes)
         read = [
             len(text.strip()) >= 2 and score >= READ_SCORE for text, score in zip(found.txts, found.scores, strict=True)
         ]
-        return boxes[~_tall(boxes, frame) | np.array(read)]
+        return found_boxes[~_tall(found_boxes, frame) | np.array(read)]
 
     def _run(self, frame: np.ndarray, **options: Any) -> Any:
         if self._engine is None:
@@ -80,11 +95,3 @@ def _tall(boxes: np.ndarray, frame: np.ndarray) -> np.ndarray:
     """Which boxes are taller than a usual line of text, by the shorter of their sides."""
     sides = np.linalg.norm(boxes - np.roll(boxes, 1, axis=1), axis=2)
     return sides.min(axis=1) > TALL * min(frame.shape[:2])
-
-
-def polygons_area(polygons: np.ndarray, shape: tuple[int, int]) -> float:
-    """Share of a frame of `shape` (height, width) that lies under at least one of `polygons` (N × corners × 2)."""
-    mask = np.zeros(shape, np.uint8)
-    for polygon in polygons:
-        cv2.fillPoly(mask, [np.round(polygon).astype(np.int32)], 1)
-    return float(mask.mean())

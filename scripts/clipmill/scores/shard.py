@@ -1,12 +1,21 @@
-"""Scoring the clips of a shard by a backend that looks at frames."""
+"""Scoring the clips of a shard by a backend that looks at frames.
+
+Threads read and prepare clips while the backend measures. What is measured is one stream of units in the order of the
+clips, cut into batches: the number of threads, and which of them is faster, is seen in no value.
+"""
 
 from __future__ import annotations
 
+import base64
 import logging
-from collections.abc import Iterable, Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -14,19 +23,18 @@ import pyarrow.compute as pc
 from clipmill.clips import read_signals
 from clipmill.errors import ItemError, check_error_rate
 from clipmill.frames import FrameArchive
+from clipmill.gpu import in_batches
 from clipmill.journal import Journal, fingerprint
 from clipmill.progress import Progress
+from clipmill.scores import FrameScore, Sampling
+from clipmill.scores.readers import Readers
 
 log = logging.getLogger("clipmill")
 
+SYNC_SECONDS = 2.0  # results are synced to the journal together, when the first of them is so old
 
-class FrameScore(Protocol):
-    """A backend: `frames` uniformly spaced samples of each clip (None: all) in, the score's columns out."""
 
-    frames: int | None
-    about: dict[str, Any]
-
-    def score(self, frames: list[np.ndarray]) -> dict[str, Any]: ...
+# --- frames of clips --------------------------------------------------------------------------------------------------
 
 
 def frames_path(outdir: Path, shard: str, video_id: str) -> Path:
@@ -34,51 +42,91 @@ def frames_path(outdir: Path, shard: str, video_id: str) -> Path:
     return outdir / "work" / "frames" / shard / f"{video_id}.zip"
 
 
-def uniform(samples: list[int], count: int | None) -> list[int]:
-    """`count` of `samples`, each from the middle of an equal part; all of them where there are fewer, or for None."""
-    if count is None or count >= len(samples):
-        return samples
-    return [samples[int((k + 0.5) * len(samples) / count)] for k in range(count)]
+class Frames(Sequence):
+    """A clip's frames, BGR, height × width × 3 bytes, each read when it is asked for; that may raise ItemError."""
+
+    def __init__(self, archive: FrameArchive, samples: list[int]):
+        self._archive, self._samples = archive, samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return [self._archive.read(sample) for sample in self._samples[place]]
+        return self._archive.read(self._samples[place])
 
 
 class Samples:
-    """The samples of the clips of one shard. Holds one video's list of samples at a time."""
+    """The samples of the clips of one shard. Holds one video's list of samples and its archive at a time.
+
+    Use as a context manager where `frames` is called. For one thread alone.
+    """
 
     def __init__(self, outdir: Path, shard: str):
         self.outdir, self.shard = outdir, shard
-        self._video: str | None = None
-        self._frames = self._numbers = np.empty(0)
+        self._listed: str | None = None
+        self._frames = self._numbers = self._times = np.empty(0)
+        self._opened: tuple[str, FrameArchive] | None = None
+        self._open = ExitStack()
 
-    def of(self, clip: dict[str, Any]) -> list[int]:
-        """Numbers of the samples that lie in a clip, in order of time."""
-        if clip["video_id"] != self._video:
-            table = read_signals(self.outdir, self.shard, clip["video_id"], ["frame", "sample"])
+    def __enter__(self) -> Samples:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the archive."""
+        self._opened = None
+        self._open.close()
+
+    def of(self, clip: dict[str, Any], sampling: Sampling) -> list[int]:
+        """Numbers of the samples in a clip that `sampling` chooses, in order of time."""
+        if clip["video_id"] != self._listed:
+            table = read_signals(self.outdir, self.shard, clip["video_id"], ["frame", "time", "sample"])
             table = table.filter(pc.is_valid(table["sample"]))
-            self._frames, self._numbers = table["frame"].to_numpy(), table["sample"].to_numpy()
-            self._video = clip["video_id"]
+            self._frames, self._times, self._numbers = (table[name].to_numpy() for name in ("frame", "time", "sample"))
+            self._listed = clip["video_id"]
         first, last = np.searchsorted(self._frames, [clip["start_frame"], clip["end_frame"]])
-        return self._numbers[first:last].tolist()
+        return sampling.choose(self._numbers[first:last].tolist(), self._times[first:last])
+
+    def frames(self, clip: dict[str, Any], sampling: Sampling) -> Frames:
+        """The frames of a clip that `sampling` chooses, to be read before those of another video's are asked for.
+
+        Raises ItemError: bad_frames, too_few_samples where it holds none.
+        """
+        archive = self._archive(clip["video_id"])
+        samples = self.of(clip, sampling)
+        if not samples:
+            raise ItemError("too_few_samples", f"{clip['seconds']:.2f} s hold no sample")
+        return Frames(archive, samples)
 
     def pictures(self, clips: list[dict[str, Any]], count: int | None) -> Iterator[tuple[dict, Any]]:
-        """(clip, its BGR frames) for the clips of one video; an ItemError in place of frames that cannot be read."""
-        try:
-            archive = FrameArchive(frames_path(self.outdir, self.shard, clips[0]["video_id"]))
-        except ItemError as error:
-            yield from ((clip, error) for clip in clips)
-            return
-        with archive:
+        """(clip, its BGR frames), `count` uniform ones, None: all; an ItemError in place of what cannot be read."""
+        with self:
             for clip in clips:
                 try:
-                    frames = [archive.read(sample) for sample in uniform(self.of(clip), count)]
-                    yield clip, frames or ItemError("too_few_samples", f"{clip['seconds']:.2f} s hold no sample")
+                    frames: Any = list(self.frames(clip, Sampling(count)))
                 except ItemError as error:
-                    yield clip, error
+                    frames = error
+                yield clip, frames
+
+    def _archive(self, video_id: str) -> FrameArchive:
+        if self._opened is None or self._opened[0] != video_id:
+            self.close()
+            archive = FrameArchive(frames_path(self.outdir, self.shard, video_id))
+            self._opened = video_id, self._open.enter_context(archive)
+        return self._opened[1]
 
 
 def by_video(clips: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """Clips, in their order, in groups of one video."""
     for _, group in groupby(clips, key=lambda clip: clip["video_id"]):
         yield list(group)
+
+
+# --- the loop ---------------------------------------------------------------------------------------------------------
 
 
 def score_shard(
@@ -89,31 +137,147 @@ def score_shard(
     outdir: Path,
     shard: str,
     max_error_rate: float,
+    threads: int = 1,
 ) -> list[dict[str, Any]]:
-    """A row a clip: the score of the `wanted` ones, computed once ever under the same settings; others are missing."""
-    rows: dict[str, dict[str, Any]] = {}
-    keys = {clip["clip_id"]: _key(metric, backend, clip) for clip in clips if clip["clip_id"] in wanted}
+    """A row a clip: the score of the `wanted` ones, computed once ever under the same settings; others are missing.
+
+    A row holds what the backend's `finish` gave, arrays included. `threads` read and prepare; the backend measures in
+    this one. Where a clip goes wrong its row holds `error_kind` and `error`. Raises SetupError, too, when more than
+    `max_error_rate` of the clips do.
+    """
+    about = backend.about
+    keys = {clip["clip_id"]: _key(metric, about, clip) for clip in clips if clip["clip_id"] in wanted}
     with Journal(outdir / "work" / "journals" / metric / f"{shard}.jsonl") as journal:
-        for clip_id, key in keys.items():
-            if (row := journal.get(clip_id, key)) is not None:
-                rows[clip_id] = row
-        todo = [clip for clip in clips if clip["clip_id"] in keys and clip["clip_id"] not in rows]
-        progress = Progress("clips", len(keys), len(rows))
-        samples = Samples(outdir, shard)
-        for group in by_video(todo):
-            for clip, frames in samples.pictures(group, backend.frames):
-                clip_id = clip["clip_id"]
-                if isinstance(frames, ItemError):
-                    log.warning("%s: %s", clip_id, frames)
-                    rows[clip_id] = {"error_kind": frames.kind, "error": str(frames)}
-                else:
-                    rows[clip_id] = backend.score(frames)
-                    journal.add([(clip_id, keys[clip_id], rows[clip_id])])
-                progress.step()
-                bad = sum(1 for row in rows.values() if row.get("error_kind"))
-                check_error_rate(bad, len(rows), max_error_rate, "clips")
-    return [{"clip_id": clip["clip_id"], **rows.get(clip["clip_id"], {})} for clip in clips]
+        results = _Results(journal, keys, max_error_rate)
+        todo = [clip for clip in clips if clip["clip_id"] in keys and clip["clip_id"] not in results.rows]
+        with results, Readers(todo, partial(_preparing, backend, outdir, shard), threads) as readers:
+            for scored in _score(backend, todo, readers):
+                if scored is not None:
+                    results.add(*scored)
+                results.sync(older_than=SYNC_SECONDS)
+    return [{"clip_id": clip["clip_id"], **results.rows.get(clip["clip_id"], {})} for clip in clips]
 
 
-def _key(metric: str, backend: FrameScore, clip: dict[str, Any]) -> str:
-    return fingerprint(metric, backend.about, clip["source_key"], clip["start_frame"], clip["end_frame"])
+def _key(metric: str, about: dict[str, Any], clip: dict[str, Any]) -> str:
+    return fingerprint(metric, about, clip["source_key"], clip["start_frame"], clip["end_frame"])
+
+
+@contextmanager
+def _preparing(backend: FrameScore, outdir: Path, shard: str) -> Iterator[Callable[[dict], list[Any] | ItemError]]:
+    """A reader thread's work: from a clip to its units."""
+    with Samples(outdir, shard) as samples:
+
+        def units(clip: dict[str, Any]) -> list[Any] | ItemError:
+            try:
+                return list(backend.prepare(samples.frames(clip, backend.sampling)))
+            except ItemError as error:
+                return error.with_traceback(None)  # which would hold on to the frames
+
+        yield units
+
+
+def _score(backend: FrameScore, clips: list[dict], readers: Readers) -> Iterator[tuple[str, dict | ItemError] | None]:
+    """(id, row or ItemError) of each clip, in order; None when nothing has come for a while."""
+    todo, units, values = deque(clips), deque(), deque()
+    waiting: deque[tuple[str, int, ItemError | None]] = deque()  # clips: id, how many values it wants, why it has none
+    while todo or waiting:
+        if todo:
+            prepared = readers.take(timeout=SYNC_SECONDS)
+            if prepared is None:
+                yield None
+                continue
+            error = prepared if isinstance(prepared, ItemError) else None
+            units.extend([] if error else prepared)
+            waiting.append((todo.popleft()["clip_id"], 0 if error else len(prepared), error))
+        while len(units) >= backend.batch or (units and not todo):
+            batch = [units.popleft() for _ in range(min(backend.batch, len(units)))]
+            values.extend(in_batches(backend.measure, batch, backend.batch))
+        while waiting and waiting[0][1] <= len(values):
+            clip_id, count, error = waiting.popleft()
+            yield clip_id, error or _finish(backend, [values.popleft() for _ in range(count)])
+
+
+def _finish(backend: FrameScore, values: list[Any]) -> dict[str, Any] | ItemError:
+    try:
+        row = {name: _plain(value) for name, value in backend.finish(values).items()}
+    except ItemError as error:
+        return error
+    for name, value in row.items():
+        if not _is_finite(value):
+            message = f"{name} is not a finite number; set the model's dtype to fp32 and run again"
+            return ItemError("not_finite", message, lasting=False)
+    return row
+
+
+class _Results:
+    """Rows of clips: those that the journal has, and those that are added. Use as a context manager."""
+
+    def __init__(self, journal: Journal, keys: dict[str, str], max_error_rate: float):
+        known = {clip_id: journal.get(clip_id, key) for clip_id, key in keys.items()}
+        self.rows = {clip_id: _unpacked(row) for clip_id, row in known.items() if row is not None}
+        self._journal, self._keys, self._max_error_rate = journal, keys, max_error_rate
+        self._progress = Progress("clips", len(keys), len(self.rows))
+        self._bad = 0
+        self._unsynced: list[tuple[str, str, Any]] = []
+        self._since = 0.0
+
+    def __enter__(self) -> _Results:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sync()
+
+    def add(self, clip_id: str, row: dict[str, Any] | ItemError) -> None:
+        """Note a clip's row. Raises SetupError where too many have gone wrong."""
+        if isinstance(row, ItemError):
+            log.warning("%s: %s", clip_id, row)
+            self._bad += 1
+            self.rows[clip_id] = {"error_kind": row.kind, "error": str(row)}
+        else:
+            self.rows[clip_id] = row
+            if not self._unsynced:
+                self._since = time.monotonic()
+            self._unsynced.append((clip_id, self._keys[clip_id], _packed(row)))
+        self._progress.step()
+        check_error_rate(self._bad, len(self.rows), self._max_error_rate, "clips")
+
+    def sync(self, older_than: float = 0.0) -> None:
+        """Write what was added to the journal, if the first of it is so many seconds old."""
+        if self._unsynced and time.monotonic() - self._since >= older_than:
+            records, self._unsynced = self._unsynced, []
+            self._journal.add(records)
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    """A value without numpy's and other sequences' types, but for arrays."""
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _is_finite(value: Any) -> bool:
+    parts = value if isinstance(value, list) else [value]
+    return all(np.isfinite(part).all() for part in parts if isinstance(part, float | np.ndarray))
+
+
+def _packed(value: Any) -> Any:
+    """A row as JSON can hold it: an array is its bytes."""
+    if isinstance(value, np.ndarray):
+        content = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
+        return {"array": content, "dtype": value.dtype.str, "shape": list(value.shape)}
+    if isinstance(value, dict):
+        return {name: _packed(part) for name, part in value.items()}
+    return [_packed(part) for part in value] if isinstance(value, list) else value
+
+
+def _unpacked(value: Any) -> Any:
+    """A row as it was before it was packed; its arrays are read-only."""
+    if isinstance(value, dict):
+        if value.keys() == {"array", "dtype", "shape"}:
+            content = base64.b64decode(value["array"])
+            return np.frombuffer(content, value["dtype"]).reshape(value["shape"])
+        return {name: _unpacked(part) for name, part in value.items()}
+    return [_unpacked(part) for part in value] if isinstance(value, list) else value

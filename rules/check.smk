@@ -1,0 +1,48 @@
+"""
+in:  the config alone
+out: work/checks/<step>.json: that the step's backend runs, and the models that it uses
+"""
+
+
+rule check_backend:
+    """Check that a step's backend can run: its packages, its model files, the device. Before any other job."""
+    output:
+        models=f"{WORK}/checks/{{step}}.json",
+    log:
+        f"{OUT}/logs/check/{{step}}.log",
+    conda:
+        lambda wildcards: environment(wildcards.step)
+    priority: 100
+    resources:
+        mem_mb=lambda wildcards, attempt: job(wildcards.step, "mem_mb")(
+            wildcards, attempt
+        ),
+        runtime=job("instant", "runtime"),
+        gpu=lambda wildcards: gpus_of(wildcards.step),
+    params:
+        settings=lambda wildcards: as_json(settings_of(wildcards.step)),
+    shell:
+        r"""
+        python "$CLIPMILL_SCRIPTS"/check.py \
+            --step {wildcards.step} \
+            --settings {params.settings:q} \
+            --gpu {resources.gpu} \
+            --output {output.models:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule fetch_models:
+    log:
+        f"{OUT}/logs/check/fetch_models.log",
+    conda:
+        "../envs/vision.yaml"
+    """Fetch the models that the config needs, on a machine with internet; the run itself may then have none."""
+    params:
+        settings=as_json({step: settings_of(step) for step in STEPS}),
+    shell:
+        r"""
+        python "$CLIPMILL_SCRIPTS"/fetch_models.py \
+            --settings {params.settings:q} \
+            2>{log:q}
+        """

@@ -1,0 +1,33 @@
+"""Check that a step's backend can run: packages, model files, device. Write which models it uses."""
+
+import argparse
+import json
+from pathlib import Path
+
+from clipmill import backends, gpu
+from clipmill.checks import check_backend
+from clipmill.cli import run_step
+from clipmill.errors import SetupError
+from clipmill.files import write_json
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--step", choices=list(backends.AVAILABLE), required=True, help="which step")
+    parser.add_argument(
+        "--settings", type=json.loads, required=True, help="its backend and that one's settings, as JSON"
+    )
+    parser.add_argument("--gpu", type=int, default=0, help="GPUs that its jobs run on")
+    parser.add_argument("--output", type=Path, required=True, help="list of its models to write")
+    args = parser.parse_args()
+    try:
+        with gpu.lease(args.gpu):
+            backend = backends.load(args.step, args.settings)
+            checked = check_backend(args.step, args.settings["backend"], backend)
+    except SetupError as error:
+        raise SetupError(f"{args.step}, backend {args.settings['backend']}: {error}") from error
+    write_json(args.output, checked)
+
+
+if __name__ == "__main__":
+    run_step(main)

@@ -1,0 +1,71 @@
+"""Alignment by a CLIP model, which may be had under a permissive licence: frame by frame, sentence by sentence."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from torch.nn import Module
+
+from clipmill import gpu
+from clipmill.alignment import FEATURE, mean_direction
+from clipmill.alignment.tokens import Tokens, unit_features
+from clipmill.checkpoints import MODEL_FILES, TOKENIZER_FILES, Checkpoint, find_model, load_transformers
+from clipmill.errors import SetupError
+from clipmill.scores import Sampling
+from clipmill.scores.vision import CLIP, VisionBackend
+
+LEGACY_END = 2  # end token of old configurations, at which transformers takes the highest token for the end
+
+
+class ClipAlignment(VisionBackend):
+    """The mean direction of eight frames' embeddings against that of the text's, or of its sentences' if it is long.
+
+    `model`: a CLIP in transformers' layout, tokenizer and image processor included.
+    """
+
+    name = "clip"
+    version = 1
+    architecture = CLIP
+    sampling = Sampling(count=8)
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The model's files and its tokenizer's, fetched where they are not there. Raises SetupError."""
+        return find_model(self.model, self.revision, MODEL_FILES + TOKENIZER_FILES)
+
+    def measure(self, units: list[np.ndarray]) -> list[np.ndarray]:
+        """The embedding of each picture."""
+        return list(self.embed(units).cpu().numpy())
+
+    def finish(self, values: list[np.ndarray]) -> dict[str, Any]:
+        """The clip's feature."""
+        return {FEATURE: mean_direction(values)}
+
+    def pieces(self, text: str) -> list[list[int]]:
+        """The text's tokens in one piece; sentence by sentence where they are more than the model takes."""
+        return self._tokens.split(text)
+
+    def measure_texts(self, pieces: list[list[int]]) -> list[np.ndarray]:
+        """A feature for each piece."""
+        ids = self._tokens.batch(pieces).to(gpu.device())
+        with gpu.autocast(self.dtype):
+            return unit_features(self._text_tower(input_ids=ids).text_embeds)
+
+    @cached_property
+    def _text_tower(self) -> Module:
+        from transformers import CLIPTextModelWithProjection
+
+        return load_transformers(CLIPTextModelWithProjection, self.checkpoint).to(gpu.device())
+
+    @cached_property
+    def _tokens(self) -> Tokens:
+        config = self._text_tower.config
+        tokens = Tokens(self.checkpoint.path, config.vocab_size, config.max_position_embeddings)
+        if config.eos_token_id not in (tokens.end, LEGACY_END):
+            raise SetupError(
+                f"{self.checkpoint.path}: the model ends a text with token {config.eos_token_id}, its tokenizer with "
+                f"{tokens.end}; take both from one release"
+            )
+        return tokens

@@ -1,0 +1,93 @@
+"""Alignment of the texts of a shard with their clips, from features that are each computed once ever."""
+
+from __future__ import annotations
+
+import base64
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clipmill.alignment import FEATURE, AlignmentBackend, mean_direction
+from clipmill.errors import SetupError
+from clipmill.gpu import in_batches
+from clipmill.journal import Journal, fingerprint
+from clipmill.progress import Progress
+from clipmill.scores.shard import score_shard
+
+OTHERS = 16  # texts of other clips that a clip is compared with, for the margin
+TEXT_BATCH = 32
+
+
+def align_shard(
+    backend: AlignmentBackend,
+    clips: list[dict[str, Any]],
+    outdir: Path,
+    shard: str,
+    max_error_rate: float,
+    threads: int = 1,
+) -> list[dict[str, Any]]:
+    """ALIGNMENT rows, one for each of `clips`: CLIPS rows with a `text`.
+
+    `alignment` is the cosine of the clip's feature and its text's, -1 to 1. `alignment_margin` is that minus the mean
+    cosine of the clip with up to OTHERS of the shard's other texts, drawn by the clip's identity; it is missing where
+    there is no other text. Clips with the very same text do not count: they say nothing of it.
+    """
+    texts = text_features(backend, {clip["text"] for clip in clips}, outdir, shard)
+    wanted = {clip["clip_id"] for clip in clips}
+    scored = score_shard("alignment", backend, clips, wanted, outdir, shard, max_error_rate, threads)
+    positions = {text: number for number, text in enumerate(texts)}
+    features = np.array(list(texts.values()), np.float64)
+    return [_row(row, positions[clip["text"]], features) for clip, row in zip(clips, scored, strict=True)]
+
+
+def text_features(backend: AlignmentBackend, texts: set[str], outdir: Path, shard: str) -> dict[str, np.ndarray]:
+    """A unit feature for each text, in alphabetical order: the mean direction of its pieces'."""
+    packed: dict[str, str] = {}
+    with Journal(outdir / "work" / "journals" / "alignment_texts" / f"{shard}.jsonl") as journal:
+        key = fingerprint(backend.about)
+        for text in texts:
+            if (known := journal.get(fingerprint(text), key)) is not None:
+                packed[text] = known
+        progress = Progress("texts", len(texts), len(packed))
+        todo = {text: backend.pieces(text) for text in sorted(texts - packed.keys())}
+        in_order = sorted(todo, key=lambda text: max(map(len, todo[text])))  # those of like length share a batch
+        for first in range(0, len(in_order), TEXT_BATCH):
+            group = in_order[first : first + TEXT_BATCH]
+            pieces = [piece for text in group for piece in todo[text]]
+            measured = iter(in_batches(backend.measure_texts, pieces, TEXT_BATCH))
+            made = {text: _packed(mean_direction([next(measured) for _ in todo[text]]), text) for text in group}
+            journal.add((fingerprint(text), key, feature) for text, feature in made.items())
+            packed |= made
+            progress.step(len(group))
+    return {text: _unpacked(packed[text]) for text in sorted(texts)}
+
+
+def _packed(feature: np.ndarray, text: str) -> str:
+    """A feature as the journal can hold it, exactly."""
+    if not np.isfinite(feature).all():
+        raise SetupError(f"the feature of the text `{text[:60]}` is not finite; set the model's dtype to fp32")
+    return base64.b64encode(feature.astype("<f4").tobytes()).decode()
+
+
+def _unpacked(feature: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(feature), "<f4")
+
+
+def _row(scored: dict[str, Any], own: int, texts: np.ndarray) -> dict[str, Any]:
+    """The ALIGNMENT row of a clip whose text is number `own` of `texts`; its error where it has no feature."""
+    row = dict(scored)
+    if (feature := row.pop(FEATURE, None)) is None:
+        return row
+    cosines = texts[[own, *_others(row["clip_id"], own, len(texts))]] @ feature.astype(np.float64)
+    row["alignment"] = float(cosines[0])
+    if len(cosines) > 1:
+        row["alignment_margin"] = float(cosines[0] - cosines[1:].mean())
+    return row
+
+
+def _others(clip_id: str, own: int, count: int) -> list[int]:
+    """Up to OTHERS of the numbers below `count`, `own` left out, drawn by the clip's identity."""
+    drawn = random.Random(clip_id).sample(range(count - 1), min(OTHERS, count - 1))
+    return [number + (number >= own) for number in drawn]

@@ -1,0 +1,125 @@
+"""Alignment by VideoCLIP-XL-v2: one feature for eight frames together, and texts of up to 248 tokens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from clipmill import gpu
+from clipmill.alignment import FEATURE, towers
+from clipmill.alignment.tokens import Tokens, unit_features
+from clipmill.checkpoints import TOKENIZER_FILES, Checkpoint, find_file, find_model
+from clipmill.scores import Backend, Sampling
+
+WEIGHTS = "VideoCLIP-XL-v2.bin"
+FRAMES = 8
+# In this order for channels in the order blue, green, red: so EasyAnimate runs the model.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model on the device. `side`: pixels of a frame's side."""
+
+    video: Callable[..., Any]
+    text: Callable[..., Any]
+    side: int
+    tokens: Tokens
+
+
+class VideoClipXl(Backend):
+    """A unit is a clip. `model`: hub id, folder, or the weight file by path or address, whose `sha256` may be given.
+
+    `tokenizer`: hub id or folder of CLIP's. `dtype` as `gpu.autocast`. Set `compile` to let `torch.compile` make the
+    video tower faster, for some minutes of compiling.
+    """
+
+    name = "videoclip-xl"
+    version = 1
+    sampling = Sampling(count=FRAMES)
+    batch = 4
+    compile = False
+
+    def __init__(
+        self,
+        model: str,
+        revision: str | None,
+        tokenizer: str,
+        tokenizer_revision: str | None = None,
+        sha256: str | None = None,
+        dtype: str = "auto",
+    ):
+        self.model, self.revision, self.sha256 = model, revision, sha256
+        self.tokenizer, self.tokenizer_revision, self.dtype = tokenizer, tokenizer_revision, dtype
+        self._loading = threading.Lock()
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Weights and tokenizer, fetched where they are not there. Raises SetupError."""
+        return list(self._found)
+
+    @cached_property
+    def _found(self) -> tuple[Checkpoint, Checkpoint]:
+        path = Path(self.model).expanduser()
+        if path.is_dir():
+            weights = find_file(str(path / WEIGHTS), self.sha256)
+        elif path.is_file() or self.model.startswith("https://"):
+            weights = find_file(self.model, self.sha256)
+        else:
+            weights = find_model(self.model, self.revision, (WEIGHTS,))
+        return weights, find_model(self.tokenizer, self.tokenizer_revision, TOKENIZER_FILES)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the score depends on."""
+        models = [checkpoint.about() for checkpoint in self.checkpoints()]
+        return {"backend": self.name, "version": self.version, "models": models, "dtype": self.dtype}
+
+    def prepare(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """A clip's one unit: 8 × side × side × BGR bytes. Fewer frames than 8 are shown several times, in order."""
+        side = self._loaded().side
+        small = [cv2.resize(frame, (side, side), interpolation=cv2.INTER_LINEAR) for frame in frames]
+        return [np.stack([small[int((k + 0.5) * len(small) / FRAMES)] for k in range(FRAMES)])]
+
+    def measure(self, units: list[np.ndarray]) -> list[np.ndarray]:
+        """A feature for each clip."""
+        device = gpu.device()
+        mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (MEAN, STD))
+        pixels = torch.from_numpy(np.stack(units)).to(device).permute(0, 1, 4, 2, 3) / 255
+        with gpu.autocast(self.dtype):
+            return unit_features(self._loaded().video(pixel_values=(pixels - mean) / std).image_embeds)
+
+    def finish(self, values: list[np.ndarray]) -> dict[str, Any]:
+        """The clip's feature."""
+        return {FEATURE: values[0]}
+
+    def pieces(self, text: str) -> list[list[int]]:
+        """The text's tokens in one piece, cut to what the model takes."""
+        return [self._loaded().tokens.cut(text)]
+
+    def measure_texts(self, pieces: list[list[int]]) -> list[np.ndarray]:
+        """A feature for each text."""
+        model = self._loaded()
+        ids = model.tokens.batch(pieces).to(gpu.device())
+        with gpu.autocast(self.dtype):
+            return unit_features(model.text(input_ids=ids).text_embeds)
+
+    def _loaded(self) -> Loaded:
+        with self._loading:  # reader threads ask for it too
+            return self._model
+
+    @cached_property
+    def _model(self) -> Loaded:
+        weights, tokenizer = self._found
+        sizes, tensors = towers.load(weights.path / WEIGHTS if weights.path.is_dir() else weights.path)
+        tokens = Tokens(tokenizer.path, sizes.vocabulary, sizes.positions)
+        video = towers.video_tower(sizes, tensors).to(gpu.device())
+        text = towers.text_tower(sizes, tensors, tokens.start, tokens.end).to(gpu.device())
+        return Loaded(torch.compile(video) if self.compile else video, text, sizes.side, tokens)

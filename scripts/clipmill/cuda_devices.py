@@ -1,0 +1,32 @@
+"""Prints the UUIDs of CUDA's devices in CUDA's own order, a line each. Needs nothing but Python and the driver.
+
+A program, not a module to import: asking CUDA settles for the life of a process which devices it sees.
+"""
+
+import ctypes
+import sys
+import uuid
+
+
+def main() -> None:
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        sys.exit("there is no NVIDIA driver (libcuda.so.1)")
+    count = ctypes.c_int()
+    _call(cuda.cuInit, 0)
+    _call(cuda.cuDeviceGetCount, ctypes.byref(count))
+    for index in range(count.value):
+        device, name = ctypes.c_int(), (ctypes.c_ubyte * 16)()
+        _call(cuda.cuDeviceGet, ctypes.byref(device), index)
+        _call(cuda.cuDeviceGetUuid, name, device)
+        print(f"GPU-{uuid.UUID(bytes=bytes(name))}")
+
+
+def _call(function, *arguments) -> None:
+    if status := function(*arguments):
+        sys.exit(f"the NVIDIA driver's {function.__name__} failed with status {status}")
+
+
+if __name__ == "__main__":
+    main()

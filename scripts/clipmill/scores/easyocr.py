@@ -1,0 +1,168 @@
+"""Text area by EasyOCR's detector, CRAFT (Baek et al., "Character Region Awareness for Text Detection", 2019).
+
+The network, the boxes from its maps and the joining of words into lines are EasyOCR's own (Apache-2.0), with the
+settings of its `Reader.detect`; frames of many clips go through the network together. EasyOCR's recogniser and its
+downloads are not used: the weights are found by `clipmill.checkpoints`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from clipmill import gpu
+from clipmill.checkpoints import Checkpoint, check_tensors, find_file, load_tensors
+from clipmill.errors import ItemError
+from clipmill.published import CRAFT as CRAFT_WEIGHTS
+from clipmill.scores import Backend, Sampling, boxes
+from clipmill.scores.boxes import TextBoxes
+from clipmill.torchvision_ops import declare_missing_operators
+
+declare_missing_operators()
+
+from easyocr.craft import CRAFT  # noqa: E402
+from easyocr.craft_utils import adjustResultCoordinates, getDetBoxes  # noqa: E402
+from easyocr.imgproc import resize_aspect_ratio  # noqa: E402
+from easyocr.utils import group_text_box  # noqa: E402
+
+# Of RGB, in levels of 0 to 255: what the backbone was trained on (easyocr.imgproc.normalizeMeanVariance).
+MEAN = tuple(255 * value for value in (0.485, 0.456, 0.406))
+SPREAD = tuple(255 * value for value in (0.229, 0.224, 0.225))
+
+# The settings of EasyOCR's `Reader.detect`.
+MAPS = {"text_threshold": 0.7, "link_threshold": 0.4, "low_text": 0.4}
+LINES = {"slope_ths": 0.1, "ycenter_ths": 0.5, "height_ths": 0.5, "width_ths": 0.5, "add_margin": 0.1}
+# Samples have a short side of 512: none up to 5:2 is made smaller. EasyOCR's own limit, 2560, lets a panorama take
+# four times the time and memory.
+CANVAS_SIZE = 1280
+MIN_SIZE = 20  # pixels of the frame: a box whose longer side is not longer is dropped
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A frame as the network sees it."""
+
+    pixels: np.ndarray  # RGB bytes, height × width × 3, both multiples of 32; black right of the frame and below
+    ratio: float  # of a length on the canvas to the same in the frame
+    shape: tuple[int, int]  # height and width of the frame in pixels
+
+
+class EasyOcr(Backend):
+    """Share of the frame under text, in all and standing still at the edges: see `clipmill.scores.boxes`.
+
+    `model`: path or address of the weights, None for the published ones; `sha256`: their checksum, both as
+    `checkpoints.find_file` takes them. `canvas_size`: a frame whose long side has more pixels is made smaller, to this.
+    `dtype`: see `gpu.autocast`.
+    """
+
+    batch = 16
+
+    def __init__(
+        self,
+        frames: int | None,
+        model: str | None = None,
+        sha256: str | None = None,
+        canvas_size: int = CANVAS_SIZE,
+        dtype: str = "auto",
+    ):
+        self.sampling = Sampling(count=frames)
+        self.frames, self.model, self.sha256 = frames, model, sha256
+        self.canvas_size, self.dtype = canvas_size, dtype
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The weights' file, fetched where it is not there. Raises SetupError."""
+        return find_file(self.model or CRAFT_WEIGHTS, self.sha256)
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """All files that it needs: one."""
+        return [self.checkpoint]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the score depends on."""
+        return {
+            "backend": "easyocr",
+            "version": version("easyocr"),
+            "models": [self.checkpoint.about()],
+            "frames": self.frames,
+            "canvas_size": self.canvas_size,
+            "dtype": self.dtype,
+            **MAPS,
+            **LINES,
+            "min_size": MIN_SIZE,
+            **boxes.ABOUT,
+        }
+
+    def prepare(self, frames: Sequence[np.ndarray]) -> list[Canvas]:
+        """A canvas for each BGR frame."""
+        return [self._canvas(frame) for frame in frames]
+
+    def measure(self, units: list[Canvas]) -> list[TextBoxes | None]:
+        """The boxes of each canvas; None where the network's maps are not finite. Canvases of one size go together."""
+        sizes: dict[tuple[int, ...], list[int]] = {}
+        for number, unit in enumerate(units):
+            sizes.setdefault(unit.pixels.shape, []).append(number)
+        found: dict[int, TextBoxes | None] = {}
+        for numbers in sizes.values():
+            maps = self._maps([units[number].pixels for number in numbers])
+            found |= {number: text_boxes(of, units[number]) for number, of in zip(numbers, maps, strict=True)}
+        return [found[number] for number in range(len(units))]
+
+    def finish(self, values: list[TextBoxes | None]) -> dict[str, Any]:
+        """The columns for the frames of one clip, in order of time. Raises ItemError (not_finite)."""
+        if None in values:
+            message = f"the detector's maps are not finite with dtype {self.dtype}; set it to fp32 and run again"
+            raise ItemError("not_finite", message, lasting=False)
+        return boxes.text_columns(values)
+
+    def _canvas(self, frame: np.ndarray) -> Canvas:
+        rgb = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        pixels, ratio, _ = resize_aspect_ratio(rgb, self.canvas_size, cv2.INTER_LINEAR)
+        return Canvas(pixels.astype(np.uint8), ratio, frame.shape[:2])
+
+    def _maps(self, canvases: list[np.ndarray]) -> np.ndarray:
+        """CRAFT's maps for canvases of one size: N × half its height × half its width × (text, link), about 0 to 1."""
+        device, network = gpu.device(), self._network
+        mean, spread = torch.tensor(MEAN, device=device), torch.tensor(SPREAD, device=device)
+        pixels = torch.from_numpy(np.stack(canvases)).to(device)
+        with gpu.autocast(self.dtype):
+            maps, _ = network(((pixels - mean) / spread).permute(0, 3, 1, 2))
+        return maps.float().cpu().numpy()
+
+    @cached_property
+    def _network(self) -> torch.nn.Module:
+        """CRAFT with the weights, which were saved from `DataParallel`: the prefix `module.` is no part of a name."""
+        path = self.checkpoint.path
+        tensors = {name.removeprefix("module."): tensor for name, tensor in load_tensors(path).items()}
+        with torch.device("meta"):  # its random start would cost a second and 600 MB
+            network = CRAFT()
+        shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        check_tensors(tensors, shapes, path)
+        network.to_empty(device="cpu").load_state_dict({name: tensors[name] for name in shapes})
+        return network.eval().requires_grad_(False).to(gpu.device(), memory_format=torch.channels_last)
+
+
+def text_boxes(maps: np.ndarray, canvas: Canvas) -> TextBoxes | None:
+    """Lines of text from CRAFT's maps (height × width × 2), in the frame's own pixels, as EasyOCR finds and joins them.
+
+    Words on one level line are one box, upright; turned words stand alone. Corners may lie a little outside the frame.
+    None where the maps are not finite.
+    """
+    if not np.isfinite(maps).all():
+        return None
+    words: Sequence[np.ndarray] = []
+    if maps[..., 0].max() >= MAPS["text_threshold"]:  # most frames have no text, and need no search for it
+        words, _, _ = getDetBoxes(maps[..., 0], maps[..., 1], **MAPS)
+    words = adjustResultCoordinates(words, 1 / canvas.ratio, 1 / canvas.ratio)
+    level, turned = group_text_box([np.array(word).astype(np.int32).ravel() for word in words], **LINES)
+    upright = [[(left, top), (right, top), (right, bottom), (left, bottom)] for left, right, top, bottom in level]
+    corners = np.array([*upright, *turned], np.float32).reshape(-1, 4, 2)
+    return TextBoxes(corners[np.ptp(corners, axis=1).max(axis=1) > MIN_SIZE], canvas.shape)

@@ -1,0 +1,97 @@
+"""What scores on the embeddings of published vision models have in common: pictures in, embeddings out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from clipmill import gpu
+from clipmill.checkpoints import MODEL_FILES, Checkpoint, find_model, load_transformers
+from clipmill.scores import Backend
+from clipmill.scores.preprocess import Preprocess
+from clipmill.torchvision_ops import declare_missing_operators
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How a kind of model is loaded, and what of its output is the embedding."""
+
+    cls: str  # of transformers: the vision tower alone, also where the checkpoint holds a text tower
+    embedding: Callable[[Any], torch.Tensor]  # of the output: N × width
+    width: Callable[[Any], int]  # of the configuration
+
+
+SIGLIP = Architecture("SiglipVisionModel", lambda out: out.pooler_output, lambda config: config.hidden_size)
+CLIP = Architecture("CLIPVisionModelWithProjection", lambda out: out.image_embeds, lambda config: config.projection_dim)
+DINOV2 = Architecture(
+    "Dinov2Model", lambda out: out.last_hidden_state.float().mean(dim=1), lambda config: config.hidden_size
+)
+
+
+class VisionBackend(Backend):
+    """A unit is a frame. The model is found when its files are asked for, and loaded when it first embeds.
+
+    `model` and `revision` as `checkpoints.find_model` takes them, `dtype` as `gpu.autocast`. Set `compile` to let
+    `torch.compile` make the model faster, for some minutes of compiling.
+    """
+
+    name: str
+    version: int
+    architecture: Architecture
+    batch = 32
+    compile = False
+
+    def __init__(self, model: str, revision: str | None, dtype: str):
+        self.model, self.revision, self.dtype = model, revision, dtype
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The model's files, fetched where they are not there. Raises SetupError."""
+        return find_model(self.model, self.revision, MODEL_FILES)
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """The model alone."""
+        return [self.checkpoint]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the score depends on."""
+        models = [checkpoint.about() for checkpoint in self.checkpoints()]
+        return {"backend": self.name, "version": self.version, "models": models, "dtype": self.dtype}
+
+    @cached_property
+    def preprocess(self) -> Preprocess:
+        """What is done to a picture first. Raises SetupError."""
+        return Preprocess.of(self.checkpoint)
+
+    def prepare(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """A picture for each BGR frame: RGB, height × width × 3, uint8, in the model's size."""
+        return [self.preprocess(frame) for frame in frames]
+
+    def embed(self, pictures: list[np.ndarray]) -> torch.Tensor:
+        """Embeddings of length 1, N × width, float32, on the device."""
+        pixels = self.preprocess.normalise(pictures, gpu.device())
+        with gpu.autocast(self.dtype):
+            embeddings = self.architecture.embedding(self._forward(pixel_values=pixels))
+        return torch.nn.functional.normalize(embeddings.float(), dim=-1)
+
+    @property
+    def width(self) -> int:
+        """How many numbers an embedding has."""
+        return self.architecture.width(self._network.config)
+
+    @cached_property
+    def _network(self) -> torch.nn.Module:
+        declare_missing_operators()
+        import transformers
+
+        return load_transformers(getattr(transformers, self.architecture.cls), self.checkpoint).to(gpu.device())
+
+    @cached_property
+    def _forward(self) -> Callable[..., Any]:
+        return torch.compile(self._network) if self.compile else self._network

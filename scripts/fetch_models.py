@@ -1,0 +1,31 @@
+"""Fetch the models that the settings need, once, on a machine with internet, and say what lies where."""
+
+import argparse
+import json
+from pathlib import Path
+
+from clipmill import backends
+from clipmill.cli import run_step
+from clipmill.files import write_json
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--settings", type=json.loads, required=True, help="as JSON: step -> backend and its settings")
+    parser.add_argument("--output", type=Path, help="list of the models to write, as JSON")
+    args = parser.parse_args()
+    models = []
+    for step, settings in args.settings.items():
+        backend = backends.load(step, settings)
+        for checkpoint in getattr(backend, "checkpoints", list)():
+            about, path = checkpoint.about(), str(checkpoint.path)
+            models.append({"step": step, "backend": settings["backend"], **about, "path": path})
+            print(f"{step}: {' | '.join(about.values())}\n    {path}", flush=True)
+    if not models:
+        print("none of these backends needs a model from elsewhere")
+    if args.output:
+        write_json(args.output, models)
+
+
+if __name__ == "__main__":
+    run_step(main)
