@@ -10,9 +10,9 @@ rule check_backend:
         models=f"{WORK}/checks/{{step}}.json",
     log:
         f"{OUT}/logs/check/{{step}}.log",
+    priority: 100
     conda:
         lambda wildcards: environment(wildcards.step)
-    priority: 100
     resources:
         mem_mb=lambda wildcards, attempt: job(wildcards.step, "mem_mb")(
             wildcards, attempt
@@ -33,11 +33,12 @@ rule check_backend:
 
 
 rule fetch_models:
+    """Fetch the models that the config needs, on a machine with internet; the run itself may then have none."""
     log:
         f"{OUT}/logs/check/fetch_models.log",
+    localrule: True
     conda:
         "../envs/vision.yaml"
-    """Fetch the models that the config needs, on a machine with internet; the run itself may then have none."""
     params:
         settings=as_json({step: settings_of(step) for step in STEPS}),
     shell:

@@ -21,12 +21,16 @@ CONDA = sorted(path.name for path in ENVS.glob("*.yaml"))
 # What runs in which environment: script or module of the library.
 IMPORTED = {
     "video.yaml": [
-        *("decode", "split", "score", "filter", "caption", "rewrite", "align", "cut", "export"),
+        *("check", "decode", "split", "score", "filter", "caption", "rewrite", "align", "cut", "export"),
         *("clipmill.scores.rapidocr", "clipmill.scores.classic", "clipmill.scores.histogram"),
         *("clipmill.captions.describe", "clipmill.captions.rules"),
     ],
-    "ocr.yaml": ["score"],
-    "vision.yaml": ["score", "align"],
+    "ocr.yaml": ["check", "score", "clipmill.scores.easyocr"],
+    "vision.yaml": [
+        *("check", "fetch_models", "score", "align", "clipmill.scores.easyocr"),
+        *("clipmill.scores.siglip", "clipmill.scores.laion", "clipmill.scores.embeddings"),
+        *("clipmill.alignment.clip", "clipmill.alignment.videoclip_xl"),
+    ],
 }
 
 

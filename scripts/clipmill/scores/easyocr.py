@@ -25,12 +25,7 @@ from clipmill.scores import Backend, Sampling, boxes
 from clipmill.scores.boxes import TextBoxes
 from clipmill.torchvision_ops import declare_missing_operators
 
-declare_missing_operators()
-
-from easyocr.craft import CRAFT  # noqa: E402
-from easyocr.craft_utils import adjustResultCoordinates, getDetBoxes  # noqa: E402
-from easyocr.imgproc import resize_aspect_ratio  # noqa: E402
-from easyocr.utils import group_text_box  # noqa: E402
+declare_missing_operators()  # EasyOCR is imported where it is used: fetching the weights needs none
 
 # Of RGB, in levels of 0 to 255: what the backbone was trained on (easyocr.imgproc.normalizeMeanVariance).
 MEAN = tuple(255 * value for value in (0.485, 0.456, 0.406))
@@ -124,6 +119,8 @@ class EasyOcr(Backend):
         return boxes.text_columns(values)
 
     def _canvas(self, frame: np.ndarray) -> Canvas:
+        from easyocr.imgproc import resize_aspect_ratio
+
         rgb = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
         pixels, ratio, _ = resize_aspect_ratio(rgb, self.canvas_size, cv2.INTER_LINEAR)
         return Canvas(pixels.astype(np.uint8), ratio, frame.shape[:2])
@@ -140,6 +137,8 @@ class EasyOcr(Backend):
     @cached_property
     def _network(self) -> torch.nn.Module:
         """CRAFT with the weights, which were saved from `DataParallel`: the prefix `module.` is no part of a name."""
+        from easyocr.craft import CRAFT
+
         path = self.checkpoint.path
         tensors = {name.removeprefix("module."): tensor for name, tensor in load_tensors(path).items()}
         with torch.device("meta"):  # its random start would cost a second and 600 MB
@@ -156,6 +155,9 @@ def text_boxes(maps: np.ndarray, canvas: Canvas) -> TextBoxes | None:
     Words on one level line are one box, upright; turned words stand alone. Corners may lie a little outside the frame.
     None where the maps are not finite.
     """
+    from easyocr.craft_utils import adjustResultCoordinates, getDetBoxes
+    from easyocr.utils import group_text_box
+
     if not np.isfinite(maps).all():
         return None
     words: Sequence[np.ndarray] = []
