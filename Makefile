@@ -3,6 +3,7 @@
 # make models                  install what the model backends need: torch, transformers, EasyOCR
 # make test                    run all tests
 # make bench                   measure speed
+# make bench-models            measure the models' speed against the usual way: ten minutes without a GPU
 # make lock                    resolve the pinned packages anew
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ OUTDIR ?= demo/results
 endif
 export VIDEOS OUTDIR
 
-.PHONY: demo test bench lock install models
+.PHONY: demo test bench bench-models lock install models
 
 install: $(VENV)/core.stamp
 
@@ -57,6 +58,10 @@ test: $(VENV)/models.stamp $(VENV)/test.stamp
 bench: $(VENV)/core.stamp
 	@test -d ../shared/videos || $(BIN)/python scripts/render_samples.py $(SAMPLES)
 	$(BIN)/python tests/bench/bench.py
+
+bench-models: $(VENV)/models.stamp
+	@test -d ../shared/videos || $(BIN)/python scripts/render_samples.py $(SAMPLES)
+	$(BIN)/python tests/bench/bench_models.py $(BENCH)
 
 # Each lock keeps to the one before it, so that all fit into one environment.
 lock: $(VENV)/test.stamp

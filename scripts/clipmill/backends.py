@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,10 +88,17 @@ def load(step: str, settings: dict[str, Any]) -> Any:
     if target is None:
         return None
     module, _, cls = target.partition(":")
-    try:
+    with explaining_missing_packages():
         made = importlib.import_module(module)
+    return getattr(made, cls)(**settings)
+
+
+@contextmanager
+def explaining_missing_packages() -> Iterator[None]:
+    """Inside, a package that is not installed raises SetupError, which says how to install it."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         raise SetupError(
-            f"{step}: the package `{error.name}` is not installed; run `make models`, or use --sdm conda"
+            f"the package `{error.name}` is not installed; run `make models`, or use --sdm conda"
         ) from error
-    return getattr(made, cls)(**settings)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from clipmill.backends import explaining_missing_packages
+from clipmill.errors import ItemError, SetupError
 from clipmill.scores import Backend
 
 TEXT = "A grey picture."
@@ -20,9 +22,17 @@ def check_backend(step: str, name: str, backend: Any) -> dict[str, Any]:
     """
     models: list[dict[str, Any]] = []
     if isinstance(backend, Backend):
-        models = [*(checkpoint.about() for checkpoint in backend.checkpoints()), *backend.inside]
-        units = list(backend.prepare([np.full(SHAPE, 128, np.uint8)]))
-        backend.finish(list(backend.measure(units[:1])))
-        if hasattr(backend, "measure_texts"):
-            backend.measure_texts(backend.pieces(TEXT))
+        with explaining_missing_packages():  # some are imported where they are used
+            models = [*(checkpoint.about() for checkpoint in backend.checkpoints()), *backend.inside]
+            _try(backend)
     return {"step": step, "backend": name, "models": models}
+
+
+def _try(backend: Any) -> None:
+    units = list(backend.prepare([np.full(SHAPE, 128, np.uint8)]))
+    try:
+        backend.finish(list(backend.measure(units[:1])))
+    except ItemError as error:  # nothing is wrong with the picture
+        raise SetupError(str(error)) from error
+    if hasattr(backend, "measure_texts"):
+        backend.measure_texts(backend.pieces(TEXT))

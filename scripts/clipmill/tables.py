@@ -320,7 +320,12 @@ def embeddings(length: int) -> Table:
         (
             CLIP_ID,
             Column("number", SMALL_INTEGER, "", "number of the sample among those looked at in its clip, from 0"),
-            Column("embedding", pa.list_(pa.float16(), length), "", "of length 1; how many numbers the model says"),
+            Column(
+                "embedding",
+                pa.list_(pa.float16(), length),
+                "length 1",
+                "what the model sees in the sample, in as many numbers as it gives",
+            ),
         ),
     )
 

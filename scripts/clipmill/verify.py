@@ -1,4 +1,4 @@
-"""Checking a clip file against its source: every frame is decoded and known again by its 8 × 8 thumbnail."""
+"""Checking a clip file against its source: its frames are decoded and known again by their 8 × 8 thumbnails."""
 
 from __future__ import annotations
 
@@ -89,44 +89,61 @@ class ClipFile:
     bytes: int
 
 
-def verify(path: Path, wanted: SourceFrames, allowed: Tolerance) -> ClipFile:
-    """Decode the whole file and compare it with what was wanted. Raises Mismatch."""
+def verify(path: Path, wanted: SourceFrames, allowed: Tolerance, every: bool = True) -> ClipFile:
+    """Decode the file and compare it with what was wanted: all times, and what the frames show. Raises Mismatch.
+
+    Without `every` only those frames are decoded that others refer to, and the last one. That is enough for a copy:
+    the packets of the others are the source's, and nothing else can come of them.
+    """
     try:
         with open_video(path) as container:
             stream = best_video_stream(container)
-            times, thumbnails = _decode(container, stream, wanted.frames)
+            if not is_square(float(stream.sample_aspect_ratio or 1)):
+                raise Mismatch("the pixels are not square")
+            stamps, shown = _decode(container, stream, wanted.frames, every)
             if stream.duration is None:
                 raise Mismatch("the file states no duration")
             seconds = float(stream.duration * stream.time_base)
+            times = np.array([float(stamp * stream.time_base) for stamp in stamps])
             width, height = stream.width, stream.height
     except ItemError as error:
         raise Mismatch(f"the file cannot be read back: {error}") from error
     except (av.error.FFmpegError, ValueError) as error:
         raise Mismatch(f"the file cannot be decoded: {reason(error)}") from error
     check_times(times, seconds, wanted, allowed.seconds)
-    check_thumbnails(thumbnails, wanted.thumbnail, allowed.grey_levels)
+    places = np.searchsorted(stamps, sorted(shown))
+    thumbnails = np.array([shown[stamp] for stamp in sorted(shown)], np.uint8).reshape(-1, 64)
+    check_thumbnails(thumbnails, wanted.thumbnail, allowed.grey_levels, places)
     return ClipFile(seconds, len(times), width, height, path.stat().st_size)
 
 
-def _decode(container: av.container.InputContainer, stream: av.VideoStream, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Times and thumbnails of all frames; gives up at the first frame that is one too many."""
+def _decode(
+    container: av.container.InputContainer, stream: av.VideoStream, most: int, every: bool
+) -> tuple[list[int], dict[int, np.ndarray]]:
+    """Time stamps of all frames, rising, and thumbnails of the decoded ones by their stamp; at most `most` frames."""
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = DECODER_THREADS
-    if not is_square(float(stream.sample_aspect_ratio or 1)):
-        raise Mismatch("the pixels are not square")
-    size = analysis_size(stream.width, stream.height)
+    packets = list(container.demux(stream))  # of one clip
+    stamps = [packet.pts for packet in packets if packet.size]
+    if None in stamps:
+        raise Mismatch(f"frame {stamps.index(None)} has no time")
+    if len(stamps) > most:
+        raise Mismatch(f"more than the {most} frames wanted")
     reformatter = VideoReformatter()
-    times, thumbnails = [], []
-    for frame in container.decode(stream):
-        if len(times) == most:
-            raise Mismatch(f"more than the {most} frames wanted")
-        if orientation(frame) != UPRIGHT:
-            raise Mismatch("the picture is stored turned or mirrored")
-        if frame.time is None:
-            raise Mismatch(f"frame {len(times)} has no time")
-        times.append(frame.time)
-        thumbnails.append(thumbnail(cv2.cvtColor(small_bgr(frame, *size, reformatter, UPRIGHT), cv2.COLOR_BGR2GRAY)))
-    return np.array(times), np.array(thumbnails, np.uint8).reshape(-1, 64)
+    shown: dict[int, np.ndarray] = {}
+    for packet in packets:
+        last = not packet.size or packet.pts == max(stamps)
+        stream.codec_context.skip_frame = "DEFAULT" if every or last else "NONREF"
+        for frame in packet.decode():
+            if orientation(frame) != UPRIGHT:
+                raise Mismatch("the picture is stored turned or mirrored")
+            if frame.pts is None:
+                raise Mismatch(f"frame {len(shown)} has no time")
+            small = small_bgr(frame, *analysis_size(stream.width, stream.height), reformatter, UPRIGHT)
+            shown[frame.pts] = thumbnail(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
+    if every and len(shown) != len(stamps):
+        raise Mismatch(f"{len(shown)} of {len(stamps)} frames can be decoded")
+    return sorted(stamps), shown
 
 
 def is_square(pixel_aspect: float) -> bool:
@@ -148,18 +165,29 @@ def check_times(times: np.ndarray, seconds: float, wanted: SourceFrames, allowed
         raise Mismatch(f"{seconds:.3f} s long, {wanted.seconds:.3f} s wanted")
 
 
-def check_thumbnails(thumbnails: np.ndarray, wanted: np.ndarray, allowed: float) -> None:
-    """Raise Mismatch unless each frame shows what the source's does, and they fit better than shifted by one."""
-    off = _difference(thumbnails, wanted)
+def check_thumbnails(
+    thumbnails: np.ndarray, wanted: np.ndarray, allowed: float, places: np.ndarray | None = None
+) -> None:
+    """Raise Mismatch unless each frame shows what the source's does, and they fit better than shifted by one.
+
+    `places`: which frames of the clip `thumbnails` are of, rising; None: all. The first and the last must be there.
+    """
+    places = np.arange(len(wanted)) if places is None else places
+    if len(places) != len(thumbnails) or not {0, len(wanted) - 1} <= set(places.tolist()):
+        raise Mismatch("the first or the last frame cannot be decoded")
+    off = _difference(thumbnails, wanted[places])
     if off.max() > allowed:
         worst = int(off.argmax())
         raise Mismatch(
-            f"frame {worst} does not show what the source does "
+            f"frame {places[worst]} does not show what the source does "
             f"({off[worst]:.1f} grey levels apart, {allowed:g} allowed)"
         )
     if len(off) < 2:
         return
-    shifted = {"late": _difference(thumbnails[1:], wanted[:-1]), "early": _difference(thumbnails[:-1], wanted[1:])}
+    shifted = {
+        "late": _difference(thumbnails[1:], wanted[places[1:] - 1]),
+        "early": _difference(thumbnails[:-1], wanted[places[:-1] + 1]),
+    }
     for name, other in shifted.items():
         if other.mean() < SHIFT_RATIO * off.mean() and off.mean() - other.mean() > SHIFT_LEVELS:
             raise Mismatch(

@@ -12,7 +12,8 @@ from films import SIZE, panned
 
 from clipmill import render
 from clipmill.scores import FrameScore, Sampling, classic, histogram
-from clipmill.scores.rapidocr import RapidOcr, polygons_area
+from clipmill.scores.boxes import polygons_area
+from clipmill.scores.rapidocr import RapidOcr
 
 LINES = ["Four score and seven years ago", "our fathers brought forth", "on this continent, a new nation,"]
 PHOTOGRAPHS = ("coffee.png", "rocket.jpg", "chelsea.png", "astronaut.png", "gravel.png", "motorcycle_left.png")

@@ -37,6 +37,8 @@ def example(column: tables.Column):
         return [0.5, 0.25]
     if column.type == tables.THUMBNAIL:
         return bytes(range(64))
+    if pa.types.is_fixed_size_list(column.type):
+        return [0.5, -0.25] * (column.type.list_size // 2)
     if pa.types.is_floating(column.type):
         return 0.5
     return {tables.TEXT: "caf\u00e9\n", tables.FLAG: True}.get(column.type, 7)

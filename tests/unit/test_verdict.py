@@ -29,6 +29,8 @@ GOOD = {
     "consistency": 0.8,
     "aesthetic": 5.0,
     "text_area": 0.0,
+    "text_static_area": 0.0,
+    "text_scene_area": 0.0,
     "too_short": False,
 }
 
@@ -132,7 +134,7 @@ def test_costly_scores_never_wait_for_each_other():
     """In every order of the filters, the scores can be computed one after the other."""
     cheap = [name for name in ORDER if verdict.FILTERS[name] not in verdict.COSTLY]
     costly = [name for name in ORDER if verdict.FILTERS[name] in verdict.COSTLY]
-    assert len(costly) == len(verdict.COSTLY)
+    assert {verdict.FILTERS[name] for name in costly} == set(verdict.COSTLY)
     for arranged in itertools.permutations(costly):
         order = [*cheap[:3], arranged[0], *cheap[3:8], *arranged[1:], *cheap[8:]]
         waits = {name: set(verdict.costly_before(name, order)) for name in verdict.COSTLY}
@@ -190,3 +192,5 @@ def test_every_filter_has_its_column_in_the_verdicts():
     sources |= {"aesthetic": tables.AESTHETIC, "text": tables.TEXT_SCORES}
     for name, source in verdict.FILTERS.items():
         assert source == "videos" or name in {column.name for column in sources[source].columns}
+    for table in (tables.ALIGNMENT, tables.FINAL_VERDICTS, tables.METADATA):
+        assert set(verdict.LATE_FILTERS) <= {column.name for column in table.columns}

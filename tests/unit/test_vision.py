@@ -138,7 +138,7 @@ def test_there_is_no_activation_between_the_layers(tmp_path):
     tensors = {"a.0.weight": -torch.ones(2, 1), "a.0.bias": torch.tensor([1.0, -1.0])}
     tensors |= {"a.1.weight": torch.tensor([[1.0, 3.0]]), "a.1.bias": torch.tensor([0.5])}
     torch.save(tensors, tmp_path / "head.pth")
-    weights, bias = Head("a", (0, 1), (2, 1)).load(tmp_path / "head.pth", 1)
+    weights, bias = Head("a", (0, 1), (2, 1), "no address").load(tmp_path / "head.pth", 1)
     assert weights.tolist() == [-4.0] and bias.item() == -1.5 and weights.dtype == torch.float32
 
 

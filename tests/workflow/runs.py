@@ -43,6 +43,7 @@ SHARD_RULES = (
 )
 AFTER_FILTER = ("caption_clips", "rewrite_captions", "align_captions", "cut_clips")
 LAST = {"export_dataset": 1, "all": 1}
+CHECKS = {"check_backend": 6}  # one for each step that has backends, once
 SIZE = (160, 120)
 # Small and short videos are let through.
 SETTINGS = {"split": {"min_seconds": 0.5}, "filters": {"area": {"min": None}}, "videos_per_shard": 4}
@@ -53,6 +54,11 @@ PATIENCE = 600  # seconds: a run that takes longer hangs
 
 def whole_plan(shards: int) -> dict[str, int]:
     """Jobs by rule of a run that has everything to do."""
+    return {**CHECKS, **all_of(shards)}
+
+
+def all_of(shards: int) -> dict[str, int]:
+    """Jobs by rule of a later run that has everything to do in so many shards: the backends have been checked."""
     return {**dict.fromkeys(SHARD_RULES, shards), **LAST}
 
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from runs import LAST, Run, Saved, fill, whole_plan
+from runs import LAST, Run, Saved, all_of, fill, whole_plan
 
 COSTLY = ("decode", "consistency", "aesthetic", "text", "caption", "cut")
 
@@ -44,7 +44,7 @@ def test_ten_new_videos_are_one_new_shard_wherever_their_names_sort(run):
     run.video("000 sorts first.mp4", speed=0)
     outcome = run.done()
     assert "110 videos in 11 shards (10 new)" in outcome.output
-    assert outcome.jobs == whole_plan(1)
+    assert outcome.jobs == all_of(1)
     assert run.kept() == moving(range(109))
     assert run.more(before) == {"decode": 10, **dict.fromkeys(COSTLY[1:], 3)}
 
@@ -69,7 +69,7 @@ def test_removed_videos_leave_the_dataset_and_return_without_decoding(run):
         (run.place / name).rename(run.folder / name)
     outcome = run.done()
     assert "gone" not in outcome.output
-    assert outcome.jobs == whole_plan(1)
+    assert outcome.jobs == all_of(1)
     assert run.kept() == moving(range(100))
     assert run.clip_files() == files
     assert run.written(*COSTLY) == before
@@ -82,7 +82,7 @@ def test_touched_and_changed_videos_are_decoded_again_and_no_others(run):
     run.video("058.mp4", seconds=2)  # stood still, now it moves
 
     outcome = run.done()
-    assert outcome.jobs == whole_plan(1)
+    assert outcome.jobs == all_of(1)
     assert "videos: 8 of 10 are in the journal already" in run.log("decode")
     again = [record["value"]["name"] for record in run.journal("decode") if record["key"] != keys[record["item"]]]
     assert again == ["051.mp4", "058.mp4"]

@@ -10,7 +10,7 @@ from collections import Counter
 
 import psutil
 import pytest
-from runs import Run, explain, wait_for, whole_plan
+from runs import CHECKS, Run, all_of, explain, wait_for
 
 SECONDS_EACH = 8  # of each video: some tenths of a second to decode, so that a kill finds the job at work
 
@@ -47,6 +47,7 @@ def test_after_a_killed_job_only_unfinished_videos_are_decoded(slow: Run):
         job.send_signal(signal.SIGKILL)
         outcome = run.ended(main)
     assert outcome.code != 0
+    assert outcome.jobs == CHECKS  # which come before all others
     assert "Error in rule decode_videos" in outcome.output
     assert not psutil.wait_procs([job, *workers], timeout=10)[1]
     finished = run.journal("decode")
@@ -54,7 +55,7 @@ def test_after_a_killed_job_only_unfinished_videos_are_decoded(slow: Run):
     assert not (run.outdir / "work" / "videos" / "000000.parquet").exists()
 
     outcome = run.done()
-    assert outcome.jobs == whole_plan(1)
+    assert outcome.jobs == all_of(1)
     assert run.journal("decode")[: len(finished)] == finished
     assert set(Counter(record["item"] for record in run.journal("decode")).values()) == {1}
     assert f"videos: {len(finished)} of 6 are in the journal already" in run.log("decode")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from importlib.metadata import version
 from pathlib import Path
 
 import av
@@ -104,6 +105,20 @@ def test_what_was_measured_is_what_was_rendered(run):
     upright = rows["holiday/day 1/upright.mp4", 0]
     assert (upright["width"], upright["height"]) == (360, 640)
     assert (upright["cut_width"], upright["cut_height"]) == (360, 640)
+
+
+def test_the_only_model_is_the_text_detector_inside_its_package(run):
+    listed = json.loads((run.outdir / "models.json").read_text(encoding="utf-8"))
+    assert listed == [
+        {
+            "step": "text",
+            "backend": "rapidocr",
+            "model": "PP-OCRv6_det_small",
+            "revision": f"rapidocr {version('rapidocr')}",
+            "licence": "Apache-2.0",
+            "columns": ["text_area", "text_area_frames", "text_static_area", "text_scene_area"],
+        }
+    ]
 
 
 def test_the_broken_file_is_the_only_error(run):

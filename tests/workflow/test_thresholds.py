@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from runs import AFTER_FILTER, LAST, SHARD_RULES, Run, Saved, whole_plan
+from runs import AFTER_FILTER, LAST, SHARD_RULES, Run, Saved, all_of, whole_plan
 
 SHARDS = 2
 SCORES = ("consistency", "aesthetic", "text")
@@ -114,7 +114,11 @@ def test_a_split_setting_decodes_nothing(run):
 
 
 def test_resources_and_where_the_workflow_lies_re_run_nothing(run, tmp_path):
-    outcome = run.done(config={**up_to(10), "resources": {"cut": {"mem_mb": 2000, "threads": 2}}})
+    resources = {
+        "cut": {"mem_mb": 2000, "threads": 2},
+        "text": {"mem_mb": 3000, "threads": 2, "runtime": 9, "batch": 3, "gpu": 1},
+    }
+    outcome = run.done(config={**up_to(10), "resources": resources, "compile": True})
     assert outcome.nothing_done
     moved = Path(tmp_path, "another checkout")
     moved.symlink_to(Path(__file__).resolve().parents[2])
@@ -127,6 +131,6 @@ def test_videos_moved_elsewhere_are_still_known(run):
     run.folder.rename(run.place / "moved")
     run.videos = "moved"
     outcome = run.done(config=up_to(10))
-    assert outcome.jobs == whole_plan(SHARDS)
+    assert outcome.jobs == all_of(SHARDS)
     assert run.more(before) == grown()
     assert run.train() == train

@@ -1,0 +1,350 @@
+"""Backends of the steps: what each is made with, how it is tried before the work, and the device that it runs on."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from checkpoints import make_laion_head
+from clipmill import backends, checks, cli, gpu
+from clipmill.errors import ItemError, SetupError
+from clipmill.scores import Backend
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+EACH = [(step, name) for step, known in backends.AVAILABLE.items() for name in known]
+EMBEDDED = [(step, name) for step, name in EACH if not backends.entry(step, name).gpus]
+
+
+def default_settings(step: str, name: str) -> dict[str, Any]:
+    """Of a backend, with the config's defaults."""
+    return backends.settings(step, {**CONFIG[step], "backend": name})
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("step", "name"), EACH)
+def test_settings_are_the_arguments_of_the_backend(step, name):
+    """Each key of the config that concerns it, and no other; where both have a default it is the same."""
+    made_with = default_settings(step, name)
+    assert made_with.pop("backend") == name
+    target = backends.entry(step, name).target
+    if target is None:
+        assert made_with == {}
+        return
+    module, _, cls = target.partition(":")
+    arguments = inspect.signature(getattr(importlib.import_module(module), cls)).parameters
+    assert made_with.keys() == arguments.keys()
+    for key, argument in arguments.items():
+        assert argument.kind == argument.POSITIONAL_OR_KEYWORD
+        assert argument.default in (argument.empty, made_with[key]), key
+    assert json.loads(json.dumps(made_with)) == made_with
+
+
+@pytest.mark.parametrize(("step", "name"), EACH)
+def test_backends_are_made_without_any_file(step, name):
+    made_with = default_settings(step, name)
+    backend = backends.load(step, made_with)
+    assert (backend is None) == (name == "none")
+    assert made_with["backend"] == name  # what was given is left as it was
+
+
+def test_settings_are_those_of_the_chosen_backend_alone():
+    section = {"backend": "clip", "keep_embeddings": True, "clip": {"model": "a", "dtype": "fp32"}, "dinov2": {"b": 1}}
+    assert backends.settings("consistency", section) == {
+        "backend": "clip",
+        "keep_embeddings": True,
+        "model": "a",
+        "dtype": "fp32",
+    }
+    assert backends.settings("consistency", {**section, "backend": "histogram"}) == {"backend": "histogram"}
+
+
+@pytest.mark.parametrize(("step", "name"), EACH)
+def test_models_have_an_environment_of_their_own_and_a_gpu(step, name):
+    entry = backends.entry(step, name)
+    assert (ROOT / "envs" / f"{entry.environment}.yaml").is_file()
+    assert (entry.gpus, entry.environment == "video") in {(0, True), (1, False)}
+
+
+UNKNOWN = [
+    ("text", "tesseract", "text.backend: `tesseract` is not known; choose from: rapidocr, easyocr"),
+    ("consistency", "laion", "consistency.backend: `laion` is not known; choose from: histogram, clip, dinov2"),
+    ("caption", "vllm", "caption.backend: `vllm` is planned and not built yet; choose from: describe"),
+    ("rewrite", "openai", "rewrite.backend: `openai` is planned and not built yet; choose from: rules"),
+]
+
+
+@pytest.mark.parametrize(("step", "name", "message"), UNKNOWN)
+def test_unknown_and_planned_backends_are_refused_in_one_line(step, name, message):
+    assert backends.problem(step, name) == message
+    for refusing in (
+        lambda: backends.entry(step, name),
+        lambda: backends.settings(step, {"backend": name}),
+        lambda: backends.load(step, {"backend": name}),
+    ):
+        with pytest.raises(SetupError) as caught:
+            refusing()
+        assert str(caught.value) == message
+
+
+def test_there_is_no_problem_with_the_others():
+    assert [backends.problem(step, name) for step, name in EACH] == [None] * len(EACH)
+
+
+# --- packages that are not there --------------------------------------------------------------------------------------
+
+# Runs a tool as if packages were not installed.
+WITHOUT = """
+import runpy, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name in blocked:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+blocked = set(sys.argv[1].split(","))
+sys.meta_path.insert(0, Blocked())
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def check_without(packages: str, step: str, settings: dict[str, Any], output: Path) -> subprocess.CompletedProcess:
+    tool = [ROOT / "scripts" / "check.py", "--step", step, "--settings", json.dumps(settings), "--output", output]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    command = [sys.executable, "-c", WITHOUT, packages, *tool]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("package", ["torch", "transformers"])
+def test_a_package_that_is_not_installed_is_one_line(tmp_path, package):
+    """torch is missed when the backend is imported, transformers when it loads its model."""
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"not looked at")
+    (folder / "preprocessor_config.json").write_text(
+        '{"size": {"shortest_edge": 8}, "crop_size": {"height": 8, "width": 8}, "do_center_crop": true, '
+        '"image_mean": [0, 0, 0], "image_std": [1, 1, 1]}'
+    )
+    settings = default_settings("aesthetic", "laion") | {"model": str(folder), "head": str(make_laion_head(tmp_path))}
+    done = check_without(package, "aesthetic", settings, tmp_path / "out.json")
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.splitlines()[-1].endswith(
+        f"ERROR aesthetic, backend laion: the package `{package}` is not installed; run `make models`, "
+        "or use --sdm conda"
+    )
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_embedded_backends_need_none_of_the_models_packages(tmp_path):
+    done = check_without(
+        "torch,transformers,easyocr,huggingface_hub",
+        "text",
+        default_settings("text", "rapidocr"),
+        tmp_path / "out.json",
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out.json").read_text())["backend"] == "rapidocr"
+
+
+def test_other_faults_of_an_import_are_not_taken_for_a_missing_package(monkeypatch, tmp_path):
+    (tmp_path / "made_backend.py").write_text("import json\n\njson.nothing\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(backends.AVAILABLE["text"], "made", backends.Entry("made_backend:Made"))
+    with pytest.raises(AttributeError):
+        backends.load("text", {"backend": "made"})
+    (tmp_path / "other_backend.py").write_text("import no_such_package.inside\n")
+    monkeypatch.setitem(backends.AVAILABLE["text"], "other", backends.Entry("other_backend:Other"))
+    with pytest.raises(SetupError, match="^the package `no_such_package` is not installed; run `make models`"):
+        backends.load("text", {"backend": "other"})
+
+
+# --- trying a backend -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("step", "name"), EMBEDDED)
+def test_embedded_backends_pass_their_check(step, name):
+    checked = checks.check_backend(step, name, backends.load(step, default_settings(step, name)))
+    models = checked.pop("models")
+    assert checked == {"step": step, "backend": name}
+    assert [(model["model"], model["licence"]) for model in models] == (
+        [("PP-OCRv6_det_small", "Apache-2.0")] if name == "rapidocr" else []
+    )
+    assert all(model.keys() == {"model", "revision", "licence"} for model in models)
+
+
+@dataclass(frozen=True)
+class File:
+    """A checkpoint that needs no file."""
+
+    model: str
+
+    def about(self) -> dict[str, str]:
+        return {"model": self.model, "revision": "1", "licence": "MIT"}
+
+
+class Spy(Backend):
+    """A backend that notes what it is asked; raises `error` when asked for `at`."""
+
+    inside = ({"model": "inside", "revision": "2", "licence": "MIT"},)
+
+    def __init__(self, at: str = "", error: Exception | None = None):
+        self.asked: list[str] = []
+        self.at, self.error = at, error
+
+    def _note(self, name: str) -> None:
+        self.asked.append(name)
+        if name == self.at:
+            raise self.error
+
+    def checkpoints(self):
+        self._note("checkpoints")
+        return [File("one"), File("two")]
+
+    def prepare(self, frames):
+        self._note("prepare")
+        (frame,) = frames
+        assert frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
+        return (frame, frame)
+
+    def measure(self, units):
+        self._note("measure")
+        assert isinstance(units, list) and len(units) == 1
+        return (1.0,)
+
+    def finish(self, values):
+        self._note("finish")
+        assert values == [1.0]
+        return {"score": 1.0}
+
+
+class TextSpy(Spy):
+    """The same for alignment."""
+
+    def pieces(self, text):
+        self._note("pieces")
+        assert text
+        return [[1], [2]]
+
+    def measure_texts(self, pieces):
+        self._note("measure_texts")
+        assert pieces == [[1], [2]]
+
+
+def test_a_check_asks_for_files_and_one_of_all_that_a_job_asks_for():
+    spy = Spy()
+    about = [{"model": name, "revision": "1", "licence": "MIT"} for name in ("one", "two")]
+    assert checks.check_backend("text", "spy", spy) == {
+        "step": "text",
+        "backend": "spy",
+        "models": [*about, *Spy.inside],
+    }
+    assert spy.asked == ["checkpoints", "prepare", "measure", "finish"]
+    spy = TextSpy()
+    checks.check_backend("alignment", "spy", spy)
+    assert spy.asked == ["checkpoints", "prepare", "measure", "finish", "pieces", "measure_texts"]
+
+
+@pytest.mark.parametrize("at", ["checkpoints", "prepare", "measure", "finish", "pieces", "measure_texts"])
+def test_what_a_check_finds_is_told(at):
+    with pytest.raises(SetupError, match="^this and that$"):
+        checks.check_backend("alignment", "spy", TextSpy(at, SetupError("this and that")))
+    with pytest.raises(SetupError, match="^the package `gone` is not installed; run `make models`"):
+        checks.check_backend("alignment", "spy", TextSpy(at, ModuleNotFoundError("x", name="gone")))
+
+
+def test_values_that_are_not_finite_are_a_fault_of_the_set_up():
+    with pytest.raises(SetupError, match="^not finite, set dtype$"):
+        checks.check_backend("text", "spy", Spy("finish", ItemError("not_finite", "not finite, set dtype")))
+
+
+# --- the device -------------------------------------------------------------------------------------------------------
+
+
+class Loaded:
+    """A backend as `loaded` sees it: it has a batch, and some can be compiled."""
+
+    batch = 7
+
+    def __init__(self, compile_: bool | None = None):
+        if compile_ is not None:
+            self.compile = compile_
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """Calls `cli.loaded` on a backend with flags as on the command line; gives what it yields."""
+
+    def call(backend, *flags):
+        monkeypatch.setattr(backends, "load", lambda step, settings: (step, settings) == ("text", "x") and backend)
+        base = ["--outdir", "o", "--shard", "000000", "--settings", "{}"]
+        return cli.loaded("text", "x", cli.model_parser("").parse_args([*base, *flags]))
+
+    monkeypatch.delenv("CLIPMILL_COMPILE", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)  # as where no backend has imported it
+    return call
+
+
+def test_a_backend_takes_its_own_batch_unless_another_is_given(loaded):
+    with loaded(Loaded()) as backend:
+        assert backend.batch == 7
+    with loaded(Loaded(), "--batch", "0") as backend:
+        assert backend.batch == 7
+    with loaded(Loaded(), "--batch", "3") as backend:
+        assert (backend.batch, Loaded.batch) == (3, 7)
+
+
+def test_a_step_without_work_takes_the_same_flags(loaded, monkeypatch):
+    monkeypatch.setenv("CLIPMILL_COMPILE", "1")
+    with loaded(None, "--batch", "3") as backend:
+        assert backend is None
+
+
+@pytest.mark.parametrize(("value", "compiled"), [(None, False), ("0", False), ("", False), ("1", True)])
+def test_what_can_be_compiled_is_where_the_environment_says_so(loaded, monkeypatch, value, compiled):
+    if value is not None:
+        monkeypatch.setenv("CLIPMILL_COMPILE", value)
+    with loaded(Loaded(compile_=False)) as backend:
+        assert backend.compile is compiled
+    with loaded(Loaded()) as backend:
+        assert not hasattr(backend, "compile")
+
+
+def test_gpus_are_held_while_the_backend_is(loaded, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(gpu, "all_devices", lambda: ["GPU-a", "GPU-b"])
+    for name in (gpu.VISIBLE, "SLURM_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    with loaded(Loaded(), "--gpu", "1"):
+        assert os.environ[gpu.VISIBLE] == "GPU-a"
+    assert gpu.VISIBLE not in os.environ
+    with loaded(Loaded()):
+        assert gpu.VISIBLE not in os.environ
+    with pytest.raises(SetupError, match=r"3 .*; set resources.<step>.gpu: 0"), loaded(Loaded(), "--gpu", "3"):
+        pass
+
+
+def test_torch_uses_the_cores_of_the_job(loaded, monkeypatch):
+    class Torch:
+        def set_num_threads(self, count):
+            counts.append(count)
+
+    counts: list[int] = []
+    monkeypatch.setitem(sys.modules, "torch", Torch())
+    with loaded(Loaded(), "--threads", "3"):
+        assert counts == [3]

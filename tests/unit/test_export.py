@@ -1,0 +1,208 @@
+"""The dataset of made tables: what filters on alignment drop after all others, and the list of models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from clipmill import tables
+from clipmill.errors import SetupError
+from clipmill.export import export_dataset, list_models
+from clipmill.index import IndexPaths
+
+SHARD = "000000"
+BACKENDS = {"caption": "describe", "rewrite": "rules", "alignment": "clip"}
+ORDER = ["alignment", "alignment_margin"]
+# Clip by clip: whether the filters kept it, then what the later steps said; cut clips have a file.
+CLIPS: dict[str, dict[str, Any]] = {
+    "good": {"alignment": 0.3, "alignment_margin": 0.1, "cut": True},
+    "exact": {"alignment": 0.2, "alignment_margin": 0.0, "cut": True},
+    "low": {"alignment": 0.1999, "alignment_margin": 0.1},
+    "lower": {"alignment": 0.1, "alignment_margin": -0.5},
+    "alone": {"alignment": 0.3},
+    "negative": {"alignment": 0.3, "alignment_margin": -0.01},
+    "unscored": {"error_kind": "bad_frames"},
+    "uncut": {"alignment": 0.3, "alignment_margin": 0.1, "cut": False},
+    "untold": {"caption": None, "text": None},
+    "unwritten": {"text": None},
+    "out": {"kept": False, "reason": "motion low"},
+}
+LATE = {
+    "low": "alignment low",
+    "lower": "alignment low",
+    "alone": "alignment_margin missing",
+    "negative": "alignment_margin low",
+    "unscored": "alignment missing",
+}
+OTHERWISE = {
+    "uncut": "cut failed",
+    "untold": "caption failed",
+    "unwritten": "rewrite failed",
+    "out": "motion low",
+}
+
+
+def bound(low: float | None = None, high: float | None = None) -> dict[str, float | None]:
+    return {"min": low, "max": high}
+
+
+def late(alignment: dict, margin: dict, order: list[str] = ORDER) -> dict[str, Any]:
+    filters = {"alignment": alignment, "alignment_margin": margin}
+    return {"backends": BACKENDS, "late_filters": {"filters": filters, "order": order}}
+
+
+class Made:
+    """An output folder with the tables of one shard, of one video with the clips of `clips`."""
+
+    def __init__(self, outdir: Path, clips: dict[str, dict[str, Any]]):
+        self.outdir = outdir
+        index = IndexPaths(outdir)
+        index.folder.mkdir(parents=True)
+        index.removed.write_text("")
+        index.problems.write_text("")
+        video = {"video_id": "v", "name": "v.mp4", "seconds": 60.0, "width": 64, "height": 48, "fps": 10.0}
+        rows: dict[str, list[dict[str, Any]]] = {table.name: [] for table in tables.ALL}
+        rows["videos"].append(video)
+        for number, (clip_id, said) in enumerate(clips.items()):
+            clip = {"clip_id": clip_id, "video_id": "v", "scene": number, "piece": 0, "seconds": 4.0}
+            kept = said.get("kept", True)
+            rows["clips"].append(clip)
+            rows["verdicts"].append({**clip, "name": "v.mp4", "kept": kept, "reason": said.get("reason")})
+            if not kept:
+                continue
+            rows["captions"].append({"clip_id": clip_id, "caption": said.get("caption", "A cat.")})
+            rows["rewrites"].append({"clip_id": clip_id, "text": said.get("text", "Cat.")})
+            scores = {name: said[name] for name in ("alignment", "alignment_margin", "error_kind") if name in said}
+            rows["alignment"].append({"clip_id": clip_id, **scores})
+            if said.get("cut"):
+                rows["cuts"].append(self._file(clip_id))
+        for table in tables.ALL:
+            if "<shard>" in table.path and "<video>" not in table.path and "<backend>" not in table.path:
+                table.write(outdir / table.path.replace("<shard>", SHARD), rows[table.name])
+
+    def _file(self, clip_id: str) -> dict[str, Any]:
+        path = self.outdir / "work" / "clip_files" / SHARD / f"{clip_id}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(clip_id.encode())
+        return {
+            "clip_id": clip_id,
+            "file": f"{SHARD}/{clip_id}.mp4",
+            "cut_method": "copy",
+            "cut_seconds": 4.0,
+            "cut_bytes": len(clip_id),
+        }
+
+    def export(self, settings: dict[str, Any], *checks: dict[str, Any]) -> dict[str, str | None]:
+        """Export, and return the reason against each clip."""
+        self.summary = export_dataset(self.outdir, [SHARD], settings, list(checks))
+        rows = pq.read_table(self.outdir / "verdicts.parquet").to_pylist()
+        assert all(row["kept"] == (row["reason"] is None) for row in rows)
+        kept = {f"clips/v/{row['clip_id']}.mp4" for row in rows if row["kept"]}
+        assert {
+            entry["file_path"] for entry in json.loads((self.outdir / "dataset" / "train.json").read_text())
+        } == kept
+        assert {f"clips/v/{path.name}" for path in (self.outdir / "dataset" / "clips" / "v").iterdir()} == kept
+        return {row["clip_id"]: row["reason"] for row in rows}
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return Made(tmp_path, CLIPS)
+
+
+def test_late_filters_come_after_all_others_and_before_the_cut(made):
+    reasons = made.export(late(bound(0.2), bound(0)))
+    assert reasons == {"good": None, "exact": None, **LATE, **OTHERWISE}
+    assert made.summary["clips"] == {"found": len(CLIPS), "kept": 2}
+    assert made.summary["dropped"]["alignment low"] == 2
+    assert made.summary["settings"] == BACKENDS
+    rows = {row["clip_id"]: row for row in pq.read_table(made.outdir / "dataset" / "metadata.parquet").to_pylist()}
+    assert {name: (row["alignment"], row["alignment_margin"]) for name, row in rows.items()} == {
+        "good": (0.3, 0.1),
+        "exact": (0.2, 0.0),
+    }
+
+
+def test_the_order_of_the_late_filters_decides_the_reason(made):
+    reasons = made.export(late(bound(0.2), bound(0), ORDER[::-1]))
+    assert reasons["lower"] == "alignment_margin low"
+    assert reasons["unscored"] == "alignment_margin missing"
+    assert reasons["low"] == "alignment low"
+
+
+def test_a_greatest_value_is_a_bound_too(made):
+    assert made.export(late(bound(None, 0.25), bound()))["good"] == "alignment high"
+
+
+def test_without_bounds_alignment_drops_nothing(tmp_path):
+    """Nor where no score was made."""
+    clips = {name: {**said, "cut": True} if name in LATE else said for name, said in CLIPS.items()}
+    clips["none"] = {"cut": True}
+    reasons = Made(tmp_path, clips).export(late(bound(), bound()))
+    assert reasons == {**dict.fromkeys(("good", "exact", "none", *LATE)), **OTHERWISE}
+
+
+def test_a_clip_that_a_looser_bound_lets_in_must_have_been_cut(made):
+    """`cut_clips` has the same bounds, so it has run before."""
+    made.export(late(bound(0.2), bound(0)))
+    assert made.export(late(bound(0.1), bound(0)))["low"] == "cut failed"
+
+
+def test_errors_of_alignment_are_listed(made):
+    made.export(late(bound(0.2), bound(0)))
+    assert made.summary["errors"] == [{"rule": "alignment", "kind": "bad_frames", "count": 1}]
+
+
+# --- the list of models -----------------------------------------------------------------------------------------------
+
+
+def model(name: str) -> dict[str, str]:
+    return {"model": name, "revision": f"{name} 1", "licence": "MIT"}
+
+
+CHECKS = [
+    {"step": "text", "backend": "rapidocr", "models": [model("detector")]},
+    {"step": "aesthetic", "backend": "laion", "models": [model("clip"), model("head")]},
+    {"step": "consistency", "backend": "histogram", "models": []},
+    {"step": "alignment", "backend": "clip", "models": [model("clip")]},
+]
+
+
+def test_models_are_listed_with_their_columns_in_the_order_of_the_checks():
+    assert list_models(CHECKS) == [
+        {
+            "step": "text",
+            "backend": "rapidocr",
+            **model("detector"),
+            "columns": ["text_area", "text_area_frames", "text_static_area", "text_scene_area"],
+        },
+        {"step": "aesthetic", "backend": "laion", **model("clip"), "columns": ["aesthetic", "aesthetic_frames"]},
+        {"step": "aesthetic", "backend": "laion", **model("head"), "columns": ["aesthetic", "aesthetic_frames"]},
+        {"step": "alignment", "backend": "clip", **model("clip"), "columns": ["alignment", "alignment_margin"]},
+    ]
+    assert list_models([]) == []
+
+
+@pytest.mark.parametrize("step", ["text", "aesthetic", "consistency", "caption", "rewrite", "alignment"])
+def test_the_columns_of_every_step_are_in_the_metadata(step):
+    (row,) = list_models([{"step": step, "backend": "x", "models": [model("m")]}])
+    assert row["columns"]
+    assert set(row["columns"]) <= set(tables.METADATA.schema.names)
+
+
+def test_the_list_is_written_beside_the_summary(made):
+    made.export(late(bound(0.2), bound(0)), *CHECKS)
+    assert json.loads((made.outdir / "models.json").read_text(encoding="utf-8")) == list_models(CHECKS)
+
+
+def test_a_lost_clip_file_leaves_what_was_exported(made):
+    made.export(late(bound(0.2), bound(0)))
+    before = (made.outdir / "dataset" / "train.json").read_bytes()
+    (made.outdir / "work" / "clip_files" / SHARD / "good.mp4").unlink()
+    with pytest.raises(SetupError, match=r"good\.mp4: the clip file is missing or has changed; run again with"):
+        made.export(late(bound(0.2), bound(0)))
+    assert (made.outdir / "dataset" / "train.json").read_bytes() == before
