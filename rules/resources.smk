@@ -23,6 +23,11 @@ def chosen(step):
     return backends.entry(step, config[step]["backend"])
 
 
+def steps_with_models():
+    """Those whose backend needs files from elsewhere; embedded ones bring their own."""
+    return [step for step in STEPS if chosen(step).environment != "video"]
+
+
 def gpus_of(step):
     wanted = config["resources"][step].get("gpu", 0)
     return chosen(step).gpus if wanted == "auto" else wanted

@@ -15,6 +15,7 @@ from clipmill.checkpoints import MODEL_FILES, TOKENIZER_FILES, Checkpoint, find_
 from clipmill.errors import SetupError
 from clipmill.scores import Sampling
 from clipmill.scores.vision import CLIP, VisionBackend
+from clipmill.torchvision_ops import declare_missing_operators
 
 LEGACY_END = 2  # end token of old configurations, at which transformers takes the highest token for the end
 
@@ -55,6 +56,7 @@ class ClipAlignment(VisionBackend):
 
     @cached_property
     def _text_tower(self) -> Module:
+        declare_missing_operators()
         from transformers import CLIPTextModelWithProjection
 
         return load_transformers(CLIPTextModelWithProjection, self.checkpoint).to(gpu.device())
