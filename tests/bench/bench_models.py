@@ -375,7 +375,7 @@ def device_name() -> str:
 
 def print_speed(results: list[Result], peak: float) -> None:
     """Clips a second, and the share of the device's peak over the whole time."""
-    print(f"\nClips a second, by the {results[0].clips} shortest; a large matrix product has {peak / 1e12:.3g} TFLOP/s.\n")
+    print(f"\nClips a second, the shortest {results[0].clips}; a large matrix product: {peak / 1e12:.3g} TFLOP/s.\n")
     rows = []
     for result in results:
         theirs, ours = (clock["wall"] for clock in result.clocks)

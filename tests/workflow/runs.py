@@ -163,6 +163,7 @@ class Run:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=heed_interrupts,
             )
         try:
             yield process
@@ -294,6 +295,11 @@ def fill(folder: Path, number: int) -> Path:
     """Video `number` of a large set: the first three of ten move, the others stand still."""
     picture = ("coffee.png", "chelsea.png", "astronaut.png")[number % 3]
     return make_video(folder / f"{number:03d}.mp4", seconds=1, speed=20 if number % 10 < 3 else 0, picture=picture)
+
+
+def heed_interrupts() -> None:
+    """Makes this process heed Ctrl-C, which a shell makes those ignore that it starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def obey_modes() -> None:
