@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from clipmill import backends, gpu
@@ -23,6 +24,8 @@ def main() -> None:
     try:
         with gpu.lease(args.gpu):
             backend = backends.load(args.step, args.settings)
+            if torch := sys.modules.get("torch"):
+                torch.set_num_threads(1)  # the cores that the rule asks for
             checked = check_backend(args.step, args.settings["backend"], backend)
     except SetupError as error:
         raise SetupError(f"{args.step}, backend {args.settings['backend']}: {error}") from error

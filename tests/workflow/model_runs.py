@@ -70,7 +70,7 @@ class Models:
         """The config's sections of all steps that have models, with every backend's files."""
         siglip, clip, dinov2 = (str(self.folder / name) for name in ("siglip", "clip", "dinov2"))
         return {
-            "text": {"backend": "easyocr", "frames": 2, "easyocr": {"model": str(self.craft)}},
+            "text": {"backend": "easyocr", "frames": 2, "easyocr": {"model": str(self.craft), "canvas_size": 160}},
             "aesthetic": {
                 "backend": "siglip-v2.5",
                 "siglip-v2.5": {"model": siglip, "head": str(self.siglip_head)},
