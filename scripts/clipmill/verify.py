@@ -129,10 +129,11 @@ def _decode(
         raise Mismatch(f"frame {stamps.index(None)} has no time")
     if len(stamps) > most:
         raise Mismatch(f"more than the {most} frames wanted")
+    end = max(stamps, default=None)
     reformatter = VideoReformatter()
     shown: dict[int, np.ndarray] = {}
     for packet in packets:
-        last = not packet.size or packet.pts == max(stamps)
+        last = not packet.size or packet.pts == end
         stream.codec_context.skip_frame = "DEFAULT" if every or last else "NONREF"
         for frame in packet.decode():
             if orientation(frame) != UPRIGHT:
