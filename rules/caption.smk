@@ -1,14 +1,14 @@
 """
 in:  work/verdicts/<shard>.parquet, and the frames of the kept clips
-out: work/captions/, work/rewrites/ and work/scores/alignment/ of the shard
+out: work/captions/ and work/rewrites/ of a group of shards, named after its first; work/scores/alignment/ of a shard
 """
 
 
 rule caption_clips:
-    """Caption the kept clips of a shard."""
+    """Caption the kept clips of a group of shards."""
     input:
-        clips=f"{WORK}/clips/{{shard}}.parquet",
-        verdicts=f"{WORK}/verdicts/{{shard}}.parquet",
+        clips=of_group(f"{WORK}/clips/{{shard}}.parquet"),
+        verdicts=of_group(f"{WORK}/verdicts/{{shard}}.parquet"),
         check=f"{WORK}/checks/caption.json",
     output:
         captions=f"{WORK}/captions/{{shard}}.parquet",
@@ -22,25 +22,28 @@ rule caption_clips:
     resources:
         mem_mb=job("caption", "mem_mb"),
         runtime=job("caption", "runtime"),
+        gpu=gpus_of("caption"),
+        batch=batch_of("caption"),
     params:
+        shards=lambda wildcards: GROUPS[wildcards.shard],
         settings=as_json(settings_of("caption")),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/caption.py \
             --outdir "$CLIPMILL_OUTDIR" \
-            --shard {wildcards.shard} \
+            --shards {params.shards} \
             --settings {params.settings:q} \
             --threads {threads} \
+            --gpu {resources.gpu} \
+            --batch {resources.batch} \
             --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
-            --clips {input.clips:q} \
-            --verdicts {input.verdicts:q} \
             --output {output.captions:q} \
             >{log:q} 2>&1
         """
 
 
 rule rewrite_captions:
-    """Rewrite the captions of a shard into the texts to train on."""
+    """Rewrite the captions of a group of shards into the texts to train on."""
     input:
         captions=f"{WORK}/captions/{{shard}}.parquet",
         check=f"{WORK}/checks/rewrite.json",
@@ -56,15 +59,22 @@ rule rewrite_captions:
     resources:
         mem_mb=job("rewrite", "mem_mb"),
         runtime=job("rewrite", "runtime"),
+        gpu=gpus_of("rewrite"),
+        batch=batch_of("rewrite"),
     params:
-        settings=as_json(settings_of("rewrite")),
+        shards=lambda wildcards: GROUPS[wildcards.shard],
+        settings=as_json(
+            {"backend": settings_of("rewrite"), "checks": config["text_checks"]}
+        ),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/rewrite.py \
             --outdir "$CLIPMILL_OUTDIR" \
-            --shard {wildcards.shard} \
+            --shards {params.shards} \
             --settings {params.settings:q} \
             --threads {threads} \
+            --gpu {resources.gpu} \
+            --batch {resources.batch} \
             --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
             --captions {input.captions:q} \
             --output {output.texts:q} \
@@ -76,7 +86,7 @@ rule align_captions:
     """Score how well the texts of a shard fit their clips."""
     input:
         clips=f"{WORK}/clips/{{shard}}.parquet",
-        texts=f"{WORK}/rewrites/{{shard}}.parquet",
+        texts=texts_of_shard,
         check=f"{WORK}/checks/alignment.json",
     output:
         scores=f"{WORK}/scores/alignment/{{shard}}.parquet",

@@ -1,6 +1,6 @@
 """
 in:  the config; in the main process also the videos
-out: SHARDS, the names of all shards, and the helpers of the rules
+out: SHARDS, the names of all shards, GROUPS of them that share a job, and the helpers of the rules
 """
 
 import json
@@ -11,17 +11,17 @@ sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 from clipmill import backends, verdict
 from clipmill.config import check_config
 from clipmill.errors import SetupError, explain_os_error
-from clipmill.index import shard_names
+from clipmill.index import shard_groups, shard_sizes
 from clipmill.summary import as_text
 
 
 def find_shards():
-    """The names of all shards. The main process looks for videos; jobs read what it found."""
+    """All shards, and how many videos each has. The main process looks for videos; jobs read what it found."""
     try:
         check_config(config, Path(workflow.basedir) / "config" / "config.schema.yaml")
         outdir = Path(config["outdir"])
         if not workflow.is_main_process:
-            return shard_names(outdir)
+            return shard_sizes(outdir)
         from clipmill.discovery import update_index  # pandas, which jobs need not load
 
         log = logging.getLogger("clipmill")
@@ -37,6 +37,8 @@ def find_shards():
 
 
 SHARDS = find_shards()
+# The steps that have backends, each of which is checked before the first video is decoded.
+STEPS = list(backends.AVAILABLE)
 OUT = os.path.normpath(config["outdir"])
 WORK = f"{OUT}/work"
 
@@ -48,11 +50,9 @@ os.environ.update(
     CLIPMILL_OUTDIR=config["outdir"],
     CLIPMILL_MAX_ERROR_RATE=str(config["max_error_rate"]),
     CLIPMILL_COMPILE=str(int(config["compile"])),
+    CLIPMILL_MEANS=json.dumps({step: backends.means(step, config[step]) for step in STEPS}),
 )
 
-
-# The steps that have backends, each of which is checked before the first video is decoded.
-STEPS = list(backends.AVAILABLE)
 CHECKS = expand(f"{WORK}/checks/{{step}}.json", step=STEPS)
 
 
@@ -68,7 +68,7 @@ def as_json(settings):
 
 def settings_of(step):
     """What the backend of a step is made with."""
-    return backends.settings(step, config[step])
+    return backends.settings(step, config[step], Path(workflow.basedir) / "config" / "prompts")
 
 
 def bounds(order):
@@ -77,6 +77,11 @@ def bounds(order):
         "filters": {name: config["filters"][name] for name in order},
         "order": order,
     }
+
+
+def late_verdict():
+    """What may speak against a clip that has a text, for the tools that give the last verdict."""
+    return {"checks": config["text_checks"], **bounds(verdict.LATE_FILTERS)}
 
 
 def cascade_order(metric):

@@ -9,7 +9,7 @@ rule cut_clips:
     input:
         videos=f"{WORK}/videos/{{shard}}.parquet",
         clips=f"{WORK}/clips/{{shard}}.parquet",
-        texts=f"{WORK}/rewrites/{{shard}}.parquet",
+        texts=texts_of_shard,
         alignment=f"{WORK}/scores/alignment/{{shard}}.parquet",
     output:
         cuts=f"{WORK}/cuts/{{shard}}.parquet",
@@ -27,14 +27,14 @@ rule cut_clips:
         settings=as_json(
             {**config["cut"], "min_seconds": config["split"]["min_seconds"]}
         ),
-        filters=as_json(bounds(verdict.LATE_FILTERS)),
+        late=as_json(late_verdict()),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/cut.py \
             --outdir "$CLIPMILL_OUTDIR" \
             --shard {wildcards.shard} \
             --settings {params.settings:q} \
-            --filters {params.filters:q} \
+            --late {params.late:q} \
             --threads {threads} \
             --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
             --videos {input.videos:q} \

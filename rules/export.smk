@@ -32,14 +32,16 @@ rule export_dataset:
         settings=as_json(
             {
                 "backends": {step: config[step]["backend"] for step in STEPS},
-                "late_filters": bounds(verdict.LATE_FILTERS),
+                "late": late_verdict(),
             }
         ),
+        clips_per_caption_job=f"--clips-per-caption-job {n}" if (n := clips_per_caption_job()) else "",
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/export.py \
             --outdir "$CLIPMILL_OUTDIR" \
             --settings {params.settings:q} \
+            {params.clips_per_caption_job} \
             --checks {input.checks:q} \
             >{log:q} 2>&1
         """

@@ -1,16 +1,16 @@
 """
 in:  the sections `resources` of the config, and the table of backends
-out: helpers: what a job of each step may use, and the environment that it runs in
+out: helpers: what a job of each step may use, the environment that it runs in, and which shards share a job
 """
 
-MODEL_MEMORY = 12000  # MB: what a job with a vision model takes at most
+ENGINE_CLIPS = 2000  # kept ones that a job of a model serves that takes minutes to start
 
 
 def job(step, name):
     """A resource of a step's jobs, growing with each attempt."""
     value = config["resources"][step][name]
     if value == "auto":
-        value = MODEL_MEMORY if chosen(step).gpus else 1500
+        value = chosen(step).memory
     return lambda wildcards, attempt: value * attempt
 
 
@@ -40,3 +40,23 @@ def batch_of(step):
 
 def environment(step):
     return f"../envs/{chosen(step).environment}.yaml"
+
+
+def clips_per_caption_job():
+    """Kept clips to reckon with in a job of captioning or rewriting; None gives each shard a job."""
+    if config["clips_per_caption_job"] != "auto":
+        return config["clips_per_caption_job"]
+    return ENGINE_CLIPS if chosen("caption").gpus or chosen("rewrite").gpus else None
+
+
+GROUPS = shard_groups(SHARDS, clips_per_caption_job())
+GROUP_OF = {shard: first for first, shards in GROUPS.items() for shard in shards}
+
+
+def of_group(pattern):
+    """The files of all shards that share the job of `wildcards.shard`, their first."""
+    return lambda wildcards: expand(pattern, shard=GROUPS[wildcards.shard])
+
+
+def texts_of_shard(wildcards):
+    return f"{WORK}/rewrites/{GROUP_OF[wildcards.shard]}.parquet"

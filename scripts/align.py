@@ -15,7 +15,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="table of alignment scores to write")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    texts = {row["clip_id"]: row["text"] for row in tables.REWRITES.rows(args.texts) if row["text"] is not None}
+    rows = [row for row in tables.REWRITES.rows(args.texts) if row["shard"] == args.shard]
+    texts = {row["clip_id"]: row["text"] for row in rows if row["text"] is not None}
     with loaded("alignment", args.settings, args) as backend:
         if backend is None:
             rows, about = [{"clip_id": clip_id} for clip_id in texts], args.settings

@@ -1,27 +1,27 @@
-"""Caption the clips of a shard that the filters kept."""
+"""Caption the clips of some shards that the filters kept."""
 
 from pathlib import Path
 
 import cv2
 
-from clipmill import backends, tables
-from clipmill.captions.shard import caption_shard
-from clipmill.cli import run_step, step_parser
+from clipmill import tables
+from clipmill.captions.shard import caption_shards
+from clipmill.cli import group_parser, loaded, run_step
 
 
 def main() -> None:
-    parser = step_parser(__doc__)
-    parser.add_argument("--clips", type=Path, required=True, help="table of clips")
-    parser.add_argument("--verdicts", type=Path, required=True, help="table of verdicts")
+    parser = group_parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, help="table of captions to write")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    backend = backends.load("caption", args.settings)
-    source_keys = {clip["clip_id"]: clip["source_key"] for clip in tables.CLIPS.rows(args.clips)}
-    verdicts = tables.VERDICTS.rows(args.verdicts)
-    clips = [{**row, "source_key": source_keys[row["clip_id"]]} for row in verdicts if row["kept"]]
-    rows = caption_shard(backend, clips, args.outdir, args.shard, args.max_error_rate)
-    tables.CAPTIONS.write(args.output, rows, {"model": backend.model})
+    clips = {}
+    for shard in args.shards:
+        keys = {clip["clip_id"]: clip["source_key"] for clip in tables.CLIPS.rows(tables.CLIPS.of(args.outdir, shard))}
+        verdicts = tables.VERDICTS.rows(tables.VERDICTS.of(args.outdir, shard))
+        clips[shard] = [{**row, "source_key": keys[row["clip_id"]]} for row in verdicts if row["kept"]]
+    with loaded("caption", args.settings, args) as backend:
+        rows = caption_shards(backend, clips, args.outdir, args.max_error_rate)
+        tables.CAPTIONS.write(args.output, rows, backend.about)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clipmill import backends, gpu
 from clipmill.checks import check_backend
-from clipmill.cli import run_step
+from clipmill.cli import means, run_step
 from clipmill.errors import SetupError
 from clipmill.files import write_json
 
@@ -23,7 +23,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         with gpu.lease(args.gpu):
-            backend = backends.load(args.step, args.settings)
+            backend = backends.load(args.step, args.settings, means(args.step))
             if torch := sys.modules.get("torch"):
                 torch.set_num_threads(1)  # the cores that the rule asks for
             checked = check_backend(args.step, args.settings["backend"], backend)

@@ -16,14 +16,14 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, required=True, help="table of clips")
     parser.add_argument("--texts", type=Path, required=True, help="table of rewrites: clips without a text are not cut")
     parser.add_argument("--alignment", type=Path, required=True, help="table of alignment scores")
-    parser.add_argument("--filters", type=json.loads, required=True, help="bounds on alignment scores, as JSON")
+    parser.add_argument("--late", type=json.loads, required=True, help="checks of texts and late filters, as JSON")
     parser.add_argument("--output", type=Path, required=True, help="table of cuts to write")
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    bounds = verdict.active(**args.filters)
-    aligned = {row["clip_id"] for row in tables.ALIGNMENT.rows(args.alignment) if not verdict.out_of(bounds, row)}
-    texts = {row["clip_id"] for row in tables.REWRITES.rows(args.texts) if row["text"] is not None}
-    kept = texts & aligned
+    late = verdict.Late(**args.late)
+    alignment = {row["clip_id"]: row for row in tables.ALIGNMENT.rows(args.alignment)}
+    texts = {row["clip_id"]: row["text"] for row in tables.REWRITES.rows(args.texts) if row["clip_id"] in alignment}
+    kept = {clip_id for clip_id, text in texts.items() if late.reason({"text": text, **alignment[clip_id]}) is None}
     clips = [clip for clip in tables.CLIPS.rows(args.clips) if clip["clip_id"] in kept]
     videos = {video["video_id"]: video for video in tables.VIDEOS.rows(args.videos)}
     rows = cut_shard(clips, videos, args.outdir, args.shard, args.settings, args.threads, args.max_error_rate)

@@ -6,17 +6,19 @@ from pathlib import Path
 
 from clipmill.cli import run_step
 from clipmill.export import export_dataset
-from clipmill.index import shard_names
+from clipmill.index import shard_groups, shard_sizes
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--outdir", type=Path, required=True, help="the run's output folder")
-    parser.add_argument("--settings", type=json.loads, required=True, help="what the summary names, as JSON")
+    parser.add_argument("--settings", type=json.loads, required=True, help="backends and late verdicts, as JSON")
+    parser.add_argument("--clips-per-caption-job", type=int, help="by which shards share a table of captions")
     parser.add_argument("--checks", type=Path, nargs="+", required=True, help="what the checks of the backends found")
     args = parser.parse_args()
     checks = [json.loads(path.read_text(encoding="utf-8")) for path in args.checks]
-    export_dataset(args.outdir, shard_names(args.outdir), args.settings, checks)
+    groups = shard_groups(shard_sizes(args.outdir), args.clips_per_caption_job)
+    export_dataset(args.outdir, groups, args.settings, checks)
 
 
 if __name__ == "__main__":

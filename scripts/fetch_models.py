@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from clipmill import backends
-from clipmill.cli import run_step
+from clipmill.cli import means, run_step
 from clipmill.files import write_json
 
 
@@ -16,8 +16,8 @@ def main() -> None:
     args = parser.parse_args()
     models = []
     for step, settings in args.settings.items():
-        backend = backends.load(step, settings)
-        for checkpoint in getattr(backend, "checkpoints", list)():
+        backend = backends.load(step, settings, means(step))
+        for checkpoint in getattr(getattr(backend, "chat", backend), "checkpoints", list)():
             about, path = checkpoint.about(), str(checkpoint.path)
             models.append({"step": step, "backend": settings["backend"], **about, "path": path})
             print(f"{step}: {' | '.join(about.values())}\n    {path}", flush=True)

@@ -6,51 +6,88 @@ import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from clipmill.errors import SetupError
+from clipmill.prompts import read_prompt
 
 
 @dataclass(frozen=True)
 class Entry:
     """`target`: module:class; None is a step without work. `takes`: keys of the step's section that it is made with,
     beside those of the section of its own name. `environment`: below envs/. `gpus`: how many it runs on by default.
+
+    `memory`: MB that a job takes at most. `chat`: module:class of the language model that the target is made with, which
+    gets the section of its own name. `means`: keys of that section which change no result.
     """
 
     target: str | None
     takes: tuple[str, ...] = ()
     environment: str = "video"
     gpus: int = 0
+    memory: int = 1500
+    chat: str | None = None
+    means: tuple[str, ...] = ()
+
+
+VISION, LANGUAGE = 12000, 48000  # MB
+
+
+def _vision(target: str, takes: tuple[str, ...] = (), environment: str = "vision") -> Entry:
+    return Entry(f"clipmill.{target}", takes, environment, 1, VISION)
+
+
+def _chats(target: str, takes: tuple[str, ...]) -> dict[str, Entry]:
+    """The language models that a step may use."""
+    servers = ("base_urls", "api_key_env", "headers", "tries", "backoff_seconds", "timeout_seconds")
+    return {
+        "vllm": Entry(target, takes, "vllm", 1, LANGUAGE, "clipmill.chat.engine:Engine", ("gpu_memory_utilization",)),
+        "openai": Entry(target, takes, "video", 0, 2000, "clipmill.chat.endpoint:Endpoint", servers),
+        "transformers": Entry(target, takes, "vision", 1, LANGUAGE, "clipmill.chat.local:Local"),
+    }
 
 
 AVAILABLE: dict[str, dict[str, Entry]] = {
     "text": {
         "rapidocr": Entry("clipmill.scores.rapidocr:RapidOcr", ("frames",)),
-        "easyocr": Entry("clipmill.scores.easyocr:EasyOcr", ("frames",), "ocr", 1),
+        "easyocr": _vision("scores.easyocr:EasyOcr", ("frames",), "ocr"),
     },
     "aesthetic": {
         "classic": Entry("clipmill.scores.classic:Classic", ("frames",)),
-        "siglip-v2.5": Entry("clipmill.scores.siglip:SiglipV25", ("frames",), "vision", 1),
-        "laion": Entry("clipmill.scores.laion:Laion", ("frames",), "vision", 1),
+        "siglip-v2.5": _vision("scores.siglip:SiglipV25", ("frames",)),
+        "laion": _vision("scores.laion:Laion", ("frames",)),
     },
     "consistency": {
         "histogram": Entry("clipmill.scores.histogram:Histogram"),
-        "clip": Entry("clipmill.scores.embeddings:ClipConsistency", ("keep_embeddings",), "vision", 1),
-        "dinov2": Entry("clipmill.scores.embeddings:Dinov2Consistency", ("keep_embeddings",), "vision", 1),
+        "clip": _vision("scores.embeddings:ClipConsistency", ("keep_embeddings",)),
+        "dinov2": _vision("scores.embeddings:Dinov2Consistency", ("keep_embeddings",)),
     },
-    "caption": {"describe": Entry("clipmill.captions.describe:Describe")},
-    "rewrite": {"rules": Entry("clipmill.captions.rules:Rules")},
+    "caption": {
+        "describe": Entry("clipmill.captions.describe:Describe"),
+        **_chats(
+            "clipmill.captions.captioner:Captioner",
+            (
+                *("prompt", "system", "frames", "frames_per_second", "max_side", "send", "structured"),
+                *("max_tokens", "temperature", "seed"),
+            ),
+        ),
+    },
+    "rewrite": {
+        "rules": Entry("clipmill.captions.rules:Rules"),
+        **_chats(
+            "clipmill.captions.rewriter:Rewriter",
+            (
+                *("prompt", "system", "max_tokens", "temperature", "seed"),
+                *("max_tries", "max_growth", "on_failure"),
+            ),
+        ),
+    },
     "alignment": {
         "none": Entry(None),
-        "videoclip-xl": Entry("clipmill.alignment.videoclip_xl:VideoClipXl", (), "vision", 1),
-        "clip": Entry("clipmill.alignment.clip:ClipAlignment", (), "vision", 1),
+        "videoclip-xl": _vision("alignment.videoclip_xl:VideoClipXl"),
+        "clip": _vision("alignment.clip:ClipAlignment"),
     },
-}
-
-# Names that are planned: asking for one says so, instead of calling it unknown.
-PLANNED: dict[str, tuple[str, ...]] = {
-    "caption": ("vllm", "openai", "transformers"),
-    "rewrite": ("vllm", "openai", "transformers"),
 }
 
 
@@ -59,7 +96,7 @@ def problem(step: str, name: str) -> str | None:
     choices = ", ".join(AVAILABLE[step])
     if name in AVAILABLE[step]:
         return None
-    if name in PLANNED.get(step, ()):
+    if name in PLANNED.get(step):
         return f"{step}.backend: `{name}` is planned and not built yet; choose from: {choices}"
     return f"{step}.backend: `{name}` is not known; choose from: {choices}"
 
@@ -71,26 +108,43 @@ def entry(step: str, name: str) -> Entry:
     return AVAILABLE[step][name]
 
 
-def settings(step: str, section: dict[str, Any]) -> dict[str, Any]:
-    """What `load` takes, of the config's section of a step: the chosen backend, and its settings alone."""
+def settings(step: str, section: dict[str, Any], prompts: Path) -> dict[str, Any]:
+    """What a result depends on, of the config's section of a step: the chosen backend, and its settings alone.
+
+    A prompt is its text; `prompts` is the folder of those that come with clipmill.
+    """
     name = section["backend"]
-    return {
-        "backend": name,
-        **{key: section[key] for key in entry(step, name).takes},
-        **section.get(name, {}),
-    }
+    chosen = entry(step, name)
+    made = {key: section[key] for key in chosen.takes}
+    if "prompt" in made:
+        by_itself = f"{step}_fields" if section.get("structured") else step
+        made["prompt"] = read_prompt(section["prompt"] or by_itself, prompts)
+    own = {key: value for key, value in section.get(name, {}).items() if key not in chosen.means}
+    return {"backend": name, **made, **own}
 
 
-def load(step: str, settings: dict[str, Any]) -> Any:
+def means(step: str, section: dict[str, Any]) -> dict[str, Any]:
+    """The other settings of the chosen backend, which change no result: where its servers are, and the like."""
+    name = section["backend"]
+    return {key: section[name][key] for key in entry(step, name).means}
+
+
+def load(step: str, settings: dict[str, Any], means: dict[str, Any] | None = None) -> Any:
     """The backend that `settings["backend"]` names, made with the other settings; None for a step without work."""
-    settings = dict(settings)
-    target = entry(step, settings.pop("backend")).target
-    if target is None:
+    settings = {**settings, **(means or {})}
+    chosen = entry(step, settings.pop("backend"))
+    if chosen.target is None:
         return None
+    if chosen.chat is None:
+        return _find(chosen.target)(**settings)
+    own = {key: settings.pop(key) for key in chosen.takes}
+    return _find(chosen.target)(_find(chosen.chat)(**settings), **own)
+
+
+def _find(target: str) -> Any:
     module, _, cls = target.partition(":")
     with explaining_missing_packages():
-        made = importlib.import_module(module)
-    return getattr(made, cls)(**settings)
+        return getattr(importlib.import_module(module), cls)
 
 
 @contextmanager

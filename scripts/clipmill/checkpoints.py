@@ -45,10 +45,17 @@ MODEL_FILES: tuple[str, ...] = (
     *("pytorch_model*.bin", "pytorch_model.bin.index.json"),
 )
 TOKENIZER_FILES: tuple[str, ...] = ("tokenizer*.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+LANGUAGE_FILES: tuple[str, ...] = (
+    *(*MODEL_FILES, *TOKENIZER_FILES, "generation_config.json", "tokenizer.model", "added_tokens.json"),
+    *("chat_template*", "processor_config.json", "video_preprocessor_config.json", "quant*_config.json"),
+)
+REMOTE_CODE: tuple[str, ...] = ("*.py",)
 
 WEIGHTS = (".safetensors", ".bin", ".pth", ".pt")
 PICKLES = (".bin", ".pth", ".pt", ".bin.index.json")
 PIECE = 2**23  # bytes read at once
+LARGE = 2**30  # bytes from which on a folder's file is known by SPOTS pieces of it: other weights differ everywhere
+SPOTS = 64
 TIMEOUT = 30  # seconds without a byte
 
 
@@ -231,13 +238,19 @@ def _check_found(names: Sequence[str], patterns: Sequence[str], folder: Path) ->
 
 
 def _digest(folder: Path, names: Sequence[str]) -> str:
-    """sha256 of a file's content; of several files', of all names, sizes and contents."""
+    """sha256 of a file's content; of several files', of all names, sizes and contents, of LARGE ones in spots."""
     digest = hashlib.sha256()
     for name in names:
         path = folder / name
+        size = path.stat().st_size
         if len(names) > 1:
-            digest.update(f"{name}\0{path.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+            digest.update(f"{name}\0{size}\0".encode("utf-8", "surrogateescape"))
         with open(path, "rb") as file:
+            if len(names) > 1 and size >= LARGE:
+                for spot in range(SPOTS):
+                    file.seek(spot * (size - PIECE // SPOTS) // (SPOTS - 1))
+                    digest.update(file.read(PIECE // SPOTS))
+                continue
             while piece := file.read(PIECE):
                 digest.update(piece)
     return digest.hexdigest()

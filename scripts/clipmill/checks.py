@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 
 from clipmill.backends import explaining_missing_packages
+from clipmill.chat import Request
 from clipmill.errors import ItemError, SetupError
 from clipmill.scores import Backend
 
 TEXT = "A grey picture."
+FEW_TOKENS = 16  # that an answer is asked for to see that one comes
 SHAPE = (512, 910, 3)  # of a sample: height, width, colours
 
 
@@ -18,14 +22,29 @@ def check_backend(step: str, name: str, backend: Any) -> dict[str, Any]:
     """Run `backend` once and return what models.json says of it. Raises SetupError.
 
     `backend` is what `backends.load` gave. For one that measures frames this finds its files, reads every weight and
-    computes one batch of one, on the device that it will run on.
+    computes one batch of one, on the device that it will run on; a language model, each of its servers, answers once.
     """
     models: list[dict[str, Any]] = []
-    if isinstance(backend, Backend):
-        with explaining_missing_packages():  # some are imported where they are used
+    with explaining_missing_packages():  # some are imported where they are used
+        if isinstance(backend, Backend):
             models = [*(checkpoint.about() for checkpoint in backend.checkpoints()), *backend.inside]
             _try(backend)
+        elif hasattr(backend, "chat"):
+            models = [checkpoint.about() for checkpoint in backend.chat.checkpoints()]
+            models = models or [
+                {**{key: backend.chat.about[key] for key in ("model", "revision")}, "licence": "unknown"}
+            ]
+            _ask(backend)
     return {"step": step, "backend": name, "models": models}
+
+
+def _ask(backend: Any) -> None:
+    task = replace(backend.task, max_tokens=min(backend.task.max_tokens, FEW_TOKENS))
+    grey = cv2.imencode(".jpg", np.full(SHAPE, 128, np.uint8))[1].tobytes()
+    for model in backend.chat.each():
+        for outcome in model.answers([Request("check", TEXT, (grey,) * task.images)], task):
+            if outcome and isinstance(outcome[1], ItemError) and outcome[1].kind != "empty_answer":
+                raise SetupError(str(outcome[1])) from outcome[1]
 
 
 def _try(backend: Any) -> None:

@@ -18,32 +18,47 @@ from clipmill.errors import SetupError, explain_os_error
 log = logging.getLogger("clipmill")
 
 
-def step_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser with the flags that every shard step has."""
+def step_parser(description: str | None, one_shard: bool = True) -> argparse.ArgumentParser:
+    """A parser with the flags that every step has."""
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     parser.add_argument("--outdir", type=Path, required=True, help="the run's output folder")
-    parser.add_argument("--shard", required=True, help="name of the shard, six digits")
+    if one_shard:
+        parser.add_argument("--shard", required=True, help="name of the shard, six digits")
     parser.add_argument("--settings", type=json.loads, required=True, help="the step's settings as JSON")
     parser.add_argument("--threads", type=int, default=1, help="cores to use")
     parser.add_argument("--max-error-rate", type=float, default=1.0, help="share of bad items that stops the job")
     return parser
 
 
-def model_parser(description: str | None) -> argparse.ArgumentParser:
+def model_parser(description: str | None, one_shard: bool = True) -> argparse.ArgumentParser:
     """The same for steps whose backend may be a model."""
-    parser = step_parser(description)
+    parser = step_parser(description, one_shard)
     parser.add_argument("--gpu", type=int, default=0, help="GPUs to use; 0 is the CPU")
-    parser.add_argument("--batch", type=int, default=0, help="frames or clips at once; 0 is the backend's own choice")
+    parser.add_argument(
+        "--batch", type=int, default=0, help="frames, clips or requests at once; 0 is the backend's own choice"
+    )
     return parser
+
+
+def group_parser(description: str | None) -> argparse.ArgumentParser:
+    """The same for steps that serve several shards in one job."""
+    parser = model_parser(description, one_shard=False)
+    parser.add_argument("--shards", nargs="+", required=True, help="names of the shards, six digits each")
+    return parser
+
+
+def means(step: str) -> dict[str, Any]:
+    """The settings of a step's backend that change no result: they come by the environment, and re-run nothing."""
+    return json.loads(os.environ.get("CLIPMILL_MEANS", "{}")).get(step, {})
 
 
 @contextlib.contextmanager
 def loaded(step: str, settings: dict[str, Any], args: argparse.Namespace) -> Iterator[Any]:
     """The backend of a step, on the device that `args` of a `model_parser` say, as long as it is held."""
     with gpu.lease(args.gpu):
-        backend = backends.load(step, settings)
-        if backend is not None and args.batch:
-            backend.batch = args.batch
+        backend = backends.load(step, settings, means(step))
+        if args.batch and backend is not None:
+            getattr(backend, "chat", backend).batch = args.batch
         if os.environ.get("CLIPMILL_COMPILE") == "1" and hasattr(backend, "compile"):
             backend.compile = True
         if torch := sys.modules.get("torch"):

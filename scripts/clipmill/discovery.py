@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 
 from clipmill.errors import SetupError
 from clipmill.files import atomic, clean_text, write_text
-from clipmill.index import IndexPaths, shard_names
+from clipmill.index import IndexPaths, shard_sizes
 from clipmill.sheets import SHEETS, read_sheet
 
 log = logging.getLogger("clipmill")
@@ -68,8 +68,8 @@ class _Found:
 
 def update_index(
     videos: str | Path, outdir: Path, videos_per_shard: str | int = "auto", exclude: list[str] | None = None
-) -> list[str]:
-    """Find the videos, bring the index up to date, and return the names of all shards.
+) -> dict[str, int]:
+    """Find the videos, bring the index up to date, and return all shards: name -> number of videos.
 
     Writes only what has changed. Raises SetupError where the input is missing, unreadable or holds no video.
     """
@@ -81,7 +81,7 @@ def update_index(
         raise SetupError(_nothing_found(Path(videos), found.problems))
     _report(stored, index, found)
     _save(paths, stored, index, found.problems)
-    return shard_names(outdir)
+    return shard_sizes(outdir)
 
 
 # --- finding ---------------------------------------------------------------------------------------------------------
@@ -313,7 +313,8 @@ def _save(paths: IndexPaths, stored: pd.DataFrame, index: pd.DataFrame, problems
         columns = [videos[column].tolist() for column in SHARD_COLUMNS]
         records = [dict(zip(SHARD_COLUMNS, row, strict=True)) for row in zip(*columns, strict=True)]
         _write_if_changed(paths.shard(f"{number:06d}"), _json_lines(records))
-    names = "".join(f"{number:06d}\n" for number in numbers)
+    sizes = index["shard"].value_counts().to_dict()
+    names = "".join(f"{number:06d} {sizes[number]}\n" for number in numbers)
     gone = index.loc[~index["present"], ["video_id", "name"]].to_dict("records")
     _write_if_changed(paths.shards, names)
     _write_if_changed(paths.removed, _json_lines(gone))

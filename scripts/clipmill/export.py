@@ -6,12 +6,13 @@ Shards pass one after the other, so memory grows with the number of kept clips' 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import logging
 import os
 import shutil
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from clipmill import tables, verdict
+from clipmill import tables, text_checks, verdict
 from clipmill.errors import SetupError
 from clipmill.files import atomic, write_json
 from clipmill.index import IndexPaths, read_json_lines
@@ -36,12 +37,14 @@ SHARD_TABLES = {
     "aesthetic": tables.AESTHETIC,
     "text": tables.TEXT_SCORES,
     "verdicts": tables.VERDICTS,
-    "caption": tables.CAPTIONS,
-    "rewrite": tables.REWRITES,
     "alignment": tables.ALIGNMENT,
     "cut": tables.CUTS,
 }
+GROUP_TABLES = {"caption": tables.CAPTIONS, "rewrite": tables.REWRITES}
 AFTER_FILTERS = ("caption", "rewrite", "alignment", "cut")
+
+
+_Rows = dict[str, list[dict[str, Any]]]
 
 
 @dataclass
@@ -52,8 +55,10 @@ class Shard:
     rows: dict[str, list[dict[str, Any]]]
 
     @staticmethod
-    def read(outdir: Path, name: str, removed: set[str]) -> Shard:
-        rows = {rule: table.rows(_path(outdir, table, name)) for rule, table in SHARD_TABLES.items()}
+    def read(outdir: Path, name: str, texts: _Rows, removed: set[str]) -> Shard:
+        """`texts`: the shard's rows of GROUP_TABLES."""
+        rows = {rule: table.rows(table.of(outdir, name)) for rule, table in SHARD_TABLES.items()}
+        rows = {rule: (texts | rows)[rule] for rule in (*SHARD_TABLES, *GROUP_TABLES)}
         for rule in ("decode", "clips", "verdicts"):
             rows[rule] = [row for row in rows[rule] if row["video_id"] not in removed]
         clip_ids = {row["clip_id"] for row in rows["clips"]}
@@ -61,15 +66,18 @@ class Shard:
             rows[rule] = [row for row in rows[rule] if row["clip_id"] in clip_ids]
         return Shard(name, rows)
 
-    def verdicts(self, late_filters: verdict.Bounds) -> Iterator[dict[str, Any]]:
-        """FINAL_VERDICTS rows: what captioning, alignment and cutting said comes after the filters."""
+    def verdicts(self, late: verdict.Late, common: set[bytes]) -> Iterator[dict[str, Any]]:
+        """FINAL_VERDICTS rows: what captioning, alignment and cutting said comes after the filters.
+
+        `common`: texts that too many clips have.
+        """
         later = {rule: {row["clip_id"]: row for row in self.rows[rule]} for rule in AFTER_FILTERS}
         for early in self.rows["verdicts"]:
             row = dict(early)
             for table in later.values():
                 row.update(_plain(table.get(early["clip_id"], {})))
             if row["kept"]:
-                row["reason"] = _late_reason(row, late_filters)
+                row["reason"] = _late_reason(row, late, common)
                 row["kept"] = row["reason"] is None
             yield row
 
@@ -140,12 +148,12 @@ class Linker:
 
 
 def export_dataset(
-    outdir: Path, shards: list[str], settings: dict[str, Any], checks: list[dict[str, Any]]
+    outdir: Path, groups: Mapping[str, list[str]], settings: dict[str, Any], checks: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Write the dataset folder, verdicts.parquet, errors.csv, summary.json and models.json; return the summary.
 
-    `settings`: the steps' `backends`, and `late_filters` as `verdict.active` takes them. `checks`: what
-    `checks.check_backend` found.
+    `groups`: all shards, as `index.shard_groups` gives them. `settings`: the steps' `backends`, and `late` as
+    `verdict.Late` takes it. `checks`: what `checks.check_backend` found.
 
     The train file names only files that are there, and files leave only after it has stopped naming them.
     """
@@ -155,15 +163,16 @@ def export_dataset(
     dataset = outdir / "dataset"
     linker = Linker(outdir / "work" / "clip_files", dataset / "clips")
     summary = Summary(settings["backends"])
-    late_filters = verdict.active(**settings["late_filters"])
+    late = verdict.Late(**settings["late"])
+    common = common_texts(outdir, groups, late.checks["same_text"], gone)
     with ExitStack() as stack:
         out = _Files(stack, outdir, dataset)
         for problem in problems:
             out.error({"rule": "index", **problem})
             summary.error("index", problem["kind"])
-        for name in shards:
-            shard = Shard.read(outdir, name, gone)
-            verdicts = list(shard.verdicts(late_filters))
+        for name, texts in _texts(outdir, groups):
+            shard = Shard.read(outdir, name, texts, gone)
+            verdicts = list(shard.verdicts(late, common))
             metadata = [{**row, "file_path": linker.add(row)} for row in verdicts if row["kept"]]
             out.verdicts(verdicts)
             out.clips(metadata)
@@ -181,14 +190,40 @@ def export_dataset(
     return summary.as_dict()
 
 
+def common_texts(outdir: Path, groups: Iterable[str], most: int | None, gone: set[str]) -> set[bytes]:
+    """Digests of the texts that more than `most` clips have, those of videos that have `gone` left out."""
+    if most is None:
+        return set()
+    counts: Counter[bytes] = Counter()
+    for group in groups:
+        for row in tables.REWRITES.rows(tables.REWRITES.of(outdir, group)):
+            if row["text"] is not None and row["clip_id"].rpartition("_")[0] not in gone:
+                counts[_digest(row["text"])] += 1
+    return {digest for digest, count in counts.items() if count > most}
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text_checks.same(text).encode()).digest()[:12]
+
+
+def _texts(outdir: Path, groups: Mapping[str, list[str]]) -> Iterator[tuple[str, _Rows]]:
+    """Each shard's name with its rows of GROUP_TABLES, of which one group's are held at a time."""
+    for first, shards in groups.items():
+        texts: dict[str, _Rows] = {name: {rule: [] for rule in GROUP_TABLES} for name in shards}
+        for rule, table in GROUP_TABLES.items():
+            for row in table.rows(table.of(outdir, first)):
+                texts[row.pop("shard")][rule].append(row)
+        yield from texts.items()
+
+
 def list_models(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row a model and step: its licence, what it is exactly, and the columns of the dataset that it made."""
     columns = {
         "text": _columns(tables.TEXT_SCORES),
         "aesthetic": _columns(tables.AESTHETIC),
         "consistency": _columns(tables.CONSISTENCY),
-        "caption": ["caption"],
-        "rewrite": ["text"],
+        "caption": _columns(tables.CAPTIONS),
+        "rewrite": _columns(tables.REWRITES),
         "alignment": _columns(tables.ALIGNMENT),
     }
     return [
@@ -199,7 +234,7 @@ def list_models(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _columns(table: tables.Table) -> list[str]:
-    return [column.name for column in table.columns if column is not tables.CLIP_ID and column not in tables.ERROR]
+    return [column.name for column in tables.scores(table)]
 
 
 class _Files:
@@ -252,13 +287,17 @@ def _size_and_time(path: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _late_reason(row: dict[str, Any], late_filters: verdict.Bounds) -> str | None:
+def _late_reason(row: dict[str, Any], late: verdict.Late, common: set[bytes]) -> str | None:
     if row.get("caption") is None:
         return "caption failed"
+    if fault := text_checks.of_caption(row["caption"], row["caption_whole"], late.checks):
+        return fault
     if row.get("text") is None:
         return "rewrite failed"
-    if reason := verdict.out_of(late_filters, row):
-        return reason
+    if fault := late.reason(row):
+        return fault
+    if common and _digest(row["text"]) in common:
+        return "text on many clips"
     if row.get("file") is None:
         return "cut failed"
     return None
@@ -266,7 +305,3 @@ def _late_reason(row: dict[str, Any], late_filters: verdict.Bounds) -> str | Non
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in ("error_kind", "error")}
-
-
-def _path(outdir: Path, table: tables.Table, shard: str) -> Path:
-    return outdir / table.path.replace("<shard>", shard)

@@ -68,13 +68,16 @@ class FrameArchive:
     def __exit__(self, *_: object) -> None:
         self._zip.close()
 
-    def read(self, sample: int) -> np.ndarray:
-        """One sample as BGR, height × width × 3 bytes."""
+    def data(self, sample: int) -> bytes:
+        """One sample as a JPEG."""
         try:
-            data = self._zip.read(member(sample))
+            return self._zip.read(member(sample))
         except BROKEN as error:
             raise self._lost(error) from error
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+
+    def read(self, sample: int) -> np.ndarray:
+        """One sample as BGR, height × width × 3 bytes."""
+        picture = cv2.imdecode(np.frombuffer(self.data(sample), np.uint8), cv2.IMREAD_COLOR)
         if picture is None:
             raise self._lost(f"sample {sample} is no picture")
         return picture

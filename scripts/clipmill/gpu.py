@@ -66,6 +66,11 @@ def lease(count: int) -> Iterator[list[str]]:
                 os.environ[VISIBLE] = before
 
 
+def held() -> list[str]:
+    """The devices of the lease that this process is in; none where it runs on the CPU."""
+    return list(_held)
+
+
 def visible_devices() -> list[str]:
     """UUIDs of the devices that CUDA_VISIBLE_DEVICES leaves, in its order. Raises SetupError where CUDA does not run.
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from clipmill.errors import SetupError
 
+CLIPS_PER_VIDEO = 10  # kept ones, for want of knowing
+SHARDS_PER_GROUP = 500  # each has a journal that is open while the job runs
+
 
 @dataclass(frozen=True)
 class IndexPaths:
@@ -30,7 +33,7 @@ class IndexPaths:
 
     @property
     def shards(self) -> Path:
-        """The names of all shards, one a line."""
+        """The shards, one a line: name and number of videos."""
         return self.folder / "shards.txt"
 
     @property
@@ -53,13 +56,30 @@ class IndexPaths:
         return self.folder / "shards" / f"{name}.jsonl"
 
 
-def shard_names(outdir: Path) -> list[str]:
-    """The names of all shards, as the main process wrote them."""
+def shard_sizes(outdir: Path) -> dict[str, int]:
+    """All shards, as the main process wrote them: name -> number of videos. Neither ever changes."""
     path = IndexPaths(outdir).shards
     try:
-        return path.read_text().split()
+        lines = path.read_text().splitlines()
     except FileNotFoundError:
         raise SetupError(f"{path}: missing; start the run again from the main process, which writes it") from None
+    return {name: int(videos) for name, videos in map(str.split, lines)}
+
+
+def shard_groups(sizes: dict[str, int], clips: int | None) -> dict[str, list[str]]:
+    """Shards whose captions are made in one job: name of the first -> names of all, for about `clips` kept clips a job.
+
+    A plan cannot wait for how many there are, so CLIPS_PER_VIDEO are reckoned with. A group is closed when it is full,
+    and never changes then: only the last one grows. None gives each shard a group of its own.
+    """
+    groups: dict[str, list[str]] = {}
+    room = 0.0
+    for name, videos in sizes.items():
+        if clips is None or room <= 0 or len(group) >= SHARDS_PER_GROUP:
+            group, room = groups.setdefault(name, []), (clips or 0) / CLIPS_PER_VIDEO
+        group.append(name)
+        room -= videos
+    return groups
 
 
 def read_json_lines(path: Path) -> list[dict]:

@@ -49,6 +49,10 @@ class Table:
     def schema(self) -> pa.Schema:
         return pa.schema([(column.name, column.type) for column in self.columns])
 
+    def of(self, outdir: Path, shard: str) -> Path:
+        """Where the table of a shard lies."""
+        return outdir / self.path.replace("<shard>", shard).replace("<first shard>", shard)
+
     def from_rows(self, rows: Iterable[dict[str, Any]]) -> pa.Table:
         """Rows (dicts; a missing key is a missing value, an unknown key an error) as an Arrow table, rounded."""
         rows = list(rows)
@@ -330,26 +334,42 @@ def embeddings(length: int) -> Table:
     )
 
 
+SHARD = Column("shard", TEXT, "", "the shard that the clip's video belongs to")
+
 CAPTIONS = Table(
     "captions",
-    "work/captions/<shard>.parquet",
-    "a kept clip",
+    "work/captions/<first shard>.parquet",
+    "a kept clip of the shards whose captions are made in one job; the file is named after the first of them",
     (
         CLIP_ID,
-        Column("caption", TEXT, "", "the caption as the backend gave it"),
+        SHARD,
+        Column("caption", TEXT, "", "the caption as the backend gave it; with `structured` its field `dense`"),
         Column("caption_model", TEXT, "", "what made it: backend, model, version"),
+        Column(
+            "caption_whole", FLAG, "", "whether it ended before the limit of tokens; missing where no model wrote it"
+        ),
+        Column("caption_short", TEXT, "", "`structured`: the clip in one short sentence"),
+        Column("caption_subject", TEXT, "", "`structured`: who or what is seen"),
+        Column("caption_action", TEXT, "", "`structured`: what happens"),
+        Column("caption_setting", TEXT, "", "`structured`: where and when"),
+        Column("caption_style", TEXT, "", "`structured`: the look"),
+        Column("caption_camera", TEXT, "", "`structured`: what the camera does"),
+        Column("caption_on_screen_text", TEXT, "", "`structured`: words that are seen"),
         *ERROR,
     ),
 )
 
 REWRITES = Table(
     "rewrites",
-    "work/rewrites/<shard>.parquet",
-    "a captioned clip",
+    "work/rewrites/<first shard>.parquet",
+    "a clip with a caption that passed its checks; files as in `captions`",
     (
         CLIP_ID,
+        SHARD,
         Column("text", TEXT, "", "the rewritten caption: what the train file says"),
         Column("rewrite_model", TEXT, "", "what made it"),
+        Column("rewritten", FLAG, "", "false where no rewriting was good enough, and the caption stands as it was"),
+        Column("refused_since", TEXT, "", "what was wrong with the last rewriting where none was good enough"),
         *ERROR,
     ),
 )
@@ -397,8 +417,9 @@ KEPT = Column("kept", FLAG, "", "whether the clip passed")
 REASON = Column("reason", TEXT, "", "the first thing in the configured order that spoke against it; missing if kept")
 
 
-def _scores(table: Table) -> tuple[Column, ...]:
-    return tuple(column for column in table.columns if column is not CLIP_ID and column not in ERROR)
+def scores(table: Table) -> tuple[Column, ...]:
+    """The columns of a table that say something of a clip."""
+    return tuple(column for column in table.columns if column not in (CLIP_ID, SHARD, *ERROR))
 
 
 CLIP_SCORES = (
@@ -406,11 +427,11 @@ CLIP_SCORES = (
     Column("aspect_ratio", REAL, "ratio", "width over height as shown", 6),
     Column("bits_per_pixel", REAL, "bit", "as in `videos`", 6),
     Column("video_seconds", REAL, "second", "length of the whole video", 6),
-    *_scores(MOTION),
-    *_scores(TECHNICAL),
-    *_scores(CONSISTENCY),
-    *_scores(AESTHETIC),
-    *_scores(TEXT_SCORES),
+    *scores(MOTION),
+    *scores(TECHNICAL),
+    *scores(CONSISTENCY),
+    *scores(AESTHETIC),
+    *scores(TEXT_SCORES),
 )
 
 VERDICTS = Table(
@@ -424,7 +445,7 @@ FINAL_VERDICTS = Table(
     "final verdicts",
     "verdicts.parquet",
     "a clip: the verdicts of the filters, then of captioning, alignment and cutting",
-    (*VERDICTS.columns, *_scores(CAPTIONS), *_scores(REWRITES), *_scores(ALIGNMENT), *_scores(CUTS)),
+    (*VERDICTS.columns, *scores(CAPTIONS), *scores(REWRITES), *scores(ALIGNMENT), *scores(CUTS)),
 )
 
 METADATA = Table(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
+
+from clipmill import text_checks
 
 # Each filter and the table that its value comes from. Those from frames are costly; a cascade may spare them.
 FILTERS = {
@@ -68,6 +71,19 @@ def out_of(filters: Bounds, values: dict[str, Any]) -> str | None:
         if bound.get("max") is not None and value > bound["max"]:
             return f"{name} high"
     return None
+
+
+@dataclass(frozen=True)
+class Late:
+    """What may speak against a clip once it has a text: `checks` of it, as the config has them, then the late filters."""
+
+    checks: text_checks.Checks
+    filters: Bounds
+    order: list[str]
+
+    def reason(self, values: dict[str, Any]) -> str | None:
+        """The first reason against a clip with a text, of its `text` and its alignment scores; None keeps it."""
+        return text_checks.of_text(values["text"], self.checks) or out_of(active(self.filters, self.order), values)
 
 
 def gather(

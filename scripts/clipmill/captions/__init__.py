@@ -1,14 +1,22 @@
-"""Captions: what a backend is told of a clip, and the backends, one module each.
+"""Captions: what a backend is told of a clip, and what it gives. The backends are a module each.
 
-A caption backend has `name`, `model` and `caption(clips) -> texts`; a rewrite backend `rewrite(captions) -> texts`.
-Both give one text for each item, in order.
+Answers are matched by the clip's identity, never by their order: a backend may answer in any.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
+
+from clipmill.errors import ItemError
+from clipmill.scores import Sampling
+from clipmill.scores.shard import Samples
+
+Answered = tuple[str, "dict[str, Any] | ItemError"]
+"""A clip's id, and its columns or what went wrong."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,3 +50,57 @@ class ClipFacts:
     """Share of the time in which nothing changes, 0 to 1."""
     frames: list[np.ndarray] = field(default_factory=list)
     """Up to eight frames, uniformly spaced over the clip: BGR, uint8, short side at most 512."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip to caption: what was measured of it, and its samples, to be read before the next clip is asked for."""
+
+    facts: ClipFacts
+    row: dict[str, Any]
+    """The row of the table of verdicts."""
+    samples: Samples
+
+    @property
+    def clip_id(self) -> str:
+        return self.facts.clip_id
+
+    def frames(self, sampling: Sampling) -> list[np.ndarray]:
+        """Frames that `sampling` chooses, BGR, height × width × 3 bytes. May raise ItemError."""
+        return list(self.samples.frames(self.row, sampling))
+
+    def jpegs(self, sampling: Sampling) -> tuple[list[bytes], list[float]]:
+        """The same as the archive has them, and their times in seconds. May raise ItemError."""
+        return self.samples.jpegs(self.row, sampling)
+
+
+class CaptionBackend(Protocol):
+    """What `caption_shards` asks of a captioner."""
+
+    about: dict[str, Any]
+    """All that a caption depends on beside the clip: part of the journal's key, and the table's metadata."""
+    model: str
+    """What stands in the column `caption_model`."""
+    reads: tuple[str, ...]
+    """Names of the facts of a clip that it reads."""
+
+    def caption(self, clips: Iterable[Clip]) -> Iterator[Answered | None]:
+        """CAPTIONS columns of each clip, as they come; None when nothing has come for a while."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A caption to rewrite."""
+
+    clip_id: str
+    text: str
+
+
+class RewriteBackend(Protocol):
+    """What `rewrite_shards` asks of a rewriter."""
+
+    about: dict[str, Any]
+    model: str
+
+    def rewrite(self, captions: list[Caption]) -> Iterator[Answered | None]:
+        """REWRITES columns of each caption, as they come; None when nothing has come for a while."""

@@ -5,16 +5,20 @@ Objects are never named. Each fact has a threshold below which it is left out; t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields, replace
 from math import exp, inf, log
 
 import cv2
 import numpy as np
 
-from clipmill.captions import ClipFacts
+from clipmill.captions import Answered, Clip, ClipFacts
 from clipmill.captions.camera import Camera, camera_path
+from clipmill.errors import ItemError
+from clipmill.scores import Sampling
 
 MAX_WORDS, MIN_WORDS = 80, 25
+FRAMES = Sampling(count=8)
 WORK_SIDE = 240  # pixels: short side at which neighbouring frames are matched
 
 Steps = tuple[tuple[float, str], ...]
@@ -48,12 +52,19 @@ PALETTE = {
 class Describe:
     """Writes 25 to 80 words on each clip from its measured facts; the same facts give the same text."""
 
-    name = "describe"
     model = "clipmill describe 1 (measured, no model)"
+    about = {"model": model}
+    reads = tuple(fact.name for fact in fields(ClipFacts) if fact.name != "frames")
 
-    def caption(self, clips: list[ClipFacts]) -> list[str]:
-        """One text for each clip."""
-        return [describe(clip) for clip in clips]
+    def caption(self, clips: Iterable[Clip]) -> Iterator[Answered]:
+        """See `CaptionBackend`. In the order of the clips."""
+        for clip in clips:
+            try:
+                text = describe(replace(clip.facts, frames=clip.frames(FRAMES)))
+            except ItemError as error:
+                yield clip.clip_id, error
+            else:
+                yield clip.clip_id, {"caption": text, "caption_model": self.model}
 
 
 def describe(clip: ClipFacts) -> str:
@@ -75,13 +86,25 @@ def opening(clip: ClipFacts) -> str:
     camera = camera_path(greys)
     if camera is None:
         return f"{start} with {movement}" if movement else start
-    if camera.path <= NEARLY_STILL and abs(camera.zoom) < ZOOM:
+    if _stands_still(camera):
         still = "a still" if camera.path <= STILL else "an almost still"
         where = moving_place(greys) if clip.motion is not None and clip.motion >= MOTION[0][0] else ""
         return f"{start} from {still} camera" + (f", with {movement}{where}" if movement else "")
     moves = camera_words(camera, clip)
     start += f" in which the camera {moves}" if moves else ""
     return f"{start}, with {movement} overall" if movement else start
+
+
+def camera_phrase(clip: ClipFacts) -> str:
+    """What the camera does, as a phrase with a verb (`is still`, `pans to the left by …`); empty where it is not clear."""
+    camera = camera_path([_grey(frame) for frame in clip.frames])
+    if camera is None:
+        return ""
+    return "is still" if _stands_still(camera) else camera_words(camera, clip)
+
+
+def _stands_still(camera: Camera) -> bool:
+    return camera.path <= NEARLY_STILL and abs(camera.zoom) < ZOOM
 
 
 def orientation(clip: ClipFacts) -> str:

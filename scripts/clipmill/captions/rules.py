@@ -11,7 +11,9 @@ grows linearly with the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+from clipmill.captions import Answered, Caption
 
 MAX_PASSES = 5
 
@@ -163,12 +165,13 @@ FOREIGN = frozenset(
 class Rules:
     """Rewrites captions by fixed rules; the same caption gives the same text, and a rewritten one stays as it is."""
 
-    name = "rules"
     model = "clipmill rules 1"
+    about = {"model": model}
 
-    def rewrite(self, captions: list[str]) -> list[str]:
-        """One text for each caption, in order; none is empty unless its caption is."""
-        return [rewrite(caption) for caption in captions]
+    def rewrite(self, captions: list[Caption]) -> Iterator[Answered]:
+        """See `RewriteBackend`. No text is empty unless its caption is."""
+        for caption in captions:
+            yield caption.clip_id, {"text": rewrite(caption.text), "rewrite_model": self.model, "rewritten": True}
 
 
 def rewrite(caption: str) -> str:

@@ -1,67 +1,83 @@
-"""Captions and their rewriting for the clips of a shard, each made once ever under the same inputs."""
+"""Captions and their rewriting, each made once ever under the same inputs, for the clips of one or more shards.
+
+A job may serve several shards, so that a model that takes minutes to start serves thousands of clips. The journals are
+those of the shards, so that other groups of shards find them too.
+"""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from clipmill.captions import ClipFacts
-from clipmill.errors import ItemError, check_error_rate
+from clipmill.captions import Answered, Caption, CaptionBackend, Clip, ClipFacts, RewriteBackend
 from clipmill.journal import Journal, fingerprint
-from clipmill.progress import Progress
-from clipmill.scores.shard import Samples, by_video
+from clipmill.results import SYNC_SECONDS, Results
+from clipmill.scores.shard import Samples
 
-log = logging.getLogger("clipmill")
+Rows = dict[str, list[dict[str, Any]]]
+"""Rows of tables, by the shard that they belong to."""
 
-FRAMES = 8
 
-
-def caption_shard(
-    backend: Any, clips: list[dict[str, Any]], outdir: Path, shard: str, max_error_rate: float
-) -> list[dict[str, Any]]:
+def caption_shards(backend: CaptionBackend, clips: Rows, outdir: Path, max_error_rate: float) -> list[dict[str, Any]]:
     """CAPTIONS rows of the kept clips. `clips` are rows with all that is known of each, `source_key` included."""
-    rows: dict[str, dict[str, Any]] = {}
-    with Journal(outdir / "work" / "journals" / "caption" / f"{shard}.jsonl") as journal:
-        facts = {clip["clip_id"]: _facts(clip) for clip in clips}
-        keys = {
-            clip["clip_id"]: fingerprint(backend.model, clip["source_key"], facts[clip["clip_id"]]) for clip in clips
-        }
-        for clip_id, key in keys.items():
-            if (row := journal.get(clip_id, key)) is not None:
-                rows[clip_id] = row
-        todo = [clip for clip in clips if clip["clip_id"] not in rows]
-        progress = Progress("captions", len(clips), len(rows))
-        samples = Samples(outdir, shard)
-        for group in by_video(todo):
-            for clip, frames in samples.pictures(group, FRAMES):
-                clip_id = clip["clip_id"]
-                if isinstance(frames, ItemError):
-                    log.warning("%s: %s", clip_id, frames)
-                    rows[clip_id] = {"error_kind": frames.kind, "error": str(frames)}
-                else:
-                    caption = backend.caption([ClipFacts(**facts[clip_id], frames=frames)])[0]
-                    rows[clip_id] = {"caption": caption, "caption_model": backend.model}
-                    journal.add([(clip_id, keys[clip_id], rows[clip_id])])
-                progress.step()
-                check_error_rate(sum("error" in row for row in rows.values()), len(rows), max_error_rate, "captions")
-    return [{"clip_id": clip["clip_id"], **rows[clip["clip_id"]]} for clip in clips]
+
+    def key(row: dict[str, Any]) -> str:
+        facts = {name: row[name] for name in backend.reads}
+        return fingerprint(about, row["source_key"], row["start_frame"], row["end_frame"], facts)
+
+    def to_read(todo: Rows) -> Iterator[Clip]:
+        for shard, rows in todo.items():
+            with Samples(outdir, shard) as samples:
+                for row in rows:
+                    facts = {field.name: row[field.name] for field in fields(ClipFacts) if field.name != "frames"}
+                    yield Clip(ClipFacts(**facts), row, samples)
+
+    about = backend.about
+    return _finish("caption", clips, key, lambda todo: backend.caption(to_read(todo)), outdir, max_error_rate)
 
 
-def _facts(clip: dict[str, Any]) -> dict[str, Any]:
-    return {field.name: clip[field.name] for field in fields(ClipFacts) if field.name != "frames"}
+def rewrite_shards(
+    backend: RewriteBackend, captions: Rows, outdir: Path, max_error_rate: float
+) -> list[dict[str, Any]]:
+    """REWRITES rows of `captions`, which are CAPTIONS rows that have one."""
+
+    def key(row: dict[str, Any]) -> str:
+        return fingerprint(about, row["caption"])
+
+    def rewritten(todo: Rows) -> Iterator[Answered | None]:
+        return backend.rewrite([Caption(row["clip_id"], row["caption"]) for rows in todo.values() for row in rows])
+
+    about = backend.about
+    return _finish("rewrite", captions, key, rewritten, outdir, max_error_rate)
 
 
-def rewrite_shard(backend: Any, captions: list[dict[str, Any]], outdir: Path, shard: str) -> list[dict[str, Any]]:
-    """REWRITES rows of the clips that have a caption."""
-    with Journal(outdir / "work" / "journals" / "rewrite" / f"{shard}.jsonl") as journal:
-        captions = [row for row in captions if row["caption"] is not None]
-        keys = {row["clip_id"]: fingerprint(backend.model, row["caption"]) for row in captions}
-        todo = [row for row in captions if journal.get(row["clip_id"], keys[row["clip_id"]]) is None]
-        texts = backend.rewrite([row["caption"] for row in todo])
-        journal.add(
-            (row["clip_id"], keys[row["clip_id"]], {"text": text, "rewrite_model": backend.model})
-            for row, text in zip(todo, texts, strict=True)
-        )
-        return [{"clip_id": clip_id, **journal.get(clip_id, key)} for clip_id, key in keys.items()]
+def _finish(
+    step: str,
+    rows: Rows,
+    key: Callable[[dict[str, Any]], str],
+    work: Callable[[Rows], Iterator[Answered | None]],
+    outdir: Path,
+    max_error_rate: float,
+) -> list[dict[str, Any]]:
+    """A row for each of `rows`: from its shard's journal, or by `work`, which gets those that are in none."""
+    with ExitStack() as stack:
+        owner, keys = {}, {}
+        for shard, mine in rows.items():
+            journal = stack.enter_context(Journal(outdir / "work" / "journals" / step / f"{shard}.jsonl"))
+            owner |= {row["clip_id"]: journal for row in mine}
+            keys |= {row["clip_id"]: key(row) for row in mine}
+        results = stack.enter_context(Results(owner, keys, max_error_rate))
+        todo = {shard: [row for row in mine if row["clip_id"] not in results.rows] for shard, mine in rows.items()}
+        if any(todo.values()):
+            for answered in work(todo):
+                if answered is not None:
+                    results.add(*answered)
+                results.sync(older_than=SYNC_SECONDS)
+    return [
+        {"clip_id": row["clip_id"], "shard": shard, **results.rows[row["clip_id"]]}
+        for shard, mine in rows.items()
+        for row in mine
+    ]

@@ -23,8 +23,8 @@ class Sampling:
     """Which samples of a clip a backend looks at.
 
     `count`: so many, each from the middle of an equal part; all of them where there are fewer. `per_second`: those
-    nearest to the clip's first sample and each 1 / per_second seconds after it; with `ends` also the last one. Neither:
-    all.
+    nearest to the clip's first sample and each 1 / per_second seconds after it; with `ends` also the last one. Both:
+    those of `per_second`, or `count` uniform ones where these would be more. Neither: all.
     """
 
     count: int | None = None
@@ -34,7 +34,9 @@ class Sampling:
     def choose(self, samples: Sequence[int], times: Sequence[float]) -> list[int]:
         """Those of a clip's `samples` (numbers, at `times` in seconds, both rising) to look at; each once, in order."""
         if self.per_second is not None:
-            return self._steady(samples, np.asarray(times))
+            steady = self._steady(samples, np.asarray(times))
+            if self.count is None or len(steady) <= self.count:
+                return steady
         if self.count is None or self.count >= len(samples):
             return list(samples)
         return [samples[int((k + 0.5) * len(samples) / self.count)] for k in range(self.count)]

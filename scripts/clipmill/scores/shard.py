@@ -6,9 +6,6 @@ clips, cut into batches: the number of threads, and which of them is faster, is 
 
 from __future__ import annotations
 
-import base64
-import logging
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,18 +18,13 @@ import numpy as np
 import pyarrow.compute as pc
 
 from clipmill.clips import read_signals
-from clipmill.errors import ItemError, check_error_rate
+from clipmill.errors import ItemError
 from clipmill.frames import FrameArchive
 from clipmill.gpu import in_batches
 from clipmill.journal import Journal, fingerprint
-from clipmill.progress import Progress
+from clipmill.results import SYNC_SECONDS, Results
 from clipmill.scores import FrameScore, Sampling
 from clipmill.scores.readers import Readers
-
-log = logging.getLogger("clipmill")
-
-SYNC_SECONDS = 2.0  # results are synced to the journal together, when the first of them is so old
-
 
 # --- frames of clips --------------------------------------------------------------------------------------------------
 
@@ -46,15 +38,19 @@ class Frames(Sequence):
     """A clip's frames, BGR, height × width × 3 bytes, each read when it is asked for; that may raise ItemError."""
 
     def __init__(self, archive: FrameArchive, samples: list[int]):
-        self._archive, self._samples = archive, samples
+        self._archive, self.samples = archive, samples
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return len(self.samples)
+
+    def data(self) -> list[bytes]:
+        """All of them as JPEGs."""
+        return [self._archive.data(sample) for sample in self.samples]
 
     def __getitem__(self, place: int | slice) -> Any:
         if isinstance(place, slice):
-            return [self._archive.read(sample) for sample in self._samples[place]]
-        return self._archive.read(self._samples[place])
+            return [self._archive.read(sample) for sample in self.samples[place]]
+        return self._archive.read(self.samples[place])
 
 
 class Samples:
@@ -102,15 +98,10 @@ class Samples:
             raise ItemError("too_few_samples", f"{clip['seconds']:.2f} s hold no sample")
         return Frames(archive, samples)
 
-    def pictures(self, clips: list[dict[str, Any]], count: int | None) -> Iterator[tuple[dict, Any]]:
-        """(clip, its BGR frames), `count` uniform ones, None: all; an ItemError in place of what cannot be read."""
-        with self:
-            for clip in clips:
-                try:
-                    frames: Any = list(self.frames(clip, Sampling(count)))
-                except ItemError as error:
-                    frames = error
-                yield clip, frames
+    def jpegs(self, clip: dict[str, Any], sampling: Sampling) -> tuple[list[bytes], list[float]]:
+        """The same frames as the archive has them, and their times in seconds. Raises ItemError as `frames` does."""
+        frames = self.frames(clip, sampling)
+        return frames.data(), self._times[np.searchsorted(self._numbers, frames.samples)].tolist()
 
     def _archive(self, video_id: str) -> FrameArchive:
         if self._opened is None or self._opened[0] != video_id:
@@ -148,7 +139,7 @@ def score_shard(
     about = backend.about
     keys = {clip["clip_id"]: _key(metric, about, clip) for clip in clips if clip["clip_id"] in wanted}
     with Journal(outdir / "work" / "journals" / metric / f"{shard}.jsonl") as journal:
-        results = _Results(journal, keys, max_error_rate)
+        results = Results(dict.fromkeys(keys, journal), keys, max_error_rate)
         todo = [clip for clip in clips if clip["clip_id"] in keys and clip["clip_id"] not in results.rows]
         with results, Readers(todo, partial(_preparing, backend, outdir, shard), threads) as readers:
             for scored in _score(backend, todo, readers):
@@ -209,48 +200,6 @@ def _finish(backend: FrameScore, values: list[Any]) -> dict[str, Any] | ItemErro
     return row
 
 
-class _Results:
-    """Rows of clips: those that the journal has, and those that are added. Use as a context manager."""
-
-    def __init__(self, journal: Journal, keys: dict[str, str], max_error_rate: float):
-        known = {clip_id: journal.get(clip_id, key) for clip_id, key in keys.items()}
-        self.rows = {clip_id: _unpacked(row) for clip_id, row in known.items() if row is not None}
-        self._journal, self._keys, self._max_error_rate = journal, keys, max_error_rate
-        self._progress = Progress("clips", len(keys), len(self.rows))
-        self._bad = 0
-        self._unsynced: list[tuple[str, str, Any]] = []
-        self._since = 0.0
-
-    def __enter__(self) -> _Results:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.sync()
-
-    def add(self, clip_id: str, row: dict[str, Any] | ItemError) -> None:
-        """Note a clip's row. Raises SetupError where too many have gone wrong."""
-        if isinstance(row, ItemError):
-            log.warning("%s: %s", clip_id, row)
-            self._bad += 1
-            self.rows[clip_id] = {"error_kind": row.kind, "error": str(row)}
-        else:
-            self.rows[clip_id] = row
-            if not self._unsynced:
-                self._since = time.monotonic()
-            self._unsynced.append((clip_id, self._keys[clip_id], _packed(row)))
-        self._progress.step()
-        check_error_rate(self._bad, len(self.rows), self._max_error_rate, "clips")
-
-    def sync(self, older_than: float = 0.0) -> None:
-        """Write what was added to the journal, if the first of it is so many seconds old."""
-        if self._unsynced and time.monotonic() - self._since >= older_than:
-            records, self._unsynced = self._unsynced, []
-            self._journal.add(records)
-
-
-# --- values -----------------------------------------------------------------------------------------------------------
-
-
 def _plain(value: Any) -> Any:
     """A value without numpy's and other sequences' types, but for arrays."""
     if isinstance(value, list | tuple):
@@ -261,23 +210,3 @@ def _plain(value: Any) -> Any:
 def _is_finite(value: Any) -> bool:
     parts = value if isinstance(value, list) else [value]
     return all(np.isfinite(part).all() for part in parts if isinstance(part, float | np.ndarray))
-
-
-def _packed(value: Any) -> Any:
-    """A row as JSON can hold it: an array is its bytes."""
-    if isinstance(value, np.ndarray):
-        content = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
-        return {"array": content, "dtype": value.dtype.str, "shape": list(value.shape)}
-    if isinstance(value, dict):
-        return {name: _packed(part) for name, part in value.items()}
-    return [_packed(part) for part in value] if isinstance(value, list) else value
-
-
-def _unpacked(value: Any) -> Any:
-    """A row as it was before it was packed; its arrays are read-only."""
-    if isinstance(value, dict):
-        if value.keys() == {"array", "dtype", "shape"}:
-            content = base64.b64decode(value["array"])
-            return np.frombuffer(content, value["dtype"]).reshape(value["shape"])
-        return {name: _unpacked(part) for name, part in value.items()}
-    return [_unpacked(part) for part in value] if isinstance(value, list) else value

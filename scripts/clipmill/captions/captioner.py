@@ -1,0 +1,143 @@
+"""Captions by a vision-language model: frames and a prompt go out, a text comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from clipmill import chat
+from clipmill.captions import Answered, Clip
+from clipmill.captions.describe import FRAMES, camera_phrase
+from clipmill.captions.fields import CAPTION, FIELDS, read_fields, schema
+from clipmill.prompts import fill, places
+from clipmill.chat import Answer, ChatModel, Request, Task
+from clipmill.errors import ItemError
+from clipmill.scores import Sampling
+
+QUALITY = 90  # of pictures that are made smaller
+
+# What a prompt may have in braces.
+PLACES: dict[str, Callable[[Clip], str]] = {
+    "seconds": lambda clip: f"{clip.facts.seconds:.1f}",
+    "width": lambda clip: str(clip.facts.width),
+    "height": lambda clip: str(clip.facts.height),
+    "fps": lambda clip: f"{clip.facts.fps:.2f}",
+    "camera": lambda clip: _camera(clip),
+}
+
+
+class Captioner:
+    """Captions by a chat model.
+
+    `frames` uniform ones a clip, or `frames_per_second` where that is given and gives no more. `max_side`: pixels to
+    which larger pictures are made smaller; None sends the samples as they are. `send`: `images`, or `video` at the true
+    rate of the frames. `structured` asks for FIELDS, of which one is the caption.
+    """
+
+    reads: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        model: ChatModel,
+        prompt: str,
+        system: str | None,
+        frames: int,
+        frames_per_second: float | None,
+        max_side: int | None,
+        send: str,
+        structured: bool,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+    ):
+        self.chat, self._prompt, self._places = model, prompt, places(prompt, PLACES, "caption.prompt")
+        self._sampling, self._max_side = Sampling(frames, frames_per_second), max_side
+        self._structured, self._temperature, self._seed = structured, temperature, seed
+        as_video = send == "video"
+        self.task = Task(max_tokens, system, schema(FIELDS) if structured else None, frames, as_video)
+        self._asked = {
+            "prompt": prompt,
+            "system": system,
+            "frames": [frames, frames_per_second],
+            "max_side": max_side,
+            "send": send,
+            "structured": structured,
+            "max_tokens": max_tokens,
+            "sampling": [temperature, seed] if temperature else [0],
+        }
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """See `CaptionBackend`."""
+        return {**self.chat.about, **self._asked}
+
+    @property
+    def model(self) -> str:
+        """See `CaptionBackend`."""
+        return chat.name(self.chat)
+
+    def caption(self, clips: Iterable[Clip]) -> Iterator[Answered | None]:
+        """See `CaptionBackend`. A clip whose frames cannot be read is told before the next one is asked for."""
+        unread: list[Answered] = []
+
+        def requests() -> Iterator[Request]:
+            for clip in clips:
+                try:
+                    yield self._request(clip)
+                except ItemError as error:
+                    unread.append((clip.clip_id, error))
+
+        for outcome in self.chat.answers(requests(), self.task):
+            yield from unread
+            unread.clear()
+            yield outcome and (outcome[0], self._columns(outcome[1]))
+        yield from unread
+
+    def _request(self, clip: Clip) -> Request:
+        images, times = clip.jpegs(self._sampling)
+        if self._max_side:
+            images = [smaller(image, self._max_side) for image in images]
+        span = times[-1] - times[0]
+        fps = (len(times) - 1) / span if span > 0 else 1.0
+        text = fill(self._prompt, self._places, {name: lambda tell=tell: tell(clip) for name, tell in PLACES.items()})
+        return Request(clip.clip_id, text, tuple(images), fps, self._temperature, self._seed)
+
+    def _columns(self, answer: Answer | ItemError) -> dict[str, Any] | ItemError:
+        if isinstance(answer, ItemError):
+            return answer
+        columns = {"caption": answer.text, "caption_model": self.model, "caption_whole": answer.whole}
+        if not self._structured:
+            return columns
+        if not answer.whole:
+            return ItemError(
+                "cut_off", "the answer was cut off before its end; raise caption.max_tokens", lasting=False
+            )
+        try:
+            fields = read_fields(answer.text, FIELDS)
+        except ItemError as error:
+            return error
+        columns["caption"] = fields.pop(CAPTION)
+        return {**columns, **{f"caption_{name}": text for name, text in fields.items()}}
+
+
+def smaller(image: bytes, max_side: int) -> bytes:
+    """A JPEG whose longer side is at most `max_side` pixels; the same bytes where it is no longer already."""
+    picture = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ItemError("bad_frames", "a sample is no picture; run with `--forcerun decode_videos`", lasting=False)
+    height, width = picture.shape[:2]
+    scale = max_side / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", resized, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+
+
+def _camera(clip: Clip) -> str:
+    phrase = camera_phrase(replace(clip.facts, frames=clip.frames(FRAMES)))
+    return phrase or "moves in a way that was not measured"

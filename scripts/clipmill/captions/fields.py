@@ -1,0 +1,45 @@
+"""Captions in fields: what a model is asked for by JSON schema, all in one request."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from clipmill.errors import ItemError
+
+# Field of the answer -> its longest length in characters, which also bounds a model that does not come to an end.
+FIELDS = {
+    "short": 150,
+    "dense": 1200,
+    "subject": 150,
+    "action": 150,
+    "setting": 150,
+    "style": 100,
+    "camera": 100,
+    "on_screen_text": 300,
+}
+CAPTION = "dense"  # the field that is rewritten and trained on
+
+
+def schema(lengths: dict[str, int]) -> dict[str, Any]:
+    """A JSON schema of an object that has these texts, and nothing else, each at most so long."""
+    return {
+        "type": "object",
+        "properties": {name: {"type": "string", "maxLength": length} for name, length in lengths.items()},
+        "required": list(lengths),
+        "additionalProperties": False,
+    }
+
+
+def read_fields(text: str, lengths: dict[str, int]) -> dict[str, str]:
+    """The fields of an answer. Raises ItemError where it is not such an object: models without a grammar may fail."""
+    begin, end = text.find("{"), text.rfind("}")
+    try:
+        found = json.loads(text[begin : end + 1], strict=False)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in lengths):
+        raise ItemError(
+            "not_json", f"the answer has not the fields {', '.join(lengths)}: {text[:100]!r}", lasting=False
+        )
+    return {name: " ".join(found[name].split()) for name in lengths}

@@ -1,0 +1,139 @@
+"""Rewriting of captions by a language model: what says nothing goes, and nothing may come that was not there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from clipmill import chat
+from clipmill.captions import Answered, Caption
+from clipmill.captions.fields import read_fields, schema
+from clipmill.prompts import fill, places
+from clipmill.chat import PASSING, Answer, ChatModel, Request, Task
+from clipmill.errors import ItemError
+from clipmill.text_checks import REFUSAL, WORD
+
+FIELD = {"text": 2000}  # the answer's one field, and its longest length in characters
+RETRY_TEMPERATURE = 0.7  # the likeliest answer has been refused: draw another
+SLACK = 5  # words that any text may be longer
+SHORT = 4  # letters: shorter words are not what a text is about
+COMMON = frozenset(
+    "about above after along also among around away back before behind being below beside between clip down during each "
+    "from have into just like more most near next onto other over some such than that their them then there these they "
+    "this those through under very video what when where which while with would appears shows seen scene".split()
+)
+
+
+class Rewriter:
+    """Rewrites by a chat model, up to `max_tries` a caption.
+
+    An answer is refused that is longer than `max_growth` times its source, has none of its content words, or is a
+    refusal. `on_failure`: `keep` the caption as it is, or `drop` it.
+    """
+
+    def __init__(
+        self,
+        model: ChatModel,
+        prompt: str,
+        system: str | None,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        max_tries: int,
+        max_growth: float,
+        on_failure: str,
+        place: str = "caption",
+    ):
+        self.chat, self._prompt, self._places = model, prompt, places(prompt, {place: None}, "rewrite.prompt")
+        self._place, self._temperature, self._seed = place, temperature, seed
+        self._max_tries, self._max_growth, self._on_failure = max_tries, max_growth, on_failure
+        self.task = Task(max_tokens, system, schema(FIELD))
+        self._asked = {
+            "prompt": prompt,
+            "system": system,
+            "max_tokens": max_tokens,
+            "sampling": [temperature, seed],
+            "max_tries": max_tries,
+            "max_growth": max_growth,
+            "on_failure": on_failure,
+        }
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """See `RewriteBackend`."""
+        return {**self.chat.about, **self._asked}
+
+    @property
+    def model(self) -> str:
+        """See `RewriteBackend`."""
+        return chat.name(self.chat)
+
+    def rewrite(self, captions: list[Caption]) -> Iterator[Answered | None]:
+        """See `RewriteBackend`. All are tried once, then those whose answers were refused once more, and so on."""
+        todo = {caption.clip_id: caption.text for caption in captions}
+        why: dict[str, str] = {}
+        for attempt in range(self._max_tries):
+            asked, todo = todo, {}
+            for outcome in self.chat.answers((self._request(*item, attempt) for item in asked.items()), self.task):
+                if outcome is None:
+                    yield None
+                    continue
+                clip_id, answer = outcome
+                text, fault = self._judge(asked[clip_id], answer)
+                if isinstance(fault, ItemError):
+                    yield clip_id, fault
+                elif fault:
+                    todo[clip_id], why[clip_id] = asked[clip_id], fault
+                else:
+                    yield clip_id, {"text": text, "rewrite_model": self.model, "rewritten": True}
+        for clip_id, caption in todo.items():
+            yield clip_id, self._failed(caption, why[clip_id])
+
+    def _request(self, clip_id: str, caption: str, attempt: int) -> Request:
+        temperature = max(self._temperature, RETRY_TEMPERATURE) if attempt else self._temperature
+        drawn = hashlib.sha256(f"{self._seed} {clip_id} {attempt}".encode()).digest()
+        text = fill(self._prompt, self._places, {self._place: lambda: caption})
+        return Request(clip_id, text, temperature=temperature, seed=int.from_bytes(drawn[:3], "big"))
+
+    def _judge(self, caption: str, answer: Answer | ItemError) -> tuple[str, str | ItemError | None]:
+        """The text of an answer, and what is wrong with it: an ItemError where that says nothing of the text."""
+        if isinstance(answer, ItemError):
+            return "", answer if answer.kind in PASSING else str(answer)
+        try:
+            text = read_fields(answer.text, FIELD)["text"]
+        except ItemError as error:
+            return "", str(error)
+        return text, loss(caption, text, self._max_growth)
+
+    def _failed(self, caption: str, why: str) -> dict[str, Any] | ItemError:
+        if self._on_failure == "drop":
+            return ItemError("not_rewritten", f"{self._max_tries} answers were refused, the last one since {why}")
+        return {
+            "text": " ".join(caption.split()),
+            "rewrite_model": self.model,
+            "rewritten": False,
+            "refused_since": why,
+        }
+
+
+def loss(source: str, text: str, max_growth: float) -> str | None:
+    """Why `text` cannot stand for its `source`; None where nothing speaks against it."""
+    before, after = WORD.findall(source.lower()), WORD.findall(text.lower())
+    if not after:
+        return "it is empty"
+    if REFUSAL.search(text) and not REFUSAL.search(source):
+        return "it is a refusal"
+    if len(after) > max_growth * len(before) + SLACK:
+        return f"it has {len(after)} words, the caption {len(before)}"
+    about = content_words(before)
+    if about and not about & content_words(after):
+        return "it has none of the caption's content words"
+    return None
+
+
+def content_words(words: list[str]) -> set[str]:
+    """The words that say what a text is about, without their ending; single characters of Chinese and the like."""
+    wide = {word for word in words if len(word) == 1 and ord(word) > 0x2FFF}
+    long = {word for word in words if len(word) >= SHORT and word not in COMMON}
+    return wide | {word[: max(SHORT, len(word) - 2)] for word in long}

@@ -1,0 +1,122 @@
+"""Chatting with language models: requests that carry an identity, and answers that are matched by it, never by order.
+
+A backend is a `ChatModel`: vLLM in this process (`engine`), any endpoint that speaks OpenAI's protocol (`endpoint`), or
+transformers (`local`). It knows nothing of clips.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from clipmill.checkpoints import Checkpoint
+from clipmill.errors import ItemError
+
+IDLE_SECONDS = 2.0  # a backend says that it waits at least so often, so that what has come is written down meanwhile
+
+# Kinds of errors that say nothing of the question: the same one may go well later.
+PASSING = frozenset({"timeout", "busy", "server_error", "broken_off", "bad_answer"})
+
+Outcome = tuple[str, "Answer | ItemError"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all requests of a job have in common. `schema`: the JSON schema that an answer must obey, if any.
+
+    `max_tokens`: length at which an answer is cut off. `system`: a message before the user's, for models that take one.
+    `images`: the most that a request has; `as_video`: whether they go as one video.
+    """
+
+    max_tokens: int
+    system: str | None = None
+    schema: dict[str, Any] | None = None
+    images: int = 0
+    as_video: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question. `images`: JPEGs, in order of time. `fps`: their number a second, for a task that sends a video.
+
+    `temperature` 0 takes the likeliest words; above it `seed` says which answer is drawn.
+    """
+
+    id: str
+    text: str
+    images: tuple[bytes, ...] = ()
+    fps: float = 1.0
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said. `whole`: False where it was cut off at the limit of tokens."""
+
+    text: str
+    whole: bool = True
+
+
+class ChatModel(Protocol):
+    """What captioning and rewriting ask of a backend. Constructing one loads nothing."""
+
+    batch: int
+    """Requests under way at once. Never changes a value."""
+    about: dict[str, Any]
+    """All that its answers depend on: backend, model, revision. Part of the journal's key."""
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Find the model files, and fetch those that are not there. Raises SetupError."""
+
+    def each(self) -> Iterator[ChatModel]:
+        """Its servers one by one, each of which a check must find at work; itself where there are none."""
+
+    def answers(self, requests: Iterable[Request], task: Task) -> Iterator[Outcome | None]:
+        """(id, answer or ItemError) of each request, as they come; None when nothing has come for IDLE_SECONDS.
+
+        Requests are taken as there is room for them: at most `batch` are held. Raises SetupError where the model, the
+        server or the key is at fault rather than a request.
+        """
+
+
+def name(model: ChatModel) -> str:
+    """How tables call a model: backend, model and revision."""
+    about = model.about
+    revision = f" ({about['revision']})" if about["revision"] else ""
+    return f"{about['backend']}: {about['model']}{revision}"
+
+
+@dataclass(frozen=True)
+class Images:
+    """How a request's images stand in its message: `urls` of single pictures, or one `video_url` for them all."""
+
+    urls: list[str] = field(default_factory=list)
+    video_url: str | None = None
+
+
+def jpeg_url(image: bytes | None) -> str:
+    """A data URL of a JPEG."""
+    return "data:image/jpeg;base64," + base64.b64encode(image).decode()
+
+
+def video_url(images: Iterable[bytes]) -> str:
+    """One data URL of a video's JPEGs, as vLLM takes it."""
+    return "data:video/jpeg;base64," + ",".join(base64.b64encode(image).decode() for image in images)
+
+
+def messages(request: Request, task: Task, images: Images) -> list[dict[str, Any]]:
+    """The conversation in OpenAI's form: a system message only if the task has one, then pictures before words."""
+    parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in images.urls]
+    if images.video_url:
+        parts.append({"type": "video_url", "video_url": {"url": images.video_url}})
+    content: Any = [*parts, {"type": "text", "text": request.text}] if parts else request.text
+    system = [{"role": "system", "content": task.system}] if task.system else []
+    return [*system, {"role": "user", "content": content}]
+
+
+def media_kwargs(request: Request) -> dict[str, Any]:
+    """What vLLM must know of a video that is sent as JPEGs: all of them count, at their true rate."""
+    return {"video": {"num_frames": -1, "fps": request.fps}}

@@ -1,0 +1,269 @@
+"""Any server that speaks OpenAI's chat protocol: vLLM, SGLang, VILA's own, a cloud service. Several may share the load.
+
+A server that is busy, slow or stumbles is asked again, another one if there is one. One that cannot be reached is left
+out for a while; when none can be reached, the job ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import email.utils
+import json
+import logging
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import httpx2
+import openai
+import tenacity
+
+from clipmill.chat import IDLE_SECONDS, Answer, Images, Outcome, Request, Task, media_kwargs, messages
+from clipmill.checkpoints import Checkpoint
+from clipmill.errors import ItemError, SetupError
+from clipmill.keys import Secrets
+
+log = logging.getLogger("clipmill")
+
+LONGEST_WAIT = 120.0  # seconds between two tries, whatever the server asks for
+LEFT_OUT_SECONDS = 20.0  # how long a server is left out that could not be reached, while there are others
+PLACE = f"@{uuid.uuid4().hex}@"  # stands for a picture in a message until it is put in
+
+
+class Endpoint:
+    """A model behind one or more servers. `base_urls` end where `/chat/completions` begins.
+
+    `revision` is what you call the served weights: nothing else tells when the same name stands for others.
+    `api_key_env` names the variable that holds the key; `headers` may have ${NAME} of others. `tries` a request, the
+    first `backoff_seconds` apart, later ones further. `options` are more fields of each request; null removes one.
+    """
+
+    batch = 64
+
+    def __init__(
+        self,
+        base_urls: list[str],
+        model: str,
+        revision: str | None,
+        api_key_env: str | None,
+        headers: dict[str, str],
+        tries: int,
+        backoff_seconds: float,
+        timeout_seconds: float,
+        options: dict[str, Any],
+    ):
+        self._urls, self._model, self._options = list(base_urls), model, options
+        self._api_key_env, self._headers = api_key_env, headers
+        self._tries, self._backoff, self._timeout = tries, backoff_seconds, timeout_seconds
+        self._secrets = Secrets()
+        self.about = {"backend": "openai", "model": model, "revision": revision, "options": options}
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """The files are the server's."""
+        return []
+
+    def each(self) -> Iterator[Endpoint]:
+        """The servers one by one, for a check that each of them answers."""
+        for url in self._urls:
+            arguments = (self._model, None, self._api_key_env, self._headers, self._tries, self._backoff, self._timeout)
+            yield Endpoint([url], *arguments, self._options)
+
+    def answers(self, requests: Iterable[Request], task: Task) -> Iterator[Outcome | None]:
+        """See `ChatModel`. One thread: requests wait in an event loop that turns while the caller waits for answers."""
+        for name in ("httpx2", "openai"):  # they would write a line a request
+            logging.getLogger(name).setLevel(logging.WARNING)
+        loop = asyncio.new_event_loop()
+        servers = [_Server(url, self._client(url)) for url in self._urls]
+        todo, under_way = iter(requests), set()
+        try:
+            while True:
+                while len(under_way) < self.batch and (request := next(todo, None)) is not None:
+                    body = self._body(request, task)
+                    under_way.add(loop.create_task(self._answer(request.id, body, servers)))
+                    del request, body
+                if not under_way:
+                    return
+                waiting = asyncio.wait(under_way, timeout=IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                done, under_way = loop.run_until_complete(waiting)
+                yield from (finished.result() for finished in done)
+                if not done:
+                    yield None
+        finally:
+            loop.run_until_complete(_close(under_way, servers))
+            loop.close()
+
+    def _client(self, url: str) -> openai.AsyncOpenAI:
+        """A client that tries once, and tells a server nothing but what the config says."""
+        headers: dict[str, Any] = {name: self._secrets.fill(value) for name, value in self._headers.items()}
+        for name in ("OpenAI-Organization", "OpenAI-Project", *(() if self._api_key_env else ("Authorization",))):
+            headers.setdefault(name, openai.Omit())
+        key = self._secrets.get(self._api_key_env) if self._api_key_env else "none"
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+        timeout = httpx2.Timeout(self._timeout, connect=min(self._timeout, 30.0))
+        return openai.AsyncOpenAI(
+            base_url=url,
+            api_key=key,
+            default_headers=headers,
+            max_retries=0,
+            timeout=timeout,
+            http_client=openai.DefaultAsyncHttpxClient(limits=limits, timeout=timeout),
+        )
+
+    def _body(self, request: Request, task: Task) -> bytes:
+        """The request as JSON. Pictures are put in last, as bytes: in a string of JSON they would be looked through."""
+        as_video = task.as_video and bool(request.images)
+        images = Images(video_url=f"data:video/jpeg;base64,{PLACE}") if as_video else _places(len(request.images))
+        fields: dict[str, Any] = {
+            "model": self._model,
+            "max_tokens": task.max_tokens,
+            "temperature": request.temperature,
+            "messages": messages(request, task, images),
+        }
+        if request.temperature:
+            fields["seed"] = request.seed
+        if as_video:
+            fields["media_io_kwargs"] = media_kwargs(request)
+        if task.schema:
+            described = {"name": "answer", "schema": task.schema, "strict": True}
+            fields["response_format"] = {"type": "json_schema", "json_schema": described}
+        fields = {name: value for name, value in {**fields, **self._options}.items() if value is not None}
+        pictures = [base64.b64encode(image) for image in request.images]
+        pictures = [b",".join(pictures)] if as_video else pictures
+        between = json.dumps(fields).encode().split(PLACE.encode())
+        return b"".join(part for pair in zip(between, [*pictures, b""], strict=True) for part in pair)
+
+    async def _answer(self, name: str, body: bytes, servers: list[_Server]) -> Outcome:
+        retrying = tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(self._tries),
+            wait=self._pause,
+            retry=tenacity.retry_if_exception_type(_TryAgain),
+            reraise=True,
+        )
+        try:
+            return name, await retrying(self._try, body, servers)
+        except _Unreachable as error:
+            raise SetupError(f"{error}; is the server up, and the address right? Run again when it answers") from error
+        except _TryAgain as error:
+            return name, ItemError(error.kind, f"{error} ({self._tries} tries)", lasting=False)
+        except ItemError as error:
+            return name, error.with_traceback(None)
+
+    async def _try(self, body: bytes, servers: list[_Server]) -> Answer:
+        server = min(servers, key=lambda server: (server.out_until > time.monotonic(), server.under_way))
+        server.under_way += 1
+        try:
+            options: Any = {"headers": {"Content-Type": "application/json"}}
+            response = await server.client.post(
+                "/chat/completions", content=body, cast_to=httpx2.Response, options=options
+            )
+            server.out_until = 0.0
+            return self._read(response, server.url)
+        except openai.APIStatusError as error:
+            raise self._status_fault(error, server.url) from None
+        except openai.APITimeoutError:
+            message = f"{server.url}: no answer within {self._timeout:g} s; raise timeout_seconds, or ask less at once"
+            raise _TryAgain("timeout", message) from None
+        except openai.APIConnectionError as error:
+            raise self._connection_fault(error, server) from None
+        finally:
+            server.under_way -= 1
+
+    def _read(self, response: httpx2.Response, url: str) -> Answer:
+        try:
+            choice = json.loads(response.content)["choices"][0]
+            said = choice["message"]
+            text = said.get("content") or said.get("refusal") or ""
+            ended = choice.get("finish_reason")
+        except (ValueError, LookupError, TypeError, AttributeError):
+            begin = self._secrets.hide(_line(response.text))
+            raise _TryAgain("bad_answer", f"{url}: the answer is no chat completion: {begin!r}") from None
+        if ended == "content_filter":
+            raise ItemError("filtered", f"{url}: its content filter refused the answer")
+        if not isinstance(text, str) or not text.strip():
+            raise ItemError("empty_answer", f"{url}: the answer is empty (finish_reason {ended!r})", lasting=False)
+        return Answer(self._secrets.hide(text.strip()), whole=ended != "length")
+
+    def _status_fault(self, error: openai.APIStatusError, url: str) -> Exception:
+        status, said = error.status_code, self._secrets.hide(_said(error))
+        where = f"{url}: status {status}: {said}"
+        if status in (401, 403):
+            key = f"the variable {self._api_key_env}" if self._api_key_env else "a key (api_key_env is not set)"
+            return SetupError(f"{where}; the server refuses {key}")
+        if status == 404:
+            return SetupError(f"{where}; correct base_urls (they end in /v1, mostly) or model {self._model!r}")
+        if status == 429 and "insufficient_quota" in str(error.body):
+            return SetupError(f"{where}; the account's quota is used up")
+        if status in (408, 409, 425, 429) or status >= 500:
+            return _TryAgain("busy" if status == 429 else "server_error", where, _retry_after(error.response))
+        return ItemError("refused", where)
+
+    def _connection_fault(self, error: openai.APIConnectionError, server: _Server) -> _TryAgain:
+        cause = error.__cause__
+        reason = self._secrets.hide(f"{type(cause or error).__name__}: {_line(str(cause or error))}")
+        if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
+            server.out_until = time.monotonic() + LEFT_OUT_SECONDS
+            return _Unreachable("unreachable", f"{server.url}: cannot be reached ({reason})")
+        return _TryAgain("broken_off", f"{server.url}: the answer broke off ({reason})")
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        asked = state.outcome.exception().retry_after if state.outcome else 0.0
+        growing = tenacity.wait_exponential_jitter(self._backoff, LONGEST_WAIT, jitter=self._backoff)(state)
+        return min(max(asked, growing), LONGEST_WAIT)
+
+
+class _Server:
+    """`out_until`: time on the monotonic clock up to which it is left out."""
+
+    def __init__(self, url: str, client: openai.AsyncOpenAI):
+        self.url, self.client = url, client
+        self.under_way, self.out_until = 0, 0.0
+
+
+class _TryAgain(Exception):
+    """Another try may go better, after `retry_after` seconds."""
+
+    def __init__(self, kind: str, message: str, retry_after: float = 0.0):
+        super().__init__(message)
+        self.kind, self.retry_after = kind, retry_after
+
+
+class _Unreachable(_TryAgain):
+    """There is nobody at the address."""
+
+
+async def _close(tasks: set[asyncio.Task], servers: list[_Server]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for server in servers:
+        await server.client.close()
+
+
+def _places(count: int) -> Images:
+    return Images([f"data:image/jpeg;base64,{PLACE}"] * count)
+
+
+def _said(error: openai.APIStatusError) -> str:
+    """The server's own message, in one line."""
+    body = error.body
+    with suppress(AttributeError):
+        body = body.get("error", body) if isinstance(body, dict) else body
+        body = body.get("message", body) if isinstance(body, dict) else body
+    return _line(body if isinstance(body, str) else json.dumps(body) if body else error.response.text)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:300]
+
+
+def _retry_after(response: httpx2.Response) -> float:
+    """Seconds that the server asks to wait, by a number or a date; 0 where it asks for nothing."""
+    asked = response.headers.get("retry-after", "")
+    with suppress(ValueError):
+        return max(float(asked), 0.0)
+    with suppress(ValueError, TypeError):
+        return max(email.utils.parsedate_to_datetime(asked).timestamp() - time.time(), 0.0)
+    return 0.0

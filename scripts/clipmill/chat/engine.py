@@ -1,0 +1,179 @@
+"""vLLM in this process: its engine batches requests continuously, so new ones join while others are answered."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from clipmill import gpu
+from clipmill.chat import (
+    IDLE_SECONDS,
+    Answer,
+    Images,
+    Outcome,
+    Request,
+    Task,
+    jpeg_url,
+    media_kwargs,
+    messages,
+    video_url,
+)
+from clipmill.checkpoints import LANGUAGE_FILES, REMOTE_CODE, Checkpoint, find_model
+from clipmill.errors import ItemError, SetupError
+
+log = logging.getLogger("clipmill")
+
+
+class Engine:
+    """A model in vLLM, spread over the job's GPUs; without a GPU for a build of vLLM that runs on the CPU.
+
+    `dtype`, `quantization` and what else is null are left to vLLM. `options`: more arguments of `vllm.LLM`.
+    """
+
+    batch = 256
+
+    def __init__(
+        self,
+        model: str,
+        revision: str | None,
+        max_model_len: int | None,
+        gpu_memory_utilization: float,
+        dtype: str,
+        quantization: str | None,
+        trust_remote_code: bool,
+        options: dict[str, Any],
+    ):
+        self._model, self._revision, self._trust = model, revision, trust_remote_code
+        self._arguments = {
+            "max_model_len": max_model_len,
+            "gpu_memory_utilization": gpu_memory_utilization,
+            "dtype": dtype,
+            "quantization": quantization,
+            **options,
+        }
+        self._found: Checkpoint | None = None
+        self._engine: Any = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """See `ChatModel`. Finds the files."""
+        chosen = {name: self._arguments[name] for name in ("dtype", "quantization", "max_model_len")}
+        return {"backend": "vllm", **self._checkpoint().about(), **chosen}
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """See `ChatModel`."""
+        return [self._checkpoint()]
+
+    def each(self) -> Iterator[Engine]:
+        """There is one."""
+        yield self
+
+    def answers(self, requests: Iterable[Request], task: Task) -> Iterator[Outcome | None]:
+        """See `ChatModel`. The engine starts with the first request, and not without one."""
+        todo, under_way, last = iter(requests), set(), time.monotonic()
+        while True:
+            while len(under_way) < self.batch and (request := next(todo, None)) is not None:
+                fault = self._add(request, task)
+                if fault:
+                    yield request.id, fault
+                else:
+                    under_way.add(request.id)
+                del request
+            if not under_way:
+                return
+            for output in self._engine.llm_engine.step():
+                if output.finished and output.request_id in under_way:
+                    under_way.remove(output.request_id)
+                    yield output.request_id, _answer(output.outputs[0])
+                    last = time.monotonic()
+            if time.monotonic() - last > IDLE_SECONDS:
+                last = time.monotonic()
+                yield None
+
+    def _checkpoint(self) -> Checkpoint:
+        if self._found is None:
+            files = (*LANGUAGE_FILES, *(REMOTE_CODE if self._trust else ()))
+            self._found = find_model(self._model, self._revision, files)
+        return self._found
+
+    def _start(self, task: Task) -> None:
+        """Load the model: some minutes. vLLM sets memory aside for as many images as a request of the task has."""
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        import vllm
+
+        arguments = {name: value for name, value in self._arguments.items() if value is not None}
+        if task.images:
+            limits = {"image": 0, "video": 1} if task.as_video else {"image": task.images, "video": 0}
+            arguments.setdefault("limit_mm_per_prompt", limits)
+        log.info("vLLM %s starts with %s", vllm.__version__, self._model)
+        started = time.monotonic()
+        try:
+            self._engine = vllm.LLM(
+                model=str(self._checkpoint().path),
+                tensor_parallel_size=max(len(gpu.held()), 1),
+                trust_remote_code=self._trust,
+                max_num_seqs=self.batch,
+                seed=0,
+                disable_log_stats=True,
+                **arguments,
+            )
+        except (ImportError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            raise SetupError(f"{self._model}: vLLM does not start it: {_why(error)}") from error
+        log.info("vLLM started in %.0f s", time.monotonic() - started)
+
+    def _add(self, request: Request, task: Task) -> ItemError | None:
+        """Hand a request to the engine; the fault, where it is one of this request."""
+        from vllm import SamplingParams
+        from vllm.renderers import ChatParams
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+        if self._engine is None:
+            self._start(task)
+        params = SamplingParams(
+            max_tokens=task.max_tokens,
+            temperature=request.temperature,
+            seed=request.seed if request.temperature else None,
+            structured_outputs=StructuredOutputsParams(json=task.schema) if task.schema else None,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        as_video = task.as_video
+        pictures = (
+            Images(video_url=video_url(request.images)) if as_video else Images(list(map(jpeg_url, request.images)))
+        )
+        chat = ChatParams(
+            chat_template_kwargs={"add_generation_prompt": True},
+            media_io_kwargs=media_kwargs(request) if as_video else None,
+        )
+        renderer = self._engine.renderer
+        tokens = renderer.default_chat_tok_params.with_kwargs(add_special_tokens=False)  # the template has them
+        try:
+            _, (prompt,) = renderer.render_chat([messages(request, task, pictures)], chat, tokens)
+            self._engine.llm_engine.add_request(request.id, prompt, params)
+        except (ValueError, TypeError) as error:  # too long for the model, or more pictures than it takes
+            return ItemError("refused", f"{self._model}: vLLM refuses the request: {_line(error)}")
+        return None
+
+
+def _answer(output: Any) -> Answer | ItemError:
+    text = output.text.strip()
+    if not text:
+        return ItemError("empty_answer", f"the answer is empty (finish_reason {output.finish_reason!r})", lasting=False)
+    return Answer(text, whole=output.finish_reason != "length")
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def _why(error: BaseException) -> str:
+    """What vLLM says, and what may be done of it."""
+    text = _line(error)
+    if "memory" in text.lower():
+        return f"{text}; give the step more GPUs, a smaller or quantized model, or a smaller max_model_len"
+    return text
