@@ -50,7 +50,9 @@ os.environ.update(
     CLIPMILL_OUTDIR=config["outdir"],
     CLIPMILL_MAX_ERROR_RATE=str(config["max_error_rate"]),
     CLIPMILL_COMPILE=str(int(config["compile"])),
-    CLIPMILL_MEANS=json.dumps({step: backends.means(step, config[step]) for step in STEPS}),
+    CLIPMILL_MEANS=json.dumps(
+        {step: backends.means(step, config[step]) for step in STEPS}
+    ),
 )
 
 CHECKS = expand(f"{WORK}/checks/{{step}}.json", step=STEPS)
@@ -68,7 +70,9 @@ def as_json(settings):
 
 def settings_of(step):
     """What the backend of a step is made with."""
-    return backends.settings(step, config[step], Path(workflow.basedir) / "config" / "prompts")
+    return backends.settings(
+        step, config[step], Path(workflow.basedir) / "config" / "prompts"
+    )
 
 
 def bounds(order):

@@ -35,7 +35,9 @@ rule export_dataset:
                 "late": late_verdict(),
             }
         ),
-        clips_per_caption_job=f"--clips-per-caption-job {n}" if (n := clips_per_caption_job()) else "",
+        clips_per_caption_job=(
+            f"--clips-per-caption-job {n}" if (n := clips_per_caption_job()) else ""
+        ),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/export.py \

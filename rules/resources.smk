@@ -3,7 +3,9 @@ in:  the sections `resources` of the config, and the table of backends
 out: helpers: what a job of each step may use, the environment that it runs in, and which shards share a job
 """
 
-ENGINE_CLIPS = 2000  # kept ones that a job of a model serves that takes minutes to start
+ENGINE_CLIPS = (
+    2000  # kept ones that a job of a model serves that takes minutes to start
+)
 
 
 def job(step, name):

@@ -18,7 +18,7 @@ class Entry:
     """`target`: module:class; None is a step without work. `takes`: keys of the step's section that it is made with,
     beside those of the section of its own name. `environment`: below envs/. `gpus`: how many it runs on by default.
 
-    `memory`: MB that a job takes at most. `chat`: module:class of the language model that the target is made with, which
+    `memory`: MB that a job takes at most. `chat`: module:class of the language model that the target is made with; it
     gets the section of its own name. `means`: keys of that section which change no result.
     """
 
@@ -96,8 +96,6 @@ def problem(step: str, name: str) -> str | None:
     choices = ", ".join(AVAILABLE[step])
     if name in AVAILABLE[step]:
         return None
-    if name in PLANNED.get(step):
-        return f"{step}.backend: `{name}` is planned and not built yet; choose from: {choices}"
     return f"{step}.backend: `{name}` is not known; choose from: {choices}"
 
 

@@ -73,6 +73,7 @@ def shard_groups(sizes: dict[str, int], clips: int | None) -> dict[str, list[str
     and never changes then: only the last one grows. None gives each shard a group of its own.
     """
     groups: dict[str, list[str]] = {}
+    group: list[str] = []
     room = 0.0
     for name, videos in sizes.items():
         if clips is None or room <= 0 or len(group) >= SHARDS_PER_GROUP:

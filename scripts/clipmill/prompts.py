@@ -32,10 +32,8 @@ def places(prompt: str, known: Mapping[str, object], where: str) -> set[str]:
         raise SetupError(f"{where}: {error}; write a brace that is meant as {{{{ or }}}}") from error
     names = {name for _, name, _, _ in parts if name is not None}
     if unknown := sorted(names - known.keys()):
-        raise SetupError(
-            f"{where}: {{{unknown[0]}}} is not known; choose from: {', '.join(f'{{{name}}}' for name in known)}, or write "
-            "{{ and }} for braces"
-        )
+        choices = ", ".join(f"{{{name}}}" for name in known)
+        raise SetupError(f"{where}: {{{unknown[0]}}} is not known; choose from: {choices}, or write {{{{ and }}}}")
     if any(spec or conversion for _, name, spec, conversion in parts if name is not None):
         raise SetupError(f"{where}: a place is a name in braces, without : or !")
     return names

@@ -18,7 +18,7 @@ REFUSAL = re.compile(
     r"\b(?:i(?:'|’)?m sorry|i am sorry|i apologi[sz]e|as an ai\b|as a (?:large )?language model"
     r"|i(?: can(?:not|'t|’t)| am unable| am not able|(?:'|’)m (?:unable|not able)| do not have| don(?:'|’)t have)"
     r"|(?:cannot|can't|unable to) (?:assist|help|comply|fulfil|process|view|watch|see)"
-    r"|no (?:video|image|frame|caption)s? (?:was|were|has been|have been|is|are) (?:provided|given|attached|uploaded))\b",
+    r"|no (?:video|image|frame|caption)s? (?:was|were|has been|have been|is|are) (?:provided|given|attached))\b",
     re.IGNORECASE,
 )
 # Talk about the task instead of the picture.

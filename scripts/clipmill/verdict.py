@@ -75,7 +75,7 @@ def out_of(filters: Bounds, values: dict[str, Any]) -> str | None:
 
 @dataclass(frozen=True)
 class Late:
-    """What may speak against a clip once it has a text: `checks` of it, as the config has them, then the late filters."""
+    """What may speak against a clip that has a text: `checks` of it, as the config has them, then the late filters."""
 
     checks: text_checks.Checks
     filters: Bounds

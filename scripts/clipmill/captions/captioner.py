@@ -13,9 +13,9 @@ from clipmill import chat
 from clipmill.captions import Answered, Clip
 from clipmill.captions.describe import FRAMES, camera_phrase
 from clipmill.captions.fields import CAPTION, FIELDS, read_fields, schema
-from clipmill.prompts import fill, places
 from clipmill.chat import Answer, ChatModel, Request, Task
 from clipmill.errors import ItemError
+from clipmill.prompts import fill, places
 from clipmill.scores import Sampling
 
 QUALITY = 90  # of pictures that are made smaller

@@ -96,7 +96,7 @@ def opening(clip: ClipFacts) -> str:
 
 
 def camera_phrase(clip: ClipFacts) -> str:
-    """What the camera does, as a phrase with a verb (`is still`, `pans to the left by …`); empty where it is not clear."""
+    """What the camera does, as a phrase with a verb, like `is still` or `pans to the left by …`; empty if not clear."""
     camera = camera_path([_grey(frame) for frame in clip.frames])
     if camera is None:
         return ""

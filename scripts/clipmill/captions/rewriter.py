@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from clipmill import chat
 from clipmill.captions import Answered, Caption
 from clipmill.captions.fields import read_fields, schema
-from clipmill.prompts import fill, places
 from clipmill.chat import PASSING, Answer, ChatModel, Request, Task
 from clipmill.errors import ItemError
+from clipmill.prompts import fill, places
 from clipmill.text_checks import REFUSAL, WORD
 
 FIELD = {"text": 2000}  # the answer's one field, and its longest length in characters
@@ -19,9 +20,12 @@ RETRY_TEMPERATURE = 0.7  # the likeliest answer has been refused: draw another
 SLACK = 5  # words that any text may be longer
 SHORT = 4  # letters: shorter words are not what a text is about
 COMMON = frozenset(
-    "about above after along also among around away back before behind being below beside between clip down during each "
-    "from have into just like more most near next onto other over some such than that their them then there these they "
-    "this those through under very video what when where which while with would appears shows seen scene".split()
+    re.findall(
+        r"\w+",
+        "about above after along also among around away back before behind being below beside between clip down during "
+        "each from have into just like more most near next onto other over scene seen shows some such than that their "
+        "them then there these they this those through under very video what when where which while with would",
+    )
 )
 
 
