@@ -1,7 +1,9 @@
 # make demo                    render sample videos and make a dataset of them
 # make demo VIDEOS=/my/videos  make a dataset of your own videos
 # make models                  install what the model backends need: torch, transformers, EasyOCR
-# make test                    run all tests
+# make vllm                    install all of clipmill with vLLM, for GPUs, into .venv-vllm
+# make test                    run all tests but those of vLLM
+# make test-vllm               run the tests against a real vLLM, on the CPU
 # make bench                   measure speed
 # make bench-models            measure the models' speed against the usual way: ten minutes without a GPU
 # make lock                    resolve the pinned packages anew
@@ -11,6 +13,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --no-header --no-annotate
+VLLM := .venv-vllm
+TEST_VLLM := .venv-test-vllm
 SAMPLES := demo/videos
 
 ifdef VIDEOS
@@ -20,7 +24,7 @@ OUTDIR ?= demo/results
 endif
 export VIDEOS OUTDIR
 
-.PHONY: demo test bench bench-models lock install models
+.PHONY: demo test test-vllm bench bench-models lock install models vllm
 
 install: $(VENV)/core.stamp
 
@@ -41,6 +45,21 @@ $(VENV)/test.stamp: envs/test.txt $(VENV)/core.stamp
 	$(INSTALL) -r envs/test.txt
 	touch $@
 
+# An environment of its own, with a Snakemake of its own: vLLM wants older versions of what others want.
+vllm: $(VLLM)/vllm.stamp
+
+$(VLLM)/vllm.stamp: envs/vllm.in envs/vllm.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -r envs/vllm.in -c envs/vllm.txt
+	touch $@
+
+# What the packages say that they need is not asked: it would bring CUDA.
+$(TEST_VLLM)/test.stamp: envs/test-vllm.txt $(VENV)/test.stamp
+	$(PYTHON) -m venv --clear $(TEST_VLLM)
+	$(TEST_VLLM)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/uv pip install --quiet --python $(TEST_VLLM)/bin/python --no-deps -r envs/test-vllm.txt
+	touch $@
+
 # The two settings go through a file, so that a path may hold any character.
 demo: $(VENV)/core.stamp
 	@mkdir -p demo && \
@@ -55,6 +74,9 @@ demo: $(VENV)/core.stamp
 test: $(VENV)/models.stamp $(VENV)/test.stamp
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10 tests $(PYTEST)
 
+test-vllm: $(TEST_VLLM)/test.stamp
+	PYTHONPATH=tests/vllm/site:scripts $(TEST_VLLM)/bin/python -m pytest -q --durations 10 tests/vllm $(PYTEST)
+
 bench: $(VENV)/core.stamp
 	@test -d ../shared/videos || $(BIN)/python scripts/render_samples.py $(SAMPLES)
 	$(BIN)/python tests/bench/bench.py
@@ -68,3 +90,8 @@ lock: $(VENV)/test.stamp
 	$(LOCK) --generate-hashes -o envs/core.txt envs/core.in
 	$(LOCK) -c envs/core.txt -o envs/models.txt envs/models.in
 	$(LOCK) --generate-hashes -c envs/models.txt -o envs/test.txt envs/test.in
+	$(BIN)/uv pip compile --quiet --python $(BIN)/python --python-platform x86_64-manylinux_2_31 --python-version 3.12 \
+	    --no-header --no-annotate -o envs/vllm.txt envs/vllm.in
+	$(BIN)/uv pip compile --quiet --python $(BIN)/python --python-platform x86_64-manylinux_2_31 --python-version 3.11 \
+	    --no-header --no-annotate --override envs/test-vllm-overrides.txt --no-emit-package torch \
+	    $${PIP_FIND_LINKS:+--find-links "$$PIP_FIND_LINKS"} -o envs/test-vllm.txt envs/test-vllm.in

@@ -1,5 +1,5 @@
 """
-in:  the config; in the main process also the videos
+in:  the config; in the main process also the videos, where they are set: some commands need none
 out: SHARDS, the names of all shards, GROUPS of them that share a job, and the helpers of the rules
 """
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 from clipmill import backends, verdict
-from clipmill.config import check_config
+from clipmill.config import check_config, check_set
 from clipmill.errors import SetupError, explain_os_error
 from clipmill.index import shard_groups, shard_sizes
 from clipmill.summary import as_text
@@ -19,6 +19,8 @@ def find_shards():
     """All shards, and how many videos each has. The main process looks for videos; jobs read what it found."""
     try:
         check_config(config, Path(workflow.basedir) / "config" / "config.schema.yaml")
+        if config["videos"] is None:
+            return {}
         outdir = Path(config["outdir"])
         if not workflow.is_main_process:
             return shard_sizes(outdir)
@@ -34,6 +36,19 @@ def find_shards():
         sys.exit(str(error))
     except OSError as error:
         sys.exit(explain_os_error(error) or str(error))
+
+
+def needs(*keys):
+    """An input function that asks for no file, and ends the start of a run whose target needs an unset key."""
+
+    def check(wildcards):
+        try:
+            check_set(config, keys)
+        except SetupError as error:
+            sys.exit(str(error))
+        return []
+
+    return check
 
 
 SHARDS = find_shards()
@@ -109,10 +124,19 @@ def cheaper_scores(metric):
     return [f"{WORK}/scores/{name}/{{shard}}.parquet" for name in names]
 
 
-def print_summary():
-    """What came of the run, after its last job."""
+def summary_time():
+    """When the summary was written, in nanoseconds; None where there is none."""
     path = Path(config["outdir"]) / "summary.json"
-    if path.exists():
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+SUMMARY_BEFORE = summary_time()
+
+
+def print_summary():
+    """What came of the run, after its last job; nothing after a command that leaves the dataset alone."""
+    if summary_time() != SUMMARY_BEFORE:
+        path = Path(config["outdir"]) / "summary.json"
         print(
             as_text(json.loads(path.read_text(encoding="utf-8")), path.parent),
             file=sys.stderr,

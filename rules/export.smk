@@ -7,6 +7,7 @@ out: dataset/, verdicts.parquet, errors.csv, summary.json, models.json
 rule export_dataset:
     """Put the dataset together, with the verdicts, the errors and the summary."""
     input:
+        needed=needs("videos"),
         cuts=expand(f"{WORK}/cuts/{{shard}}.parquet", shard=SHARDS),
         checks=CHECKS,
         removed=f"{WORK}/index/removed.jsonl",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +13,31 @@ import yaml
 
 from clipmill import backends, verdict
 from clipmill.errors import SetupError
+from clipmill.prompts import PLACES, places
+
+SECRET = re.compile("auth|key|token|secret|cookie|password", re.IGNORECASE)  # in names of headers
+
+# What a command cannot do without, where it has no default: how to set it.
+NEEDED = {
+    "videos": "name a folder of videos or a sheet: snakemake --profile profiles/local --config videos=/path/to/videos",
+    "model": "name a language model of the hub or a folder: snakemake quantize --config model=NAME out=/path/to/folder",
+    "out": "name the folder to write: snakemake quantize --config model=NAME out=/path/to/folder",
+}
+
+
+def check_set(config: dict[str, Any], keys: Sequence[str]) -> None:
+    """Raise SetupError with a line for each of `keys` that is not set. Only the target says which of them it needs."""
+    if unset := [key for key in keys if config[key] is None]:
+        raise SetupError("\n".join(f"config: `{key}` is not set; {NEEDED[key]}" for key in unset))
 
 
 def check_config(config: dict[str, Any], schema_path: Path) -> None:
     """Raise SetupError with all problems of `config` against the schema and what no schema can say."""
-    if config.get("videos") is None:
-        raise SetupError(
-            "config: `videos` is not set; name a folder of videos or a sheet: "
-            "snakemake --profile profiles/local --config videos=/path/to/videos"
-        )
     schema = yaml.safe_load(schema_path.read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
     problems = [line for error in errors for line in _explain(error)]
-    problems = problems or _cross_checks(config)
+    problems = problems or _cross_checks(config) or _language_checks(config, schema_path.parent / "prompts")
     if problems:
         raise SetupError("\n".join(f"config: {problem}" for problem in problems))
 
@@ -97,6 +110,29 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
     ]
     problems += [_without_score(name, config) for name, bound in config["filters"].items() if _is_set(bound)]
     return [problem for problem in problems if problem]
+
+
+def _language_checks(config: dict[str, Any], prompts: Path) -> list[str]:
+    """What is wrong with the sections of language models; their backends are known."""
+    problems = []
+    for step, known in PLACES.items():
+        section, where = config[step], f"{step}.{config[step]['backend']}"
+        try:
+            if prompt := backends.settings(step, section, prompts).get("prompt"):
+                places(prompt, known, f"{step}.prompt")
+        except SetupError as error:
+            problems.append(str(error) if str(error).startswith(step) else f"{step}.prompt: {error}")
+        if section["backend"] != "openai":
+            continue
+        if section["openai"]["model"] is None:
+            problems.append(f"{where}.model: is not set; name the model as the server calls it (see <base_url>/models)")
+        problems += [
+            f"{where}.headers: {name!r} looks like a key, which would stand in logs; put it into the environment, and "
+            "${ITS_NAME} here"
+            for name, value in section["openai"]["headers"].items()
+            if SECRET.search(name) and "${" not in value
+        ]
+    return problems
 
 
 def _is_set(bound: dict[str, Any]) -> bool:

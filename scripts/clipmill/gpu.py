@@ -169,9 +169,8 @@ def device() -> torch.device:
     return torch.device("cuda:0")
 
 
-@contextmanager
-def autocast(dtype: str = "auto") -> Iterator[None]:
-    """Run a model: no gradients, and on a GPU in half precision.
+def precision(dtype: str = "auto") -> torch.dtype:
+    """What models compute in where they run.
 
     `auto`: bf16 where the GPU has it, else fp16. On the CPU `auto` and `fp16` mean fp32. Raises SetupError for others
     than DTYPES.
@@ -180,11 +179,20 @@ def autocast(dtype: str = "auto") -> Iterator[None]:
 
     if dtype not in DTYPES:
         raise SetupError(f"dtype `{dtype}` is not known; choose from: {', '.join(DTYPES)}")
-    where = device()
-    if where.type == "cuda" and dtype == "auto":
+    on_gpu = device().type == "cuda"
+    if on_gpu and dtype == "auto":
         dtype = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16 if where.type == "cuda" else None}.get(dtype)
-    with torch.inference_mode(), torch.autocast(where.type, half, enabled=half is not None):
+    return {"bf16": torch.bfloat16, "fp16": torch.float16 if on_gpu else torch.float32}.get(dtype, torch.float32)
+
+
+@contextmanager
+def autocast(dtype: str = "auto") -> Iterator[None]:
+    """Run a model whose weights are fp32: no gradients, and in the `precision` of `dtype`."""
+    import torch
+
+    chosen = precision(dtype)
+    half = None if chosen == torch.float32 else chosen
+    with torch.inference_mode(), torch.autocast(device().type, half, enabled=half is not None):
         yield
 
 

@@ -5,13 +5,15 @@ Named after the variables that hold them, in the config; whatever text might rep
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from urllib.parse import quote
 
 from clipmill.errors import SetupError
 
 PLACE = re.compile(r"\$\{(\w+)\}")
-SHORTEST = 4  # what is shorter is no secret, and would be found everywhere
+SHORTEST = 8  # what is shorter is no secret, as `none` or `EMPTY`, and would be found in captions
 HIDDEN = "***"
 
 
@@ -22,10 +24,14 @@ class Secrets:
         self._known: set[str] = set()
 
     def get(self, name: str) -> str:
-        """The value of a variable. Raises SetupError where it is not set."""
+        """The value of a variable. Raises SetupError where it is not set, or nothing that a header can hold."""
         value = os.environ.get(name, "").strip()
         if not value:
             raise SetupError(f"the environment variable {name} is not set; export it before you start snakemake")
+        if not (value.isascii() and value.isprintable()):
+            raise SetupError(
+                f"the environment variable {name} holds characters that no key has; copy it anew, in one line"
+            )
         self._known.add(value)
         return value
 
@@ -35,7 +41,13 @@ class Secrets:
 
     def hide(self, text: str) -> str:
         """`text` without any value that was given out."""
-        for value in sorted(self._known, key=len, reverse=True):
-            if len(value) >= SHORTEST:
-                text = text.replace(value, HIDDEN)
+        forms = {form for value in self._known if len(value) >= SHORTEST for form in _forms(value)}
+        for form in sorted(forms, key=len, reverse=True):
+            text = text.replace(form, HIDDEN)
         return text
+
+
+def _forms(value: str) -> set[str]:
+    """How a text may repeat a value: as it is, in a string of JSON, in an address."""
+    escaped = json.dumps(value)[1:-1]
+    return {value, escaped, escaped.replace("/", "\\/"), quote(value, safe="")}

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from clipmill.errors import SetupError
+
+# What a step's prompt may have in braces; `caption` of a clip, what was measured of it.
+PLACES = {
+    "caption": ("seconds", "width", "height", "fps", "camera"),
+    "rewrite": ("caption",),
+}
 
 
 def read_prompt(name: str, folder: Path) -> str:
@@ -24,14 +30,14 @@ def read_prompt(name: str, folder: Path) -> str:
     return "\n".join(line for line in lines if not line.startswith("#")).strip()
 
 
-def places(prompt: str, known: Mapping[str, object], where: str) -> set[str]:
+def places(prompt: str, known: Collection[str], where: str) -> set[str]:
     """The names of the places in a prompt. Raises SetupError where one is not `known`, or a brace stands alone."""
     try:
         parts = list(string.Formatter().parse(prompt))
     except ValueError as error:
         raise SetupError(f"{where}: {error}; write a brace that is meant as {{{{ or }}}}") from error
     names = {name for _, name, _, _ in parts if name is not None}
-    if unknown := sorted(names - known.keys()):
+    if unknown := sorted(names - set(known)):
         choices = ", ".join(f"{{{name}}}" for name in known)
         raise SetupError(f"{where}: {{{unknown[0]}}} is not known; choose from: {choices}, or write {{{{ and }}}}")
     if any(spec or conversion for _, name, spec, conversion in parts if name is not None):

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Published:
-    """A model that anyone can have. `licence`: SPDX name. `source`: where that and the rest were read.
+    """A model that anyone can have. `source`: where its licence and the rest were read.
 
-    `revision`: commit on the hub, 40 hex digits. `sha256`: of the single file that is used, 64 hex digits.
+    `licence`: SPDX name, or LicenseRef-… where SPDX lists none. `revision`: commit on the hub, 40 hex digits; None for
+    one that was found nowhere in full. `sha256`: of the single file that is used, 64 hex digits.
     """
 
     licence: str
@@ -35,6 +36,8 @@ CRAFT = "https://github.com/JaidedAI/EasyOCR/releases/download/pre-v1.1.6/craft_
 
 _CLIP = "the model card names no licence; MIT is that of github.com/openai/CLIP, whose weights these are"
 _DINOV2 = "model card (Apache-2.0 since its commit 369b130 of 2023-09-06); commit: mteb's list of models"
+_QWEN = "model card; commit: several public repositories that pin it, which agree"
+_QWEN_OTHERS = "as others quote the model card; commit: several public repositories that pin it, which agree"
 
 # By what a config names.
 PUBLISHED: dict[str, Published] = {
@@ -51,6 +54,37 @@ PUBLISHED: dict[str, Published] = {
         "model card; commit and checksum of VideoCLIP-XL-v2.bin: the commit that added it (its Git LFS pointer)",
         revision="757339e1547e40d782e636767d8e6b19c2cc42b9",
         sha256="4b51b9311c2cd38a6f35f705a4cc6076764d0a9f6164b67b945b03a82fb79123",
+    ),
+    "OpenGVLab/InternVL2-40B-AWQ": Published(
+        "MIT",
+        "model card; commit: its page on the hub (the fix for transformers 4.46)",
+        revision="8d1287371eb8d0823b522aeed4bbc7dbdde3cc73",
+    ),
+    "OpenGVLab/InternVL2-8B-AWQ": Published(
+        "MIT",
+        "model card; commit: the card's page on the hub at it (the fix for transformers 4.46)",
+        revision="2b823bd0070706200932be9f2663c147d852a14c",
+    ),
+    "OpenGVLab/InternVL2_5-8B-AWQ": Published("MIT", "its page on the hub"),
+    "Qwen/Qwen2.5-VL-7B-Instruct": Published("Apache-2.0", _QWEN, revision="cc594898137f460bfe9f0759e9844b3ce807cfb5"),
+    "Qwen/Qwen2.5-VL-7B-Instruct-AWQ": Published(
+        "Apache-2.0", _QWEN, revision="536a35794df8831aa814970ee8f89eff577e7718"
+    ),
+    "Qwen/Qwen2.5-VL-32B-Instruct-AWQ": Published(
+        "Apache-2.0", _QWEN_OTHERS, revision="66c370b74a18e7b1e871c97918f032ed3578dfef"
+    ),
+    "Qwen/Qwen3-VL-8B-Instruct": Published("Apache-2.0", _QWEN, revision="0c351dd01ed87e9c1b53cbc748cba10e6187ff3b"),
+    "Qwen/Qwen3-VL-30B-A3B-Instruct": Published(
+        "Apache-2.0", _QWEN_OTHERS, revision="9c4b90e1e4ba969fd3b5378b57d966d725f1b86c"
+    ),
+    "Qwen/Qwen2.5-7B-Instruct": Published(
+        "Apache-2.0", _QWEN_OTHERS, revision="a09a35458c702b33eeacc393d103063234e8bc28"
+    ),
+    "Qwen/Qwen2.5-7B-Instruct-AWQ": Published("Apache-2.0", _QWEN, revision="b25037543e9394b818fdfca67ab2a00ecc7dd641"),
+    "meta-llama/Meta-Llama-3-8B-Instruct": Published(
+        "LicenseRef-Llama-3-Community",
+        "model card, as others quote it (`llama3`); commit: several public repositories that pin it, which agree",
+        revision="8afb486c1db24fe5011ec46dfbe5b5dccdb575c2",
     ),
     SIGLIP_HEAD: Published(
         "AGPL-3.0",

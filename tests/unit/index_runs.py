@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from clipmill.discovery import update_index
-from clipmill.index import IndexPaths, read_json_lines, shard_names
+from clipmill.index import IndexPaths, read_json_lines, shard_sizes
 
 
 class Run:
@@ -42,7 +42,7 @@ class Run:
     @property
     def shards(self) -> dict[str, list[str]]:
         """Names of the videos by shard, as jobs see them."""
-        names = shard_names(self.outdir)
+        names = shard_sizes(self.outdir)
         return {name: [row["name"] for row in read_json_lines(self.paths.shard(name))] for name in names}
 
     @property

@@ -23,13 +23,20 @@ from clipmill.scores import Backend
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+PROMPTS = ROOT / "config" / "prompts"
 EACH = [(step, name) for step, known in backends.AVAILABLE.items() for name in known]
-EMBEDDED = [(step, name) for step, name in EACH if not backends.entry(step, name).gpus]
+EMBEDDED = [(step, name) for step, name in EACH if not backends.entry(step, name).gpus and name != "openai"]
+HERE = [(step, name) for step, name in EACH if name != "vllm"]  # vLLM has an environment, and tests, of its own
 
 
 def default_settings(step: str, name: str) -> dict[str, Any]:
     """Of a backend, with the config's defaults."""
-    return backends.settings(step, {**CONFIG[step], "backend": name})
+    return backends.settings(step, {**CONFIG[step], "backend": name}, PROMPTS)
+
+
+def default_means(step: str, name: str) -> dict[str, Any]:
+    """What else it is made with, and changes no result."""
+    return backends.means(step, {**CONFIG[step], "backend": name})
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
@@ -38,14 +45,17 @@ def default_settings(step: str, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(("step", "name"), EACH)
 def test_settings_are_the_arguments_of_the_backend(step, name):
     """Each key of the config that concerns it, and no other; where both have a default it is the same."""
-    made_with = default_settings(step, name)
+    made_with = default_settings(step, name) | default_means(step, name)
     assert made_with.pop("backend") == name
-    target = backends.entry(step, name).target
-    if target is None:
+    entry = backends.entry(step, name)
+    if entry.target is None:
         assert made_with == {}
         return
-    module, _, cls = target.partition(":")
-    arguments = inspect.signature(getattr(importlib.import_module(module), cls)).parameters
+    arguments: dict[str, inspect.Parameter] = {}
+    for target in filter(None, (entry.target, entry.chat)):
+        module, _, cls = target.partition(":")
+        arguments |= inspect.signature(getattr(importlib.import_module(module), cls)).parameters
+    arguments.pop("chat_model", None)
     assert made_with.keys() == arguments.keys()
     for key, argument in arguments.items():
         assert argument.kind == argument.POSITIONAL_OR_KEYWORD
@@ -56,20 +66,20 @@ def test_settings_are_the_arguments_of_the_backend(step, name):
 @pytest.mark.parametrize(("step", "name"), EACH)
 def test_backends_are_made_without_any_file(step, name):
     made_with = default_settings(step, name)
-    backend = backends.load(step, made_with)
+    backend = backends.load(step, made_with, default_means(step, name))
     assert (backend is None) == (name == "none")
     assert made_with["backend"] == name  # what was given is left as it was
 
 
 def test_settings_are_those_of_the_chosen_backend_alone():
     section = {"backend": "clip", "keep_embeddings": True, "clip": {"model": "a", "dtype": "fp32"}, "dinov2": {"b": 1}}
-    assert backends.settings("consistency", section) == {
+    assert backends.settings("consistency", section, PROMPTS) == {
         "backend": "clip",
         "keep_embeddings": True,
         "model": "a",
         "dtype": "fp32",
     }
-    assert backends.settings("consistency", {**section, "backend": "histogram"}) == {"backend": "histogram"}
+    assert backends.settings("consistency", {**section, "backend": "histogram"}, PROMPTS) == {"backend": "histogram"}
 
 
 @pytest.mark.parametrize(("step", "name"), EACH)
@@ -77,22 +87,22 @@ def test_models_have_an_environment_of_their_own_and_a_gpu(step, name):
     entry = backends.entry(step, name)
     assert (ROOT / "envs" / f"{entry.environment}.yaml").is_file()
     assert (entry.gpus, entry.environment == "video") in {(0, True), (1, False)}
+    assert (entry.memory >= 12000) == (entry.gpus == 1)
 
 
 UNKNOWN = [
     ("text", "tesseract", "text.backend: `tesseract` is not known; choose from: rapidocr, easyocr"),
     ("consistency", "laion", "consistency.backend: `laion` is not known; choose from: histogram, clip, dinov2"),
-    ("caption", "vllm", "caption.backend: `vllm` is planned and not built yet; choose from: describe"),
-    ("rewrite", "openai", "rewrite.backend: `openai` is planned and not built yet; choose from: rules"),
+    ("caption", "vlm", "caption.backend: `vlm` is not known; choose from: describe, vllm, openai, transformers"),
 ]
 
 
 @pytest.mark.parametrize(("step", "name", "message"), UNKNOWN)
-def test_unknown_and_planned_backends_are_refused_in_one_line(step, name, message):
+def test_unknown_backends_are_refused_in_one_line(step, name, message):
     assert backends.problem(step, name) == message
     for refusing in (
         lambda: backends.entry(step, name),
-        lambda: backends.settings(step, {"backend": name}),
+        lambda: backends.settings(step, {"backend": name}, PROMPTS),
         lambda: backends.load(step, {"backend": name}),
     ):
         with pytest.raises(SetupError) as caught:
@@ -291,7 +301,9 @@ def loaded(monkeypatch):
     """Calls `cli.loaded` on a backend with flags as on the command line; gives what it yields."""
 
     def call(backend, *flags):
-        monkeypatch.setattr(backends, "load", lambda step, settings: (step, settings) == ("text", "x") and backend)
+        asked = ("text", "x", {"servers": 2})
+        monkeypatch.setattr(backends, "load", lambda *given: given == asked and backend)
+        monkeypatch.setenv("CLIPMILL_MEANS", '{"text": {"servers": 2}, "caption": {"servers": 3}}')
         base = ["--outdir", "o", "--shard", "000000", "--settings", "{}"]
         return cli.loaded("text", "x", cli.model_parser("").parse_args([*base, *flags]))
 
@@ -307,6 +319,13 @@ def test_a_backend_takes_its_own_batch_unless_another_is_given(loaded):
         assert backend.batch == 7
     with loaded(Loaded(), "--batch", "3") as backend:
         assert (backend.batch, Loaded.batch) == (3, 7)
+
+
+def test_the_batch_of_a_language_model_is_that_of_the_model(loaded):
+    backend = Loaded()
+    backend.chat = Loaded()
+    with loaded(backend, "--batch", "3"):
+        assert (backend.batch, backend.chat.batch) == (7, 3)
 
 
 def test_a_step_without_work_takes_the_same_flags(loaded, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 
+import cv2
 import numpy as np
 import pytest
 from made_shards import EVERY_SECOND, Levels, Shard, level, thirty_clips
@@ -20,6 +21,8 @@ from clipmill.scores.shard import Samples
 @pytest.mark.parametrize(
     ("sampling", "times", "chosen"),
     [
+        (Sampling(count=3, per_second=1), [0, 0.5, 1, 1.5, 2], [0, 2, 4]),
+        (Sampling(count=2, per_second=1), [0, 0.5, 1, 1.5, 2], [1, 3]),  # more than two: uniform ones
         (EVERY_SECOND, [], []),
         (EVERY_SECOND, [3.5], [0]),
         (EVERY_SECOND, [3.5, 4.0], [0, 1]),
@@ -136,11 +139,14 @@ def test_what_a_score_depends_on_is_asked_once(films):
     assert backend.asked == 1
 
 
-def test_pictures_for_captions(films):
-    group = films.clips[1:3]
-    pictures = list(Samples(films.outdir, "000000").pictures(group, 2))
-    assert [clip["clip_id"] for clip, _ in pictures] == [clip["clip_id"] for clip in group]
-    assert [[frame.shape for frame in frames] for _, frames in pictures] == [[(16, 16, 3)] * 2] * 2
+def test_samples_as_they_lie_in_the_archive(films):
+    clip = films.clips[1]
+    with Samples(films.outdir, "000000") as samples:
+        jpegs, times = samples.jpegs(clip, Sampling(2))
+        frames = list(samples.frames(clip, Sampling(2)))
+    assert len(jpegs) == len(times) == 2 and times == sorted(times)
+    for jpeg, frame in zip(jpegs, frames, strict=True):
+        assert (cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) == frame).all()
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

@@ -24,12 +24,19 @@ IMPORTED = {
         *("check", "decode", "split", "score", "filter", "caption", "rewrite", "align", "cut", "export"),
         *("clipmill.scores.rapidocr", "clipmill.scores.classic", "clipmill.scores.histogram"),
         *("clipmill.captions.describe", "clipmill.captions.rules"),
+        *("clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.endpoint"),
     ],
     "ocr.yaml": ["check", "score", "clipmill.scores.easyocr"],
     "vision.yaml": [
-        *("check", "fetch_models", "score", "align", "clipmill.scores.easyocr"),
+        *("check", "fetch_models", "score", "caption", "rewrite", "align", "clipmill.scores.easyocr"),
         *("clipmill.scores.siglip", "clipmill.scores.laion", "clipmill.scores.embeddings"),
         *("clipmill.alignment.clip", "clipmill.alignment.videoclip_xl"),
+        *("clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.local"),
+        *("caption", "rewrite", "clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.local"),
+    ],
+    "vllm.yaml": [
+        *("check", "fetch_models", "caption", "rewrite"),
+        *("clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.engine"),
     ],
 }
 
@@ -62,11 +69,11 @@ def test_conda_environments_pin_what_the_virtual_environment_has(name):
     python, packages = python_and_packages(name)
     named = pins(packages, python)
     assert len(named) == len(packages), "every package is pinned"
-    locked = pinned("models.txt", python)
+    locked = pinned("vllm.txt" if name == "vllm.yaml" else "models.txt", python)
     assert named == {package: locked[package] for package in named}
 
 
-@pytest.mark.parametrize("name", ["core", "models", "test"])
+@pytest.mark.parametrize("name", ["core", "models", "test", "vllm"])
 def test_locks_hold_what_is_asked_for(name):
     asked = pinned(f"{name}.in")
     locked = pinned(f"{name}.txt")

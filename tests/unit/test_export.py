@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from clipmill import tables
 from clipmill.errors import SetupError
@@ -17,6 +18,10 @@ from clipmill.index import IndexPaths
 SHARD = "000000"
 BACKENDS = {"caption": "describe", "rewrite": "rules", "alignment": "clip"}
 ORDER = ["alignment", "alignment_margin"]
+FINE = {"alignment": 0.3, "alignment_margin": 0.1}
+TEXT_CHECKS = yaml.safe_load((Path(__file__).resolve().parents[2] / "config" / "config.yaml").read_text())[
+    "text_checks"
+]
 # Clip by clip: whether the filters kept it, then what the later steps said; cut clips have a file.
 CLIPS: dict[str, dict[str, Any]] = {
     "good": {"alignment": 0.3, "alignment_margin": 0.1, "cut": True},
@@ -29,6 +34,12 @@ CLIPS: dict[str, dict[str, Any]] = {
     "uncut": {"alignment": 0.3, "alignment_margin": 0.1, "cut": False},
     "untold": {"caption": None, "text": None},
     "unwritten": {"text": None},
+    "cut off": {"caption": "A cat that looks at", "caption_whole": False, "text": None},
+    "refused": {"caption": "I'm sorry, but I cannot see the video.", "text": None},
+    "short": {"text": "Cat."},
+    "common 1": {"text": "A dog  sleeps on a red sofa.", "cut": True, **FINE},
+    "common 2": {"text": "A dog sleeps on a red sofa.", "cut": True, **FINE},
+    "common 3": {"text": "a dog sleeps on a red SOFA.", "cut": True, **FINE},
     "out": {"kept": False, "reason": "motion low"},
 }
 LATE = {
@@ -42,6 +53,12 @@ OTHERWISE = {
     "uncut": "cut failed",
     "untold": "caption failed",
     "unwritten": "rewrite failed",
+    "cut off": "caption cut off",
+    "refused": "caption refusal",
+    "short": "text too short",
+    "common 1": "text on many clips",
+    "common 2": "text on many clips",
+    "common 3": "text on many clips",
     "out": "motion low",
 }
 
@@ -52,7 +69,8 @@ def bound(low: float | None = None, high: float | None = None) -> dict[str, floa
 
 def late(alignment: dict, margin: dict, order: list[str] = ORDER) -> dict[str, Any]:
     filters = {"alignment": alignment, "alignment_margin": margin}
-    return {"backends": BACKENDS, "late_filters": {"filters": filters, "order": order}}
+    checks = {**TEXT_CHECKS, "same_text": 2}
+    return {"backends": BACKENDS, "late": {"checks": checks, "filters": filters, "order": order}}
 
 
 class Made:
@@ -74,15 +92,17 @@ class Made:
             rows["verdicts"].append({**clip, "name": "v.mp4", "kept": kept, "reason": said.get("reason")})
             if not kept:
                 continue
-            rows["captions"].append({"clip_id": clip_id, "caption": said.get("caption", "A cat.")})
-            rows["rewrites"].append({"clip_id": clip_id, "text": said.get("text", "Cat.")})
+            text = f"The cat of clip {clip_id} looks out of the window."
+            caption = {"caption": said.get("caption", text), "caption_whole": said.get("caption_whole")}
+            rows["captions"].append({"clip_id": clip_id, "shard": SHARD, **caption})
+            rows["rewrites"].append({"clip_id": clip_id, "shard": SHARD, "text": said.get("text", text)})
             scores = {name: said[name] for name in ("alignment", "alignment_margin", "error_kind") if name in said}
             rows["alignment"].append({"clip_id": clip_id, **scores})
             if said.get("cut"):
                 rows["cuts"].append(self._file(clip_id))
         for table in tables.ALL:
-            if "<shard>" in table.path and "<video>" not in table.path and "<backend>" not in table.path:
-                table.write(outdir / table.path.replace("<shard>", SHARD), rows[table.name])
+            if "shard>" in table.path and "<video>" not in table.path and "<backend>" not in table.path:
+                table.write(table.of(outdir, SHARD), rows[table.name])
 
     def _file(self, clip_id: str) -> dict[str, Any]:
         path = self.outdir / "work" / "clip_files" / SHARD / f"{clip_id}.mp4"
@@ -98,7 +118,7 @@ class Made:
 
     def export(self, settings: dict[str, Any], *checks: dict[str, Any]) -> dict[str, str | None]:
         """Export, and return the reason against each clip."""
-        self.summary = export_dataset(self.outdir, [SHARD], settings, list(checks))
+        self.summary = export_dataset(self.outdir, {SHARD: [SHARD]}, settings, list(checks))
         rows = pq.read_table(self.outdir / "verdicts.parquet").to_pylist()
         assert all(row["kept"] == (row["reason"] is None) for row in rows)
         kept = {f"clips/v/{row['clip_id']}.mp4" for row in rows if row["kept"]}

@@ -11,7 +11,7 @@ from index_runs import Run, refuse
 
 from clipmill.discovery import make_id, update_index
 from clipmill.errors import SetupError
-from clipmill.index import IndexPaths, shard_names
+from clipmill.index import IndexPaths, shard_sizes
 
 SAFE = re.compile(r"[a-z0-9][a-z0-9-]*-[0-9a-f]{12}")
 
@@ -168,4 +168,4 @@ def test_set_up_errors(run, monkeypatch, case, message):
 
 def test_jobs_without_an_index_say_what_to_do(tmp_path):
     with pytest.raises(SetupError, match=r"shards.txt: missing; start the run again from the main process"):
-        shard_names(tmp_path)
+        shard_sizes(tmp_path)

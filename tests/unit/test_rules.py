@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from clipmill.captions import Caption
 from clipmill.captions.rules import MAX_PASSES, Rules, rewrite, sentences
 
 OPENINGS = [
@@ -161,8 +162,13 @@ def test_sentences_do_not_end_at_abbreviations():
 
 
 def test_one_text_for_each_caption_in_order():
-    assert Rules().rewrite(["The video shows a dog.", "", "A cat."]) == ["A dog.", "", "A cat."]
-    assert (Rules.name, Rules.model) == ("rules", "clipmill rules 1")
+    captions = [Caption("a", "The video shows a dog."), Caption("b", ""), Caption("c", "A cat.")]
+    made = {"rewrite_model": "clipmill rules 1", "rewritten": True}
+    assert list(Rules().rewrite(captions)) == [
+        ("a", {"text": "A dog.", **made}),
+        ("b", {"text": "", **made}),
+        ("c", {"text": "A cat.", **made}),
+    ]
 
 
 HOSTILE = [

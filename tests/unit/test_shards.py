@@ -10,7 +10,7 @@ import pytest
 from index_runs import Run, refuse
 
 from clipmill.discovery import SHARD_COLUMNS, make_id
-from clipmill.index import read_json_lines, shard_names
+from clipmill.index import read_json_lines, shard_sizes
 
 
 @pytest.fixture
@@ -31,8 +31,7 @@ def run(tmp_path: Path) -> Run:
 def test_videos_per_shard(run, monkeypatch, videos, size, shards):
     monkeypatch.setattr(os, "fsync", lambda handle: None)  # a thousand of them take a while
     run.put(*(f"{number:04d}.mp4" for number in range(videos)))
-    names = run.update(size)
-    assert names == [f"{number:06d}" for number in range(len(shards))]
+    assert run.update(size) == {f"{number:06d}": count for number, count in enumerate(shards)}
     assert [len(videos) for videos in run.shards.values()] == shards
     assert [name for names in run.shards.values() for name in names] == sorted(run.index["name"])
 
@@ -54,7 +53,7 @@ def test_new_videos_fill_new_shards(run):
     run.start()
     before = run.written
     run.put("a.mp4", "z.mp4", "b.mp4")
-    assert run.update(2) == ["000000", "000001", "000002", "000003"]
+    assert run.update(2) == {"000000": 2, "000001": 1, "000002": 2, "000003": 1}
     assert run.shards == {
         "000000": ["m.mp4", "n.mp4"],
         "000001": ["o.mp4"],
@@ -172,7 +171,8 @@ def test_whatever_happens_no_video_changes_its_shard(run, monkeypatch, seed):
         home = where
         assert set(index["name"][index["present"]]) == history.present
         assert {row["name"] for row in read_json_lines(run.paths.removed)} == history.gone
-        assert shard_names(run.outdir) == [f"{number:06d}" for number in sorted(index["shard"].unique())]
+        sizes = {f"{number:06d}": len(rows) for number, rows in index.groupby("shard")}
+        assert list(shard_sizes(run.outdir).items()) == list(sizes.items())
         for number, rows in index.groupby("shard"):
             assert read_json_lines(run.paths.shard(f"{number:06d}")) == rows[SHARD_COLUMNS].to_dict("records")
         for name, size, time in index.loc[index["present"], ["name", "size_bytes", "mtime_ns"]].itertuples(index=False):
@@ -196,7 +196,7 @@ def test_a_kill_before_the_index_is_written_changes_nothing(run, monkeypatch):
             run.update(1)
     assert run.paths.videos.read_bytes() == index
     (run.videos / "lost.mp4").unlink()
-    assert run.update(1) == ["000000", "000001"]
+    assert run.update(1) == {"000000": 1, "000001": 1}
     run.put("new.mp4")
     run.update(1)
     assert run.shards == {"000000": ["a.mp4"], "000001": ["b.mp4"], "000002": ["new.mp4"]}

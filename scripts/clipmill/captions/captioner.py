@@ -15,19 +15,10 @@ from clipmill.captions.describe import FRAMES, camera_phrase
 from clipmill.captions.fields import CAPTION, FIELDS, read_fields, schema
 from clipmill.chat import Answer, ChatModel, Request, Task
 from clipmill.errors import ItemError
-from clipmill.prompts import fill, places
+from clipmill.prompts import PLACES, fill, places
 from clipmill.scores import Sampling
 
 QUALITY = 90  # of pictures that are made smaller
-
-# What a prompt may have in braces.
-PLACES: dict[str, Callable[[Clip], str]] = {
-    "seconds": lambda clip: f"{clip.facts.seconds:.1f}",
-    "width": lambda clip: str(clip.facts.width),
-    "height": lambda clip: str(clip.facts.height),
-    "fps": lambda clip: f"{clip.facts.fps:.2f}",
-    "camera": lambda clip: _camera(clip),
-}
 
 
 class Captioner:
@@ -42,7 +33,7 @@ class Captioner:
 
     def __init__(
         self,
-        model: ChatModel,
+        chat_model: ChatModel,
         prompt: str,
         system: str | None,
         frames: int,
@@ -54,7 +45,7 @@ class Captioner:
         temperature: float,
         seed: int,
     ):
-        self.chat, self._prompt, self._places = model, prompt, places(prompt, PLACES, "caption.prompt")
+        self.chat, self._prompt, self._places = chat_model, prompt, places(prompt, PLACES["caption"], "caption.prompt")
         self._sampling, self._max_side = Sampling(frames, frames_per_second), max_side
         self._structured, self._temperature, self._seed = structured, temperature, seed
         as_video = send == "video"
@@ -103,7 +94,7 @@ class Captioner:
             images = [smaller(image, self._max_side) for image in images]
         span = times[-1] - times[0]
         fps = (len(times) - 1) / span if span > 0 else 1.0
-        text = fill(self._prompt, self._places, {name: lambda tell=tell: tell(clip) for name, tell in PLACES.items()})
+        text = fill(self._prompt, self._places, measured(clip))
         return Request(clip.clip_id, text, tuple(images), fps, self._temperature, self._seed)
 
     def _columns(self, answer: Answer | ItemError) -> dict[str, Any] | ItemError:
@@ -136,6 +127,17 @@ def smaller(image: bytes, max_side: int) -> bytes:
     size = max(round(width * scale), 1), max(round(height * scale), 1)
     resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", resized, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+
+
+def measured(clip: Clip) -> dict[str, Callable[[], str]]:
+    """What is put into the places of a prompt, to be computed where it is asked for."""
+    return {
+        "seconds": lambda: f"{clip.facts.seconds:.1f}",
+        "width": lambda: str(clip.facts.width),
+        "height": lambda: str(clip.facts.height),
+        "fps": lambda: f"{clip.facts.fps:.2f}",
+        "camera": lambda: _camera(clip),
+    }
 
 
 def _camera(clip: Clip) -> str:

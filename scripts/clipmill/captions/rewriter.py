@@ -12,7 +12,7 @@ from clipmill.captions import Answered, Caption
 from clipmill.captions.fields import read_fields, schema
 from clipmill.chat import PASSING, Answer, ChatModel, Request, Task
 from clipmill.errors import ItemError
-from clipmill.prompts import fill, places
+from clipmill.prompts import PLACES, fill, places
 from clipmill.text_checks import REFUSAL, WORD
 
 FIELD = {"text": 2000}  # the answer's one field, and its longest length in characters
@@ -38,7 +38,7 @@ class Rewriter:
 
     def __init__(
         self,
-        model: ChatModel,
+        chat_model: ChatModel,
         prompt: str,
         system: str | None,
         max_tokens: int,
@@ -47,10 +47,9 @@ class Rewriter:
         max_tries: int,
         max_growth: float,
         on_failure: str,
-        place: str = "caption",
     ):
-        self.chat, self._prompt, self._places = model, prompt, places(prompt, {place: None}, "rewrite.prompt")
-        self._place, self._temperature, self._seed = place, temperature, seed
+        self.chat, self._prompt, self._places = chat_model, prompt, places(prompt, PLACES["rewrite"], "rewrite.prompt")
+        self._temperature, self._seed = temperature, seed
         self._max_tries, self._max_growth, self._on_failure = max_tries, max_growth, on_failure
         self.task = Task(max_tokens, system, schema(FIELD))
         self._asked = {
@@ -97,7 +96,7 @@ class Rewriter:
     def _request(self, clip_id: str, caption: str, attempt: int) -> Request:
         temperature = max(self._temperature, RETRY_TEMPERATURE) if attempt else self._temperature
         drawn = hashlib.sha256(f"{self._seed} {clip_id} {attempt}".encode()).digest()
-        text = fill(self._prompt, self._places, {self._place: lambda: caption})
+        text = fill(self._prompt, self._places, {"caption": lambda: caption})
         return Request(clip_id, text, temperature=temperature, seed=int.from_bytes(drawn[:3], "big"))
 
     def _judge(self, caption: str, answer: Answer | ItemError) -> tuple[str, str | ItemError | None]:

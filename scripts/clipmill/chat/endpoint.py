@@ -1,7 +1,7 @@
 """Any server that speaks OpenAI's chat protocol: vLLM, SGLang, VILA's own, a cloud service. Several may share the load.
 
 A server that is busy, slow or stumbles is asked again, another one if there is one. One that cannot be reached is left
-out for a while; when none can be reached, the job ends.
+out for a while and its requests go to the others; when none can be reached, the job ends.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import base64
 import email.utils
 import json
 import logging
+import math
+import os
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -73,10 +76,11 @@ class Endpoint:
 
     def answers(self, requests: Iterable[Request], task: Task) -> Iterator[Outcome | None]:
         """See `ChatModel`. One thread: requests wait in an event loop that turns while the caller waits for answers."""
-        for name in ("httpx2", "openai"):  # they would write a line a request
+        for name in ("httpx2", "httpcore2", "openai"):  # they would write a line a request, and what servers say
             logging.getLogger(name).setLevel(logging.WARNING)
+        headers = self._told()
+        servers = [_Server(url, self._client(url), headers) for url in self._urls]
         loop = asyncio.new_event_loop()
-        servers = [_Server(url, self._client(url)) for url in self._urls]
         todo, under_way = iter(requests), set()
         try:
             while True:
@@ -88,29 +92,44 @@ class Endpoint:
                     return
                 waiting = asyncio.wait(under_way, timeout=IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 done, under_way = loop.run_until_complete(waiting)
-                yield from (finished.result() for finished in done)
+                faults = [fault for ended in done if (fault := ended.exception())]
+                yield from (ended.result() for ended in done if not ended.exception())
+                if faults:
+                    raise faults[0]
                 if not done:
                     yield None
         finally:
             loop.run_until_complete(_close(under_way, servers))
+            loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
     def _client(self, url: str) -> openai.AsyncOpenAI:
-        """A client that tries once, and tells a server nothing but what the config says."""
-        headers: dict[str, Any] = {name: self._secrets.fill(value) for name, value in self._headers.items()}
-        for name in ("OpenAI-Organization", "OpenAI-Project", *(() if self._api_key_env else ("Authorization",))):
-            headers.setdefault(name, openai.Omit())
-        key = self._secrets.get(self._api_key_env) if self._api_key_env else "none"
+        """A client that tries once, and follows a server nowhere: a key is for the address in the config alone."""
+        try:
+            fault = None if (httpx2.URL(url).port or 0) < 2**16 else "there is no such port"
+        except httpx2.InvalidURL as error:
+            fault = str(error)
+        if fault:
+            raise SetupError(f"base_urls: {url} is no address: {fault}")
+        timeout = httpx2.Timeout(self._timeout, connect=min(self._timeout / 2, 30.0))
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-        timeout = httpx2.Timeout(self._timeout, connect=min(self._timeout, 30.0))
         return openai.AsyncOpenAI(
             base_url=url,
-            api_key=key,
-            default_headers=headers,
+            api_key="none",  # or the package looks for one by itself
             max_retries=0,
             timeout=timeout,
-            http_client=openai.DefaultAsyncHttpxClient(limits=limits, timeout=timeout),
+            http_client=openai.DefaultAsyncHttpxClient(limits=limits, timeout=timeout, follow_redirects=False),
         )
+
+    def _told(self) -> dict[str, Any]:
+        """Headers of each request: those of the config. What the package takes from the environment is left out."""
+        ambient = [line.partition(":")[0].strip() for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")]
+        names = [*filter(None, ambient), "OpenAI-Organization", "OpenAI-Project", "Authorization"]
+        headers: dict[str, Any] = {name.lower(): openai.Omit() for name in names}
+        if self._api_key_env:
+            headers["authorization"] = f"Bearer {self._secrets.get(self._api_key_env)}"
+        mine = {name.lower(): self._secrets.fill(value) for name, value in self._headers.items()}
+        return {**headers, **mine, "content-type": "application/json"}
 
     def _body(self, request: Request, task: Task) -> bytes:
         """The request as JSON. Pictures are put in last, as bytes: in a string of JSON they would be looked through."""
@@ -143,7 +162,7 @@ class Endpoint:
             reraise=True,
         )
         try:
-            return name, await retrying(self._try, body, servers)
+            return name, await retrying(self._try, body, servers, Counter())
         except _Unreachable as error:
             raise SetupError(f"{error}; is the server up, and the address right? Run again when it answers") from error
         except _TryAgain as error:
@@ -151,22 +170,40 @@ class Endpoint:
         except ItemError as error:
             return name, error.with_traceback(None)
 
-    async def _try(self, body: bytes, servers: list[_Server]) -> Answer:
-        server = min(servers, key=lambda server: (server.out_until > time.monotonic(), server.under_way))
+    async def _try(self, body: bytes, servers: list[_Server], failures: Counter[_Server]) -> Answer:
+        """Ask the server that has failed this request least and has least to do; the next one where nobody is there."""
+
+        def rank(server: _Server) -> tuple[bool, int, int]:
+            return server.out_until > time.monotonic(), failures[server], server.under_way
+
+        left, away = list(servers), []
+        while True:
+            server = min(left, key=rank)
+            try:
+                return await self._ask(body, server)
+            except _Unreachable as error:
+                left.remove(server)
+                away.append(str(error))
+                if not left:
+                    raise _Unreachable(error.kind, "; ".join(away)) from None
+            except _TryAgain:
+                failures[server] += 1
+                raise
+
+    async def _ask(self, body: bytes, server: _Server) -> Answer:
         server.under_way += 1
         try:
-            options: Any = {"headers": {"Content-Type": "application/json"}}
-            response = await server.client.post(
-                "/chat/completions", content=body, cast_to=httpx2.Response, options=options
-            )
+            options: Any = {"headers": server.headers}
+            async with asyncio.timeout(self._timeout):  # the client's own begins anew with each byte
+                response = await server.client.post(
+                    "/chat/completions", content=body, cast_to=httpx2.Response, options=options
+                )
             server.out_until = 0.0
             return self._read(response, server.url)
         except openai.APIStatusError as error:
+            server.out_until = 0.0
             raise self._status_fault(error, server.url) from None
-        except openai.APITimeoutError:
-            message = f"{server.url}: no answer within {self._timeout:g} s; raise timeout_seconds, or ask less at once"
-            raise _TryAgain("timeout", message) from None
-        except openai.APIConnectionError as error:
+        except (openai.APIConnectionError, TimeoutError) as error:
             raise self._connection_fault(error, server) from None
         finally:
             server.under_way -= 1
@@ -175,50 +212,71 @@ class Endpoint:
         try:
             choice = json.loads(response.content)["choices"][0]
             said = choice["message"]
-            text = said.get("content") or said.get("refusal") or ""
+            text = _words(said.get("content")) or said.get("refusal") or ""
             ended = choice.get("finish_reason")
-        except (ValueError, LookupError, TypeError, AttributeError):
-            begin = self._secrets.hide(_line(response.text))
+            text = self._secrets.hide(_whole(text.strip()))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            begin = self._line(response.text)
             raise _TryAgain("bad_answer", f"{url}: the answer is no chat completion: {begin!r}") from None
         if ended == "content_filter":
             raise ItemError("filtered", f"{url}: its content filter refused the answer")
-        if not isinstance(text, str) or not text.strip():
-            raise ItemError("empty_answer", f"{url}: the answer is empty (finish_reason {ended!r})", lasting=False)
-        return Answer(self._secrets.hide(text.strip()), whole=ended != "length")
+        if not text:
+            reason = self._line(str(ended))
+            raise ItemError("empty_answer", f"{url}: the answer is empty (finish_reason {reason})", lasting=False)
+        return Answer(text, whole=ended != "length")
 
     def _status_fault(self, error: openai.APIStatusError, url: str) -> Exception:
-        status, said = error.status_code, self._secrets.hide(_said(error))
+        status, said = error.status_code, self._said(error)
         where = f"{url}: status {status}: {said}"
         if status in (401, 403):
             key = f"the variable {self._api_key_env}" if self._api_key_env else "a key (api_key_env is not set)"
             return SetupError(f"{where}; the server refuses {key}")
         if status == 404:
             return SetupError(f"{where}; correct base_urls (they end in /v1, mostly) or model {self._model!r}")
-        if status == 429 and "insufficient_quota" in str(error.body):
+        if status < 400:
+            there = self._line(error.response.headers.get("location", "nowhere"))
+            return SetupError(f"{url}: status {status}: it points to {there}; set base_urls to where the server is")
+        if status == 402 or (status == 429 and "insufficient_quota" in str(error.body)):
             return SetupError(f"{where}; the account's quota is used up")
         if status in (408, 409, 425, 429) or status >= 500:
             return _TryAgain("busy" if status == 429 else "server_error", where, _retry_after(error.response))
         return ItemError("refused", where)
 
-    def _connection_fault(self, error: openai.APIConnectionError, server: _Server) -> _TryAgain:
-        cause = error.__cause__
-        reason = self._secrets.hide(f"{type(cause or error).__name__}: {_line(str(cause or error))}")
+    def _connection_fault(self, error: Exception, server: _Server) -> _TryAgain:
+        cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
+        reason = f"{type(cause).__name__}: {self._line(str(cause))}"
         if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
             server.out_until = time.monotonic() + LEFT_OUT_SECONDS
             return _Unreachable("unreachable", f"{server.url}: cannot be reached ({reason})")
+        if isinstance(cause, httpx2.TimeoutException | TimeoutError):
+            advice = "raise timeout_seconds, or ask less at once"
+            return _TryAgain("timeout", f"{server.url}: no answer within {self._timeout:g} s; {advice}")
         return _TryAgain("broken_off", f"{server.url}: the answer broke off ({reason})")
+
+    def _said(self, error: openai.APIStatusError) -> str:
+        """The server's own message, in one line."""
+        body = error.body
+        body = body.get("error", body) if isinstance(body, dict) else body
+        body = body.get("message", body) if isinstance(body, dict) else body
+        return self._line(body if isinstance(body, str) else json.dumps(body) if body else error.response.text)
+
+    def _line(self, text: str) -> str:
+        """The beginning of what a server said, in one line. Keys go first: half of one would not be known as such."""
+        return " ".join(_whole(self._secrets.hide(text)).split())[:300]
 
     def _pause(self, state: tenacity.RetryCallState) -> float:
         asked = state.outcome.exception().retry_after if state.outcome else 0.0
-        growing = tenacity.wait_exponential_jitter(self._backoff, LONGEST_WAIT, jitter=self._backoff)(state)
+        growing = tenacity.wait_exponential_jitter(multiplier=self._backoff, max=LONGEST_WAIT, jitter=self._backoff)(
+            state
+        )
         return min(max(asked, growing), LONGEST_WAIT)
 
 
 class _Server:
     """`out_until`: time on the monotonic clock up to which it is left out."""
 
-    def __init__(self, url: str, client: openai.AsyncOpenAI):
-        self.url, self.client = url, client
+    def __init__(self, url: str, client: openai.AsyncOpenAI, headers: dict[str, Any]):
+        self.url, self.client, self.headers = url, client, headers
         self.under_way, self.out_until = 0, 0.0
 
 
@@ -246,24 +304,21 @@ def _places(count: int) -> Images:
     return Images([f"data:image/jpeg;base64,{PLACE}"] * count)
 
 
-def _said(error: openai.APIStatusError) -> str:
-    """The server's own message, in one line."""
-    body = error.body
-    with suppress(AttributeError):
-        body = body.get("error", body) if isinstance(body, dict) else body
-        body = body.get("message", body) if isinstance(body, dict) else body
-    return _line(body if isinstance(body, str) else json.dumps(body) if body else error.response.text)
+def _words(content: Any) -> Any:
+    """What an answer says: a text, or the texts of its parts, as VILA's server has it."""
+    return "".join(part.get("text", "") for part in content) if isinstance(content, list) else content
 
 
-def _line(text: str) -> str:
-    return " ".join(text.split())[:300]
+def _whole(text: str) -> str:
+    """`text` without halves of characters, which no table can hold: an escape in JSON may have been cut in two."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _retry_after(response: httpx2.Response) -> float:
     """Seconds that the server asks to wait, by a number or a date; 0 where it asks for nothing."""
     asked = response.headers.get("retry-after", "")
     with suppress(ValueError):
-        return max(float(asked), 0.0)
-    with suppress(ValueError, TypeError):
+        return max(float(asked), 0.0) if math.isfinite(float(asked)) else 0.0
+    with suppress(ValueError, TypeError, OverflowError):
         return max(email.utils.parsedate_to_datetime(asked).timestamp() - time.time(), 0.0)
     return 0.0

@@ -119,6 +119,7 @@ class Engine:
                 max_num_seqs=self.batch,
                 seed=0,
                 disable_log_stats=True,
+                structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
                 **arguments,
             )
         except (ImportError, KeyboardInterrupt):
@@ -129,12 +130,13 @@ class Engine:
 
     def _add(self, request: Request, task: Task) -> ItemError | None:
         """Hand a request to the engine; the fault, where it is one of this request."""
-        from vllm import SamplingParams
+        if self._engine is None:
+            self._start(task)
         from vllm.renderers import ChatParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-        if self._engine is None:
-            self._start(task)
+        from vllm import SamplingParams
+
         params = SamplingParams(
             max_tokens=task.max_tokens,
             temperature=request.temperature,

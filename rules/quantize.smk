@@ -1,0 +1,34 @@
+"""
+in:  the config alone: `model`; the run's captions, where there are some
+out: the folder `out`, a model in 4 bits. Undeclared: Snakemake would delete from a folder that is not its own
+"""
+
+
+rule quantize:
+    """Make a 4-bit AWQ checkpoint of a language model: `snakemake quantize --config model=NAME out=FOLDER`."""
+    input:
+        needed=needs("model", "out"),
+    log:
+        f"{OUT}/logs/quantize/quantize.log",
+    conda:
+        "../envs/awq.yaml"
+    threads: threads_of("quantize")
+    resources:
+        mem_mb=job("quantize", "mem_mb"),
+        runtime=job("quantize", "runtime"),
+        gpu=gpus_of("quantize"),
+    params:
+        model=lambda wildcards: config["model"],
+        out=lambda wildcards: config["out"],
+        settings=lambda wildcards: as_json(config["quantize"]),
+    shell:
+        r"""
+        python "$CLIPMILL_SCRIPTS"/quantize.py \
+            --model {params.model:q} \
+            --out {params.out:q} \
+            --outdir "$CLIPMILL_OUTDIR" \
+            --settings {params.settings:q} \
+            --threads {threads} \
+            --gpu {resources.gpu} \
+            >{log:q} 2>&1
+        """

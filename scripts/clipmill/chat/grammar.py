@@ -1,0 +1,62 @@
+"""Answers that obey a JSON schema: at each step a model may only choose among the tokens that go on validly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from llguidance import LLMatcher
+
+# JSON as json.dumps writes it, which is what models have read most of. With free white space some write it for ever.
+LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
+
+class Grammar:
+    """A schema for the tokens of one model. `ends`: the tokens that may end an answer."""
+
+    def __init__(self, schema: dict[str, Any], tokenizer: Any, ends: list[int]):
+        """Takes a second with a true vocabulary. ValueError for a tokenizer or a schema that cannot be used."""
+        import llguidance.hf  # which imports transformers
+
+        self._tokens = llguidance.hf.from_tokenizer(tokenizer, eos_token=ends)
+        self._ends = ends
+        self._grammar = LLMatcher.grammar_from_json_schema(schema, overrides=LAYOUT)
+        if fault := LLMatcher.validate_grammar(self._grammar, self._tokens):
+            raise ValueError(f"the JSON schema cannot be followed: {fault}")
+
+    def guide(self, rows: int) -> Guide:
+        """What leads one batch of so many answers."""
+        return Guide([LLMatcher(self._tokens, self._grammar, log_level=0) for _ in range(rows)], self._ends)
+
+
+class Guide:
+    """A logits processor that follows the answers of a batch, one matcher a row, and rules out what would break them.
+
+    A row whose matcher fails (its grammar grew too large) may only end, so that no other is lost with it.
+    """
+
+    def __init__(self, matchers: list[LLMatcher], ends: list[int]):
+        self._matchers, self._ends, self._begun = matchers, ends, False
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """`input_ids`: rows × tokens so far, question included; `scores`: rows × vocabulary."""
+        if self._begun:
+            for matcher, token in zip(self._matchers, input_ids[:, -1].tolist(), strict=True):
+                if not matcher.is_stopped():
+                    matcher.consume_token(token)
+        self._begun = True
+        allowed = np.zeros(scores.shape, dtype=bool)
+        for row, matcher in zip(allowed, self._matchers, strict=True):
+            self._allow(row, matcher)
+        return scores.masked_fill(~torch.from_numpy(allowed).to(scores.device), -torch.inf)
+
+    def _allow(self, row: np.ndarray, matcher: LLMatcher) -> None:
+        if matcher.is_stopped():  # it has ended: what comes is cut away, but something must be allowed
+            row[self._ends] = True
+            return
+        bits = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), np.uint8), bitorder="little")
+        common = min(len(bits), len(row))  # models have more numbers than tokens, mostly
+        row[:common] = bits[:common]
+        if not row.any():
+            row[self._ends] = True

@@ -1,0 +1,296 @@
+"""A model in transformers, in this process: slower than vLLM, but runs wherever torch does, also without a GPU."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from clipmill import gpu
+from clipmill.chat import Answer, Outcome, Request, Task
+from clipmill.chat.grammar import Grammar
+from clipmill.checkpoints import LANGUAGE_FILES, REMOTE_CODE, Checkpoint, find_model, load_transformers
+from clipmill.errors import ItemError, SetupError
+from clipmill.torchvision_ops import declare_missing_operators
+
+declare_missing_operators()  # transformers is imported where it is used: it brings torchvision
+
+log = logging.getLogger("clipmill")
+
+# What tokenizers and processors say to a question that they do not take; StopIteration to marks without pictures.
+REFUSALS = (ValueError, TypeError, LookupError, StopIteration)
+
+
+class Local:
+    """A model of transformers: one that sees where its kind is listed among those, else one for texts alone.
+
+    `model` and `revision` as `checkpoints.find_model` takes them, `dtype` as `gpu.precision`; `trust_remote_code` lets
+    the model's own code run. The model is loaded with the first request, onto one GPU or the CPU.
+    """
+
+    batch = 4
+
+    def __init__(self, model: str, revision: str | None, dtype: str, trust_remote_code: bool):
+        self._model, self._revision, self._dtype, self._trust = model, revision, dtype, trust_remote_code
+        self._grammars: dict[str, Grammar] = {}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """See `ChatModel`. Finds the files."""
+        return {"backend": "transformers", **self._checkpoint.about(), "dtype": self._dtype}
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """See `ChatModel`."""
+        return [self._checkpoint]
+
+    def each(self) -> Iterator[Local]:
+        """There is one."""
+        yield self
+
+    def answers(self, requests: Iterable[Request], task: Task) -> Iterator[Outcome | None]:
+        """See `ChatModel`. Answers come a batch at a time."""
+        todo = iter(requests)
+        while asked := list(islice(todo, self.batch)):
+            yield None  # what came before is written down before this takes its time
+            outcomes = gpu.in_batches(self._answer, [(request, task) for request in asked], self.batch)
+            yield from zip((request.id for request in asked), outcomes, strict=True)
+
+    @cached_property
+    def _checkpoint(self) -> Checkpoint:
+        files = (*LANGUAGE_FILES, *(REMOTE_CODE if self._trust else ()))
+        return find_model(self._model, self._revision, files)
+
+    @cached_property
+    def _loaded(self) -> _Loaded:
+        started = time.monotonic()
+        loaded = _load(self._checkpoint, gpu.precision(self._dtype), self._trust)
+        log.info("%s loaded onto %s in %.0f s", self._model, gpu.device(), time.monotonic() - started)
+        return loaded
+
+    def _answer(self, asked: list[tuple[Request, Task]]) -> list[Answer | ItemError]:
+        """One outcome for each request; all are of the same task."""
+        requests, task = [request for request, _ in asked], asked[0][1]
+        loaded = self._loaded
+        loaded.check(task)
+        grammar = self._grammar(task.schema) if task.schema else None
+        fault = None
+        try:
+            inputs = loaded.inputs(requests, task)
+        except REFUSALS as error:
+            why = "its text has a mark of a picture in it" if isinstance(error, StopIteration) else _line(error)
+            fault = ItemError("refused", f"{self._model}: the request is refused: {why}")
+        if fault is None:
+            return loaded.generate(inputs, requests, task, grammar)
+        if len(asked) == 1:
+            return [fault]
+        return [outcome for alone in asked for outcome in self._answer([alone])]  # so that it costs only its own
+
+    def _grammar(self, schema: dict[str, Any]) -> Grammar:
+        name = repr(schema)
+        if name not in self._grammars:
+            try:
+                self._grammars[name] = Grammar(schema, self._loaded.tokenizer, self._loaded.ends)
+            except ValueError as error:
+                raise SetupError(
+                    f"{self._model}: its answers cannot be held to a JSON schema ({_line(error)}); name another model "
+                    "or backend"
+                ) from error
+        return self._grammars[name]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """`processor`: of texts and pictures; the tokenizer itself for a model that takes texts alone.
+
+    `ends`: the tokens that end an answer.
+    """
+
+    name: str
+    model: Any
+    processor: Any
+    tokenizer: Any
+    ends: list[int]
+
+    @property
+    def sees(self) -> bool:
+        return self.processor is not self.tokenizer
+
+    def check(self, task: Task) -> None:
+        """Raises SetupError where the model takes no such task."""
+        if task.images and not self.sees:
+            raise SetupError(f"{self.name}: takes no pictures; name a vision-language model")
+        if task.images and task.as_video and getattr(self.processor, "video_processor", None) is None:
+            raise SetupError(f"{self.name}: takes no videos; set caption.send: images, or name another model")
+
+    def inputs(self, requests: list[Request], task: Task) -> dict[str, torch.Tensor]:
+        """What the model takes, padded on the left. Raises one of REFUSALS where a request does not go."""
+        prompts = [self._prompt(request, task) for request in requests]
+        pictures = [_pictures(request.images) for request in requests]
+        options: dict[str, Any] = {}
+        if not self.sees:
+            options["return_token_type_ids"] = False
+        elif any(pictures) and task.as_video:
+            options["videos"] = [[np.stack(frames)] for frames in pictures]
+            options["video_metadata"] = [[_metadata(request)] for request in requests]
+            options["do_sample_frames"] = False  # all of them count
+        elif any(pictures):
+            options["images"] = [[Image.fromarray(picture) for picture in row] for row in pictures]
+        begin = self.tokenizer.bos_token
+        if not self.sees or (begin and prompts[0].startswith(begin)):
+            options["add_special_tokens"] = False  # the template has them
+        made = self.processor(text=prompts, padding=True, return_tensors="pt", **options)
+        longest = int(made["attention_mask"].sum(dim=1).max())
+        room = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if room and longest + task.max_tokens > room:
+            raise ValueError(
+                f"{longest} tokens and an answer of {task.max_tokens} are more than the {room} that it takes; send "
+                "fewer or smaller frames, or ask for a shorter answer"
+            )
+        return {name: self._placed(name, value) for name, value in made.items()}
+
+    def generate(
+        self, inputs: dict[str, torch.Tensor], requests: list[Request], task: Task, grammar: Grammar | None
+    ) -> list[Answer | ItemError]:
+        """An answer for each row."""
+        processors: list[Any] = [grammar.guide(len(requests))] if grammar else []
+        if any(request.temperature for request in requests):
+            processors.append(_Draw(requests, self.model.device))
+        with torch.inference_mode():
+            rows = self.model.generate(
+                **inputs,
+                max_new_tokens=task.max_tokens,
+                do_sample=False,  # _Draw draws
+                logits_processor=processors,
+            )
+        return [self._read(row) for row in rows[:, inputs["input_ids"].shape[1] :].tolist()]
+
+    def _prompt(self, request: Request, task: Task) -> str:
+        """The request in the words of the model's own template, with a mark for each picture."""
+        kinds = ["video"] if task.as_video and request.images else ["image"] * len(request.images)
+        said = [("system", task.system)] * bool(task.system) + [("user", request.text)]
+        conversation: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in said]
+        if self.sees:
+            for message in conversation:
+                message["content"] = [{"type": "text", "text": message["content"]}]
+            conversation[-1]["content"] = [{"type": kind} for kind in kinds] + conversation[-1]["content"]
+        try:
+            return self.processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+        except Exception as error:  # a template is a program, and says what it likes
+            raise SetupError(
+                f"{self.name}: its chat template does not take the conversation ({_line(error)}); leave the step's "
+                "`system` at null, or name a model that is made for chat"
+            ) from error
+
+    def _placed(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        """On the model's device; pictures in its precision, which not all models see to themselves."""
+        pixels = name.startswith("pixel_values") and value.is_floating_point()
+        return value.to(self.model.device, self.model.dtype if pixels else None)
+
+    def _read(self, tokens: list[int]) -> Answer | ItemError:
+        end = next((number for number, token in enumerate(tokens) if token in self.ends), None)
+        text = self.tokenizer.decode(tokens[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
+        if not text:
+            return ItemError("empty_answer", f"{self.name}: the answer is empty", lasting=False)
+        return Answer(text, whole=end is not None)
+
+
+class _Draw:
+    """A logits processor that draws each row by its own seed, so that no answer depends on the others of the batch.
+
+    The largest of the scores with Gumbel's noise is a draw from their distribution: what is greedy then, draws.
+    """
+
+    def __init__(self, requests: list[Request], device: torch.device):
+        self._rows = [
+            (row, request.temperature, torch.Generator(device).manual_seed(request.seed))
+            for row, request in enumerate(requests)
+            if request.temperature
+        ]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """`scores`: rows × vocabulary."""
+        drawn = scores.clone()
+        for row, temperature, generator in self._rows:
+            waits = torch.empty_like(scores[row]).exponential_(generator=generator).clamp_min_(1e-30)
+            drawn[row] = scores[row] / temperature - waits.log()
+        return drawn
+
+
+def _load(checkpoint: Checkpoint, precision: torch.dtype, trust: bool) -> _Loaded:
+    """Raises SetupError where the files are no model that can be asked."""
+    import transformers
+
+    name, options = checkpoint.model, {"local_files_only": True, "trust_remote_code": trust}
+    try:
+        config = transformers.AutoConfig.from_pretrained(checkpoint.path, **options)
+        cls = _class(config)
+        sees = cls is transformers.AutoModelForImageTextToText
+        auto = transformers.AutoProcessor if sees else transformers.AutoTokenizer
+        processor = auto.from_pretrained(checkpoint.path, **options) if cls else None
+    except (ValueError, OSError, ImportError, LookupError) as error:
+        code = "; set trust_remote_code to true if you trust it" if "trust_remote_code" in str(error) else ""
+        raise SetupError(f"{name}: transformers does not read it: {_line(error)}{code}") from error
+    if cls is None:
+        raise SetupError(
+            f"{name}: a {config.model_type} writes no texts; name a vision-language model or a language model"
+        )
+    model = load_transformers(cls, checkpoint, dtype=precision, trust_remote_code=trust).to(gpu.device())
+    tokenizer = getattr(processor, "tokenizer", processor)
+    if not (processor.chat_template or tokenizer.chat_template):
+        raise SetupError(f"{name}: has no chat template; name a model that is made for chat, an -Instruct one mostly")
+    processor.chat_template = processor.chat_template or tokenizer.chat_template
+    ends = _ends(model.generation_config.eos_token_id, tokenizer.eos_token_id)
+    if not ends:
+        raise SetupError(f"{name}: says by no token that an answer ends; name a model that is made for chat")
+    tokenizer.padding_side = "left"  # answers begin in the same column
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token_id = ends[0]
+    # Alone: a checkpoint may ask for drawing, and for penalties, of which the config of the run knows nothing.
+    model.generation_config = transformers.GenerationConfig(eos_token_id=ends, pad_token_id=tokenizer.pad_token_id)
+    return _Loaded(name, model, processor, tokenizer, ends)
+
+
+def _class(config: Any) -> Any:
+    """How a model of this kind is loaded; None where it writes no texts."""
+    import transformers
+
+    kinds = {
+        transformers.AutoModelForImageTextToText: transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+        transformers.AutoModelForCausalLM: transformers.MODEL_FOR_CAUSAL_LM_MAPPING,
+    }
+    own = getattr(config, "auto_map", None) or {}
+    return next((cls for cls, known in kinds.items() if type(config) in known or cls.__name__ in own), None)
+
+
+def _ends(*tokens: int | list[int] | None) -> list[int]:
+    listed = [token if isinstance(token, list) else [token] for token in tokens if token is not None]
+    return list(dict.fromkeys(token for part in listed for token in part))
+
+
+def _pictures(images: tuple[bytes, ...]) -> list[np.ndarray]:
+    """RGB, height × width × 3, uint8. Raises ValueError."""
+    try:
+        return [np.asarray(Image.open(io.BytesIO(image)).convert("RGB")) for image in images]
+    except OSError as error:  # whose text names an address in memory
+        raise ValueError("an image is no picture, or only a part of one") from error
+
+
+def _metadata(request: Request) -> Any:
+    """That the frames are all there is of the video, and how fast they follow each other."""
+    from transformers.video_utils import VideoMetadata
+
+    count = len(request.images)
+    return VideoMetadata(count, request.fps, duration=count / request.fps, frames_indices=list(range(count)))
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -1,0 +1,210 @@
+"""Random language models in the layout of the published ones: small, the same at each call, readable by transformers
+and by vLLM. Their answers are noise, but depend on every word and picture.
+
+    python tests/language_checkpoints.py FOLDER [--only NAME …]
+
+The tokenizer is a byte-level BPE of few merges, of the class that every version of transformers reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from checkpoints import seeded
+
+POSITIONS = 8192  # tokens that a model takes, by default
+VOCABULARY = 512
+# What the tokenizer's merges are learned from: prose, a prompt, JSON.
+CORPUS = [
+    "The quick brown fox jumps over the lazy dog.",
+    "a video of a person walking down the street; the camera pans to the left",
+    "You are a helpful assistant. Describe the video. Rewrite the caption.",
+    '{"caption": "a red car", "score": 3, "ok": true, "tags": ["x", "y"]}',
+] * 4
+
+PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"  # the numbers 0, 1, 2
+SPECIAL = [PAD, START, END, "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"]
+SPECIAL += ["<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>"]
+SPECIAL += [f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)]
+
+# ChatML, with IMAGE and VIDEO for what stands in for a picture and a video.
+TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{% if message.content is string %}{{ message.content }}"
+    "{% else %}{% for part in message.content %}"
+    "{% if part.type in ('image', 'image_url') %}IMAGE"
+    "{% elif part.type in ('video', 'video_url') %}VIDEO"
+    "{% else %}{{ part.text }}{% endif %}"
+    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+QWEN_IMAGE, QWEN_VIDEO = (f"<|vision_start|><|{kind}_pad|><|vision_end|>" for kind in ("image", "video"))
+QWEN_MEAN, QWEN_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
+
+
+@seeded
+def make_llama(folder: Path, positions: int = POSITIONS) -> Path:
+    """A model of texts alone, as Llama is laid out."""
+    transformers = _transformers()
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**_language(positions), head_dim=64))
+    return _save(folder, model, _tokenizer("", "", positions))
+
+
+@seeded
+def make_qwen2_vl(folder: Path, positions: int = POSITIONS) -> Path:
+    """Qwen2-VL, `Qwen/Qwen2-VL-7B-Instruct`: images and videos; a video's rate means nothing to it."""
+    vision = {"depth": 2, "embed_dim": 64, "num_heads": 4, "hidden_size": 256, "mlp_ratio": 2, "patch_size": 14}
+    return _make_qwen(folder, "Qwen2VL", "Qwen2VLVideoProcessor", vision, {}, positions)
+
+
+@seeded
+def make_qwen2_5_vl(folder: Path, positions: int = POSITIONS) -> Path:
+    """Qwen2.5-VL, `Qwen/Qwen2.5-VL-7B-Instruct`: a video's rate shows in the positions of its pictures."""
+    vision = {"depth": 2, "hidden_size": 64, "num_heads": 4, "intermediate_size": 128, "out_hidden_size": 256}
+    vision |= {"patch_size": 14, "fullatt_block_indexes": [1], "window_size": 56}
+    return _make_qwen(folder, "Qwen2_5_VL", "Qwen2VLVideoProcessor", vision, {}, positions)
+
+
+@seeded
+def make_qwen3_vl(folder: Path, positions: int = POSITIONS) -> Path:
+    """Qwen3-VL, `Qwen/Qwen3-VL-8B-Instruct`: a video's pictures stand after their times in words."""
+    vision = {"depth": 3, "hidden_size": 64, "num_heads": 4, "intermediate_size": 128, "out_hidden_size": 256}
+    vision |= {"patch_size": 16, "num_position_embeddings": 256, "deepstack_visual_indexes": [0, 1, 2]}
+    return _make_qwen(folder, "Qwen3VL", "Qwen3VLVideoProcessor", vision, {"mrope_interleaved": True}, positions)
+
+
+def _make_qwen(
+    folder: Path, name: str, videos: str, vision: dict[str, Any], rope: dict[str, Any], positions: int
+) -> Path:
+    transformers = _transformers()
+    tokenizer = _tokenizer(QWEN_IMAGE, QWEN_VIDEO, positions)
+    rope = {"rope_type": "default", "mrope_section": [8, 12, 12], "rope_theta": 1e6, **rope}
+    rope["type"] = rope["rope_type"]  # its older name, which some versions look for
+    text = {**_language(positions), "rope_parameters": rope, **({"head_dim": 64} if name == "Qwen3VL" else {})}
+    kinds = ("image_token_id", "<|image_pad|>"), ("video_token_id", "<|video_pad|>")
+    kinds += ("vision_start_token_id", "<|vision_start|>"), ("vision_end_token_id", "<|vision_end|>")
+    config = getattr(transformers, f"{name}Config")(
+        text_config=text,
+        vision_config=vision,
+        tie_word_embeddings=False,
+        **{key: tokenizer.convert_tokens_to_ids(token) for key, token in kinds},
+    )
+    side = 2 * vision["patch_size"]  # of the square that is one token
+    pixels = {"patch_size": vision["patch_size"], "temporal_patch_size": 2, "merge_size": 2}
+    pixels |= {"image_mean": QWEN_MEAN, "image_std": QWEN_STD, "processor_class": f"{name}Processor"}
+    pixels |= {"size": {"shortest_edge": 4 * side**2, "longest_edge": 64 * side**2}}  # areas, in pixels
+    _write(folder / "preprocessor_config.json", pixels | {"image_processor_type": "Qwen2VLImageProcessor"})
+    _write(folder / "video_preprocessor_config.json", pixels | {"video_processor_type": videos})
+    return _save(folder, getattr(transformers, f"{name}ForConditionalGeneration")(config), tokenizer)
+
+
+@seeded
+def make_idefics3(folder: Path, positions: int = POSITIONS) -> Path:
+    """Idefics3, `HuggingFaceM4/Idefics3-8B-Llama3`, which SmolVLM is too: images, and no videos."""
+    transformers = _transformers()
+    tokenizer = _tokenizer("<image>", "", positions)
+    vision = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = transformers.Idefics3Config(
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        text_config={**_language(positions), "model_type": "llama"},
+        vision_config=vision | {"image_size": 56, "patch_size": 14},
+        pad_token_id=0,
+        tie_word_embeddings=False,
+    )
+    pixels = transformers.Idefics3ImageProcessorPil(
+        size={"longest_edge": 112}, max_image_size={"longest_edge": 56}, do_image_splitting=False
+    )
+    template = tokenizer.chat_template
+    transformers.Idefics3Processor(pixels, tokenizer, image_seq_len=4, chat_template=template).save_pretrained(folder)
+    return _save(folder, transformers.Idefics3ForConditionalGeneration(config), tokenizer)
+
+
+MAKERS: dict[str, Callable[..., Path]] = {
+    "llama": make_llama,
+    "qwen2_vl": make_qwen2_vl,
+    "qwen2_5_vl": make_qwen2_5_vl,
+    "qwen3_vl": make_qwen3_vl,
+    "idefics3": make_idefics3,
+}
+
+
+def _language(positions: int) -> dict[str, Any]:
+    """The sizes of the part that speaks; heads of 64 numbers, the least that vLLM computes with."""
+    sizes = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes |= {"num_key_value_heads": 2, "vocab_size": VOCABULARY, "max_position_embeddings": positions}
+    return sizes | {"tie_word_embeddings": False, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 0}
+
+
+def _tokenizer(image: str, video: str, positions: int) -> Any:
+    """The tokenizer, with a template whose pictures and videos are these texts."""
+    transformers = _transformers()
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=SPECIAL, show_progress=False, initial_alphabet=letters
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=END,
+        pad_token=PAD,
+        model_max_length=positions,
+        chat_template=TEMPLATE.replace("IMAGE", image).replace("VIDEO", video),
+    )
+
+
+def _save(folder: Path, model: Any, tokenizer: Any) -> Path:
+    """All files of a model, with numbers of a size at which different questions have different answers."""
+    for values in model.parameters():
+        if values.dim() > 1:
+            values.normal_(0, values[0].numel() ** -0.5)
+        else:
+            values.add_(0.1 * torch.randn(values.shape))
+    speaks = model.get_output_embeddings().weight  # as published ones, it never says what is no text, but for the end
+    speaks[len(tokenizer) :] = 0
+    speaks[[number for number in range(len(SPECIAL)) if SPECIAL[number] != END]] = 0
+    model.generation_config.eos_token_id, model.generation_config.pad_token_id = 2, 0
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    settings = folder / "tokenizer_config.json"
+    _write(settings, json.loads(settings.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"})
+    return folder
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, sort_keys=True))
+
+
+def _transformers() -> Any:
+    from clipmill.torchvision_ops import declare_missing_operators
+
+    declare_missing_operators()
+    import transformers
+
+    return transformers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", nargs="+", choices=MAKERS, default=MAKERS)
+    arguments = parser.parse_args()
+    for name in arguments.only:
+        print(MAKERS[name](arguments.folder / name), flush=True)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+    main()
