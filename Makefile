@@ -1,6 +1,7 @@
 # make demo                    render sample videos and make a dataset of them
 # make demo VIDEOS=/my/videos  make a dataset of your own videos
 # make models                  install what the model backends need: torch, transformers, EasyOCR
+# make awq                     install what `snakemake quantize` needs: the models' packages and AutoAWQ
 # make vllm                    install all of clipmill with vLLM, for GPUs, into .venv-vllm
 # make test                    run all tests but those of vLLM
 # make test-vllm               run the tests against a real vLLM, on the CPU
@@ -24,7 +25,7 @@ OUTDIR ?= demo/results
 endif
 export VIDEOS OUTDIR
 
-.PHONY: demo test test-vllm bench bench-models lock install models vllm
+.PHONY: demo test test-vllm bench bench-models lock install models awq vllm
 
 install: $(VENV)/core.stamp
 
@@ -39,6 +40,12 @@ models: $(VENV)/models.stamp
 # Versions come from models.txt, the build of torch from wherever pip is set to look: see docs/dependencies.md.
 $(VENV)/models.stamp: envs/models.in envs/models.txt $(VENV)/core.stamp
 	$(INSTALL) -r envs/models.in -c envs/models.txt
+	touch $@
+
+awq: $(VENV)/awq.stamp
+
+$(VENV)/awq.stamp: envs/awq.in envs/awq.txt $(VENV)/models.stamp
+	$(INSTALL) -r envs/awq.in -c envs/awq.txt
 	touch $@
 
 $(VENV)/test.stamp: envs/test.txt $(VENV)/core.stamp
@@ -72,10 +79,10 @@ demo: $(VENV)/core.stamp
 	{ [ "$$OUTDIR/summary.json" -nt demo/config.json ] || $(BIN)/python scripts/summary.py "$$OUTDIR"; }
 
 test: $(VENV)/models.stamp $(VENV)/test.stamp
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10 tests $(PYTEST)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10 --ignore tests/with_vllm tests $(PYTEST)
 
 test-vllm: $(TEST_VLLM)/test.stamp
-	PYTHONPATH=tests/vllm/site:scripts $(TEST_VLLM)/bin/python -m pytest -q --durations 10 tests/vllm $(PYTEST)
+	PYTHONPATH="$(CURDIR)/tests/with_vllm/site:$(CURDIR)/scripts" $(TEST_VLLM)/bin/python -m pytest -q --durations 10 tests/with_vllm $(PYTEST)
 
 bench: $(VENV)/core.stamp
 	@test -d ../shared/videos || $(BIN)/python scripts/render_samples.py $(SAMPLES)
@@ -89,6 +96,7 @@ bench-models: $(VENV)/models.stamp
 lock: $(VENV)/test.stamp
 	$(LOCK) --generate-hashes -o envs/core.txt envs/core.in
 	$(LOCK) -c envs/core.txt -o envs/models.txt envs/models.in
+	$(LOCK) -c envs/models.txt -o envs/awq.txt envs/awq.in
 	$(LOCK) --generate-hashes -c envs/models.txt -o envs/test.txt envs/test.in
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --python-platform x86_64-manylinux_2_31 --python-version 3.12 \
 	    --no-header --no-annotate -o envs/vllm.txt envs/vllm.in

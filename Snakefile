@@ -29,6 +29,7 @@ rule all:
     default_target: True
     input:
         rules.export_dataset.output,
+        lost_tables,
 
 
 onsuccess:

@@ -1,6 +1,8 @@
 """
 in:  work/verdicts/<shard>.parquet, and the frames of the kept clips
 out: work/captions/ and work/rewrites/ of a group of shards, named after its first; work/scores/alignment/ of a shard
+
+Settings with a prompt are given by a function: in a string Snakemake would take the prompt's {places} for wildcards.
 """
 
 
@@ -26,7 +28,7 @@ rule caption_clips:
         batch=batch_of("caption"),
     params:
         shards=lambda wildcards: GROUPS[wildcards.shard],
-        settings=as_json(settings_of("caption")),
+        settings=lambda wildcards: as_json(settings_of("caption")),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/caption.py \
@@ -63,7 +65,7 @@ rule rewrite_captions:
         batch=batch_of("rewrite"),
     params:
         shards=lambda wildcards: GROUPS[wildcards.shard],
-        settings=as_json(
+        settings=lambda wildcards: as_json(
             {"backend": settings_of("rewrite"), "checks": config["text_checks"]}
         ),
     shell:

@@ -40,7 +40,9 @@ rule fetch_models:
     conda:
         "../envs/vision.yaml"
     params:
-        settings=as_json({step: settings_of(step) for step in steps_with_models()}),
+        settings=lambda wildcards: as_json(
+            {step: settings_of(step) for step in steps_with_models()}
+        ),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/fetch_models.py \

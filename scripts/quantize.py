@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--gpu", type=int, default=0, help="GPUs to use; 0 is the CPU")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)  # read when torch is imported
+    os.environ.setdefault("TQDM_MININTERVAL", "10")  # seconds between two updates of AutoAWQ's progress bar
     if not args.gpu:
         os.environ[gpu.VISIBLE] = ""  # AutoAWQ takes any that it sees
     quantize_model(args.model, args.out, QuantizeSettings(**args.settings), args.outdir, args.gpu)

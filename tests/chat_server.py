@@ -121,8 +121,8 @@ VILA_PICTURE = re.compile("data:image/(png|jpe?g);base64,")
 class Asked:
     """One request. `number`: how many came before. `tries`: how often the same one has come, this time included.
 
-    `under_way`: how many were worked on, this one included. `at`: seconds on the monotonic clock. Names of headers are in
-    lower case.
+    `under_way`: how many were worked on, this one included. `at`: seconds on the monotonic clock. Names of headers have
+    small letters.
     """
 
     body: dict[str, Any]

@@ -151,6 +151,5 @@ def explaining_missing_packages() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise SetupError(
-            f"the package `{error.name}` is not installed; run `make models`, or use --sdm conda"
-        ) from error
+        command = "make vllm" if error.name == "vllm" else "make models"
+        raise SetupError(f"the package `{error.name}` is not installed; run `{command}`, or use --sdm conda") from error

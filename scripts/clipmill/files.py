@@ -27,8 +27,7 @@ def atomic(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
-            error.filename = str(path)  # so that the message says which disk is full
+        _name_full_disk(error, path)
         raise
 
 
@@ -52,10 +51,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             os.replace(path, old)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        _name_full_disk(error, path)
         raise
     _remove(old)
+
+
+def _name_full_disk(error: BaseException, path: Path) -> None:
+    """Let an error of a full disk name a path, so that the message says which disk it is."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+        error.filename = str(path)
 
 
 def _remove(folder: Path) -> None:

@@ -21,6 +21,18 @@ def member(sample: int) -> str:
     return f"{sample:06d}.jpg"
 
 
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a JPEG, read off its header (ITU-T T.81, B.2.2); None where there is none."""
+    place = 2
+    while place + 9 <= len(data) and data[place] == 0xFF:
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = (int.from_bytes(data[place + at : place + at + 2], "big") for at in (5, 7))
+            return width, height
+        place += 2 + length
+    return None
+
+
 class ArchiveWriter:
     """Writes samples one after the other; the same frames give the same bytes."""
 

@@ -246,9 +246,8 @@ def _packages() -> tuple[Any, Any, Any]:
         from clipmill.torchvision_ops import declare_missing_operators
 
         declare_missing_operators()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import awq.models.auto  # says at length that it is no longer developed: see docs/quantize.md
+        with warnings.catch_warnings(record=True):  # that it is no longer developed: see docs/quantize.md
+            import awq.models.auto
             import transformers
     except ModuleNotFoundError as error:
         raise SetupError(f"the package `{error.name}` is not installed; run `make awq`, or use --sdm conda") from error
@@ -298,17 +297,24 @@ def _check_quantized(checkpoint: Checkpoint, known: set[str], tensors: Mapping[s
 
 def _save(tensors: Mapping[str, Tensor], half: Any, folder: Path) -> None:
     """Write the weights as safetensors: what is in 4 bits as it is, all else in half precision."""
-    from huggingface_hub import save_torch_state_dict
+    from huggingface_hub import split_torch_state_dict_into_shards
     from safetensors import SafetensorError
+    from safetensors.torch import save_file
 
     done = {name.rpartition(".")[0] for name in tensors if name.endswith(".qweight")}
     kept = {name: values if name.rpartition(".")[0] in done else values.to(half) for name, values in tensors.items()}
-    try:
-        save_torch_state_dict(kept, folder, max_shard_size=SHARD)
-    except SafetensorError as error:
-        if f"os error {errno.ENOSPC}" in str(error):
-            raise OSError(errno.ENOSPC, "no space left", str(folder)) from error
-        raise
+    plan = split_torch_state_dict_into_shards(kept, max_shard_size=SHARD)
+    for file, names in plan.filename_to_tensors.items():
+        try:
+            save_file({name: kept[name].contiguous() for name in names}, folder / file, {"format": "pt"})
+        except SafetensorError as error:
+            if f"os error {errno.ENOSPC}" in str(error):
+                raise OSError(errno.ENOSPC, "no space left", str(folder)) from error
+            raise
+        (folder / file).chmod(folder.stat().st_mode & 0o666)  # else its owner alone could read it
+    if plan.is_sharded:
+        index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
+        write_json(folder / "model.safetensors.index.json", index)
 
 
 def _save_others(checkpoint: Checkpoint, config: Mapping[str, Any], folder: Path) -> None:

@@ -17,6 +17,7 @@ class Summary:
         self.clips = Counter()
         self.reasons: Counter[str] = Counter()
         self.cuts: Counter[str] = Counter()
+        self.texts: Counter[str] = Counter()
         self.errors: Counter[tuple[str, str]] = Counter()
         self.scenes = 0
 
@@ -34,6 +35,7 @@ class Summary:
                 self.seconds["dataset"] += row["cut_seconds"]
                 self.cuts[row["cut_method"]] += 1
                 self.cuts["copy_failed"] += row["copy_failed"] is not None
+                self.texts["not_rewritten"] += row["rewritten"] is False
             else:
                 self.reasons[row["reason"]] += 1
 
@@ -54,6 +56,7 @@ class Summary:
             "dropped": dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))),
             "hours": {name: round(self.seconds[name] / 3600, 6) for name in ("videos", "clips", "dataset")},
             "cuts": {name: self.cuts[name] for name in ("copy", "reencode", "copy_failed")},
+            "texts": {"not_rewritten": self.texts["not_rewritten"]},
             "errors": [
                 {"rule": rule, "kind": kind, "count": count} for (rule, kind), count in sorted(self.errors.items())
             ],
@@ -80,6 +83,8 @@ def as_text(summary: dict[str, Any], outdir: Path) -> str:
         f"alignment {summary['settings']['alignment']}"
         + (" (not checked against the video)" if summary["settings"]["alignment"] == "none" else ""),
     ]
+    if count := summary["texts"]["not_rewritten"]:
+        lines += [f"           {count:6d}  stand as they were captioned: no rewriting was good enough"]
     if summary["errors"]:
         lines += ["  errors"]
         lines += [f"           {error['count']:6d}  {error['rule']}: {error['kind']}" for error in summary["errors"]]

@@ -492,3 +492,20 @@ ALL = (
     METADATA,
     ERRORS,
 )
+
+
+def lost(outdir: Path, shards: Iterable[str], groups: Iterable[str]) -> list[str]:
+    """Tables, below `outdir`, that are missing of shards that have others: a job that failed has taken its own with it.
+
+    `groups`: the shards after which the tables of those are called that share a job.
+    """
+    names = {"<shard>": shards, "<first shard>": groups}
+    wanted: dict[str, str] = {}
+    there: set[str] = set()
+    for table in ALL:
+        folder, _, place = table.path.removesuffix(".parquet").rpartition("/")
+        if place in names and "<" not in folder:
+            wanted |= {f"{folder}/{name}.parquet": name for name in names[place]}
+            there |= {f"{folder}/{path.name}" for path in (outdir / folder).glob("*.parquet")}
+    begun = {wanted[path] for path in there & wanted.keys()}
+    return sorted(path for path, name in wanted.items() if path not in there and name in begun)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from functools import cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import torch
@@ -40,7 +40,7 @@ _declared: list[torch.library.Library] = []
 
 def _own_operators_load() -> bool:
     """Whether torchvision is not there, or loads its operators; looked at without importing it."""
-    package = importlib.util.find_spec("torchvision")
+    package = PathFinder.find_spec("torchvision")
     if package is None or package.origin is None:
         return True
     try:

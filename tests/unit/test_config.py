@@ -14,10 +14,11 @@ import yaml
 
 from clipmill import backends, verdict
 from clipmill.clips import SplitSettings
-from clipmill.config import check_config
+from clipmill.config import check_config, check_set
 from clipmill.cut import CutSettings
 from clipmill.decode import DecodeSettings
 from clipmill.errors import SetupError
+from clipmill.quantize import QuantizeSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "config" / "config.yaml").read_text(encoding="utf-8")
@@ -68,6 +69,8 @@ def changed(changes: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+# Rules beside the run that use a GPU.
+COMMANDS = {"quantize"}
 SERVED = {"caption.backend": "openai", "caption.openai.model": "m"}
 
 
@@ -146,16 +149,22 @@ def test_every_job_that_the_rules_ask_for_has_resources():
     for name, helper in (("gpu", "gpus_of"), ("batch", "batch_of")):
         steps = set(re.findall(rf'\b{helper}\("(\w+)"', rules))
         assert steps == {step for step, part in CONFIG["resources"].items() if name in part}
-        assert steps == {
+        assert steps - COMMANDS == {
             step for step, known in backends.AVAILABLE.items() if any(entry.gpus for entry in known.values())
         }
     usual, models = {"threads", "mem_mb", "runtime"}, {"threads", "mem_mb", "runtime", "gpu", "batch"}
-    assert all(set(part) in (usual, models) for part in CONFIG["resources"].values())
+    for name, part in CONFIG["resources"].items():
+        assert set(part) in ([{*usual, "gpu"}] if name in COMMANDS else [usual, models])
 
 
 @pytest.mark.parametrize(
     ("section", "settings", "more"),
-    [("decode", DecodeSettings, set()), ("split", SplitSettings, set()), ("cut", CutSettings, {"min_seconds"})],
+    [
+        ("decode", DecodeSettings, set()),
+        ("split", SplitSettings, set()),
+        ("cut", CutSettings, {"min_seconds"}),
+        ("quantize", QuantizeSettings, set()),
+    ],
 )
 def test_settings_are_the_sections_of_the_config(section, settings, more):
     assert {field.name for field in fields(settings)} == set(CONFIG[section]) | more
@@ -164,10 +173,25 @@ def test_settings_are_the_sections_of_the_config(section, settings, more):
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
-def test_defaults_are_valid_once_the_videos_are_named():
+def test_defaults_are_valid():
+    check_config(CONFIG, SCHEMA_PATH)
     check_config(changed({}), SCHEMA_PATH)
-    with pytest.raises(SetupError, match=r"`videos` is not set; name a folder of videos or a sheet: snakemake "):
-        check_config(CONFIG, SCHEMA_PATH)
+
+
+def test_what_a_command_cannot_do_without_is_named_once_it_is_asked_for():
+    check_set(changed({}), ["videos"])
+    with pytest.raises(
+        SetupError, match=r"^config: `videos` is not set; name a folder of videos or a sheet: snakemake "
+    ):
+        check_set(CONFIG, ["videos"])
+    with pytest.raises(SetupError) as caught:
+        check_set(changed({}), ["videos", "model", "out"])
+    model, out = str(caught.value).split("\n")
+    assert model.startswith(
+        "config: `model` is not set; name a language model of the hub or a folder: snakemake quantize"
+    )
+    assert out.startswith("config: `out` is not set; name the folder to write: snakemake quantize --config model=")
+    check_set(changed({"model": "m", "out": "o"}), ["model", "out"])
 
 
 @pytest.mark.parametrize(
@@ -206,7 +230,7 @@ KEYS = ", ".join(SCHEMA["properties"])
         ({"exclude": "*.mp4"}, "exclude: '*.mp4' is not of type array"),
         ({"exclude": [1]}, "exclude.0: 1 is not of type string"),
         ({"cascade": "yes"}, "cascade: 'yes' is not of type boolean"),
-        ({"videos": ["a"]}, "videos: ['a'] is not of type string"),
+        ({"videos": ["a"]}, "videos: ['a'] is not of type string or null"),
         ({"videos": ""}, "videos: must not be empty"),
         ({"max_error_rate": 1.5}, "max_error_rate: 1.5 is out of range, it must be at most 1"),
         ({"decode.samples_per_second": 0}, "decode.samples_per_second: 0 is out of range, it must be more than 0"),

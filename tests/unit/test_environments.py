@@ -34,6 +34,7 @@ IMPORTED = {
         *("clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.local"),
         *("caption", "rewrite", "clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.local"),
     ],
+    "awq.yaml": ["quantize", "clipmill.quantize", "clipmill.calibration"],
     "vllm.yaml": [
         *("check", "fetch_models", "caption", "rewrite"),
         *("clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.engine"),
@@ -69,11 +70,12 @@ def test_conda_environments_pin_what_the_virtual_environment_has(name):
     python, packages = python_and_packages(name)
     named = pins(packages, python)
     assert len(named) == len(packages), "every package is pinned"
-    locked = pinned("vllm.txt" if name == "vllm.yaml" else "models.txt", python)
+    own = name.replace(".yaml", ".txt")
+    locked = pinned(own if own in ("awq.txt", "vllm.txt") else "models.txt", python)
     assert named == {package: locked[package] for package in named}
 
 
-@pytest.mark.parametrize("name", ["core", "models", "test", "vllm"])
+@pytest.mark.parametrize("name", ["core", "models", "awq", "test", "vllm"])
 def test_locks_hold_what_is_asked_for(name):
     asked = pinned(f"{name}.in")
     locked = pinned(f"{name}.txt")
@@ -83,8 +85,8 @@ def test_locks_hold_what_is_asked_for(name):
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 def test_locks_agree_with_each_other(python):
-    core, models, test = (pinned(f"{name}.txt", python) for name in ("core", "models", "test"))
-    assert core.items() <= models.items()
+    core, models, awq, test = (pinned(f"{name}.txt", python) for name in ("core", "models", "awq", "test"))
+    assert core.items() <= models.items() <= awq.items()
     assert core.items() <= test.items()
     assert all(models[package] == test[package] for package in models.keys() & test.keys())
 
@@ -110,11 +112,12 @@ def uv_environment() -> dict[str, str]:
 
 @cache
 def resolve(python: str, packages: tuple[str, ...]) -> subprocess.CompletedProcess:
-    """Resolve packages for a Python version, without installing them. Wheels only: a bare machine has no compiler.
+    """Resolve packages for a Python version, without installing them. Wheels only: a bare machine has no compiler. But
+    for AutoAWQ, whose source is Python alone.
 
     uv runs on the Python that is here: without being told it would download the one that it resolves for.
     """
-    options = ["--quiet", "--no-header", "--no-annotate", "--only-binary", ":all:"]
+    options = ["--quiet", "--no-header", "--no-annotate", "--only-binary", ":all:", "--no-binary", "autoawq"]
     pythons = ["--python", sys.executable, "--python-version", python]
     return subprocess.run(
         [Path(sys.executable).with_name("uv"), "pip", "compile", *options, *pythons, "-"],

@@ -196,6 +196,28 @@ def test_an_error_in_a_part_leaves_the_old_table(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["t.parquet"]
 
 
+def test_tables_are_lost_where_a_shard_has_others(tmp_path):
+    """Those of one that was not begun are still to come, and no job makes others on purpose."""
+    shards, groups = ["000000", "000001", "000002"], ["000000", "000002"]
+    declared = [
+        path for path in (table.path for table in tables.ALL) if path.endswith(("<shard>.parquet", "shard>.parquet"))
+    ]
+    declared = [path for path in declared if "<backend>" not in path]
+    assert len(declared) == 11
+    assert tables.lost(tmp_path, shards, groups) == []
+    for path in declared:
+        for name in ("000000", "000001"):
+            if name == "000000" or "<shard>" in path:
+                file = tmp_path / path.replace("<shard>", name).replace("<first shard>", name)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+    assert tables.lost(tmp_path, shards, groups) == []
+    gone = ["work/captions/000000.parquet", "work/scores/text/000001.parquet", "work/videos/000000.parquet"]
+    for path in gone:
+        (tmp_path / path).unlink()
+    assert tables.lost(tmp_path, shards, groups) == gone
+
+
 def test_docs_describe_the_tables():
     command = [sys.executable, str(ROOT / "scripts" / "describe_tables.py")]
     wanted = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -15,6 +15,7 @@ from clipmill.captions.describe import FRAMES, camera_phrase
 from clipmill.captions.fields import CAPTION, FIELDS, read_fields, schema
 from clipmill.chat import Answer, ChatModel, Request, Task
 from clipmill.errors import ItemError
+from clipmill.frames import jpeg_size
 from clipmill.prompts import PLACES, fill, places
 from clipmill.scores import Sampling
 
@@ -117,15 +118,16 @@ class Captioner:
 
 def smaller(image: bytes, max_side: int) -> bytes:
     """A JPEG whose longer side is at most `max_side` pixels; the same bytes where it is no longer already."""
+    size = jpeg_size(image)
+    if size and max(size) <= max_side:
+        return image
     picture = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         raise ItemError("bad_frames", "a sample is no picture; run with `--forcerun decode_videos`", lasting=False)
     height, width = picture.shape[:2]
     scale = max_side / max(height, width)
-    if scale >= 1:
-        return image
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
-    resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    wanted = max(round(width * scale), 1), max(round(height * scale), 1)
+    resized = cv2.resize(picture, wanted, interpolation=cv2.INTER_AREA)
     return cv2.imencode(".jpg", resized, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from clipmill.chat import whole
 from clipmill.errors import ItemError
 
 # Field of the answer -> its longest length in characters, which also bounds a model that does not come to an end.
@@ -42,4 +43,4 @@ def read_fields(text: str, lengths: dict[str, int]) -> dict[str, str]:
         raise ItemError(
             "not_json", f"the answer has not the fields {', '.join(lengths)}: {text[:100]!r}", lasting=False
         )
-    return {name: " ".join(found[name].split()) for name in lengths}
+    return {name: " ".join(whole(found[name]).split()) for name in lengths}

@@ -89,6 +89,11 @@ def name(model: ChatModel) -> str:
     return f"{about['backend']}: {about['model']}{revision}"
 
 
+def whole(text: str) -> str:
+    """`text` without halves of characters, which UTF-8 cannot hold: an escape in JSON may have been cut in two."""
+    return text.encode("utf-8", "replace").decode()
+
+
 @dataclass(frozen=True)
 class Images:
     """How a request's images stand in its message: `urls` of single pictures, or one `video_url` for them all."""

@@ -24,7 +24,7 @@ import httpx2
 import openai
 import tenacity
 
-from clipmill.chat import IDLE_SECONDS, Answer, Images, Outcome, Request, Task, media_kwargs, messages
+from clipmill.chat import IDLE_SECONDS, Answer, Images, Outcome, Request, Task, media_kwargs, messages, whole
 from clipmill.checkpoints import Checkpoint
 from clipmill.errors import ItemError, SetupError
 from clipmill.keys import Secrets
@@ -214,7 +214,7 @@ class Endpoint:
             said = choice["message"]
             text = _words(said.get("content")) or said.get("refusal") or ""
             ended = choice.get("finish_reason")
-            text = self._secrets.hide(_whole(text.strip()))
+            text = self._secrets.hide(whole(text.strip()))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             begin = self._line(response.text)
             raise _TryAgain("bad_answer", f"{url}: the answer is no chat completion: {begin!r}") from None
@@ -262,7 +262,7 @@ class Endpoint:
 
     def _line(self, text: str) -> str:
         """The beginning of what a server said, in one line. Keys go first: half of one would not be known as such."""
-        return " ".join(_whole(self._secrets.hide(text)).split())[:300]
+        return " ".join(whole(self._secrets.hide(text)).split())[:300]
 
     def _pause(self, state: tenacity.RetryCallState) -> float:
         asked = state.outcome.exception().retry_after if state.outcome else 0.0
@@ -307,11 +307,6 @@ def _places(count: int) -> Images:
 def _words(content: Any) -> Any:
     """What an answer says: a text, or the texts of its parts, as VILA's server has it."""
     return "".join(part.get("text", "") for part in content) if isinstance(content, list) else content
-
-
-def _whole(text: str) -> str:
-    """`text` without halves of characters, which no table can hold: an escape in JSON may have been cut in two."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _retry_after(response: httpx2.Response) -> float:

@@ -60,7 +60,7 @@ class Engine:
     @property
     def about(self) -> dict[str, Any]:
         """See `ChatModel`. Finds the files."""
-        chosen = {name: self._arguments[name] for name in ("dtype", "quantization", "max_model_len")}
+        chosen = {name: value for name, value in self._arguments.items() if name != "gpu_memory_utilization"}
         return {"backend": "vllm", **self._checkpoint().about(), **chosen}
 
     def checkpoints(self) -> list[Checkpoint]:
@@ -136,6 +136,7 @@ class Engine:
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
         from vllm import SamplingParams
+        from vllm.exceptions import VLLMClientError
 
         params = SamplingParams(
             max_tokens=task.max_tokens,
@@ -157,7 +158,11 @@ class Engine:
         try:
             _, (prompt,) = renderer.render_chat([messages(request, task, pictures)], chat, tokens)
             self._engine.llm_engine.add_request(request.id, prompt, params)
-        except (ValueError, TypeError) as error:  # too long for the model, or more pictures than it takes
+        except (
+            VLLMClientError,
+            ValueError,
+            TypeError,
+        ) as error:  # too long for the model, or more pictures than it takes
             return ItemError("refused", f"{self._model}: vLLM refuses the request: {_line(error)}")
         return None
 

@@ -1,0 +1,121 @@
+"""vLLM in this process: answers matched by id, guided decoding, videos at their rate, and what a bad request costs."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from clipmill.captions.fields import read_fields, schema
+from clipmill.chat import Answer, Request, Task
+from clipmill.chat.engine import Engine
+from clipmill.errors import ItemError, SetupError
+
+FIELDS = {"subject": 20, "action": 12}
+
+
+def engine(folder, **options) -> Engine:
+    options = {"enforce_eager": True, **options}
+    return Engine(str(folder), None, 2048, 0.9, "float32", None, False, options)
+
+
+def pictures(seed: int, count: int = 4) -> tuple[bytes, ...]:
+    """JPEGs of noise: height 84, width 112."""
+    chance = np.random.default_rng(seed)
+    noise = (chance.integers(0, 256, (84, 112, 3), np.uint8) for _ in range(count))
+    return tuple(cv2.imencode(".jpg", picture)[1].tobytes() for picture in noise)
+
+
+def requests(count: int = 6) -> list[Request]:
+    return [Request(f"clip {n}", f"Say {n}.", pictures(n)) for n in range(count)]
+
+
+def answered(engine: Engine, asked, task: Task) -> dict[str, Answer | ItemError]:
+    """Answers by id: one for each request. One without text counts as an answer here: the models say anything."""
+    outcomes = [outcome for outcome in engine.answers(iter(asked), task) if outcome]
+    assert sorted(name for name, _ in outcomes) == sorted(request.id for request in asked)
+    return {name: Answer("") if getattr(said, "kind", "") == "empty_answer" else said for name, said in outcomes}
+
+
+@pytest.fixture(scope="module")
+def images(model):
+    """An engine that sees four pictures a request; it starts with the first one."""
+    return engine(model("qwen2_5_vl"))
+
+
+TASK = Task(max_tokens=12, images=4)
+
+
+def test_nothing_to_answer_starts_nothing(images):
+    assert list(images.answers(iter([]), TASK)) == []
+    assert images._engine is None
+
+
+def test_answers_are_those_of_their_requests_whatever_they_are_asked_with(images):
+    together = answered(images, requests(), TASK)
+    assert len({answer.text for answer in together.values()}) > 2
+    assert not all(answer.whole for answer in together.values())
+    images.batch, batch = 2, images.batch
+    assert answered(images, requests()[::-1], TASK) == together
+    images.batch = batch
+    for request in requests(2):
+        assert answered(images, [request], TASK) == {request.id: together[request.id]}
+
+
+def test_few_requests_are_held_at_once(images):
+    taken = []
+
+    def asked():
+        for request in requests(8):
+            taken.append(request.id)
+            yield request
+
+    images.batch, batch = 2, images.batch
+    answers = (outcome for outcome in images.answers(asked(), TASK) if outcome)
+    next(answers)
+    assert len(taken) <= 3
+    assert len(list(answers)) == 7
+    images.batch = batch
+
+
+def test_a_schema_is_obeyed(images):
+    for answer in answered(images, requests(3), Task(200, images=4, schema=schema(FIELDS))).values():
+        assert answer.whole
+        found = read_fields(answer.text, FIELDS)
+        assert json.loads(answer.text, strict=False).keys() == FIELDS.keys()
+        assert {name: len(text) <= FIELDS[name] for name, text in found.items()} == dict.fromkeys(FIELDS, True)
+
+
+def test_what_is_drawn_depends_on_the_seed_alone(images):
+    def drawn(seed: int) -> Answer | ItemError:
+        request = Request("a", "Say a.", pictures(0), temperature=1.0, seed=seed)
+        return answered(images, [request], TASK)["a"]
+
+    assert drawn(1) == drawn(1)
+    assert len({drawn(seed) for seed in range(4)}) > 1
+
+
+def test_a_request_that_is_too_long_costs_itself(images):
+    asked = [*requests(2), Request("long", "word " * 4000, pictures(0)), Request("many", "x", pictures(0, 9))]
+    found = answered(images, asked, TASK)
+    assert {name for name, answer in found.items() if isinstance(answer, ItemError)} == {"long", "many"}
+    assert {found[name].kind for name in ("long", "many")} == {"refused"}
+
+
+def test_a_model_that_is_none(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "no such", "architectures": ["NoSuch"]}')
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(SetupError, match="vLLM does not start it"):
+        list(engine(tmp_path).answers(iter(requests(1)), TASK))
+
+
+def test_a_video_at_its_true_rate(model):
+    """Qwen3-VL is told the time of each picture in words, so that the rate shows in the answer."""
+    videos = engine(model("qwen3_vl"))
+    task = Task(12, images=4, as_video=True)
+    asked = [Request(f"{fps}", "Say it.", pictures(0), fps=fps) for fps in (0.5, 2.0, 2.0001)]
+    found = answered(videos, asked, task)
+    assert found["0.5"] != found["2.0"]
+    assert found["2.0"] == found["2.0001"]

@@ -1,0 +1,178 @@
+"""A model in 4 bits, made by the real command: near the original, read by vLLM, made once, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import awq_kernel
+import numpy as np
+import pytest
+import torch
+from runs import Outcome, call, explain, snakemake, wait_for
+from safetensors.torch import load_file
+
+from clipmill import tables
+from clipmill.calibration import GENERIC
+
+ORDER = (0, 4, 1, 5, 2, 6, 3, 7)  # where the first, second … number of eight stands in AWQ's 32 bits
+PROMPT = list(range(40, 120))
+
+
+@dataclass(frozen=True)
+class Quantizing:
+    """The command at work in `place`, on few tokens, with the model in the folder `model`."""
+
+    place: Path
+    model: Path
+
+    def command(self, out: str, *arguments: str) -> list[str]:
+        settings = {"quantize": {"calibration_samples": 2, "calibration_tokens": 48}, "outdir": "run"}
+        (self.place / "my.json").write_text(json.dumps(settings))
+        named = ["--configfile", "my.json", "--config", f"model={self.model}", f"out={out}"]
+        return [*snakemake(), *named, "--set-resources", "quantize:gpu=0", *arguments, "--", "quantize"]
+
+    def run(self, out: str) -> Outcome:
+        return call(self.command(out), self.place)
+
+    @property
+    def log(self) -> str:
+        path = self.place / "run" / "logs" / "quantize" / "quantize.log"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, model) -> Quantizing:
+    """The folder `small`, made once, without videos and captions."""
+    quantizing = Quantizing(tmp_path_factory.mktemp("quantizing"), model("llama"))
+    outcome = quantizing.run("small")
+    assert outcome.code == 0, outcome.output + quantizing.log
+    assert outcome.jobs == {"quantize": 1}
+    return quantizing
+
+
+def unpacked(packed: torch.Tensor) -> torch.Tensor:
+    """The numbers of 4 bits in the last dimension."""
+    shifts = torch.tensor(ORDER, dtype=torch.int32) * 4
+    return ((packed.unsqueeze(-1) >> shifts) & 15).flatten(-2)
+
+
+def weights(folder: Path, group: int = 128) -> dict[str, torch.Tensor]:
+    """All weights of a model in 4 bits, as those that are not."""
+    found = load_file(folder / "model.safetensors")
+    for name in [name.removesuffix(".qweight") for name in found if name.endswith(".qweight")]:
+        scales = found.pop(f"{name}.scales").float().repeat_interleave(group, 0)
+        zeros = unpacked(found.pop(f"{name}.qzeros")).repeat_interleave(group, 0)
+        found[f"{name}.weight"] = ((unpacked(found.pop(f"{name}.qweight")) - zeros) * scales).T
+    return {name: values.float() for name, values in found.items()}
+
+
+def scores(folder: Path, tensors: dict[str, torch.Tensor]) -> np.ndarray:
+    """What follows each token of PROMPT, as log probabilities: token × next token. By transformers."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    model.load_state_dict(tensors)
+    with torch.inference_mode():
+        return model(torch.tensor([PROMPT])).logits[0].log_softmax(-1).numpy()
+
+
+def test_what_is_written(done):
+    small = done.place / "small"
+    assert "calibrates on 2 of the 32 generic texts of clipmill: no caption in run" in done.log
+    assert "DeprecationWarning" not in done.log
+    same = {path.name for path in done.model.iterdir()} - {"config.json", "model.safetensors"}
+    assert {path.name for path in small.iterdir()} == same | {"config.json", "model.safetensors", "clipmill.json"}
+    assert all((small / name).read_bytes() == (done.model / name).read_bytes() for name in same)
+    config, original = (json.loads((folder / "config.json").read_text()) for folder in (small, done.model))
+    assert config.pop("quantization_config") == {
+        "quant_method": "awq",
+        "bits": 4,
+        "group_size": 128,
+        "zero_point": True,
+        "version": "gemm",
+        "modules_to_not_convert": None,
+    }
+    assert config == original | {"dtype": "float16"}
+    assert all(path.stat().st_mode & 0o444 == small.stat().st_mode & 0o444 for path in small.iterdir())
+    assert not [path.name for path in done.place.iterdir() if path.name.startswith(".small")]
+
+
+def test_its_weights_are_near_the_original_s(done):
+    """Those that read a norm are scaled, and the norm the other way."""
+    before, after = load_file(done.model / "model.safetensors"), weights(done.place / "small")
+    assert before.keys() == after.keys()
+    for block in range(2):
+        norm, query = (f"model.layers.{block}.{part}.weight" for part in ("input_layernorm", "self_attn.q_proj"))
+        scales = before[norm] / after[norm]
+        change = (after[query] / scales - before[query]).norm() / before[query].norm()
+        assert 0.01 < change < 0.15
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        assert torch.allclose(after[name], before[name], atol=1e-3)
+    original, quantized = scores(done.model, before), scores(done.model, after)
+    assert np.corrcoef(original.ravel(), quantized.ravel())[0, 1] > 0.9
+
+
+def test_vllm_reads_it(done):
+    import vllm
+
+    awq_kernel.declare_where_missing()
+    small = done.place / "small"
+    engine = vllm.LLM(
+        str(small), dtype="bfloat16", enforce_eager=True, max_model_len=256, max_logprobs=512, max_num_seqs=2
+    )
+    settings = vllm.SamplingParams(max_tokens=8, temperature=0, ignore_eos=True, prompt_logprobs=512)
+    (answer,) = engine.generate([{"prompt_token_ids": PROMPT}], settings, use_tqdm=False)
+    assert len(answer.outputs[0].token_ids) == 8
+    found = np.array(
+        [[value.logprob for _, value in sorted(token.items())] for token in answer.prompt_logprobs[1:]], np.float32
+    )
+    expected = scores(done.model, weights(small))[:-1]
+    assert found.shape == expected.shape
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.999, "what it computes are these weights"
+
+
+def test_a_second_run_does_nothing(done):
+    before = {path.name: path.stat().st_mtime_ns for path in (done.place / "small").iterdir()}
+    outcome = done.run("small")
+    assert outcome.code == 0, outcome.output
+    assert "small is up to date" in done.log and "calibrates" not in done.log
+    assert {path.name: path.stat().st_mtime_ns for path in (done.place / "small").iterdir()} == before
+
+
+def test_a_kill_leaves_nothing_and_the_next_run_takes_the_captions(tmp_path, model):
+    quantizing = Quantizing(tmp_path, model("llama"))
+    texts = [f"Clip {number} shows {text}" for number, text in enumerate(GENERIC * 2)]
+    table = tables.REWRITES.of(tmp_path / "run", "000000")
+    tables.REWRITES.write(table, [{"clip_id": text[:8], "text": text} for text in texts])
+    process = subprocess.Popen(
+        quantizing.command("small"),
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(lambda: " pieces" in quantizing.log, lambda: process.poll() is None)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert (tmp_path / ".small.tmp").exists()
+    assert not (tmp_path / "small").exists()
+    outcome = quantizing.run("small")
+    assert outcome.code == 0, outcome.output
+    assert f"calibrates on 2 of the {len(texts)} texts of run/work/rewrites" in quantizing.log
+    assert not (tmp_path / ".small.tmp").exists()
+    assert json.loads((tmp_path / "small" / "clipmill.json").read_text())["calibration"]["texts"] == 2
+
+
+def test_a_model_that_sees_is_refused(tmp_path, model):
+    quantizing = Quantizing(tmp_path, model("qwen2_5_vl"))
+    assert explain(quantizing.run("small"), "ERROR", "is no causal language model that can be quantized here")
+    assert not (tmp_path / "small").exists()

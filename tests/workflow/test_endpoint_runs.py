@@ -1,0 +1,305 @@
+"""Captions and texts by a server that speaks OpenAI's protocol: each clip is asked for once and gets its own.
+
+One set of videos is run to its end; most tests change that run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from runs import AFTER_FILTER, LAST, SHARD_RULES, Outcome, Run, Saved, explain, wait_for, whole_plan
+
+from chat_server import Asked, ChatServer, Reply, free_port, refusal
+from clipmill.captions.fields import FIELDS
+from clipmill.checks import TEXT
+
+SLOW, ODD, MEDIUM = {"slow 1.mp4", "slow 2.mp4", "slow 3.mp4"}, "odd.mp4", {"medium 1.mp4", "medium 2.mp4"}
+CAPTION = re.compile(r"A camera glides over photograph (\w{12}) while soft daylight falls across the quiet scene\.")
+VARIABLE, CANARY = "A_KEY_OF_THE_TESTS", "canary/key+0123456789=abcdef"
+SCORES = tuple(rule for rule in SHARD_RULES if rule.startswith("score_"))
+LOOSER = {"filters": {"motion": {"max": 25}}}  # lets the medium ones in
+NEVER = threading.Event()
+
+
+def said_of(image: bytes) -> str:
+    """The caption of a clip, by its first picture."""
+    name = hashlib.sha256(image).hexdigest()[:12]
+    return f"A camera glides over photograph {name} while soft daylight falls across the quiet scene."
+
+
+def answer(asked: Asked) -> Reply | str:
+    """Answers a check, a question for a caption, and one for its rewriting."""
+    if asked.prompt == TEXT:
+        return "All of it is grey."
+    if asked.images:
+        return said_of(asked.images[0])
+    return json.dumps({"text": CAPTION.search(asked.prompt)[0].replace("A camera", "The camera")})
+
+
+def captions(server: ChatServer) -> list[Asked]:
+    """What a server was asked of clips."""
+    return [asked for asked in server.asked if asked.images and asked.prompt != TEXT]
+
+
+def rewrites(server: ChatServer) -> list[Asked]:
+    return [asked for asked in server.asked if not asked.images and asked.prompt != TEXT]
+
+
+def by(server: ChatServer | str, revision: str | None = None, **more: Any) -> dict[str, Any]:
+    """Sections of the config that ask this server for captions and texts. `revision`: of captions; `more`: of both."""
+    url = server if isinstance(server, str) else server.url
+    own = {"base_urls": [url], "model": "m", "tries": 3, "backoff_seconds": 0.05, **more}
+    return {
+        "caption": {"backend": "openai", "openai": {**own, "revision": revision}},
+        "rewrite": {"backend": "openai", "openai": own},
+    }
+
+
+def pictures(run: Run, row: dict[str, Any]) -> set[str]:
+    """The names of all pictures that were kept of a clip's video."""
+    with zipfile.ZipFile(run.outdir / "work" / "frames" / "000000" / f"{row['video_id']}.zip") as archive:
+        return {hashlib.sha256(archive.read(name)).hexdigest()[:12] for name in archive.namelist()}
+
+
+def check_texts(run: Run, names: set[str]) -> None:
+    """The dataset has these videos' clips, each with the caption and the text of its own pictures."""
+    assert run.kept() == names
+    own = {row["name"]: pictures(run, row) for row in run.verdicts()}
+    for row in run.verdicts():
+        if row["name"] in names:
+            named = CAPTION.fullmatch(row["caption"])[1]
+            assert [name for name, shown in own.items() if named in shown] == [row["name"]]
+            assert row["text"] == row["caption"].replace("A camera", "The camera")
+            assert row["rewritten"] and row["caption_whole"]
+    assert {entry["text"] for entry in run.train()} == {row["text"] for row in run.verdicts() if row["kept"]}
+
+
+@dataclass(frozen=True)
+class Story:
+    """The finished run, what it printed, and the server that it asked."""
+
+    saved: Saved
+    whole: Outcome
+    server: ChatServer
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """Six videos, of which the medium ones are too fast.
+
+    The server stumbles once over each clip, refuses the odd one, and tells the key in each error.
+    """
+
+    def stumbling(asked: Asked) -> Reply | str:
+        key = asked.headers["authorization"]
+        if asked.images and asked.prompt != TEXT:
+            width, height = asked.sizes[0]
+            if height > width:
+                return refusal(400, f"You are {key}: no portraits.")
+            if asked.tries == 1:
+                return refusal(500, f"You are {key}: out of memory.")
+        return answer(asked)
+
+    run = Run(tmp_path_factory.mktemp("endpoint") / "run")
+    run.settings |= {"videos_per_shard": 10, "filters": {**run.settings["filters"], "motion": {"max": 10}}}
+    for number, picture in enumerate(("coffee.png", "chelsea.png", "astronaut.png"), 1):
+        run.video(f"slow {number}.mp4", speed=6, picture=picture)
+    run.video(ODD, speed=6, picture="rocket.jpg", size=(120, 160))
+    for number, picture in enumerate(("coffee.png", "chelsea.png"), 1):
+        run.video(f"medium {number}.mp4", speed=18, picture=picture, size=(176, 120))
+    with ChatServer(stumbling) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, CANARY)
+        whole = run.done(config=by(server, api_key_env=VARIABLE))
+    return Story(Saved(run), whole, server)
+
+
+@pytest.fixture
+def finished(story: Story) -> Run:
+    return story.saved.fresh()
+
+
+# --- what comes out ----------------------------------------------------------------------------------------------
+
+
+def test_each_clip_is_asked_for_once_and_has_its_own_texts(finished: Run, story: Story):
+    story.server.check()
+    assert story.whole.jobs == whole_plan(1)
+    check_texts(finished, SLOW)
+    assert [asked.prompt for asked in story.server.asked].count(TEXT) == 2  # the checks of both steps
+    asked = captions(story.server)
+    assert len({one.digest for one in asked}) == len(SLOW) + 1
+    assert len(asked) == 2 * len(SLOW) + 1  # each stumbled once, but the odd one
+    assert len(rewrites(story.server)) == len(SLOW)
+    assert {size for one in asked for size in one.sizes} == {(160, 120), (120, 160)}
+    assert all(len(one.images) == 3 and "frames of one video clip of 1.5 seconds" in one.prompt for one in asked)
+    assert {row["caption_model"] for row in finished.verdicts() if row["kept"]} == {"openai: m"}
+    listed = json.loads((finished.outdir / "models.json").read_text(encoding="utf-8"))
+    asked_for = [(row["step"], row["model"], row["licence"]) for row in listed if row["backend"] == "openai"]
+    assert asked_for == [("caption", "m", "unknown"), ("rewrite", "m", "unknown")]
+
+
+def test_a_clip_that_the_server_refuses_costs_itself_alone(finished: Run):
+    (error,) = finished.errors()
+    assert (error["rule"], error["video"], error["kind"]) == ("caption", ODD, "refused")
+    assert "status 400: You are Bearer ***: no portraits." in error["message"]
+    assert {row["reason"] for row in finished.verdicts() if row["name"] == ODD} == {"caption failed"}
+
+
+def test_the_key_stands_in_no_file_and_is_not_printed(finished: Run, story: Story):
+    assert all(asked.headers["authorization"] == f"Bearer {CANARY}" for asked in story.server.asked)
+    assert "***" in finished.log("caption") and "canary" not in story.whole.output
+    files = [path for path in finished.place.rglob("*") if path.is_file()]
+    assert {".snakemake", "logs", "journals"} <= {part for path in files for part in path.parts}
+    for path in files:
+        content = path.read_bytes()
+        if path.suffix == ".parquet":  # compressed
+            table = pq.read_table(path)
+            content += str([table.schema.metadata, table.to_pylist()]).encode()
+        assert b"canary" not in content, path
+
+
+# --- what runs again ---------------------------------------------------------------------------------------------
+
+
+def test_where_the_server_is_and_how_it_is_asked_re_runs_nothing(finished: Run):
+    with ChatServer(answer) as server:
+        more = {"tries": 9, "timeout_seconds": 7, "headers": {"X-Project": "ours"}}
+        config = {**by(server, **more), "resources": {"caption": {"batch": 2}}}
+        assert finished.done(config=config).nothing_done
+    assert not server.asked
+
+
+def test_another_prompt_for_rewriting_asks_for_no_caption(finished: Run):
+    own = finished.place / "mine.txt"
+    own.write_text("# Only this is sent.\nSay it again as JSON: {caption}\n", encoding="utf-8")
+    with ChatServer(answer) as server:
+        sections = by(server)
+        sections["rewrite"]["prompt"] = str(own)
+        outcome = finished.done(config=sections)
+    server.check()
+    after = AFTER_FILTER[AFTER_FILTER.index("rewrite_captions") :]
+    assert outcome.jobs == {"check_backend": 1, **dict.fromkeys(after, 1), **LAST}
+    assert captions(server) == []
+    assert {asked.prompt.partition(": ")[0] for asked in rewrites(server)} == {"Say it again as JSON"}
+    assert len(rewrites(server)) == len(SLOW)
+    check_texts(finished, SLOW)
+
+
+def test_a_looser_threshold_asks_for_what_it_lets_in_and_for_what_had_failed(finished: Run):
+    before = {entry["file_path"] for entry in finished.train()}
+    with ChatServer(answer) as server:
+        outcome = finished.done(config={**by(server), **LOOSER})
+    server.check()
+    assert outcome.jobs == {**dict.fromkeys((*SCORES, "filter_clips", *AFTER_FILTER), 1), **LAST}
+    assert sorted(asked.sizes[0] for asked in captions(server)) == [(120, 160), (176, 120), (176, 120)]
+    assert len(rewrites(server)) == 3
+    check_texts(finished, SLOW | MEDIUM | {ODD})
+    assert before < {entry["file_path"] for entry in finished.train()}
+    assert finished.errors() == []
+
+
+def test_structured_answers_fill_their_columns(finished: Run):
+    def structured(asked: Asked) -> Reply | str:
+        if not asked.images or asked.prompt == TEXT:
+            return answer(asked)
+        schema = asked.body["response_format"]["json_schema"]["schema"]
+        fields = {name: f"The {name} of it." for name in schema["required"]}
+        return json.dumps({**fields, "dense": said_of(asked.images[0]), "on_screen_text": "EXIT \ud83d"})
+
+    with ChatServer(structured) as server:
+        sections = by(server)
+        sections["caption"] |= {"structured": True, "max_tokens": 1024}
+        finished.done(config=sections)
+    server.check()
+    assert all("on_screen_text" in asked.prompt for asked in captions(server))
+    check_texts(finished, SLOW | {ODD})
+    names = [f"caption_{name}" for name in FIELDS if name != "dense"]
+    for file in (finished.outdir / "verdicts.parquet", finished.outdir / "dataset" / "metadata.parquet"):
+        rows = [row for row in pq.read_table(file).to_pylist() if row.get("kept", True)]
+        assert len(rows) == len(SLOW) + 1
+        for row in rows:
+            told = {name: row[name] for name in names}
+            assert told.pop("caption_on_screen_text") == "EXIT ?"  # half a character cannot be written
+            assert told == {name: f"The {name.removeprefix('caption_')} of it." for name in told}
+
+
+# --- what stops a run --------------------------------------------------------------------------------------------
+
+
+def answering(count: int) -> Any:
+    """Answers checks and the first `count` questions for captions; later ones wait until the server ends."""
+    came = 0
+
+    def some(asked: Asked) -> Reply | str:
+        nonlocal came
+        came += bool(asked.images) and asked.prompt != TEXT
+        return answer(asked) if came <= count else Reply(hold=NEVER)
+
+    return some
+
+
+def interrupted(run: Run, server: ChatServer, count: int) -> Any:
+    """Whether all clips have been asked for, and `count` of the answers are written down."""
+    before = run.written("caption")
+    return lambda: len(captions(server)) == 6 and run.more(before) == {"caption": count}
+
+
+def test_after_a_kill_no_clip_that_was_answered_is_asked_for_again(finished: Run):
+    run = finished
+    with ChatServer(answering(3)) as server:
+        run.settings |= {**by(server, revision="2"), "filters": {**run.settings["filters"], **LOOSER["filters"]}}
+        moment = interrupted(run, server, 3)
+        with run.started() as main:  # and killed with all that it has started
+            wait_for(moment, lambda: main.poll() is None)
+    first = {asked.digest for asked in captions(server)}
+    assert len(first) == 6
+    run.done("--unlock")
+    with ChatServer(answer) as again:
+        run.settings |= by(again, revision="2")
+        run.done()
+    again.check()
+    asked = [one.digest for one in captions(again)]
+    assert len(asked) == 3 and set(asked) < first
+    check_texts(run, SLOW | MEDIUM | {ODD})
+
+
+def test_a_server_that_is_down_ends_the_run_in_one_line_and_once_it_is_up_the_same_command_finishes(finished: Run):
+    """Before the work, and in the middle of it."""
+    run, port = finished, free_port()
+    url = f"http://127.0.0.1:{port}/v1"
+    run.settings |= {**by(url, revision="3"), "filters": {**run.settings["filters"], **LOOSER["filters"]}}
+    outcome = run.run()
+    line = explain(outcome, " ERROR ")
+    assert f"caption, backend openai: {url}: cannot be reached" in line and "Run again" in line
+    assert "caption_clips" not in outcome.jobs
+
+    with ChatServer(answering(2), port=port) as server:
+        moment = interrupted(run, server, 2)
+        with run.started() as main:
+            wait_for(moment, lambda: main.poll() is None)
+            server.stop()
+            outcome = run.ended(main)
+    assert f"{url}: cannot be reached" in explain(outcome, " ERROR ")
+    assert "Error in rule caption_clips" in outcome.output
+
+    with ChatServer(answer, port=port) as server:
+        run.done()
+    server.check()
+    assert len(captions(server)) == 4
+    check_texts(run, SLOW | MEDIUM | {ODD})
+
+
+def test_a_variable_that_is_not_set_ends_the_run_before_the_work(finished: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with ChatServer(answer) as server:
+        outcome = finished.run(config=by(server, api_key_env=VARIABLE, revision="4"))
+    assert f"environment variable {VARIABLE} is not set" in explain(outcome, " ERROR caption")
+    assert not server.asked
