@@ -83,11 +83,10 @@ def as_json(settings):
     return json.dumps(settings, sort_keys=True)
 
 
-def settings_of(step):
-    """What the backend of a step is made with."""
-    return backends.settings(
-        step, config[step], Path(workflow.basedir) / "config" / "prompts"
-    )
+def settings_of(step, **changes):
+    """What the backend of a step is made with, after `changes` of its section."""
+    prompts = Path(workflow.basedir) / "config" / "prompts"
+    return backends.settings(step, {**config[step], **changes}, prompts)
 
 
 def bounds(order):

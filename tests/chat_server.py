@@ -212,7 +212,7 @@ class ChatServer:
         self.faults: list[str] = []
         self.most_under_way = self._under_way = 0
         self._seen: Counter[str] = Counter()
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: set[asyncio.Task] = set()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
@@ -247,19 +247,23 @@ class ChatServer:
         self._ready.set()
         await self._stopped.wait()
         server.close()
-        for writer in self._open:
-            writer.transport.abort()
+        await asyncio.sleep(0.01)  # for those that are just being accepted
+        for task in self._open:
+            task.cancel()
+        await asyncio.gather(*self._open)
+        await asyncio.sleep(0)  # sockets are closed a turn later
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
+        task = asyncio.current_task()
+        self._open.add(task)
         try:
             while await self._exchange(reader, writer):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client has gone, or the server is stopped
-        finally:
-            self._open.discard(writer)
             writer.close()
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            writer.transport.abort()  # the client has gone, or the server is stopped
+        finally:
+            self._open.discard(task)
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request and its reply; whether the connection stays."""

@@ -20,6 +20,7 @@ SECRET = re.compile("auth|key|token|secret|cookie|password", re.IGNORECASE)  # i
 # What a command cannot do without, where it has no default: how to set it.
 NEEDED = {
     "videos": "name a folder of videos or a sheet: snakemake --profile profiles/local --config videos=/path/to/videos",
+    "prompts": "name a file with a prompt a line: snakemake beautify --config prompts=prompts.jsonl",
     "model": "name a language model of the hub or a folder: snakemake quantize --config model=NAME out=/path/to/folder",
     "out": "name the folder to write: snakemake quantize --config model=NAME out=/path/to/folder",
 }

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from clipmill.errors import SetupError
 
-# What a step's prompt may have in braces; `caption` of a clip, what was measured of it.
+# What a step's prompt may have in braces: of `caption` what was measured of a clip, of `rewrite` the text itself,
+# which is a user's prompt when prompts are beautified.
 PLACES = {
     "caption": ("seconds", "width", "height", "fps", "camera"),
-    "rewrite": ("caption",),
+    "rewrite": ("caption", "prompt"),
 }
 
 

@@ -34,7 +34,7 @@ log = logging.getLogger("clipmill")
 
 # Types of models that were quantized, loaded and compared here: dense ones, whose layers are linear ones under their
 # own names in transformers as in their files.
-MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "phi3")
+MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "cohere", "stablelm")
 # Weights are asked for as safetensors alone; a licence goes along with what is made of a model.
 FILES = (*(name for name in LANGUAGE_FILES if not name.endswith(PICKLES)), "LICENSE*", "NOTICE*", "USE_POLICY*")
 
@@ -214,7 +214,12 @@ def _quantize(
     )
     started = time.monotonic()
     wrapped.quantize(
-        tokenizer, method, calib_data=pieces, max_calib_samples=len(pieces), max_calib_seq_len=max(map(len, pieces))
+        tokenizer,
+        method,
+        calib_data=pieces,
+        max_calib_samples=len(pieces),
+        max_calib_seq_len=max(map(len, pieces)),
+        quantizer_cls=_quantizer(awq),
     )
     log.info("quantized in %.0f s on the %s", time.monotonic() - started, "GPU" if on_gpu else "CPU")
     tensors = dict(model.state_dict())
@@ -236,6 +241,30 @@ def join_texts(texts: Iterable[str], encode: Any, length: int) -> list[list[int]
         raise SetupError("the texts to calibrate on have no token; name others by quantize.calibration_texts")
     length = min(length, len(tokens))
     return [tokens[start : start + length] for start in range(0, len(tokens) - length + 1, length)]
+
+
+def _quantizer(awq: Any) -> type:
+    """AutoAWQ's class, which on the CPU would spoil the weights.
+
+    While it tries scales it multiplies weights in place, and then puts back what it had noted before. On a GPU that is
+    a copy, on the CPU the weights themselves: they keep the first scales that were tried, and nothing undoes these.
+    """
+
+    class Quantizer(awq.quantize.quantizer.AwqQuantizer):
+        def _compute_best_scale(self, x: Tensor, w_mean: Tensor, x_mean: Tensor, module: Any, *others: Any) -> Tensor:
+            copying = module.register_state_dict_post_hook(_copy_values)
+            try:
+                return super()._compute_best_scale(x, w_mean, x_mean, module, *others)
+            finally:
+                copying.remove()
+
+    return Quantizer
+
+
+def _copy_values(_module: Any, state: dict[str, Tensor], *_others: Any) -> None:
+    """Let what a module gives out as its state be copies."""
+    for name in state:
+        state[name] = state[name].clone()
 
 
 def _packages() -> tuple[Any, Any, Any]:

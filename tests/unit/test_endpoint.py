@@ -208,7 +208,7 @@ def test_it_is_told_when_nothing_comes(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_caller_that_stops_leaves_nothing_behind(caplog: pytest.LogCaptureFixture):
-    never, threads = threading.Event(), threading.active_count()
+    never, threads = threading.Event(), set(threading.enumerate())
 
     def answer(asked: Asked) -> Reply:
         return Reply("Fine.") if number_of(asked) == 5 else Reply(hold=never)
@@ -219,7 +219,9 @@ def test_a_caller_that_stops_leaves_nothing_behind(caplog: pytest.LogCaptureFixt
         outcomes.close()
         assert len(server.asked) <= 11
     gc.collect()
-    assert threading.active_count() <= threads
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(10)
+        assert not thread.is_alive()
     assert not caplog.records
 
 

@@ -199,11 +199,8 @@ def test_an_error_in_a_part_leaves_the_old_table(tmp_path):
 def test_tables_are_lost_where_a_shard_has_others(tmp_path):
     """Those of one that was not begun are still to come, and no job makes others on purpose."""
     shards, groups = ["000000", "000001", "000002"], ["000000", "000002"]
-    declared = [
-        path for path in (table.path for table in tables.ALL) if path.endswith(("<shard>.parquet", "shard>.parquet"))
-    ]
-    declared = [path for path in declared if "<backend>" not in path]
-    assert len(declared) == 11
+    declared = [table.path for table in tables.ALL if table.path.endswith("shard>.parquet")]
+    declared.remove("work/embeddings/<backend>/<shard>.parquet")
     assert tables.lost(tmp_path, shards, groups) == []
     for path in declared:
         for name in ("000000", "000001"):

@@ -96,7 +96,7 @@ class Rewriter:
     def _request(self, clip_id: str, caption: str, attempt: int) -> Request:
         temperature = max(self._temperature, RETRY_TEMPERATURE) if attempt else self._temperature
         drawn = hashlib.sha256(f"{self._seed} {clip_id} {attempt}".encode()).digest()
-        text = fill(self._prompt, self._places, {"caption": lambda: caption})
+        text = fill(self._prompt, self._places, dict.fromkeys(PLACES["rewrite"], lambda: caption))
         return Request(clip_id, text, temperature=temperature, seed=int.from_bytes(drawn[:3], "big"))
 
     def _judge(self, caption: str, answer: Answer | ItemError) -> tuple[str, str | ItemError | None]:

@@ -40,9 +40,9 @@ def caption_shards(backend: CaptionBackend, clips: Rows, outdir: Path, max_error
 
 
 def rewrite_shards(
-    backend: RewriteBackend, captions: Rows, outdir: Path, max_error_rate: float
+    backend: RewriteBackend, captions: Rows, outdir: Path, max_error_rate: float, step: str = "rewrite"
 ) -> list[dict[str, Any]]:
-    """REWRITES rows of `captions`, which are CAPTIONS rows that have one."""
+    """REWRITES rows of `captions`, which are CAPTIONS rows that have one. `step` names the journals."""
 
     def key(row: dict[str, Any]) -> str:
         return fingerprint(about, row["caption"])
@@ -51,7 +51,7 @@ def rewrite_shards(
         return backend.rewrite([Caption(row["clip_id"], row["caption"]) for rows in todo.values() for row in rows])
 
     about = backend.about
-    return _finish("rewrite", captions, key, rewritten, outdir, max_error_rate)
+    return _finish(step, captions, key, rewritten, outdir, max_error_rate)
 
 
 def _finish(

@@ -132,11 +132,10 @@ class Engine:
         """Hand a request to the engine; the fault, where it is one of this request."""
         if self._engine is None:
             self._start(task)
-        from vllm.renderers import ChatParams
-        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
-
         from vllm import SamplingParams
         from vllm.exceptions import VLLMClientError
+        from vllm.renderers import ChatParams
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
         params = SamplingParams(
             max_tokens=task.max_tokens,

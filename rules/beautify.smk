@@ -1,0 +1,46 @@
+"""
+in:  the config, and the file `prompts`
+out: <prompts>.beautified.jsonl beside it. Undeclared: what is finished stands in a journal, and costs nothing again
+"""
+
+
+def beautify_settings(wildcards):
+    """What the backend of rewriting is made with to make prompts longer."""
+    if not chosen("rewrite").chat:
+        sys.exit(
+            f"config: rewrite.backend: `{config['rewrite']['backend']}` writes no prompts; choose a language model"
+        )
+    return as_json(
+        settings_of("rewrite", prompt="beautify", max_growth=100, on_failure="keep")
+    )
+
+
+rule beautify:
+    """Write short prompts in the style of the training captions: `snakemake beautify --config prompts=FILE`."""
+    input:
+        needed=needs("prompts"),
+    log:
+        f"{OUT}/logs/beautify/beautify.log",
+    conda:
+        environment("rewrite")
+    threads: threads_of("rewrite")
+    resources:
+        mem_mb=job("rewrite", "mem_mb"),
+        runtime=job("rewrite", "runtime"),
+        gpu=gpus_of("rewrite"),
+        batch=batch_of("rewrite"),
+    params:
+        prompts=lambda wildcards: config["prompts"],
+        settings=beautify_settings,
+    shell:
+        r"""
+        python "$CLIPMILL_SCRIPTS"/beautify.py \
+            --outdir "$CLIPMILL_OUTDIR" \
+            --prompts {params.prompts:q} \
+            --settings {params.settings:q} \
+            --threads {threads} \
+            --gpu {resources.gpu} \
+            --batch {resources.batch} \
+            --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
+            >{log:q} 2>&1
+        """

@@ -1,0 +1,22 @@
+"""Write users' short prompts in the style of the training captions, with the backend of rewriting."""
+
+from pathlib import Path
+
+from clipmill.captions.beautify import beautify, read_prompts, write_beautified
+from clipmill.cli import loaded, model_parser, run_step
+
+
+def main() -> None:
+    parser = model_parser(__doc__, one_shard=False)
+    parser.add_argument(
+        "--prompts", type=Path, required=True, help="a prompt a line: JSON with `prompt`, or plain text"
+    )
+    args = parser.parse_args()
+    prompts = read_prompts(args.prompts)
+    with loaded("rewrite", args.settings, args) as backend:
+        rows = beautify(backend, prompts, args.outdir, args.max_error_rate)
+    write_beautified(args.prompts, prompts, rows)
+
+
+if __name__ == "__main__":
+    run_step(main)
