@@ -86,7 +86,11 @@ def server(model, tmp_path: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     flags = ["--dtype", "float32", "--enforce-eager", "--max-model-len", "8192", "--served-model-name", "tiny"]
-    flags += ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
+    flags += [
+        "--trust-request-mm-kwargs",
+        "--structured-outputs-config",
+        '{"backend": "xgrammar", "disable_any_whitespace": true}',
+    ]
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model("qwen2_5_vl")), *flags]
     log = tmp_path / "server.log"
     with open(log, "wb") as output:
