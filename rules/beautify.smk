@@ -4,17 +4,6 @@ out: <prompts>.beautified.jsonl beside it. Undeclared: what is finished stands i
 """
 
 
-def beautify_settings(wildcards):
-    """What the backend of rewriting is made with to make prompts longer."""
-    if not chosen("rewrite").chat:
-        sys.exit(
-            f"config: rewrite.backend: `{config['rewrite']['backend']}` writes no prompts; choose a language model"
-        )
-    return as_json(
-        settings_of("rewrite", prompt="beautify", max_growth=100, on_failure="keep")
-    )
-
-
 rule beautify:
     """Write short prompts in the style of the training captions: `snakemake beautify --config prompts=FILE`."""
     input:

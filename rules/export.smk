@@ -4,16 +4,6 @@ out: dataset/, verdicts.parquet, errors.csv, summary.json, models.json
 """
 
 
-def lost_tables(wildcards):
-    """Asks for the tables that failed jobs have taken with them.
-
-    Snakemake by itself makes no table anew whose successors are there, though these are of other settings.
-    """
-    from clipmill import tables  # pyarrow, which jobs need not load
-
-    return [f"{OUT}/{path}" for path in tables.lost(Path(OUT), SHARDS, GROUPS)]
-
-
 rule export_dataset:
     """Put the dataset together, with the verdicts, the errors and the summary."""
     input:

@@ -1,11 +1,9 @@
 """
 in:  the sections `resources` of the config, and the table of backends
-out: helpers: what a job of each step may use, the environment that it runs in, and which shards share a job
+out: helpers: what a job of each step may use, the environment that it runs in, which shards share a job
 """
 
-ENGINE_CLIPS = (
-    2000  # kept ones that a job of a model serves that takes minutes to start
-)
+ENGINE_CLIPS = 2000  # kept clips for a job whose model takes minutes to start
 
 
 def job(step, name):
@@ -62,3 +60,24 @@ def of_group(pattern):
 
 def texts_of_shard(wildcards):
     return f"{WORK}/rewrites/{GROUP_OF[wildcards.shard]}.parquet"
+
+
+def lost_tables(wildcards):
+    """Asks for the tables that failed jobs have taken with them.
+
+    Snakemake by itself makes no table anew whose successors are there, though these are of other settings.
+    """
+    from clipmill import tables  # pyarrow, which jobs need not load
+
+    return [f"{OUT}/{path}" for path in tables.lost(Path(OUT), SHARDS, GROUPS)]
+
+
+def beautify_settings(wildcards):
+    """What the backend of rewriting is made with to make prompts longer."""
+    if not chosen("rewrite").chat:
+        sys.exit(
+            f"config: rewrite.backend: `{config['rewrite']['backend']}` writes no prompts; choose a language model"
+        )
+    return as_json(
+        settings_of("rewrite", prompt="beautify", max_growth=100, on_failure="keep")
+    )

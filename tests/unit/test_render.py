@@ -134,6 +134,7 @@ def test_plain_pictures():
 
 
 def test_photographs_are_found_without_importing_scikit_image(monkeypatch):
+    monkeypatch.delitem(sys.modules, "skimage", raising=False)  # another test may have imported it
     render.photograph.cache_clear()
     assert render.photograph("coffee.png").shape == (400, 600, 3)
     assert "skimage" not in sys.modules

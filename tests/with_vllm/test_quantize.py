@@ -16,7 +16,7 @@ import torch
 from runs import Outcome, call, explain, snakemake, wait_for
 from safetensors.torch import load_file
 
-from clipmill import tables
+from clipmill import quantize, tables
 from clipmill.calibration import GENERIC
 
 ORDER = (0, 4, 1, 5, 2, 6, 3, 7)  # where the first, second … number of eight stands in AWQ's 32 bits
@@ -116,6 +116,47 @@ def test_its_weights_are_near_the_original_s(done):
         assert torch.allclose(after[name], before[name], atol=1e-3)
     original, quantized = scores(done.model, before), scores(done.model, after)
     assert np.corrcoef(original.ravel(), quantized.ravel())[0, 1] > 0.9
+
+
+SIZES = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 64}
+SIZES |= {"vocab_size": 512, "max_position_embeddings": 256, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("kind", quantize.MODEL_TYPES)
+def test_but_for_rounding_a_model_stays_the_same(kind, heads):
+    """What is scaled up in one layer is scaled down before it, also with fewer heads of keys than of queries."""
+    torch, awq, transformers = quantize._packages()
+    config = transformers.AutoConfig.for_model(kind, **SIZES, num_key_value_heads=heads)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+        for values in model.parameters():
+            if values.dim() > 1:  # channels of different sizes, as those of trained models
+                values.normal_(0, 0.1).mul_(torch.rand(values.shape[1]).add(0.1))
+            else:
+                values.add_(0.1 * torch.randn(values.shape))
+    model.config.use_cache = False
+    before = {name: values.clone() for name, values in model.state_dict().items()}
+    with torch.inference_mode():
+        expected = model(torch.tensor([PROMPT])).logits.clone()
+    wrapped = awq.models.auto.AWQ_CAUSAL_LM_MODEL_MAP[kind](
+        model, kind, False, model.config, awq.models._config.AwqConfig(), None
+    )
+    wrapped.quantize(
+        None,
+        {"w_bit": 4, "q_group_size": 64, "zero_point": True, "version": "GEMM"},
+        calib_data=[PROMPT[:32]],
+        max_calib_samples=1,
+        max_calib_seq_len=32,
+        export_compatible=True,  # scale, and leave it at that
+        apply_clip=False,
+        quantizer_cls=quantize._quantizer(awq),
+    )
+    assert any(not torch.equal(values, before[name]) for name, values in model.state_dict().items())
+    with torch.inference_mode():
+        found = model(torch.tensor([PROMPT])).logits
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
 
 
 def test_vllm_reads_it(done):

@@ -7,7 +7,6 @@ out for a while and its requests go to the others; when none can be reached, the
 from __future__ import annotations
 
 import asyncio
-import base64
 import email.utils
 import json
 import logging
@@ -22,6 +21,7 @@ from typing import Any
 
 import httpx2
 import openai
+import pybase64
 import tenacity
 
 from clipmill.chat import IDLE_SECONDS, Answer, Images, Outcome, Request, Task, media_kwargs, messages, whole
@@ -149,7 +149,7 @@ class Endpoint:
             described = {"name": "answer", "schema": task.schema, "strict": True}
             fields["response_format"] = {"type": "json_schema", "json_schema": described}
         fields = {name: value for name, value in {**fields, **self._options}.items() if value is not None}
-        pictures = [base64.b64encode(image) for image in request.images]
+        pictures = [pybase64.b64encode(image) for image in request.images]
         pictures = [b",".join(pictures)] if as_video else pictures
         between = json.dumps(fields).encode().split(PLACE.encode())
         return b"".join(part for pair in zip(between, [*pictures, b""], strict=True) for part in pair)
