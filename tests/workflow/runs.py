@@ -45,8 +45,13 @@ AFTER_FILTER = ("caption_clips", "rewrite_captions", "align_captions", "cut_clip
 LAST = {"export_dataset": 1, "all": 1}
 CHECKS = {"check_backend": 6}  # one for each step that has backends, once
 SIZE = (160, 120)
-# Small and short videos are let through.
-SETTINGS = {"split": {"min_seconds": 0.5}, "filters": {"area": {"min": None}}, "videos_per_shard": 4}
+# Small and short videos are let through, and many that are alike.
+SETTINGS = {
+    "split": {"min_seconds": 0.5},
+    "filters": {"area": {"min": None}},
+    "text_checks": {"same_text": None},
+    "videos_per_shard": 4,
+}
 DROP_FROM_BOUNDING_SET = 24  # prctl
 PAST_MODES = (1, 2)  # the capabilities that read and write whatever a file's mode says
 PATIENCE = 600  # seconds: a run that takes longer hangs

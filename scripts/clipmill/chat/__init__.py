@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import pybase64
-
 from clipmill.checkpoints import Checkpoint
 from clipmill.errors import ItemError
 
@@ -101,16 +99,6 @@ class Images:
 
     urls: list[str] = field(default_factory=list)
     video_url: str | None = None
-
-
-def jpeg_url(image: bytes | None) -> str:
-    """A data URL of a JPEG."""
-    return "data:image/jpeg;base64," + pybase64.b64encode(image).decode()
-
-
-def video_url(images: Iterable[bytes]) -> str:
-    """One data URL of a video's JPEGs, as vLLM takes it."""
-    return "data:video/jpeg;base64," + ",".join(pybase64.b64encode(image).decode() for image in images)
 
 
 def messages(request: Request, task: Task, images: Images) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import pybase64
+
 from clipmill import gpu
 from clipmill.chat import (
     IDLE_SECONDS,
@@ -16,10 +18,8 @@ from clipmill.chat import (
     Outcome,
     Request,
     Task,
-    jpeg_url,
     media_kwargs,
     messages,
-    video_url,
 )
 from clipmill.checkpoints import LANGUAGE_FILES, REMOTE_CODE, Checkpoint, find_model
 from clipmill.errors import ItemError, SetupError
@@ -164,6 +164,16 @@ class Engine:
         ) as error:  # too long for the model, or more pictures than it takes
             return ItemError("refused", f"{self._model}: vLLM refuses the request: {_line(error)}")
         return None
+
+
+def jpeg_url(image: bytes) -> str:
+    """A data URL of a JPEG."""
+    return "data:image/jpeg;base64," + pybase64.b64encode(image).decode()
+
+
+def video_url(images: Iterable[bytes]) -> str:
+    """One data URL of a video's JPEGs, as vLLM takes it."""
+    return "data:video/jpeg;base64," + ",".join(pybase64.b64encode(image).decode() for image in images)
 
 
 def _answer(output: Any) -> Answer | ItemError:
