@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clipmill import backends
 from clipmill.cli import means, run_step
+from clipmill.errors import SetupError
 from clipmill.files import write_json
 
 
@@ -16,8 +17,12 @@ def main() -> None:
     args = parser.parse_args()
     models = []
     for step, settings in args.settings.items():
-        backend = backends.load(step, settings, means(step))
-        for checkpoint in getattr(getattr(backend, "chat", backend), "checkpoints", list)():
+        try:
+            backend = backends.load(step, settings, means(step))
+            found = getattr(getattr(backend, "chat", backend), "checkpoints", list)()
+        except SetupError as error:
+            raise SetupError(f"{step}, backend {settings['backend']}: {error}") from error
+        for checkpoint in found:
             about, path = checkpoint.about(), str(checkpoint.path)
             models.append({"step": step, "backend": settings["backend"], **about, "path": path})
             print(f"{step}: {' | '.join(about.values())}\n    {path}", flush=True)

@@ -12,6 +12,7 @@ from clipmill.backends import explaining_missing_packages
 from clipmill.chat import Request
 from clipmill.errors import ItemError, SetupError
 from clipmill.scores import Backend
+from clipmill.scores.shard import finish
 
 TEXT = "A grey picture."
 FEW_TOKENS = 16  # that an answer is asked for to see that one comes
@@ -48,10 +49,9 @@ def _ask(backend: Any) -> None:
 
 
 def _try(backend: Any) -> None:
-    units = list(backend.prepare([np.full(SHAPE, 128, np.uint8)]))
-    try:
-        backend.finish(list(backend.measure(units[:1])))
-    except ItemError as error:  # nothing is wrong with the picture
-        raise SetupError(str(error)) from error
     if hasattr(backend, "measure_texts"):
         backend.measure_texts(backend.pieces(TEXT))
+    units = list(backend.prepare([np.full(SHAPE, 128, np.uint8)]))
+    found = finish(backend, list(backend.measure(units[:1])))
+    if isinstance(found, ItemError):  # nothing is wrong with the picture
+        raise SetupError(str(found)) from found

@@ -14,8 +14,11 @@ from typing import Any
 
 from clipmill import backends, gpu, tables
 from clipmill.errors import SetupError, explain_os_error
+from clipmill.workers import tie
 
 log = logging.getLogger("clipmill")
+
+tie()  # where a library has spawned this process, it imports the tool and ends up here
 
 
 def step_parser(description: str | None, one_shard: bool = True) -> argparse.ArgumentParser:

@@ -16,6 +16,7 @@ from typing import Any
 from clipmill.errors import ItemError, SetupError
 
 _PR_SET_PDEATHSIG = 1
+_TIED_TO = "CLIPMILL_TIED_TO"  # variable: the process whose death is its children's
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 
 
@@ -130,6 +131,29 @@ def _crashed(exit_code: int) -> ItemError:
         )
     name = signal.Signals(-exit_code).name if exit_code < 0 else f"exit code {exit_code}"
     return ItemError("crashed", f"the decoder crashed on this file ({name}); repair or remove it")
+
+
+@contextlib.contextmanager
+def children_die_with_us() -> Iterator[None]:
+    """Processes that a library starts inside, in this thread, are killed as soon as this process is dead.
+
+    Forked ones are tied here. Spawned ones import this process's main module anew: its tools call `tie`.
+    """
+    parent, inside = os.getpid(), True
+    os.register_at_fork(after_in_child=lambda: inside and tie())
+    os.environ[_TIED_TO] = str(parent)
+    try:
+        yield
+    finally:
+        inside = False
+        del os.environ[_TIED_TO]
+
+
+def tie() -> None:
+    """Tie this process to its parent, if that has asked for it; it has asked for its children alone."""
+    parent = os.environ.get(_TIED_TO)
+    if parent == str(os.getppid()):
+        _die_with(int(parent))
 
 
 def _die_with(parent: int) -> None:

@@ -267,7 +267,7 @@ def test_a_check_asks_for_files_and_one_of_all_that_a_job_asks_for():
     assert spy.asked == ["checkpoints", "prepare", "measure", "finish"]
     spy = TextSpy()
     checks.check_backend("alignment", "spy", spy)
-    assert spy.asked == ["checkpoints", "prepare", "measure", "finish", "pieces", "measure_texts"]
+    assert spy.asked == ["checkpoints", "pieces", "measure_texts", "prepare", "measure", "finish"]  # as a job does
 
 
 @pytest.mark.parametrize("at", ["checkpoints", "prepare", "measure", "finish", "pieces", "measure_texts"])
@@ -281,6 +281,12 @@ def test_what_a_check_finds_is_told(at):
 def test_values_that_are_not_finite_are_a_fault_of_the_set_up():
     with pytest.raises(SetupError, match="^not finite, set dtype$"):
         checks.check_backend("text", "spy", Spy("finish", ItemError("not_finite", "not finite, set dtype")))
+
+
+def test_a_value_that_is_not_finite_is_found(monkeypatch):
+    monkeypatch.setattr(Spy, "finish", lambda self, values: {"score": float("nan")})
+    with pytest.raises(SetupError, match="^score is not a finite number; set the model's dtype to fp32"):
+        checks.check_backend("text", "spy", Spy())
 
 
 # --- the device -------------------------------------------------------------------------------------------------------

@@ -180,6 +180,32 @@ def test_children_die_when_the_caller_gives_up(tmp_path):
     assert gone([int(path.name) for path in tmp_path.iterdir()])
 
 
+LIBRARY = """
+import multiprocessing, sys, time
+from clipmill.workers import children_die_with_us
+
+def start():
+    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+    process.start()
+    return process.pid
+
+before = start()
+with children_die_with_us():
+    inside = start()
+print(before, inside, start(), flush=True)
+time.sleep(600)
+"""
+
+
+def test_children_that_a_library_starts_die_with_us():
+    with child(LIBRARY) as process:
+        before, inside, after = map(int, process.stdout.readline().split())
+        process.kill()
+    assert gone([inside])
+    for pid in (before, after):
+        os.kill(pid, signal.SIGKILL)  # they are there
+
+
 # --- progress ---------------------------------------------------------------------------------------------------------
 
 

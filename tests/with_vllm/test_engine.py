@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
 from clipmill.captions.fields import read_fields, schema
@@ -119,3 +123,31 @@ def test_a_video_at_its_true_rate(model):
     found = answered(videos, asked, task)
     assert found["0.5"] != found["2.0"]
     assert found["2.0"] == found["2.0001"]
+
+
+KILLED = """
+import sys
+
+from clipmill import cli
+from clipmill.chat import Request, Task
+from clipmill.chat.engine import Engine
+
+if __name__ == "__main__":
+    engine = Engine(sys.argv[1], None, 2048, 0.9, "float32", None, False, {"enforce_eager": True})
+    for outcome in engine.answers((Request(str(n), f"Say {n}.") for n in range(10**6)), Task(100)):
+        print("answered", flush=True)
+"""
+
+
+def test_a_killed_job_leaves_no_process_behind(model, tmp_path):
+    """vLLM's engine runs in a process of its own, as it does by default, which would hold the GPU's memory."""
+    tool = tmp_path / "tool.py"
+    tool.write_text(KILLED)
+    environment = {**os.environ, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"}
+    with subprocess.Popen([sys.executable, tool, model("llama")], env=environment, stdout=subprocess.PIPE) as job:
+        assert any(line == b"answered\n" for line in job.stdout)  # vLLM has things to say before
+        family = psutil.Process(job.pid).children(recursive=True)
+        assert any("EngineCore" in process.name() for process in family)
+        job.kill()
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert alive == []

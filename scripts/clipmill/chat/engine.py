@@ -23,6 +23,7 @@ from clipmill.chat import (
 )
 from clipmill.checkpoints import LANGUAGE_FILES, REMOTE_CODE, Checkpoint, find_model
 from clipmill.errors import ItemError, SetupError
+from clipmill.workers import children_die_with_us
 
 log = logging.getLogger("clipmill")
 
@@ -112,16 +113,17 @@ class Engine:
         log.info("vLLM %s starts with %s", vllm.__version__, self._model)
         started = time.monotonic()
         try:
-            self._engine = vllm.LLM(
-                model=str(self._checkpoint().path),
-                tensor_parallel_size=max(len(gpu.held()), 1),
-                trust_remote_code=self._trust,
-                max_num_seqs=self.batch,
-                seed=0,
-                disable_log_stats=True,
-                structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
-                **arguments,
-            )
+            with children_die_with_us():  # vLLM's own process outlives a killed job, and holds the GPU's memory
+                self._engine = vllm.LLM(
+                    model=str(self._checkpoint().path),
+                    tensor_parallel_size=max(len(gpu.held()), 1),
+                    trust_remote_code=self._trust,
+                    max_num_seqs=self.batch,
+                    seed=0,
+                    disable_log_stats=True,
+                    structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
+                    **arguments,
+                )
         except (ImportError, KeyboardInterrupt):
             raise
         except Exception as error:

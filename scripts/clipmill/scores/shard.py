@@ -185,10 +185,11 @@ def _score(backend: FrameScore, clips: list[dict], readers: Readers) -> Iterator
             values.extend(in_batches(backend.measure, batch, backend.batch))
         while waiting and waiting[0][1] <= len(values):
             clip_id, count, error = waiting.popleft()
-            yield clip_id, error or _finish(backend, [values.popleft() for _ in range(count)])
+            yield clip_id, error or finish(backend, [values.popleft() for _ in range(count)])
 
 
-def _finish(backend: FrameScore, values: list[Any]) -> dict[str, Any] | ItemError:
+def finish(backend: FrameScore, values: list[Any]) -> dict[str, Any] | ItemError:
+    """The columns of a clip from the values of its units; an ItemError where one of them is not finite."""
     try:
         row = {name: _plain(value) for name, value in backend.finish(values).items()}
     except ItemError as error:
