@@ -72,9 +72,13 @@ class Checkpoint:
     revision: str
     licence: str
 
-    def about(self) -> dict[str, str]:
+    def identity(self) -> dict[str, str]:
         """What a result depends on, for tables' metadata and journals' keys. Where the files lie is no part of it."""
-        return {"model": self.model, "revision": self.revision, "licence": self.licence}
+        return {"model": self.model, "revision": self.revision}
+
+    def about(self) -> dict[str, str]:
+        """The same and the licence, for people."""
+        return {**self.identity(), "licence": self.licence}
 
 
 def find_model(model: str, revision: str | None, files: Sequence[str]) -> Checkpoint:

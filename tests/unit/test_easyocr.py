@@ -238,7 +238,7 @@ def test_what_the_score_depends_on(weights):
     assert {**about, "dtype": "bf16"} == ocr(weights, dtype="bf16").about
     assert (about["backend"], about["version"]) == ("easyocr", version("easyocr"))
     revision = f"sha256:{hashlib.sha256(weights.read_bytes()).hexdigest()[:16]}"
-    assert about["models"] == [{"model": str(weights), "revision": revision, "licence": "unknown"}]
+    assert about["models"] == [{"model": str(weights), "revision": revision}]
     assert ocr(weights).checkpoints()[0].path == weights
 
 

@@ -394,7 +394,7 @@ def test_nothing_is_loaded_without_a_request(tmp_path):
 def test_what_it_says_of_itself(folder, model):
     made = local(folder("llama"), "bf16")
     (checkpoint,) = made.checkpoints()
-    assert made.about == {"backend": "transformers", **checkpoint.about(), "dtype": "bf16"}
+    assert made.about == {"backend": "transformers", **checkpoint.identity(), "dtype": "bf16"}
     assert chat.name(made) == f"transformers: {folder('llama')} ({checkpoint.revision})"
 
 

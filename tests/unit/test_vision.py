@@ -226,7 +226,7 @@ def test_about_says_what_the_score_depends_on_and_no_more(models):
     for name in MODEL_OF:
         scorer = backend(name, models, "bf16")
         about = scorer.about
-        files = [found.about() for found in scorer.checkpoints()]
+        files = [found.identity() for found in scorer.checkpoints()]
         assert about["backend"] == name and about["dtype"] == "bf16" and about["models"] == files
         assert len(files) == (2 if "frames" in about else 1)
         assert all(found["revision"].startswith("sha256:") for found in files)

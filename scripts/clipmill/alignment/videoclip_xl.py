@@ -79,7 +79,7 @@ class VideoClipXl(Backend):
     @property
     def about(self) -> dict[str, Any]:
         """What the score depends on."""
-        models = [checkpoint.about() for checkpoint in self.checkpoints()]
+        models = [checkpoint.identity() for checkpoint in self.checkpoints()]
         return {"backend": self.name, "version": self.version, "models": models, "dtype": self.dtype}
 
     def prepare(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -62,7 +62,7 @@ class Engine:
     def about(self) -> dict[str, Any]:
         """See `ChatModel`. Finds the files."""
         chosen = {name: value for name, value in self._arguments.items() if name != "gpu_memory_utilization"}
-        return {"backend": "vllm", **self._checkpoint().about(), **chosen}
+        return {"backend": "vllm", **self._checkpoint().identity(), **chosen}
 
     def checkpoints(self) -> list[Checkpoint]:
         """See `ChatModel`."""

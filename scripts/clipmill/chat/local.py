@@ -46,7 +46,7 @@ class Local:
     @property
     def about(self) -> dict[str, Any]:
         """See `ChatModel`. Finds the files."""
-        return {"backend": "transformers", **self._checkpoint.about(), "dtype": self._dtype}
+        return {"backend": "transformers", **self._checkpoint.identity(), "dtype": self._dtype}
 
     def checkpoints(self) -> list[Checkpoint]:
         """See `ChatModel`."""

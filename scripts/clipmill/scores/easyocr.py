@@ -86,7 +86,7 @@ class EasyOcr(Backend):
         return {
             "backend": "easyocr",
             "version": version("easyocr"),
-            "models": [self.checkpoint.about()],
+            "models": [self.checkpoint.identity()],
             "frames": self.frames,
             "canvas_size": self.canvas_size,
             "dtype": self.dtype,
