@@ -3,8 +3,10 @@
 # make models                  install what the model backends need: torch, transformers, EasyOCR
 # make awq                     install what `snakemake quantize` needs: the models' packages and AutoAWQ
 # make vllm                    install all of clipmill with vLLM, for GPUs, into .venv-vllm
-# make test                    run all tests but those of vLLM
+# make slurm                   install what submits jobs to SLURM, into .venv, and into .venv-vllm if it is there
+# make test                    run all tests but those of vLLM and SLURM
 # make test-vllm               run the tests against a real vLLM, on the CPU
+# make test-slurm              run the tests on a SLURM cluster that they start, if SLURM is installed: see docs/slurm.md
 # make bench                   measure speed
 # make bench-models            measure the models' speed against the usual way: ten minutes without a GPU
 # make lock                    resolve the pinned packages anew
@@ -25,7 +27,7 @@ OUTDIR ?= demo/results
 endif
 export VIDEOS OUTDIR
 
-.PHONY: demo test test-vllm bench bench-models lock install models awq vllm
+.PHONY: demo test test-vllm test-slurm bench bench-models lock install models awq vllm slurm
 
 install: $(VENV)/core.stamp
 
@@ -60,6 +62,17 @@ $(VLLM)/vllm.stamp: envs/vllm.in envs/vllm.txt
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -r envs/vllm.in -c envs/vllm.txt
 	touch $@
 
+slurm: $(VENV)/slurm.stamp $(if $(wildcard $(VLLM)/vllm.stamp),$(VLLM)/slurm.stamp)
+
+# What the plugin says that it needs is not asked: it is there, or not needed. See envs/slurm.in.
+$(VENV)/slurm.stamp: envs/slurm.txt $(VENV)/core.stamp
+	$(INSTALL) --no-deps -r envs/slurm.txt
+	touch $@
+
+$(VLLM)/slurm.stamp: envs/slurm.txt $(VLLM)/vllm.stamp
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/slurm.txt
+	touch $@
+
 # What the packages say that they need is not asked: it would bring CUDA.
 $(TEST_VLLM)/test.stamp: envs/test-vllm.txt $(VENV)/test.stamp
 	$(PYTHON) -m venv --clear $(TEST_VLLM)
@@ -79,10 +92,13 @@ demo: $(VENV)/core.stamp
 	{ [ "$$OUTDIR/summary.json" -nt demo/config.json ] || $(BIN)/python scripts/summary.py "$$OUTDIR"; }
 
 test: $(VENV)/models.stamp $(VENV)/test.stamp
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10 --ignore tests/with_vllm tests $(PYTEST)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10 --ignore tests/with_vllm --ignore tests/slurm tests $(PYTEST)
 
 test-vllm: $(TEST_VLLM)/test.stamp
 	PYTHONPATH="$(CURDIR)/tests/with_vllm/site:$(CURDIR)/scripts" $(TEST_VLLM)/bin/python -m pytest -q --durations 10 tests/with_vllm $(PYTEST)
+
+test-slurm: $(VENV)/slurm.stamp $(VENV)/test.stamp
+	$(BIN)/python -m pytest -q -rs --durations 10 tests/slurm $(PYTEST)
 
 bench: $(VENV)/core.stamp
 	@test -d ../shared/videos || $(BIN)/python scripts/render_samples.py $(SAMPLES)
@@ -98,6 +114,7 @@ lock: $(VENV)/test.stamp
 	$(LOCK) -c envs/core.txt -o envs/models.txt envs/models.in
 	$(LOCK) -c envs/models.txt -o envs/awq.txt envs/awq.in
 	$(LOCK) --generate-hashes -c envs/models.txt -o envs/test.txt envs/test.in
+	$(LOCK) --generate-hashes --no-deps -o envs/slurm.txt envs/slurm.in
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --python-platform x86_64-manylinux_2_31 --python-version 3.12 \
 	    --no-header --no-annotate -o envs/vllm.txt envs/vllm.in
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --python-platform x86_64-manylinux_2_31 --python-version 3.11 \

@@ -21,6 +21,7 @@ include: "rules/filter.smk"
 include: "rules/caption.smk"
 include: "rules/cut.smk"
 include: "rules/export.smk"
+include: "rules/plan.smk"
 include: "rules/beautify.smk"
 include: "rules/quantize.smk"
 

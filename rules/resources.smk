@@ -72,6 +72,27 @@ def lost_tables(wildcards):
     return [f"{OUT}/{path}" for path in tables.lost(Path(OUT), SHARDS, GROUPS)]
 
 
+def plan_settings(wildcards):
+    """What a plan depends on: settings that make a job dear, cores and GPUs of a job, which shards share one."""
+    return as_json(
+        {
+            "decode": config["decode"],
+            "split": config["split"],
+            "cut": {**config["cut"], "min_seconds": config["split"]["min_seconds"]},
+            "steps": {step: settings_of(step) for step in STEPS},
+            "resources": {
+                step: {"threads": threads_of(step), "gpu": gpus_of(step)}
+                for step in STEPS
+            }
+            | {
+                step: {"threads": threads_of(step), "gpu": 0}
+                for step in ("decode", "cut")
+            },
+            "clips_per_caption_job": clips_per_caption_job(),
+        }
+    )
+
+
 def beautify_settings(wildcards):
     """What the backend of rewriting is made with to make prompts longer."""
     if not chosen("rewrite").chat:

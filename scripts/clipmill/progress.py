@@ -7,6 +7,8 @@ import time
 
 log = logging.getLogger("clipmill")
 
+TAKEN_UP = "are in the journal already"  # in the log of a job that had less to do than its table holds
+
 
 class Progress:
     """Counts items and logs at most every `every` seconds, and once at the end."""
@@ -16,7 +18,7 @@ class Progress:
         self._first = done
         self._start = self._last = time.monotonic()
         if done:
-            log.info("%s: %d of %d are in the journal already", what, done, total)
+            log.info("%s: %d of %d %s", what, done, total, TAKEN_UP)
 
     def step(self, count: int = 1) -> None:
         """Note `count` more finished items."""

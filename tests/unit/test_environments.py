@@ -75,7 +75,7 @@ def test_conda_environments_pin_what_the_virtual_environment_has(name):
     assert named == {package: locked[package] for package in named}
 
 
-@pytest.mark.parametrize("name", ["core", "models", "awq", "test", "vllm"])
+@pytest.mark.parametrize("name", ["core", "models", "awq", "test", "vllm", "slurm"])
 def test_locks_hold_what_is_asked_for(name):
     asked = pinned(f"{name}.in")
     locked = pinned(f"{name}.txt")
@@ -132,6 +132,17 @@ def resolve(python: str, packages: tuple[str, ...]) -> subprocess.CompletedProce
 def test_conda_environments_can_be_installed(name):
     python, packages = python_and_packages(name)
     done = resolve(python, tuple(packages))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("lock", ["core.txt", "vllm.txt"])
+def test_what_submits_to_slurm_finds_what_it_needs(lock):
+    """It is installed alone. numpy is left out: see envs/slurm.in."""
+    locked, own = pinned(lock), pinned("slurm.txt")
+    needed = pins(resolve("3.12", tuple(f"{name}=={own[name]}" for name in own)).stdout.splitlines(), "3.12")
+    assert set(own) | {"numpy", "pandas", "throttler"} < needed.keys() <= locked.keys() | own.keys()
+    held = {name: locked[name] for name in needed if name not in own and name != "numpy"}
+    done = resolve("3.12", tuple(f"{name}=={version}" for name, version in (own | held).items()))
     assert done.returncode == 0, done.stderr
 
 
