@@ -1,0 +1,154 @@
+"""What a run has finished and what it has not: its steps, shards and videos, for a plan of what is to come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clipmill import tables
+from clipmill.decode import DecodeSettings, source_key
+from clipmill.durations import Sample, Video
+from clipmill.index import IndexPaths, read_json_lines, shard_groups, shard_sizes
+from clipmill.rates import CLIP, HOUR, KEPT
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rule with a job a shard, or a group of them: its folder in logs/ and benchmarks/, its tables, its work.
+
+    A step needs all those of a lower `level`.
+    """
+
+    rule: str
+    folder: str
+    level: int
+    unit: str
+    tables: tuple[tables.Table, ...]
+
+    @property
+    def grouped(self) -> bool:
+        return "<first shard>" in self.tables[0].path
+
+    def done(self, outdir: Path, job: str) -> bool:
+        """Whether the tables of a job are there."""
+        return all(table.of(outdir, job).exists() for table in self.tables)
+
+
+STEPS = (
+    Step("decode_videos", "decode", 0, HOUR, (tables.VIDEOS,)),
+    Step("split_videos", "split", 1, HOUR, (tables.CLIPS, tables.MOTION, tables.TECHNICAL)),
+    Step("score_consistency", "consistency", 2, CLIP, (tables.CONSISTENCY,)),
+    Step("score_aesthetic", "aesthetic", 2, CLIP, (tables.AESTHETIC,)),
+    Step("score_text", "text", 2, CLIP, (tables.TEXT_SCORES,)),
+    Step("filter_clips", "filter", 3, CLIP, (tables.VERDICTS,)),
+    Step("caption_clips", "caption", 4, KEPT, (tables.CAPTIONS,)),
+    Step("rewrite_captions", "rewrite", 5, KEPT, (tables.REWRITES,)),
+    Step("align_captions", "alignment", 6, KEPT, (tables.ALIGNMENT,)),
+    Step("cut_clips", "cut", 7, KEPT, (tables.CUTS,)),
+)
+
+
+@dataclass
+class Shard:
+    """What is known of one shard. `clips` and `kept` are None until they have been counted by the run.
+
+    `whole`: all its videos are decoded as the config asks; else all its jobs are to come.
+    """
+
+    name: str
+    to_decode: int = 0
+    bytes_to_decode: int = 0
+    decoded: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    bytes_decoded: int = 0
+    whole: bool = True
+    clips: int | None = None
+    kept: int | None = None
+    clip_seconds: float = 0.0
+
+
+@dataclass
+class Work:
+    """All shards, and samples of the videos: those that wait for decoding, and (shard, id, seconds) of the others."""
+
+    outdir: Path
+    shards: dict[str, Shard]
+    groups: dict[str, list[str]]
+    waiting: Sample[Video]
+    measured: Sample[tuple[str, str, float]]
+    missing: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+
+    def jobs(self, step: Step) -> dict[str, list[str]]:
+        """Jobs of a step by name: the shards that each serves."""
+        return self.groups if step.grouped else {name: [name] for name in self.shards}
+
+    def find_missing(self) -> None:
+        """Fill `missing`: jobs by step whose tables are not there, or are of other videos, and those that follow."""
+        pending: dict[int, set[str]] = {}  # by level: the shards
+        for step in STEPS:
+            before = {name for level, names in pending.items() if level < step.level for name in names}
+            jobs = {
+                name: shards
+                for name, shards in self.jobs(step).items()
+                if not step.done(self.outdir, name)
+                or any(shard in before or not self.shards[shard].whole for shard in shards)
+            }
+            self.missing[step.folder] = jobs
+            pending.setdefault(step.level, set()).update(shard for shards in jobs.values() for shard in shards)
+
+    def total(self, what: str, shards: Iterable[Shard] | None = None) -> float:
+        """The sum of a number over shards, all of them by default; those that have none are left out."""
+        return sum(getattr(shard, what) or 0 for shard in (self.shards.values() if shards is None else shards))
+
+
+def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
+    """Look through the index and the tables of all shards, one after the other."""
+    sizes = shard_sizes(outdir)
+    groups = shard_groups(sizes, settings["clips_per_caption_job"])
+    work = Work(outdir, {name: Shard(name) for name in sizes}, groups, Sample(sample), Sample(sample))
+    gone = {row["video_id"] for row in read_json_lines(IndexPaths(outdir).removed)}
+    decode = DecodeSettings(**settings["decode"])
+    for shard in work.shards.values():
+        _look_at_videos(work, shard, gone, decode)
+    work.find_missing()
+    for shard in work.shards.values():
+        if shard.name not in work.missing["split"]:
+            clips = tables.CLIPS.read(tables.CLIPS.of(outdir, shard.name), ["too_short"])
+            shard.clips = clips.column("too_short").to_pylist().count(False)
+        if shard.name not in work.missing["filter"]:
+            verdicts = tables.VERDICTS.read(tables.VERDICTS.of(outdir, shard.name), ["kept", "seconds"]).to_pylist()
+            kept = [row["seconds"] for row in verdicts if row["kept"]]
+            shard.kept, shard.clip_seconds = len(kept), math.fsum(kept)
+    return work
+
+
+def _look_at_videos(work: Work, shard: Shard, gone: set[str], decode: DecodeSettings) -> None:
+    """Which videos of a shard are decoded from the present file by the present settings, and how long they are."""
+    path = tables.VIDEOS.of(work.outdir, shard.name)
+    known = {}
+    if path.exists():
+        columns = ["video_id", "source_key", "seconds", "error_kind"]
+        known = {row["video_id"]: row for row in tables.VIDEOS.read(path, columns).to_pylist()}
+    for video in read_json_lines(IndexPaths(work.outdir).shard(shard.name)):
+        if video["video_id"] in gone:
+            continue
+        row = known.get(video["video_id"])
+        if row is None or row["source_key"] != source_key(video, decode):
+            shard.whole = False
+            shard.to_decode += 1
+            shard.bytes_to_decode += video["size_bytes"]
+            work.waiting.add(
+                video["name"], video["size_bytes"], Video(video["name"], video["path"], video["size_bytes"])
+            )
+            continue
+        shard.decoded += 1
+        shard.bytes_decoded += video["size_bytes"]
+        if row["error_kind"]:
+            shard.failed += 1
+            continue
+        shard.seconds += row["seconds"]
+        work.measured.add(video["name"], video["size_bytes"], (shard.name, video["video_id"], row["seconds"]))

@@ -1,0 +1,100 @@
+"""Measures what each rule's job costs: the rates by which a plan reckons (docs/benchmarks.md, "Rates of a plan").
+
+    python tests/bench/bench_rates.py
+
+Each video is looped ten times, all go into one shard, and the jobs of a dry run are called one after the other, twice
+each: the second time everything is in the journal, and what is left is the start of the job. Processor time, so other
+work on the machine counts little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import REAL_VIDEOS, REPOSITORY, SAMPLE_VIDEOS, loop, table, videos_of
+from clipmill import backends, tables
+
+JOB = re.compile(r'^ *(python "\$CLIPMILL_SCRIPTS".*?)>\S+ 2>&1$', re.MULTILINE | re.DOTALL)
+SHARD = "000000"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--videos", type=Path, default=REAL_VIDEOS if REAL_VIDEOS.is_dir() else SAMPLE_VIDEOS)
+    parser.add_argument("--times", type=int, default=10, help="how often each video is looped")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="clipmill-bench-") as folder:
+        place = Path(folder)
+        for video in videos_of(args.videos):
+            loop(video, place / "looped" / video.stem / video.name, args.times)
+        rows = [(name, *(processor_seconds(job, place) for _ in range(2))) for name, job in jobs(place)]
+        table(["job", "seconds of a core's time", "the same with all done"], rows)
+        print("\n" + ", ".join(f"{value:,} {what}" for what, value in amounts(place / "out").items()))
+
+
+def jobs(place: Path) -> list[tuple[str, str]]:
+    """Name and shell command of each job of a dry run, in their order."""
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "1"]
+    config = ["--config", "videos=looped", "outdir=out", "videos_per_shard=1000"]
+    plan = subprocess.run([*snakemake, "-n", "-p", *config], cwd=place, check=True, capture_output=True, text=True)
+    commands = JOB.findall(plan.stdout + plan.stderr)
+    assert len(commands) == len(backends.AVAILABLE) + 11, plan.stdout
+    return [(command_name(shlex.split(command)), command) for command in commands]
+
+
+def command_name(words: list[str]) -> str:
+    for flag in ("--metric", "--step"):
+        if flag in words:
+            return f"{Path(words[1]).stem} {words[words.index(flag) + 1]}"
+    return Path(words[1]).stem
+
+
+def processor_seconds(command: str, place: Path) -> float:
+    """What a job and its workers take of the processor."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "CLIPMILL_SCRIPTS": str(REPOSITORY / "scripts"),
+        "CLIPMILL_OUTDIR": "out",
+        "CLIPMILL_MAX_ERROR_RATE": "0.5",
+        "CLIPMILL_MEANS": json.dumps({step: {} for step in backends.AVAILABLE}),
+    }
+    process = subprocess.Popen(["bash", "-c", command], cwd=place, env=environment, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, f"{command} failed"
+    return usage.ru_utime + usage.ru_stime
+
+
+def amounts(outdir: Path) -> dict[str, float]:
+    """Of what, and how much, there was."""
+    videos = tables.VIDEOS.rows(tables.VIDEOS.of(outdir, SHARD))
+    clips = tables.CLIPS.rows(tables.CLIPS.of(outdir, SHARD))
+    found = {"hours of video": round(sum(video["seconds"] for video in videos) / 3600, 4)}
+    found["clips"] = sum(not clip["too_short"] for clip in clips)
+    for table_, column in (
+        (tables.CONSISTENCY, "consistency"),
+        (tables.AESTHETIC, "aesthetic"),
+        (tables.TEXT_SCORES, "text_area"),
+    ):
+        found[f"scored for {table_.name}"] = sum(
+            row[column] is not None for row in table_.rows(table_.of(outdir, SHARD))
+        )
+    cuts = tables.CUTS.rows(tables.CUTS.of(outdir, SHARD))
+    found["kept clips"] = len(cuts)
+    found["of them copied"] = sum(cut["cut_method"] == "copy" for cut in cuts)
+    for folder in ("frames", "signals", "clip_files"):
+        files = (outdir / "work" / folder).rglob("*")
+        found[f"bytes of {folder}"] = sum(file.stat().st_size for file in files if file.is_file())
+    return found
+
+
+if __name__ == "__main__":
+    main()

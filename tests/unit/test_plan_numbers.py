@@ -1,0 +1,334 @@
+"""The numbers of a plan: hours from a sample, clips and jobs that are left, rates, and how they are told."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from clipmill import backends, rates, render, tables
+from clipmill.decode import DecodeSettings, source_key
+from clipmill.discovery import update_index
+from clipmill.durations import Sample, Video, carried_over, estimate, read_header
+from clipmill.errors import ItemError
+from clipmill.index import IndexPaths, read_json_lines
+from clipmill.plan import make_plan
+from clipmill.plan_text import as_text
+from clipmill.progress import TAKEN_UP
+from clipmill.survey import STEPS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIG = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
+FPS = 10
+
+
+def settings(**changes) -> dict:
+    """What the rules give for the default config; `changes`: sections of steps."""
+    config = CONFIG | {step: CONFIG[step] | section for step, section in changes.items()}
+    steps = {
+        step: backends.settings(step, config[step], REPOSITORY / "config" / "prompts") for step in backends.AVAILABLE
+    }
+    return {
+        "decode": CONFIG["decode"],
+        "split": CONFIG["split"],
+        "cut": CONFIG["cut"] | {"min_seconds": CONFIG["split"]["min_seconds"]},
+        "steps": steps,
+        "resources": {
+            step: {"threads": 1, "gpu": backends.entry(step, made["backend"]).gpus} for step, made in steps.items()
+        }
+        | {step: {"threads": 2, "gpu": 0} for step in ("decode", "cut")},
+        "clips_per_caption_job": None,
+    }
+
+
+def video(path: Path, seconds: float, picture: str = "coffee.png") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames = render.still(render.photograph(picture), (64, 48), seconds, FPS)
+    render.encode(path, frames, (64, 48), FPS)
+    return path
+
+
+# --- hours ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_sample_is_the_same_in_any_order():
+    names = [f"{number}.mp4" for number in range(1000)]
+    samples = []
+    for seed in (1, 2):
+        random.Random(seed).shuffle(names)
+        sample = Sample(50)
+        for name in names:
+            sample.add(name, 3, name)
+        samples.append(sample.drawn)
+        assert (sample.videos, sample.bytes) == (1000, 3000)
+    assert samples[0] == samples[1] == sorted(samples[0])
+    assert len(set(samples[0])) == 50
+    assert samples[0] != sorted(names)[:50]
+
+
+def test_all_headers_give_the_sum():
+    assert carried_over([(10, 1.0), (500, 2.0), (3, 9.0)], 3, 513) == (12.0, 0.0)
+    assert carried_over([], 0, 0) == (0.0, 0.0)
+
+
+def test_equal_videos_are_exact_from_any_sample():
+    seconds, error = carried_over([(100, 7.0)] * 5, 1000, 100_000)
+    assert seconds == pytest.approx(7000)
+    assert error == pytest.approx(0, abs=1e-12)
+
+
+def test_the_error_that_is_told_is_that_of_samples():
+    """In about 95 of 100 samples the truth lies within it; videos have 0.5 to 2 bytes a second."""
+    chance = random.Random(5)
+    videos = [
+        (round(length * chance.uniform(0.5, 2) * 1000), length)
+        for length in [chance.uniform(10, 600) for _ in range(2000)]
+    ]
+    truth, size = sum(length for _, length in videos), sum(size for size, _ in videos)
+    inside = 0
+    for _ in range(300):
+        seconds, error = carried_over(chance.sample(videos, 100), len(videos), size)
+        inside += abs(seconds - truth) <= error * seconds
+    assert 0.9 <= inside / 300 <= 0.99
+
+
+def test_what_cannot_be_known_is_not_a_number():
+    assert all(map(math.isnan, carried_over([], 3, 100)))
+    seconds, error = carried_over([(10, 5.0)], 4, 80)
+    assert seconds == 40
+    assert math.isnan(error)
+
+
+def test_a_broken_header_costs_itself(tmp_path):
+    good = [video(tmp_path / f"{name}.mp4", 2) for name in "ab"]
+    assert read_header(good[0]).seconds == pytest.approx(2)
+    broken = tmp_path / "c.mp4"
+    broken.write_bytes(good[0].read_bytes()[:500])
+    with pytest.raises(ItemError, match="not a readable video"):
+        read_header(broken)
+    playlist = tmp_path / "d.mp4"
+    playlist.write_text(f"#EXTM3U\n{good[0]}\n")
+    sample = Sample(10)
+    for path in [*good, broken, playlist, tmp_path / "gone.mp4"]:
+        sample.add(path.name, path.stat().st_size if path.exists() else 9, Video(path.name, str(path), 1))
+    hours = estimate(sample)
+    assert hours.seconds == pytest.approx(4)
+    assert hours.error == 0
+    assert hours.unreadable == ("c.mp4", "d.mp4", "gone.mp4")
+    assert hours.lines == 48
+
+
+# --- a plan -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def outdir(tmp_path: Path) -> Path:
+    """Twelve videos of three seconds in shards of two, of which nothing is done."""
+    first = video(tmp_path / "videos" / "00.mp4", 3).read_bytes()
+    for number in range(1, 12):
+        (tmp_path / "videos" / f"{number:02d}.mp4").write_bytes(first)
+    update_index(tmp_path / "videos", tmp_path / "out", 2)
+    return tmp_path / "out"
+
+
+def finish(outdir: Path, shard: str, seconds: float = 3.0, clips: int = 4, kept: int = 3, took: float = 8.0) -> None:
+    """Write the tables, logs and benchmarks of one shard's jobs."""
+    decode = DecodeSettings(**CONFIG["decode"])
+    videos = read_json_lines(IndexPaths(outdir).shard(shard))
+    rows = [{"video_id": one["video_id"], "source_key": source_key(one, decode), "seconds": seconds} for one in videos]
+    names = [f"{shard}-{number}" for number in range(clips)]
+    made = settings()
+    about = {step: made["steps"][step] for step in ("consistency", "aesthetic", "text", "alignment")}
+    about |= {"caption": {"model": "clipmill describe 1"}, "rewrite": {"model": "clipmill rules 1"}}
+    about |= {step: {"settings": made[step]} for step in ("decode", "cut")}
+    for step in STEPS:
+        for table in step.tables:
+            content = [{"clip_id": name} for name in names]
+            if table is tables.VIDEOS:
+                content = rows
+            elif table is tables.CLIPS:
+                content = [{"clip_id": name, "too_short": False} for name in names] + [
+                    {"clip_id": "x", "too_short": True}
+                ]
+            elif table is tables.VERDICTS:
+                content = [{"clip_id": name, "kept": n < kept, "seconds": 2.0} for n, name in enumerate(names)]
+            elif table is tables.CUTS:
+                content = [{"clip_id": name, "cut_bytes": 1000} for name in names[:kept]]
+            table.write(table.of(outdir, shard), content, about.get(step.folder))
+        measure(outdir, step.folder, shard, took)
+
+
+def measure(outdir: Path, folder: str, name: str, took: float, log: str = "") -> None:
+    for kind, ending, content in (("benchmarks", "tsv", f"s\th:m:s\n{took}\t0:00:00\n"), ("logs", "log", log)):
+        path = outdir / kind / folder / f"{name}.{ending}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def by_rule(plan: dict) -> dict[str, dict]:
+    return {rule["rule"]: rule for rule in plan["rules"]}
+
+
+def test_a_first_plan_goes_by_the_documented_rates(outdir):
+    plan = make_plan(outdir, settings(), sample=200)
+    assert plan["videos"]["count"] == plan["videos"]["to_decode"] == 12
+    assert plan["videos"]["bytes"] == 12 * (outdir.parent / "videos" / "00.mp4").stat().st_size
+    assert plan["hours"]["to_decode"] == pytest.approx(36 / 3600)
+    assert plan["hours"]["error"] == 0
+    rules = by_rule(plan)
+    assert {name: rule["jobs"] for name, rule in rules.items()} == {
+        "check_backend": 6, **{step.rule: 6 for step in STEPS}, "export_dataset": 1
+    }  # fmt: skip
+    assert {rule["rate_from"] for rule in rules.values()} == {rates.SOURCE}
+    seconds, start = rates.DOCUMENTED["decode", ""]
+    assert rules["decode_videos"]["core_hours"] == pytest.approx((0.01 * seconds + 6 * start) / 3600, abs=1e-6)
+    assert plan["clips"]["an_hour"] == pytest.approx(3600 / 6.5)
+    assert plan["clips"]["an_hour_from"] == plan["clips"]["kept_share_from"] == "assumed"
+    assert plan["disk"][2]["bytes_to_come"] == pytest.approx(plan["videos"]["bytes"])
+    assert not (outdir / "work" / "journals").exists()
+
+
+def test_a_small_sample_of_equal_videos_is_right(outdir):
+    hours = make_plan(outdir, settings(), sample=3)["hours"]
+    assert hours["headers_asked"] == 3
+    assert hours["to_decode"] == pytest.approx(36 / 3600)
+    assert hours["error"] == pytest.approx(0)
+
+
+def test_what_is_done_is_counted_and_what_is_left_goes_by_it(outdir):
+    for shard in ("000000", "000001"):
+        finish(outdir, shard)
+    plan = make_plan(outdir, settings(), sample=200)
+    assert (plan["videos"]["decoded"], plan["videos"]["to_decode"]) == (4, 8)
+    assert plan["hours"]["decoded"] == pytest.approx(12 / 3600, abs=1e-6)
+    clips = plan["clips"]
+    assert (clips["found"], clips["kept"], clips["kept_share"]) == (8, 6, 0.75)
+    assert clips["an_hour"] == pytest.approx(8 / 12 * 3600)
+    assert (clips["expected"], clips["expected_kept"]) == (pytest.approx(16), pytest.approx(12))
+    rules = by_rule(plan)
+    assert {rules[step.rule]["jobs"] for step in STEPS} == {4}
+    assert rules["decode_videos"]["core_seconds_a_unit"] == pytest.approx(16 * 2 / (12 / 3600))  # two cores a job
+    assert rules["score_text"]["core_seconds_a_unit"] == pytest.approx(16 / 8)
+    assert rules["score_text"]["core_hours"] == pytest.approx(16 * 2 / 3600, abs=1e-6)
+    assert rules["cut_clips"]["core_hours"] == pytest.approx(12 * 2 * 16 / 6 / 3600, abs=1e-6)
+    assert {rules[step.rule]["rate_from"] for step in STEPS} == {"measured here, 2 jobs"}
+    assert plan["disk"][2]["bytes_to_come"] == pytest.approx(12 * 1000)
+
+
+def test_a_job_that_took_up_earlier_work_is_no_measure(outdir):
+    for shard in ("000000", "000001"):
+        finish(outdir, shard)
+    measure(outdir, "text", "000001", 0.5, f"12:00:00 INFO clips: 3 of 4 {TAKEN_UP}\n")
+    (outdir / "benchmarks" / "aesthetic" / "000000.tsv").write_text("s\th:m:s\n")  # cut off
+    (outdir / "benchmarks" / "consistency" / "000001.tsv").unlink()
+    rules = by_rule(make_plan(outdir, settings(), sample=200))
+    for rule in ("score_text", "score_aesthetic", "score_consistency"):
+        assert rules[rule]["rate_from"] == "measured here, 1 job"
+        assert rules[rule]["core_seconds_a_unit"] == pytest.approx(8 / 4)
+
+
+def test_other_work_is_no_measure(outdir):
+    finish(outdir, "000000")
+    rules = by_rule(make_plan(outdir, settings(text={"frames": 3}, caption={"backend": "openai"}), sample=200))
+    assert rules["score_text"]["rate_from"] == rules["caption_clips"]["rate_from"] == rates.SOURCE
+    assert rules["score_aesthetic"]["rate_from"] == "measured here, 1 job"
+
+
+def test_a_model_on_a_gpu_is_not_measured_until_it_has_run(outdir):
+    made = settings(aesthetic={"backend": "siglip-v2.5"})
+    plan = make_plan(outdir, made, sample=200)
+    row = by_rule(plan)["score_aesthetic"]
+    assert (row["core_hours"], row["gpu_hours"], row["rate_from"]) == (None, None, "not measured")
+    assert plan["not_measured"] == ["check_backend", "score_aesthetic"]
+    assert "score_aesthetic" in as_text(plan).split("not measured, ")[1]
+    finish(outdir, "000000")
+    rows = [{"clip_id": f"000000-{number}"} for number in range(4)]
+    path = tables.AESTHETIC.of(outdir, "000000")
+    tables.AESTHETIC.write(path, rows, {"backend": "siglip-v2.5", "frames": 4})
+    row = by_rule(make_plan(outdir, made, sample=200))["score_aesthetic"]
+    assert row["gpu_hours"] == pytest.approx(5 * 4 * 2 / 3600, abs=1e-6)
+    assert row["rate_from"] == "measured here, 1 job"
+
+
+def test_a_lost_table_takes_what_follows_with_it(outdir):
+    for shard in sorted(path.stem for path in (outdir / "work" / "index" / "shards").iterdir()):
+        finish(outdir, shard)
+    tables.AESTHETIC.of(outdir, "000002").unlink()
+    rules = by_rule(make_plan(outdir, settings(), sample=200))
+    left = {name for name, rule in rules.items() if rule["jobs"]}
+    assert {"decode_videos", "split_videos", "score_text", "score_consistency"}.isdisjoint(left)
+    assert {"score_aesthetic", "filter_clips", "caption_clips", "cut_clips", "export_dataset"} <= left
+    assert all(rules[name]["jobs"] == 1 for name in left - {"check_backend"})
+
+
+def test_shards_that_share_a_caption_job_wait_for_all_of_it(outdir):
+    for shard in ("000000", "000001", "000002"):
+        finish(outdir, shard)
+    made = settings() | {"clips_per_caption_job": 40}  # four videos, two shards
+    rules = by_rule(make_plan(outdir, made, sample=200))
+    assert rules["caption_clips"]["of"] == 3
+    assert rules["caption_clips"]["jobs"] == 2
+    assert rules["cut_clips"]["jobs"] == 4  # one of them finished, and yet its caption job is done again
+    assert rules["filter_clips"]["jobs"] == 3
+
+
+def test_of_a_changed_or_removed_video(outdir):
+    finish(outdir, "000000")
+    folder = outdir.parent / "videos"
+    (folder / "00.mp4").write_bytes((folder / "00.mp4").read_bytes() + bytes(8))
+    (folder / "05.mp4").unlink()
+    IndexPaths(outdir).started.mkdir(parents=True)
+    update_index(folder, outdir, 2)
+    plan = make_plan(outdir, settings(), sample=200)
+    assert plan["videos"] | {"bytes": 0, "bytes_to_decode": 0} == {
+        "count": 11, "to_decode": 10, "decoded": 1, "failed": 0, "removed": 1, "bytes": 0, "bytes_to_decode": 0,
+        "shards": 6,
+    }  # fmt: skip
+    assert by_rule(plan)["decode_videos"]["jobs"] == 6
+
+
+# --- how it is told ---------------------------------------------------------------------------------------------------
+
+
+def test_large_numbers_fit_and_what_is_unknown_is_a_question_mark(outdir):
+    made = settings(
+        **{step: {"backend": "clip"} for step in ("consistency", "alignment")},
+        **{step: {"backend": "vllm"} for step in ("caption", "rewrite")},
+        aesthetic={"backend": "laion"},
+        text={"backend": "easyocr"},
+    )
+    plan = make_plan(outdir, made, sample=3)
+    assert len(plan["not_measured"]) == 7
+    for rule in plan["rules"]:
+        rule.update(jobs=1_000_000, amount=123_456_789.1, core_hours=1_234_567.8, rate_from="measured here, 1,000 jobs")
+    plan["videos"].update(count=12_345_678, bytes=3e15)
+    plan["hours"].update(to_decode=None, error=None, headers_unreadable=[f"{n:02d}.mp4" for n in range(40)])
+    text = as_text(plan)
+    assert max(map(len, text.splitlines())) <= 100, text
+    assert "? to decode" in text
+    assert "nan" not in text
+
+
+def test_the_rates_are_those_of_the_docs():
+    text = (REPOSITORY / rates.SOURCE).read_text(encoding="utf-8").split("## Rates of a plan")[1]
+    rows = re.findall(r"^\| (\w+) \| ([\w.-]*) ?\| ([\d.]+) \| ([\w ]+) \| ([\d.]+) \|$", text, re.MULTILINE)
+    assert {
+        (step, backend): (float(seconds), float(start)) for step, backend, seconds, _, start in rows
+    } == rates.DOCUMENTED
+    units = {step.folder: step.unit for step in STEPS} | {"export": rates.KEPT}
+    assert all(units[step] == unit for step, _, _, unit, _ in rows)
+    assert f"{rates.FRAME_BYTES_A_PIXEL} bytes a pixel" in text
+    assert f"{rates.SIGNAL_BYTES_AN_HOUR:,} bytes an hour" in text
+    assert f"takes {rates.START} s" in text
+    for step, backend in rates.DOCUMENTED.keys() - {
+        ("decode", ""),
+        ("split", ""),
+        ("filter", ""),
+        ("cut", ""),
+        ("export", ""),
+    }:
+        backends.entry(step, backend)

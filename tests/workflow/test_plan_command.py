@@ -1,0 +1,110 @@
+"""`snakemake plan`: what a run will do and cost is said before it runs, and nothing is done."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from runs import LAST, Outcome, Run, all_of, explain, whole_plan
+
+VIDEOS = ("a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4")
+SECONDS = 2
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def jobs(outcome: Outcome) -> dict[str, int]:
+    """Jobs by rule, as the plan's own table has them; without those that there are none of, as in a dry run."""
+    rows = re.findall(r"^  (\w+) +([\d,]+) ", outcome.output.split("rate from", 1)[1], re.MULTILINE)
+    counts = {name: int(count.replace(",", "")) for name, count in rows}
+    assert counts.pop("sum") == sum(counts.values())
+    return {name: count for name, count in counts.items() if count}
+
+
+def due(planned: dict[str, int]) -> dict[str, int]:
+    """A dry run's jobs without the target, which is no work."""
+    return {name: count for name, count in planned.items() if name != "all"}
+
+
+def said(outcome: Outcome, *lines: str) -> None:
+    for line in lines:
+        assert line in outcome.output, outcome.output
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Five videos of like length in shards of two; one cannot be opened."""
+    run = Run(tmp_path_factory.mktemp("plan") / "run", cores=1)
+    run.settings |= {"videos_per_shard": 2}
+    for name in VIDEOS[:4]:
+        run.video(name, seconds=SECONDS)
+    whole = run.video(VIDEOS[4], seconds=SECONDS)
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    return run
+
+
+def test_a_plan_needs_videos(run):
+    outcome = run.run("plan", config={"videos": None})
+    assert explain(outcome, "config: `videos` is not set", "--config videos=")
+
+
+def test_a_plan_of_nothing_done_counts_all(filled):
+    dry = filled.done("--dry-run")
+    before = files(filled.outdir)
+    outcome = filled.done("plan")
+    assert outcome.jobs == {"plan": 1}
+    assert jobs(outcome) == due(dry.planned) == due(whole_plan(3))
+    size = sum(path.stat().st_size for path in filled.folder.iterdir())
+    said(
+        outcome,
+        "5 in 3 shards: 5 to decode, 0 decoded",
+        f"{size / 1000:.3g} kB, {size / 1000:.3g} kB of them to decode (counted)",
+        f"hours    {4 * SECONDS / 3600:.3g} to decode",
+        "1 cannot be read and count as 0 hours: 'e.mp4'",
+        "an hour (assumed)",
+    )
+    assert "measured here" not in outcome.output
+    assert max(map(len, outcome.output[outcome.output.index("videos   ") :].split("[")[0].splitlines())) <= 100
+    assert files(filled.outdir) - before == {"logs/plan/plan.log"}
+    assert "e.mp4: not a readable video" in filled.log("plan")
+    assert jobs(filled.done("plan")) == due(whole_plan(3))
+
+
+def test_after_a_run_nothing_is_left_and_what_is_added_goes_by_its_rates(filled):
+    filled.done()
+    outcome = filled.done("plan")
+    assert jobs(outcome) == {}
+    counted = filled.summary()["clips"]
+    said(
+        outcome,
+        "5 in 3 shards: 0 to decode, 5 decoded",
+        "1 of the decoded ones failed",
+        f"hours    {4 * SECONDS / 3600:.3g} decoded (measured here), 0 to decode",
+        f"clips    {counted['found']} found (counted)",
+        f"kept     {counted['kept']} (counted)",
+        "nothing is left to do",
+    )
+    rates = dict(re.findall(r"^  (\w+_\w+) .*  (\S.*)$", outcome.output, re.MULTILINE))
+    assert rates["decode_videos"] == rates["score_text"] == rates["cut_clips"] == "here, 3 jobs"
+    assert rates["export_dataset"] == "here, 1 job"
+
+    for name in ("f.mp4", "g.mp4"):
+        filled.video(name, seconds=SECONDS)
+    outcome = filled.done("plan")
+    assert jobs(outcome) == due(filled.done("--dry-run").planned) == due(all_of(1))
+    said(outcome, "7 in 4 shards: 2 to decode, 5 decoded", f", {2 * SECONDS / 3600:.3g} to decode")
+    an_hour = counted["found"] / (4 * SECONDS) * 3600
+    said(outcome, f"{counted['found'] / 2:.3g} to be found at {an_hour:,.0f} an hour (measured here)")
+    assert LAST["export_dataset"] == 1
+
+
+def test_a_changed_video_is_to_be_decoded(filled):
+    video = filled.folder / VIDEOS[0]
+    video.unlink()
+    filled.video(VIDEOS[0], seconds=2 * SECONDS)
+    outcome = filled.done("plan")
+    assert jobs(outcome) == due(filled.done("--dry-run").planned)
+    said(outcome, "3 to decode")
