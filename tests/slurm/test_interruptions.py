@@ -1,0 +1,121 @@
+"""Jobs that are cancelled, run out of time or lose their node, and runs that are stopped: what comes of them."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+import pytest
+from cluster import Job, kill
+from runs import wait_for
+from slurm_runs import SlurmRun
+
+DECODE = "rule_decode_videos_wildcards_{}"
+
+
+@pytest.fixture
+def decoding(run):
+    """A run of the two decode jobs alone."""
+    run.targets = ("work/videos/000000.parquet", "work/videos/000001.parquet")
+    return run
+
+
+def tool(run: SlurmRun, job: Job) -> list[int]:
+    """The processes of a job that do its work; none before Snakemake has started twice."""
+    commands = run.cluster.processes(job)
+    return [pid for pid, command in commands.items() if "python " in command and "/decode.py " in command]
+
+
+def test_a_cancelled_job_is_told_and_then_the_only_one_that_is_missing(decoding):
+    run = decoding
+    run.options = ("--retries", "0")
+    with run.started() as process:
+        job = run.running(DECODE.format("000001"), process)
+        run.cluster.call("scancel", str(job.number))
+        outcome = run.ended(process)
+    assert outcome.code != 0
+    assert f"SLURM-job '{job.number}' failed, SLURM status is: 'CANCELLED'" in outcome.output
+    assert f"{run.below}/logs/decode/000001.log" in outcome.output
+    log = run.workdir / ".snakemake" / "slurm_logs" / "rule_decode_videos" / "000001" / f"{job.number}.log"
+    assert str(log) in outcome.output and "CANCELLED" in log.read_text(encoding="utf-8")
+
+    run.options = ()
+    assert run.done().jobs == {"decode_videos": 1}
+    assert [job.state for job in run.of(DECODE.format("000001"))] == ["CANCELLED", "COMPLETED"]
+    assert [job.state for job in run.of(DECODE.format("000000"))] == ["COMPLETED"]
+
+
+def test_a_job_whose_node_dies_is_done_on_another_with_more_memory(decoding):
+    run = decoding
+    with run.started() as process:
+        job = run.running(DECODE.format("000001"), process)
+        run.cluster.kill_node(job.nodes)
+        try:
+            outcome = run.ended(process)
+        finally:
+            run.cluster.start_node(job.nodes)
+    assert outcome.code == 0, outcome.output
+    assert f"SLURM-job '{job.number}' failed due to a node failure" in outcome.output
+    first, second = run.of(DECODE.format("000001"))
+    assert (first.state, second.state) == ("NODE_FAIL", "COMPLETED")
+    assert first.nodes != second.nodes
+    assert (first.memory, second.memory) == ("1500M", "3000M")
+
+
+def test_a_job_whose_time_is_over_gets_more(decoding):
+    run = decoding
+    run.targets = run.targets[:1]
+    run.settings["resources"] = {"decode": {"runtime": 1}}
+    with run.started() as process:
+        job = run.running(DECODE.format("000000"), process)
+        kill(wait_for(lambda: tool(run, job), lambda: process.poll() is None), signal.SIGSTOP)
+        outcome = run.ended(process)
+    assert outcome.code == 0, outcome.output
+    assert f"SLURM-job '{job.number}' failed, SLURM status is: 'TIMEOUT'" in outcome.output
+    assert [(job.state, job.minutes) for job in run.of(DECODE.format("000000"))] == [("TIMEOUT", 1), ("COMPLETED", 2)]
+
+
+def test_a_job_that_takes_too_much_memory_gets_more(decoding):
+    run = decoding
+    run.targets = run.targets[:1]
+    run.settings["resources"] = {"decode": {"mem_mb": 100}}
+    outcome = run.done()
+    assert outcome.jobs == {"decode_videos": 1}
+    *killed, last = run.of(DECODE.format("000000"))
+    assert killed and all(job.state in ("OUT_OF_MEMORY", "FAILED", "CANCELLED") for job in killed)
+    assert last.state == "COMPLETED"
+    assert [job.memory for job in [*killed, last]] == ["100M", "200M", "300M"][: len(killed) + 1]
+
+
+def test_an_interrupted_run_takes_its_jobs_with_it_and_goes_on_by_the_same_command(decoding):
+    run = decoding
+    with run.started() as process:
+        job = run.running(DECODE.format("000001"), process)
+        process.send_signal(signal.SIGINT)
+        assert run.ended(process).code != 0
+    wait_for(lambda: all(job.end for job in run.record))
+    assert run.of(DECODE.format("000001"))[0].state == "CANCELLED"
+    done = [job.comment for job in run.record if job.state == "COMPLETED"]
+    assert run.done().jobs == {"decode_videos": 2 - len(done)}
+    assert job.number not in [job.number for job in run.record if job.state == "COMPLETED"]
+
+
+def test_jobs_of_a_killed_run_keep_their_shards_until_they_are_cancelled(decoding):
+    run = decoding
+    run.targets, run.options = run.targets[:1], ("--retries", "0")
+    journal = run.outdir / "work" / "journals" / "decode" / "000000.jsonl"
+    with run.started() as process:  # and killed at the end of this
+        job = run.running(DECODE.format("000000"), process)
+        wait_for(journal.exists, lambda: process.poll() is None)
+        kill(tool(run, job), signal.SIGSTOP)
+        name = re.search(r"^SLURM run ID: (\S+)$", run.said.read_text(encoding="utf-8"), re.MULTILINE)[1]
+    assert run.run("--unlock").code == 0
+    outcome = run.run()
+    assert outcome.code != 0
+    assert "another job is working on this shard" in outcome.output
+    assert run.of(DECODE.format("000000"))[0].state == "RUNNING"
+
+    run.cluster.call("scancel", "--name", name)
+    wait_for(lambda: all(job.state != "RUNNING" for job in run.record))
+    assert run.done().jobs == {"decode_videos": 1}
+    assert [job.state for job in run.of(DECODE.format("000000"))] == ["CANCELLED", "FAILED", "COMPLETED"]
