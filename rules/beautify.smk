@@ -31,5 +31,5 @@ rule beautify:
             --gpu {resources.gpu} \
             --batch {resources.batch} \
             --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
-            >{log:q} 2>&1
+            2>{log:q}
         """

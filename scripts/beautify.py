@@ -15,7 +15,7 @@ def main() -> None:
     prompts = read_prompts(args.prompts)
     with loaded("rewrite", args.settings, args) as backend:
         rows = beautify(backend, prompts, args.outdir, args.max_error_rate)
-    write_beautified(args.prompts, prompts, rows)
+    print(write_beautified(args.prompts, prompts, rows))
 
 
 if __name__ == "__main__":

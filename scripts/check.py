@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="list of its models to write")
     args = parser.parse_args()
     try:
+        backends.check_package(args.step, args.settings["backend"])
         with gpu.lease(args.gpu):
             backend = backends.load(args.step, args.settings, means(args.step))
             if torch := sys.modules.get("torch"):

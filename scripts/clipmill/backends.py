@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ class Entry:
     beside those of the section of its own name. `environment`: below envs/. `gpus`: how many it runs on by default.
 
     `memory`: MB that a job takes at most. `chat`: module:class of the language model that the target is made with; it
-    gets the section of its own name. `means`: keys of that section which change no result.
+    gets the section of its own name. `means`: keys of that section which change no result. `package`: what else must be
+    installed, to be told before a GPU or a model is looked for.
     """
 
     target: str | None
@@ -29,6 +31,7 @@ class Entry:
     memory: int = 1500
     chat: str | None = None
     means: tuple[str, ...] = ()
+    package: str | None = None
 
 
 VISION, LANGUAGE = 12000, 48000  # MB
@@ -41,8 +44,9 @@ def _vision(target: str, takes: tuple[str, ...] = (), environment: str = "vision
 def _chats(target: str, takes: tuple[str, ...]) -> dict[str, Entry]:
     """The language models that a step may use."""
     servers = ("base_urls", "api_key_env", "headers", "tries", "backoff_seconds", "timeout_seconds")
+    engine = ("gpu_memory_utilization",)
     return {
-        "vllm": Entry(target, takes, "vllm", 1, LANGUAGE, "clipmill.chat.engine:Engine", ("gpu_memory_utilization",)),
+        "vllm": Entry(target, takes, "vllm", 1, LANGUAGE, "clipmill.chat.engine:Engine", engine, "vllm"),
         "openai": Entry(target, takes, "video", 0, 2000, "clipmill.chat.endpoint:Endpoint", servers),
         "transformers": Entry(target, takes, "vision", 1, LANGUAGE, "clipmill.chat.local:Local"),
     }
@@ -139,6 +143,13 @@ def load(step: str, settings: dict[str, Any], means: dict[str, Any] | None = Non
     return _find(chosen.target)(_find(chosen.chat)(**settings), **own)
 
 
+def check_package(step: str, name: str) -> None:
+    """Raise SetupError where the package that a backend stands on is not installed."""
+    package = entry(step, name).package
+    if package and importlib.util.find_spec(package) is None:
+        raise _missing(package)
+
+
 def _find(target: str) -> Any:
     module, _, cls = target.partition(":")
     with explaining_missing_packages():
@@ -151,5 +162,9 @@ def explaining_missing_packages() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        command = "make vllm" if error.name == "vllm" else "make models"
-        raise SetupError(f"the package `{error.name}` is not installed; run `{command}`, or use --sdm conda") from error
+        raise _missing(error.name) from error
+
+
+def _missing(package: str | None) -> SetupError:
+    command = "make vllm`, then `source .venv-vllm/bin/activate" if package == "vllm" else "make models"
+    return SetupError(f"the package `{package}` is not installed; run `{command}`, or use --sdm conda")

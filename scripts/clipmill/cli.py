@@ -58,6 +58,7 @@ def means(step: str) -> dict[str, Any]:
 @contextlib.contextmanager
 def loaded(step: str, settings: dict[str, Any], args: argparse.Namespace) -> Iterator[Any]:
     """The backend of a step, on the device that `args` of a `model_parser` say, as long as it is held."""
+    backends.check_package(step, settings["backend"])
     with gpu.lease(args.gpu):
         backend = backends.load(step, settings, means(step))
         if args.batch and backend is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,16 @@ import yaml
 
 from clipmill import backends, verdict
 from clipmill.errors import SetupError
+from clipmill.keys import SECRET
 from clipmill.prompts import PLACES, places
 
-SECRET = re.compile("auth|key|token|secret|cookie|password", re.IGNORECASE)  # in names of headers
-
 # What a command cannot do without, where it has no default: how to set it.
+COMMAND = "snakemake --profile profiles/local"
 NEEDED = {
-    "videos": "name a folder of videos or a sheet: snakemake --profile profiles/local --config videos=/path/to/videos",
-    "prompts": "name a file with a prompt a line: snakemake beautify --config prompts=prompts.jsonl",
-    "model": "name a language model of the hub or a folder: snakemake quantize --config model=NAME out=/path/to/folder",
-    "out": "name the folder to write: snakemake quantize --config model=NAME out=/path/to/folder",
+    "videos": f"name a folder of videos or a sheet: {COMMAND} --config videos=/path/to/videos",
+    "prompts": f"name a file with a prompt a line: {COMMAND} --config prompts=prompts.jsonl -- beautify",
+    "model": f"name a language model of the hub or a folder: {COMMAND} --config model=NAME out=FOLDER -- quantize",
+    "out": f"name the folder to write: {COMMAND} --config model=NAME out=FOLDER -- quantize",
 }
 
 
@@ -50,6 +49,8 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
         known = error.schema["properties"]
         unknown = sorted(str(name) for name in set(value) - set(known))  # YAML reads `on:` as a truth value
         return [_unknown_key(f"{key}.{name}" if key else name, name, list(known)) for name in unknown]
+    if error.schema.get("writeOnly"):  # its value may hold a secret
+        return [f"{key}: must be {error.schema['description']}"]
     if error.validator == "enum":
         return [f"{key}: {value!r} is not one of: {', '.join(map(str, error.validator_value))}"]
     if error.validator == "type":
@@ -119,8 +120,11 @@ def _language_checks(config: dict[str, Any], prompts: Path) -> list[str]:
     for step, known in PLACES.items():
         section, where = config[step], f"{step}.{config[step]['backend']}"
         try:
-            if prompt := backends.settings(step, section, prompts).get("prompt"):
-                places(prompt, known, f"{step}.prompt")
+            prompt = backends.settings(step, section, prompts).get("prompt")
+            if prompt == "":
+                problems.append(f"{step}.prompt: the file holds no text; write what the model is asked")
+            elif prompt and not places(prompt, known, f"{step}.prompt") and step == "rewrite":
+                problems.append(f"{step}.prompt: has no {{caption}}, so that the model would not see it; put it in")
         except SetupError as error:
             problems.append(str(error) if str(error).startswith(step) else f"{step}.prompt: {error}")
         if section["backend"] != "openai":

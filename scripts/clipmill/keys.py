@@ -13,6 +13,7 @@ from urllib.parse import quote
 from clipmill.errors import SetupError
 
 PLACE = re.compile(r"\$\{(\w+)\}")
+SECRET = re.compile("auth|key|token|secret|cookie|passw", re.IGNORECASE)  # in names of headers and variables
 SHORTEST = 8  # what is shorter is no secret, as `none` or `EMPTY`, and would be found in captions
 HIDDEN = "***"
 
@@ -23,7 +24,7 @@ class Secrets:
     def __init__(self) -> None:
         self._known: set[str] = set()
 
-    def get(self, name: str) -> str:
+    def get(self, name: str, secret: bool = True) -> str:
         """The value of a variable. Raises SetupError where it is not set, or nothing that a header can hold."""
         value = os.environ.get(name, "").strip()
         if not value:
@@ -32,15 +33,19 @@ class Secrets:
             raise SetupError(
                 f"the environment variable {name} holds characters that no key has; copy it anew, in one line"
             )
-        self._known.add(value)
+        if secret:
+            self._known.add(value)
         return value
 
-    def fill(self, text: str) -> str:
-        """`text` with each ${NAME} replaced by that variable."""
-        return PLACE.sub(lambda match: self.get(match[1]), text)
+    def fill(self, header: str, text: str) -> str:
+        """A header's `text` with each ${NAME} replaced by that variable.
+
+        Only a header or variable that is named as one holds a secret: words as `${PROJECT}` may stand in captions too.
+        """
+        return PLACE.sub(lambda match: self.get(match[1], bool(SECRET.search(header) or SECRET.search(match[1]))), text)
 
     def hide(self, text: str) -> str:
-        """`text` without any value that was given out."""
+        """`text` without any secret that was given out."""
         forms = {form for value in self._known if len(value) >= SHORTEST for form in _forms(value)}
         for form in sorted(forms, key=len, reverse=True):
             text = text.replace(form, HIDDEN)

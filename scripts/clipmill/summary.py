@@ -6,6 +6,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+# Rules whose errors may be those of a server that was busy.
+ASK_AGAIN = {"caption": "caption_clips", "rewrite": "rewrite_captions"}
+
 
 class Summary:
     """Counts over shards. `settings` are those that the reader should know of: backends, order of filters."""
@@ -88,6 +91,11 @@ def as_text(summary: dict[str, Any], outdir: Path) -> str:
     if summary["errors"]:
         lines += ["  errors"]
         lines += [f"           {error['count']:6d}  {error['rule']}: {error['kind']}" for error in summary["errors"]]
+    again = sorted({ASK_AGAIN[error["rule"]] for error in summary["errors"] if error["rule"] in ASK_AGAIN})
+    if again:
+        lines += [
+            f"           the same command with `--forcerun {' '.join(again)}` asks for these again, and no others"
+        ]
     lines += [
         "",
         f"  dataset  {outdir / 'dataset' / 'train.json'}",

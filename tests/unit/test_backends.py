@@ -184,6 +184,20 @@ def test_other_faults_of_an_import_are_not_taken_for_a_missing_package(monkeypat
         backends.load("text", {"backend": "other"})
 
 
+def test_a_package_is_missed_before_a_gpu_or_a_model_is_looked_for(tmp_path):
+    tool = [ROOT / "scripts" / "check.py", "--step", "caption", "--settings", '{"backend": "vllm"}', "--gpu", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    done = subprocess.run(
+        [sys.executable, *tool, "--output", tmp_path / "out.json"], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(
+        "ERROR caption, backend vllm: the package `vllm` is not installed; run `make vllm`, then "
+        "`source .venv-vllm/bin/activate`, or use --sdm conda"
+    )
+
+
 # --- trying a backend -------------------------------------------------------------------------------------------------
 
 
@@ -307,11 +321,12 @@ def loaded(monkeypatch):
     """Calls `cli.loaded` on a backend with flags as on the command line; gives what it yields."""
 
     def call(backend, *flags):
-        asked = ("text", "x", {"servers": 2})
+        settings = {"backend": "rapidocr"}
+        asked = ("text", settings, {"servers": 2})
         monkeypatch.setattr(backends, "load", lambda *given: given == asked and backend)
         monkeypatch.setenv("CLIPMILL_MEANS", '{"text": {"servers": 2}, "caption": {"servers": 3}}')
         base = ["--outdir", "o", "--shard", "000000", "--settings", "{}"]
-        return cli.loaded("text", "x", cli.model_parser("").parse_args([*base, *flags]))
+        return cli.loaded("text", settings, cli.model_parser("").parse_args([*base, *flags]))
 
     monkeypatch.delenv("CLIPMILL_COMPILE", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)  # as where no backend has imported it

@@ -188,9 +188,10 @@ def test_what_a_command_cannot_do_without_is_named_once_it_is_asked_for():
         check_set(changed({}), ["videos", "model", "out"])
     model, out = str(caught.value).split("\n")
     assert model.startswith(
-        "config: `model` is not set; name a language model of the hub or a folder: snakemake quantize"
+        "config: `model` is not set; name a language model of the hub or a folder: snakemake --profile profiles/local "
     )
-    assert out.startswith("config: `out` is not set; name the folder to write: snakemake quantize --config model=")
+    assert out.startswith("config: `out` is not set; name the folder to write: snakemake --profile ")
+    assert model.endswith("--config model=NAME out=FOLDER -- quantize") and out.endswith(" -- quantize")
     check_set(changed({"model": "m", "out": "o"}), ["model", "out"])
 
 
@@ -242,7 +243,16 @@ KEYS = ", ".join(SCHEMA["properties"])
         ({"caption.backend": "vlm"}, "caption.backend: `vlm` is not known; choose from: describe, vllm, openai"),
         (
             {"caption.openai.base_urls": ["http://me:word@x/v1"]},
-            "caption.openai.base_urls.0: 'http://me:word@x/v1' does",
+            "caption.openai.base_urls.0: must be an address as http://host:8000/v1, without name and password",
+        ),
+        (
+            {"caption.openai.base_urls": ["localhost:8000/v1"]},
+            "caption.openai.base_urls.0: must be an address as http:",
+        ),
+        ({"caption.openai.api_key_env": "sk-a1"}, "caption.openai.api_key_env: must be the name of an environment var"),
+        (
+            {"caption.openai.api_key_env": "gsk_a1"},
+            "caption.openai.api_key_env: must be the name of an environment var",
         ),
         ({"caption.backend": "openai"}, "caption.openai.model: is not set; name the model as the server calls it"),
         (
@@ -290,6 +300,17 @@ def test_messages(changes, message):
     found = problems(changes)
     assert any(line.startswith(message) for line in found)
     assert len(found) == (2 if "filter_order.0" in changes else 1)
+
+
+def test_prompts_that_ask_nothing(tmp_path):
+    (tmp_path / "empty.txt").write_text("# all of it is a comment\n")
+    (tmp_path / "blind.txt").write_text("Write something.\n")
+    served = {"rewrite.backend": "openai", "rewrite.openai.model": "m"}
+    (line,) = problems({**SERVED, "caption.prompt": str(tmp_path / "empty.txt")})
+    assert line.startswith("caption.prompt: the file holds no text")
+    (line,) = problems({**served, "rewrite.prompt": str(tmp_path / "blind.txt")})
+    assert line.startswith("rewrite.prompt: has no {caption}")
+    check_config(changed({**SERVED, "caption.prompt": str(tmp_path / "blind.txt")}), SCHEMA_PATH)
 
 
 def test_a_key_by_the_environment_is_no_problem():

@@ -679,10 +679,24 @@ def test_only_what_was_given_out_is_hidden(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SHORT", "none")
     secrets, text = Secrets(), "canary-0123456789-and-more, canary-0123456789, none of them"
     assert secrets.hide(text) == text
-    assert secrets.fill("${LONG} and ${SHORT}, $LONG {PART}") == "canary-0123456789-and-more and none, $LONG {PART}"
+    assert (
+        secrets.fill("X-Key", "${LONG} and ${SHORT}, $LONG {PART}")
+        == "canary-0123456789-and-more and none, $LONG {PART}"
+    )
     assert secrets.hide(text) == f"{HIDDEN}, canary-0123456789, none of them"
     secrets.get("PART")
     assert secrets.hide(text) == f"{HIDDEN}, {HIDDEN}, none of them"
+
+
+@pytest.mark.parametrize(
+    ("header", "variable", "secret"),
+    [("X-Project", "PROJECT", False), ("X-Api-Key", "PROJECT", True), ("X-Project", "MY_TOKEN", True)],
+)
+def test_words_of_ordinary_headers_may_stand_in_captions(monkeypatch, header: str, variable: str, secret: bool):
+    monkeypatch.setenv(variable, "daylight")
+    secrets = Secrets()
+    assert secrets.fill(header, f"${{{variable}}}") == "daylight"
+    assert secrets.hide("A road under even daylight.") == f"A road under even {HIDDEN if secret else 'daylight'}."
 
 
 def test_where_servers_are_changes_no_result():

@@ -66,13 +66,12 @@ def test_each_prompt_gets_its_text(tmp_path, server):
     assert outcome.code == 0, outcome.output
     assert [line["text"] for line in written(tmp_path)] == [cat, dog, cat, LONG.replace("{0}", "a bird"), None]
     assert "not the fields" in written(tmp_path)[-1]["error"]
+    assert "my prompts.beautified.jsonl: 5 prompts, 1 without a text" in outcome.output
     assert len(server.asked) == 2 + 1 + 2  # new ones alone, one of them twice
 
 
 def test_what_is_wrong_with_the_prompts_is_told(tmp_path, server):
-    assert explain(
-        beautify(tmp_path, server, None), "config: `prompts` is not set", "snakemake beautify --config prompts="
-    )
+    assert explain(beautify(tmp_path, server, None), "config: `prompts` is not set", "--config prompts=")
     assert explain(beautify(tmp_path, server), f"ERROR {FILE}: No such file or directory; correct `prompts`")
     for text, message in {
         "": "holds no prompt; write one a line",

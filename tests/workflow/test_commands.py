@@ -35,8 +35,8 @@ def test_models_are_fetched_without_videos(tmp_path):
 def test_quantize_says_what_it_needs(tmp_path):
     outcome = command(tmp_path, "--", "quantize")
     assert outcome.code == 1
-    assert explain(outcome, "config: `model` is not set", "snakemake quantize --config model=")
-    assert explain(outcome, "config: `out` is not set", "snakemake quantize --config model=")
+    assert explain(outcome, "config: `model` is not set", "--config model=NAME out=FOLDER -- quantize")
+    assert explain(outcome, "config: `out` is not set", "--config model=NAME out=FOLDER -- quantize")
     assert outcome.output.count("config:") == 2
     outcome = command(tmp_path, "model=m", "--", "quantize")
     assert outcome.output.count("config:") == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ from clipmill.captions.shard import rewrite_shards
 from clipmill.errors import SetupError
 from clipmill.files import write_text
 from clipmill.journal import fingerprint
-
-log = logging.getLogger("clipmill")
 
 SHARD = "prompts"  # they share a journal, whatever file they come from
 
@@ -59,8 +56,11 @@ def beautify(
     return dict(zip(texts, rows, strict=True))
 
 
-def write_beautified(path: Path, prompts: list[dict[str, Any]], rows: dict[str, dict[str, Any]]) -> None:
-    """Write <path>.beautified.jsonl: a line's own keys, `text` (null where none was got, and then `error`), `model`."""
+def write_beautified(path: Path, prompts: list[dict[str, Any]], rows: dict[str, dict[str, Any]]) -> str:
+    """Write <path>.beautified.jsonl: a line's own keys, `text` (null where none was got, and then `error`), `model`.
+
+    Returns what came of it, in one line.
+    """
     lines = []
     for row in prompts:
         made = rows[row["prompt"]]
@@ -70,4 +70,4 @@ def write_beautified(path: Path, prompts: list[dict[str, Any]], rows: dict[str, 
     target = path.with_name(f"{path.stem}.beautified.jsonl")
     write_text(target, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     missing = sum(line["text"] is None for line in lines)
-    log.info("%s: %d prompts, %d without a text", target, len(lines), missing)
+    return f"{target}: {len(lines)} prompts, {missing} without a text"

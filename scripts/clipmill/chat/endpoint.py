@@ -128,7 +128,7 @@ class Endpoint:
         headers: dict[str, Any] = {name.lower(): openai.Omit() for name in names}
         if self._api_key_env:
             headers["authorization"] = f"Bearer {self._secrets.get(self._api_key_env)}"
-        mine = {name.lower(): self._secrets.fill(value) for name, value in self._headers.items()}
+        mine = {name.lower(): self._secrets.fill(name, value) for name, value in self._headers.items()}
         return {**headers, **mine, "content-type": "application/json"}
 
     def _body(self, request: Request, task: Task) -> bytes:
