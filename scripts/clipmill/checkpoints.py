@@ -101,6 +101,11 @@ def find_model(model: str, revision: str | None, files: Sequence[str]) -> Checkp
     return Checkpoint(folder, model, folder.name, LICENCES.get(model, "unknown"))
 
 
+def find_language_model(model: str, revision: str | None, trust_remote_code: bool) -> Checkpoint:
+    """The files of a model that writes texts, with its own code only if that is trusted. See `find_model`."""
+    return find_model(model, revision, (*LANGUAGE_FILES, *(REMOTE_CODE if trust_remote_code else ())))
+
+
 def find_file(where: str, sha256: str | None, cache: Path | None = None) -> Checkpoint:
     """The single file `where`: a local path, or an address (https://…) that is fetched once into `cache`.
 

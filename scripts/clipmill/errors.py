@@ -42,6 +42,11 @@ def check_error_rate(bad: int, seen: int, max_rate: float, what: str) -> None:
         )
 
 
+def in_line(error: BaseException, most: int = 200) -> str:
+    """What an error of another library says, in one line of at most so many characters."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:most]
+
+
 def explain_os_error(error: OSError) -> str | None:
     """One line for the operating system's set-up faults; None for those that a bug may have caused."""
     where = f" ({error.filename})" if error.filename else ""

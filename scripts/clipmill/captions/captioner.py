@@ -9,20 +9,19 @@ from typing import Any
 import cv2
 import numpy as np
 
-from clipmill import chat
 from clipmill.captions import Answered, Clip
+from clipmill.captions.asking import Asking
 from clipmill.captions.describe import FRAMES, camera_phrase
 from clipmill.captions.fields import CAPTION, FIELDS, read_fields, schema
 from clipmill.chat import Answer, ChatModel, Request, Task
 from clipmill.errors import ItemError
 from clipmill.frames import jpeg_size
-from clipmill.prompts import PLACES, fill, places
 from clipmill.scores import Sampling
 
 QUALITY = 90  # of pictures that are made smaller
 
 
-class Captioner:
+class Captioner(Asking):
     """Captions by a chat model.
 
     `frames` uniform ones a clip, or `frames_per_second` where that is given and gives no more. `max_side`: pixels to
@@ -46,31 +45,20 @@ class Captioner:
         temperature: float,
         seed: int,
     ):
-        self.chat, self._prompt, self._places = chat_model, prompt, places(prompt, PLACES["caption"], "caption.prompt")
+        task = Task(max_tokens, system, schema(FIELDS) if structured else None, frames, send == "video")
+        super().__init__(
+            "caption",
+            chat_model,
+            prompt,
+            task,
+            frames=[frames, frames_per_second],
+            max_side=max_side,
+            send=send,
+            structured=structured,
+            sampling=[temperature, seed] if temperature else [0],
+        )
         self._sampling, self._max_side = Sampling(frames, frames_per_second), max_side
         self._structured, self._temperature, self._seed = structured, temperature, seed
-        as_video = send == "video"
-        self.task = Task(max_tokens, system, schema(FIELDS) if structured else None, frames, as_video)
-        self._asked = {
-            "prompt": prompt,
-            "system": system,
-            "frames": [frames, frames_per_second],
-            "max_side": max_side,
-            "send": send,
-            "structured": structured,
-            "max_tokens": max_tokens,
-            "sampling": [temperature, seed] if temperature else [0],
-        }
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """See `CaptionBackend`."""
-        return {**self.chat.about, **self._asked}
-
-    @property
-    def model(self) -> str:
-        """See `CaptionBackend`."""
-        return chat.name(self.chat)
 
     def caption(self, clips: Iterable[Clip]) -> Iterator[Answered | None]:
         """See `CaptionBackend`. A clip whose frames cannot be read is told before the next one is asked for."""
@@ -95,7 +83,7 @@ class Captioner:
             images = [smaller(image, self._max_side) for image in images]
         span = times[-1] - times[0]
         fps = (len(times) - 1) / span if span > 0 else 1.0
-        text = fill(self._prompt, self._places, measured(clip))
+        text = self.question(measured(clip))
         return Request(clip.clip_id, text, tuple(images), fps, self._temperature, self._seed)
 
     def _columns(self, answer: Answer | ItemError) -> dict[str, Any] | ItemError:

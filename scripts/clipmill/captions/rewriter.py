@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from clipmill import chat
 from clipmill.captions import Answered, Caption
+from clipmill.captions.asking import Asking
 from clipmill.captions.fields import read_fields, schema
 from clipmill.chat import PASSING, Answer, ChatModel, Request, Task
 from clipmill.errors import ItemError
-from clipmill.prompts import PLACES, fill, places
+from clipmill.prompts import PLACES
 from clipmill.text_checks import REFUSAL, WORD
 
 FIELD = {"text": 2000}  # the answer's one field, and its longest length in characters
@@ -29,7 +29,7 @@ COMMON = frozenset(
 )
 
 
-class Rewriter:
+class Rewriter(Asking):
     """Rewrites by a chat model, up to `max_tries` a caption.
 
     An answer is refused that is longer than `max_growth` times its source, has none of its content words, or is a
@@ -48,29 +48,18 @@ class Rewriter:
         max_growth: float,
         on_failure: str,
     ):
-        self.chat, self._prompt, self._places = chat_model, prompt, places(prompt, PLACES["rewrite"], "rewrite.prompt")
+        super().__init__(
+            "rewrite",
+            chat_model,
+            prompt,
+            Task(max_tokens, system, schema(FIELD)),
+            sampling=[temperature, seed],
+            max_tries=max_tries,
+            max_growth=max_growth,
+            on_failure=on_failure,
+        )
         self._temperature, self._seed = temperature, seed
         self._max_tries, self._max_growth, self._on_failure = max_tries, max_growth, on_failure
-        self.task = Task(max_tokens, system, schema(FIELD))
-        self._asked = {
-            "prompt": prompt,
-            "system": system,
-            "max_tokens": max_tokens,
-            "sampling": [temperature, seed],
-            "max_tries": max_tries,
-            "max_growth": max_growth,
-            "on_failure": on_failure,
-        }
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """See `RewriteBackend`."""
-        return {**self.chat.about, **self._asked}
-
-    @property
-    def model(self) -> str:
-        """See `RewriteBackend`."""
-        return chat.name(self.chat)
 
     def rewrite(self, captions: list[Caption]) -> Iterator[Answered | None]:
         """See `RewriteBackend`. All are tried once, then those whose answers were refused once more, and so on."""
@@ -96,7 +85,7 @@ class Rewriter:
     def _request(self, clip_id: str, caption: str, attempt: int) -> Request:
         temperature = max(self._temperature, RETRY_TEMPERATURE) if attempt else self._temperature
         drawn = hashlib.sha256(f"{self._seed} {clip_id} {attempt}".encode()).digest()
-        text = fill(self._prompt, self._places, dict.fromkeys(PLACES["rewrite"], lambda: caption))
+        text = self.question(dict.fromkeys(PLACES["rewrite"], lambda: caption))
         return Request(clip_id, text, temperature=temperature, seed=int.from_bytes(drawn[:3], "big"))
 
     def _judge(self, caption: str, answer: Answer | ItemError) -> tuple[str, str | ItemError | None]:

@@ -6,8 +6,8 @@ transformers (`local`). It knows nothing of clips.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from clipmill.checkpoints import Checkpoint
@@ -93,19 +93,17 @@ def whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-@dataclass(frozen=True)
-class Images:
-    """How a request's images stand in its message: `urls` of single pictures, or one `video_url` for them all."""
+def messages(request: Request, task: Task, encode: Callable[[bytes], str]) -> list[dict[str, Any]]:
+    """The conversation in OpenAI's form: a system message only if the task has one, then pictures before words.
 
-    urls: list[str] = field(default_factory=list)
-    video_url: str | None = None
-
-
-def messages(request: Request, task: Task, images: Images) -> list[dict[str, Any]]:
-    """The conversation in OpenAI's form: a system message only if the task has one, then pictures before words."""
-    parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in images.urls]
-    if images.video_url:
-        parts.append({"type": "video_url", "video_url": {"url": images.video_url}})
+    `encode` gives a picture's base64. A video is one data URL of all its JPEGs, as vLLM takes it.
+    """
+    pictures = list(map(encode, request.images))
+    if pictures and task.as_video:
+        parts = [{"type": "video_url", "video_url": {"url": f"data:video/jpeg;base64,{','.join(pictures)}"}}]
+    else:
+        urls = (f"data:image/jpeg;base64,{picture}" for picture in pictures)
+        parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
     content: Any = [*parts, {"type": "text", "text": request.text}] if parts else request.text
     system = [{"role": "system", "content": task.system}] if task.system else []
     return [*system, {"role": "user", "content": content}]

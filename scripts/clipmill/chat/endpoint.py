@@ -7,6 +7,7 @@ out for a while and its requests go to the others; when none can be reached, the
 from __future__ import annotations
 
 import asyncio
+import copy
 import email.utils
 import json
 import logging
@@ -24,7 +25,7 @@ import openai
 import pybase64
 import tenacity
 
-from clipmill.chat import IDLE_SECONDS, Answer, Images, Outcome, Request, Task, media_kwargs, messages, whole
+from clipmill.chat import IDLE_SECONDS, Answer, Outcome, Request, Task, media_kwargs, messages, whole
 from clipmill.checkpoints import Checkpoint
 from clipmill.errors import ItemError, SetupError
 from clipmill.keys import Secrets
@@ -71,8 +72,9 @@ class Endpoint:
     def each(self) -> Iterator[Endpoint]:
         """The servers one by one, for a check that each of them answers."""
         for url in self._urls:
-            arguments = (self._model, None, self._api_key_env, self._headers, self._tries, self._backoff, self._timeout)
-            yield Endpoint([url], *arguments, self._options)
+            one = copy.copy(self)
+            one._urls = [url]
+            yield one
 
     def answers(self, requests: Iterable[Request], task: Task) -> Iterator[Outcome | None]:
         """See `ChatModel`. One thread: requests wait in an event loop that turns while the caller waits for answers."""
@@ -133,24 +135,21 @@ class Endpoint:
 
     def _body(self, request: Request, task: Task) -> bytes:
         """The request as JSON. Pictures are put in last, as bytes: in a string of JSON they would be looked through."""
-        as_video = task.as_video and bool(request.images)
-        images = Images(video_url=f"data:video/jpeg;base64,{PLACE}") if as_video else _places(len(request.images))
         fields: dict[str, Any] = {
             "model": self._model,
             "max_tokens": task.max_tokens,
             "temperature": request.temperature,
-            "messages": messages(request, task, images),
+            "messages": messages(request, task, lambda image: PLACE),
         }
         if request.temperature:
             fields["seed"] = request.seed
-        if as_video:
+        if task.as_video and request.images:
             fields["media_io_kwargs"] = media_kwargs(request)
         if task.schema:
             described = {"name": "answer", "schema": task.schema, "strict": True}
             fields["response_format"] = {"type": "json_schema", "json_schema": described}
         fields = {name: value for name, value in {**fields, **self._options}.items() if value is not None}
         pictures = [pybase64.b64encode(image) for image in request.images]
-        pictures = [b",".join(pictures)] if as_video else pictures
         between = json.dumps(fields).encode().split(PLACE.encode())
         return b"".join(part for pair in zip(between, [*pictures, b""], strict=True) for part in pair)
 
@@ -298,10 +297,6 @@ async def _close(tasks: set[asyncio.Task], servers: list[_Server]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     for server in servers:
         await server.client.close()
-
-
-def _places(count: int) -> Images:
-    return Images([f"data:image/jpeg;base64,{PLACE}"] * count)
 
 
 def _words(content: Any) -> Any:

@@ -6,23 +6,15 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
 import pybase64
 
 from clipmill import gpu
-from clipmill.chat import (
-    IDLE_SECONDS,
-    Answer,
-    Images,
-    Outcome,
-    Request,
-    Task,
-    media_kwargs,
-    messages,
-)
-from clipmill.checkpoints import LANGUAGE_FILES, REMOTE_CODE, Checkpoint, find_model
-from clipmill.errors import ItemError, SetupError
+from clipmill.chat import IDLE_SECONDS, Answer, Outcome, Request, Task, media_kwargs, messages
+from clipmill.checkpoints import Checkpoint, find_language_model
+from clipmill.errors import ItemError, SetupError, in_line
 from clipmill.workers import children_die_with_us
 
 log = logging.getLogger("clipmill")
@@ -55,18 +47,17 @@ class Engine:
             "quantization": quantization,
             **options,
         }
-        self._found: Checkpoint | None = None
         self._engine: Any = None
 
     @property
     def about(self) -> dict[str, Any]:
         """See `ChatModel`. Finds the files."""
         chosen = {name: value for name, value in self._arguments.items() if name != "gpu_memory_utilization"}
-        return {"backend": "vllm", **self._checkpoint().identity(), **chosen}
+        return {"backend": "vllm", **self._checkpoint.identity(), **chosen}
 
     def checkpoints(self) -> list[Checkpoint]:
         """See `ChatModel`."""
-        return [self._checkpoint()]
+        return [self._checkpoint]
 
     def each(self) -> Iterator[Engine]:
         """There is one."""
@@ -94,11 +85,9 @@ class Engine:
                 last = time.monotonic()
                 yield None
 
+    @cached_property
     def _checkpoint(self) -> Checkpoint:
-        if self._found is None:
-            files = (*LANGUAGE_FILES, *(REMOTE_CODE if self._trust else ()))
-            self._found = find_model(self._model, self._revision, files)
-        return self._found
+        return find_language_model(self._model, self._revision, self._trust)
 
     def _start(self, task: Task) -> None:
         """Load the model: some minutes. vLLM sets memory aside for as many images as a request of the task has."""
@@ -115,7 +104,7 @@ class Engine:
         try:
             with children_die_with_us():  # vLLM's own process outlives a killed job, and holds the GPU's memory
                 self._engine = vllm.LLM(
-                    model=str(self._checkpoint().path),
+                    model=str(self._checkpoint.path),
                     tensor_parallel_size=max(len(gpu.held()), 1),
                     trust_remote_code=self._trust,
                     max_num_seqs=self.batch,
@@ -146,36 +135,23 @@ class Engine:
             structured_outputs=StructuredOutputsParams(json=task.schema) if task.schema else None,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        as_video = task.as_video
-        pictures = (
-            Images(video_url=video_url(request.images)) if as_video else Images(list(map(jpeg_url, request.images)))
-        )
         chat = ChatParams(
             chat_template_kwargs={"add_generation_prompt": True},
-            media_io_kwargs=media_kwargs(request) if as_video else None,
+            media_io_kwargs=media_kwargs(request) if task.as_video else None,
         )
         renderer = self._engine.renderer
         tokens = renderer.default_chat_tok_params.with_kwargs(add_special_tokens=False)  # the template has them
         try:
-            _, (prompt,) = renderer.render_chat([messages(request, task, pictures)], chat, tokens)
+            _, (prompt,) = renderer.render_chat([messages(request, task, _base64)], chat, tokens)
             self._engine.llm_engine.add_request(request.id, prompt, params)
-        except (
-            VLLMClientError,
-            ValueError,
-            TypeError,
-        ) as error:  # too long for the model, or more pictures than it takes
-            return ItemError("refused", f"{self._model}: vLLM refuses the request: {_line(error)}")
+        except (VLLMClientError, ValueError, TypeError) as error:
+            # too long for the model, or more pictures than it takes
+            return ItemError("refused", f"{self._model}: vLLM refuses the request: {in_line(error, 300)}")
         return None
 
 
-def jpeg_url(image: bytes) -> str:
-    """A data URL of a JPEG."""
-    return "data:image/jpeg;base64," + pybase64.b64encode(image).decode()
-
-
-def video_url(images: Iterable[bytes]) -> str:
-    """One data URL of a video's JPEGs, as vLLM takes it."""
-    return "data:video/jpeg;base64," + ",".join(pybase64.b64encode(image).decode() for image in images)
+def _base64(image: bytes) -> str:
+    return pybase64.b64encode(image).decode()
 
 
 def _answer(output: Any) -> Answer | ItemError:
@@ -185,13 +161,9 @@ def _answer(output: Any) -> Answer | ItemError:
     return Answer(text, whole=output.finish_reason != "length")
 
 
-def _line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
-
-
 def _why(error: BaseException) -> str:
     """What vLLM says, and what may be done of it."""
-    text = _line(error)
+    text = in_line(error, 300)
     if "memory" in text.lower():
         return f"{text}; give the step more GPUs, a smaller or quantized model, or a smaller max_model_len"
     return text

@@ -18,8 +18,8 @@ from PIL import Image
 from clipmill import gpu
 from clipmill.chat import Answer, Outcome, Request, Task
 from clipmill.chat.grammar import Grammar
-from clipmill.checkpoints import LANGUAGE_FILES, REMOTE_CODE, Checkpoint, find_model, load_transformers
-from clipmill.errors import ItemError, SetupError
+from clipmill.checkpoints import Checkpoint, find_language_model, load_transformers
+from clipmill.errors import ItemError, SetupError, in_line
 from clipmill.torchvision_ops import declare_missing_operators
 
 declare_missing_operators()  # transformers is imported where it is used: it brings torchvision
@@ -66,8 +66,7 @@ class Local:
 
     @cached_property
     def _checkpoint(self) -> Checkpoint:
-        files = (*LANGUAGE_FILES, *(REMOTE_CODE if self._trust else ()))
-        return find_model(self._model, self._revision, files)
+        return find_language_model(self._model, self._revision, self._trust)
 
     @cached_property
     def _loaded(self) -> _Loaded:
@@ -86,7 +85,7 @@ class Local:
         try:
             inputs = loaded.inputs(requests, task)
         except REFUSALS as error:
-            why = "its text has a mark of a picture in it" if isinstance(error, StopIteration) else _line(error)
+            why = "its text has a mark of a picture in it" if isinstance(error, StopIteration) else in_line(error)
             fault = ItemError("refused", f"{self._model}: the request is refused: {why}")
         if fault is None:
             return loaded.generate(inputs, requests, task, grammar)
@@ -101,8 +100,8 @@ class Local:
                 self._grammars[name] = Grammar(schema, self._loaded.tokenizer, self._loaded.ends)
             except ValueError as error:
                 raise SetupError(
-                    f"{self._model}: its answers cannot be held to a JSON schema ({_line(error)}); name another model "
-                    "or backend"
+                    f"{self._model}: its answers cannot be held to a JSON schema ({in_line(error)}); name another "
+                    "model or backend"
                 ) from error
         return self._grammars[name]
 
@@ -186,7 +185,7 @@ class _Loaded:
             return self.processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
         except Exception as error:  # a template is a program, and says what it likes
             raise SetupError(
-                f"{self.name}: its chat template does not take the conversation ({_line(error)}); leave the step's "
+                f"{self.name}: its chat template does not take the conversation ({in_line(error)}); leave the step's "
                 "`system` at null, or name a model that is made for chat"
             ) from error
 
@@ -238,7 +237,7 @@ def _load(checkpoint: Checkpoint, precision: torch.dtype, trust: bool) -> _Loade
         processor = auto.from_pretrained(checkpoint.path, **options) if cls else None
     except (ValueError, OSError, ImportError, LookupError) as error:
         code = "; set trust_remote_code to true if you trust it" if "trust_remote_code" in str(error) else ""
-        raise SetupError(f"{name}: transformers does not read it: {_line(error)}{code}") from error
+        raise SetupError(f"{name}: transformers does not read it: {in_line(error)}{code}") from error
     if cls is None:
         raise SetupError(
             f"{name}: a {config.model_type} writes no texts; name a vision-language model or a language model"
@@ -290,7 +289,3 @@ def _metadata(request: Request) -> Any:
 
     count = len(request.images)
     return VideoMetadata(count, request.fps, duration=count / request.fps, frames_indices=list(range(count)))
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
