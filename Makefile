@@ -14,7 +14,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+INSTALL := $(BIN)/python $(PIP_INSTALL)
 LOCK := $(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --no-header --no-annotate
 VLLM := .venv-vllm
 TEST_VLLM := .venv-test-vllm
@@ -59,7 +60,7 @@ vllm: $(VLLM)/vllm.stamp
 
 $(VLLM)/vllm.stamp: envs/vllm.in envs/vllm.txt
 	$(PYTHON) -m venv $(VLLM)
-	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -r envs/vllm.in -c envs/vllm.txt
+	$(VLLM)/bin/python $(PIP_INSTALL) -r envs/vllm.in -c envs/vllm.txt
 	touch $@
 
 slurm: $(VENV)/slurm.stamp $(if $(wildcard $(VLLM)/vllm.stamp),$(VLLM)/slurm.stamp)
@@ -70,13 +71,13 @@ $(VENV)/slurm.stamp: envs/slurm.txt $(VENV)/core.stamp
 	touch $@
 
 $(VLLM)/slurm.stamp: envs/slurm.txt $(VLLM)/vllm.stamp
-	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/slurm.txt
+	$(VLLM)/bin/python $(PIP_INSTALL) --no-deps -r envs/slurm.txt
 	touch $@
 
 # What the packages say that they need is not asked: it would bring CUDA.
 $(TEST_VLLM)/test.stamp: envs/test-vllm.txt $(VENV)/test.stamp
 	$(PYTHON) -m venv --clear $(TEST_VLLM)
-	$(TEST_VLLM)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(TEST_VLLM)/bin/python $(PIP_INSTALL) torch==2.13.0
 	$(BIN)/uv pip install --quiet --python $(TEST_VLLM)/bin/python --no-deps -r envs/test-vllm.txt
 	touch $@
 

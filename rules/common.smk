@@ -102,6 +102,11 @@ def late_verdict():
     return {"checks": config["text_checks"], **bounds(verdict.LATE_FILTERS)}
 
 
+def cut_settings():
+    """What the cutting of a clip depends on."""
+    return {**config["cut"], "min_seconds": config["split"]["min_seconds"]}
+
+
 def cascade_order(metric):
     """The filters whose failures spare a clip the costly `metric`."""
     return verdict.before(metric, config["filter_order"]) if config["cascade"] else []

@@ -24,9 +24,7 @@ rule cut_clips:
         mem_mb=job("cut", "mem_mb"),
         runtime=job("cut", "runtime"),
     params:
-        settings=as_json(
-            {**config["cut"], "min_seconds": config["split"]["min_seconds"]}
-        ),
+        settings=as_json(cut_settings()),
         late=as_json(late_verdict()),
     shell:
         r"""

@@ -78,7 +78,7 @@ def plan_settings(wildcards):
         {
             "decode": config["decode"],
             "split": config["split"],
-            "cut": {**config["cut"], "min_seconds": config["split"]["min_seconds"]},
+            "cut": cut_settings(),
             "steps": {step: settings_of(step) for step in STEPS},
             "resources": {
                 step: {"threads": threads_of(step), "gpu": gpus_of(step)}

@@ -2,13 +2,11 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
-from clipmill import backends, gpu
+from clipmill import backends
 from clipmill.checks import check_backend
-from clipmill.cli import means, run_step
-from clipmill.errors import SetupError
+from clipmill.cli import held, naming, run_step
 from clipmill.files import write_json
 
 
@@ -21,15 +19,8 @@ def main() -> None:
     parser.add_argument("--gpu", type=int, default=0, help="GPUs that its jobs run on")
     parser.add_argument("--output", type=Path, required=True, help="list of its models to write")
     args = parser.parse_args()
-    try:
-        backends.check_package(args.step, args.settings["backend"])
-        with gpu.lease(args.gpu):
-            backend = backends.load(args.step, args.settings, means(args.step))
-            if torch := sys.modules.get("torch"):
-                torch.set_num_threads(1)  # the cores that the rule asks for
-            checked = check_backend(args.step, args.settings["backend"], backend)
-    except SetupError as error:
-        raise SetupError(f"{args.step}, backend {args.settings['backend']}: {error}") from error
+    with naming(args.step, args.settings), held(args.step, args.settings, args.gpu, threads=1) as backend:
+        checked = check_backend(args.step, args.settings["backend"], backend)
     write_json(args.output, checked)
 
 

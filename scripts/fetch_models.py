@@ -5,8 +5,7 @@ import json
 from pathlib import Path
 
 from clipmill import backends
-from clipmill.cli import means, run_step
-from clipmill.errors import SetupError
+from clipmill.cli import means, naming, run_step
 from clipmill.files import write_json
 
 
@@ -17,11 +16,9 @@ def main() -> None:
     args = parser.parse_args()
     models = []
     for step, settings in args.settings.items():
-        try:
+        with naming(step, settings):
             backend = backends.load(step, settings, means(step))
             found = getattr(getattr(backend, "chat", backend), "checkpoints", list)()
-        except SetupError as error:
-            raise SetupError(f"{step}, backend {settings['backend']}: {error}") from error
         for checkpoint in found:
             about, path = checkpoint.about(), str(checkpoint.path)
             models.append({"step": step, "backend": settings["backend"], **about, "path": path})

@@ -146,8 +146,9 @@ def load(step: str, settings: dict[str, Any], means: dict[str, Any] | None = Non
 def check_package(step: str, name: str) -> None:
     """Raise SetupError where the package that a backend stands on is not installed."""
     package = entry(step, name).package
-    if package and importlib.util.find_spec(package) is None:
-        raise _missing(package)
+    with explaining_missing_packages("make vllm`, then `source .venv-vllm/bin/activate"):
+        if package and importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(name=package)
 
 
 def _find(target: str) -> Any:
@@ -157,14 +158,9 @@ def _find(target: str) -> Any:
 
 
 @contextmanager
-def explaining_missing_packages() -> Iterator[None]:
+def explaining_missing_packages(install: str = "make models") -> Iterator[None]:
     """Inside, a package that is not installed raises SetupError, which says how to install it."""
     try:
         yield
     except ModuleNotFoundError as error:
-        raise _missing(error.name) from error
-
-
-def _missing(package: str | None) -> SetupError:
-    command = "make vllm`, then `source .venv-vllm/bin/activate" if package == "vllm" else "make models"
-    return SetupError(f"the package `{package}` is not installed; run `{command}`, or use --sdm conda")
+        raise SetupError(f"the package `{error.name}` is not installed; run `{install}`, or use --sdm conda") from error

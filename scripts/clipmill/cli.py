@@ -56,17 +56,33 @@ def means(step: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def loaded(step: str, settings: dict[str, Any], args: argparse.Namespace) -> Iterator[Any]:
-    """The backend of a step, on the device that `args` of a `model_parser` say, as long as it is held."""
+def naming(step: str, settings: dict[str, Any]) -> Iterator[None]:
+    """Inside, a SetupError names the step and its backend."""
+    try:
+        yield
+    except SetupError as error:
+        raise SetupError(f"{step}, backend {settings['backend']}: {error}") from error
+
+
+@contextlib.contextmanager
+def held(step: str, settings: dict[str, Any], gpus: int, threads: int) -> Iterator[Any]:
+    """The backend of a step, on so many GPUs as long as they are held, and on so many cores."""
     backends.check_package(step, settings["backend"])
-    with gpu.lease(args.gpu):
+    with gpu.lease(gpus):
         backend = backends.load(step, settings, means(step))
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(threads)
+        yield backend
+
+
+@contextlib.contextmanager
+def loaded(step: str, settings: dict[str, Any], args: argparse.Namespace) -> Iterator[Any]:
+    """The backend of a step, on the device and in the batches that `args` of a `model_parser` say."""
+    with held(step, settings, args.gpu, args.threads) as backend:
         if args.batch and backend is not None:
             getattr(backend, "chat", backend).batch = args.batch
         if os.environ.get("CLIPMILL_COMPILE") == "1" and hasattr(backend, "compile"):
             backend.compile = True
-        if torch := sys.modules.get("torch"):
-            torch.set_num_threads(args.threads)
         yield backend
 
 

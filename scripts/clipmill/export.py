@@ -218,23 +218,17 @@ def _texts(outdir: Path, groups: Mapping[str, list[str]]) -> Iterator[tuple[str,
 
 def list_models(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row a model and step: its licence, what it is exactly, and the columns of the dataset that it made."""
-    columns = {
-        "text": _columns(tables.TEXT_SCORES),
-        "aesthetic": _columns(tables.AESTHETIC),
-        "consistency": _columns(tables.CONSISTENCY),
-        "caption": _columns(tables.CAPTIONS),
-        "rewrite": _columns(tables.REWRITES),
-        "alignment": _columns(tables.ALIGNMENT),
-    }
+    by_step = SHARD_TABLES | GROUP_TABLES
     return [
-        {"step": check["step"], "backend": check["backend"], **model, "columns": columns[check["step"]]}
+        {
+            "step": check["step"],
+            "backend": check["backend"],
+            **model,
+            "columns": [column.name for column in tables.scores(by_step[check["step"]])],
+        }
         for check in checks
         for model in check["models"]
     ]
-
-
-def _columns(table: tables.Table) -> list[str]:
-    return [column.name for column in tables.scores(table)]
 
 
 class _Files:

@@ -236,11 +236,7 @@ def _alike(step: Step, path: Path, settings: Mapping[str, Any]) -> bool:
     if step.folder in ("decode", "cut"):
         return made.get("settings") == settings[step.folder]
     wanted = settings["steps"][step.folder]
-    words = str(made.get("model")).split()
-    backend = made.get("backend") or (words[1] if words[0] == "clipmill" else None)
-    return all(
-        value == wanted[key] for key, value in {**made, "backend": backend}.items() if key in ALIKE & wanted.keys()
-    )
+    return all(made.get(key) == wanted[key] for key in ALIKE & wanted.keys() & {*made, "backend"})
 
 
 # --- what it will fill ------------------------------------------------------------------------------------------------

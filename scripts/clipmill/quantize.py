@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipmill import gpu
+from clipmill.backends import explaining_missing_packages
 from clipmill.calibration import Calibration, find_texts
 from clipmill.checkpoints import LANGUAGE_FILES, PICKLES, Checkpoint, find_model, load_transformers
 from clipmill.errors import SetupError
@@ -269,7 +270,7 @@ def _copy_values(_module: Any, state: dict[str, Tensor], *_others: Any) -> None:
 
 def _packages() -> tuple[Any, Any, Any]:
     """torch, awq, transformers."""
-    try:
+    with explaining_missing_packages("make awq"):
         import torch
 
         from clipmill.torchvision_ops import declare_missing_operators
@@ -278,8 +279,6 @@ def _packages() -> tuple[Any, Any, Any]:
         with warnings.catch_warnings(record=True):  # that it is no longer developed: see docs/quantize.md
             import awq.models.auto
             import transformers
-    except ModuleNotFoundError as error:
-        raise SetupError(f"the package `{error.name}` is not installed; run `make awq`, or use --sdm conda") from error
     transformers.utils.logging.set_verbosity_error()
     return torch, awq, transformers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,7 +32,7 @@ class Results:
         self._journals, self._keys, self._max_error_rate = journals, keys, max_error_rate
         self._progress = Progress("clips", len(keys), len(self.rows))
         self._bad = 0
-        self._unsynced: list[tuple[str, str, Any]] = []
+        self._unsynced: defaultdict[Journal, list[tuple[str, str, Any]]] = defaultdict(list)
         self._since = 0.0
 
     def __enter__(self) -> Results:
@@ -50,19 +51,16 @@ class Results:
             self.rows[clip_id] = row
             if not self._unsynced:
                 self._since = time.monotonic()
-            self._unsynced.append((clip_id, self._keys[clip_id], _packed(row)))
+            self._unsynced[self._journals[clip_id]].append((clip_id, self._keys[clip_id], _packed(row)))
         self._progress.step()
         check_error_rate(self._bad, len(self.rows), self._max_error_rate, "clips")
 
     def sync(self, older_than: float = 0.0) -> None:
         """Write what was added to the journals, if the first of it is so many seconds old."""
         if self._unsynced and time.monotonic() - self._since >= older_than:
-            records, self._unsynced = self._unsynced, []
-            for journal in {id(journal): journal for journal in map(self._journal_of, records)}.values():
-                journal.add(record for record in records if self._journal_of(record) is journal)
-
-    def _journal_of(self, record: tuple[str, str, Any]) -> Journal:
-        return self._journals[record[0]]
+            unsynced, self._unsynced = self._unsynced, defaultdict(list)
+            for journal, records in unsynced.items():
+                journal.add(records)
 
 
 def _packed(value: Any) -> Any:

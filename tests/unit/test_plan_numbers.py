@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from clipmill import backends, rates, render, tables
+from clipmill.captions.describe import Describe
+from clipmill.captions.rules import Rules
 from clipmill.decode import DecodeSettings, source_key
 from clipmill.discovery import update_index
 from clipmill.durations import Sample, Video, carried_over, estimate, read_header
@@ -143,7 +145,7 @@ def finish(outdir: Path, shard: str, seconds: float = 3.0, clips: int = 4, kept:
     names = [f"{shard}-{number}" for number in range(clips)]
     made = settings()
     about = {step: made["steps"][step] for step in ("consistency", "aesthetic", "text", "alignment")}
-    about |= {"caption": {"model": "clipmill describe 1"}, "rewrite": {"model": "clipmill rules 1"}}
+    about |= {"caption": Describe.about, "rewrite": Rules.about}
     about |= {step: {"settings": made[step]} for step in ("decode", "cut")}
     for step in STEPS:
         for table in step.tables:

@@ -13,17 +13,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from runs import PATIENCE, SETTINGS, Run, explain
-
-# Small models say anything: nothing is asked of their texts.
-NO_CHECKS = {"min_words": None, "max_words": None, "cut_off": False, "refusals": False, "meta_phrases": False}
-NO_CHECKS |= {"repeated_words": None, "repeated_trigrams": None, "script": None, "same_text": None}
-ON_THE_CPU = {"caption": {"gpu": 0, "mem_mb": 4000}, "rewrite": {"gpu": 0, "mem_mb": 4000}}
+from runs import NO_TEXT_CHECKS, PATIENCE, SETTINGS, SMALL_MODELS_ON_THE_CPU, Run, explain
 
 
 def settings(caption: dict[str, Any], rewrite: dict[str, Any]) -> dict[str, Any]:
     rewrite = {"max_tokens": 60, "max_tries": 2, **rewrite}
-    language = {"caption": caption, "rewrite": rewrite, "text_checks": NO_CHECKS, "resources": ON_THE_CPU}
+    language = {
+        "caption": caption,
+        "rewrite": rewrite,
+        "text_checks": NO_TEXT_CHECKS,
+        "resources": SMALL_MODELS_ON_THE_CPU,
+    }
     return {**SETTINGS, **language, "videos_per_shard": 1}
 
 

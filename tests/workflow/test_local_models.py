@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import pyarrow.parquet as pq
-from runs import SETTINGS, Run, explain
+from runs import NO_TEXT_CHECKS, SETTINGS, SMALL_MODELS_ON_THE_CPU, Run, explain
 
 from language_checkpoints import make_llama, make_qwen2_5_vl
-
-# Small models say anything: nothing is asked of their texts.
-NO_CHECKS = {"min_words": None, "max_words": None, "cut_off": False, "refusals": False, "meta_phrases": False}
-NO_CHECKS |= {"repeated_words": None, "repeated_trigrams": None, "script": None, "same_text": None}
-ON_THE_CPU = {"gpu": 0, "mem_mb": 4000}
 
 
 def test_models_of_transformers_caption_and_rewrite(tmp_path):
@@ -18,8 +13,8 @@ def test_models_of_transformers_caption_and_rewrite(tmp_path):
     seeing, speaking = make_qwen2_5_vl(tmp_path / "seeing"), make_llama(tmp_path / "speaking")
     caption = {"backend": "transformers", "frames": 3, "max_tokens": 12, "transformers": {"model": str(seeing)}}
     rewrite = {"backend": "transformers", "max_tokens": 12, "max_tries": 2, "transformers": {"model": str(speaking)}}
-    resources = {"caption": ON_THE_CPU, "rewrite": ON_THE_CPU}
-    language = {"caption": caption, "rewrite": rewrite, "text_checks": NO_CHECKS, "resources": resources}
+    language = {"caption": caption, "rewrite": rewrite, "text_checks": NO_TEXT_CHECKS}
+    language["resources"] = SMALL_MODELS_ON_THE_CPU
     run = Run(tmp_path / "run", {**SETTINGS, **language, "videos_per_shard": 1})
     run.video("one.mp4")
     run.video("two.mp4", picture="chelsea.png")

@@ -53,7 +53,7 @@ class Describe:
     """Writes 25 to 80 words on each clip from its measured facts; the same facts give the same text."""
 
     model = "clipmill describe 1 (measured, no model)"
-    about = {"model": model}
+    about = {"backend": "describe", "model": model}
     reads = tuple(fact.name for fact in fields(ClipFacts) if fact.name != "frames")
 
     def caption(self, clips: Iterable[Clip]) -> Iterator[Answered]:

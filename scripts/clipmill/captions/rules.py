@@ -166,7 +166,7 @@ class Rules:
     """Rewrites captions by fixed rules; the same caption gives the same text, and a rewritten one stays as it is."""
 
     model = "clipmill rules 1"
-    about = {"model": model}
+    about = {"backend": "rules", "model": model}
 
     def rewrite(self, captions: list[Caption]) -> Iterator[Answered]:
         """See `RewriteBackend`. No text is empty unless its caption is."""
