@@ -9,6 +9,7 @@
 # make test-slurm              run the tests on a SLURM cluster that they start, if SLURM is installed: see docs/slurm.md
 # make bench                   measure speed
 # make bench-models            measure the models' speed against the usual way: ten minutes without a GPU
+# make bench-report            measure the report of a million clips: some minutes
 # make lock                    resolve the pinned packages anew
 
 PYTHON ?= python3
@@ -28,7 +29,7 @@ OUTDIR ?= demo/results
 endif
 export VIDEOS OUTDIR
 
-.PHONY: demo test test-vllm test-slurm bench bench-models lock install models awq vllm slurm
+.PHONY: demo test test-vllm test-slurm bench bench-models bench-report lock install models awq vllm slurm
 
 install: $(VENV)/core.stamp
 
@@ -108,6 +109,9 @@ bench: $(VENV)/core.stamp
 bench-models: $(VENV)/models.stamp
 	@test -d ../shared/videos || $(BIN)/python scripts/render_samples.py $(SAMPLES)
 	$(BIN)/python tests/bench/bench_models.py $(BENCH)
+
+bench-report: $(VENV)/test.stamp
+	$(BIN)/python tests/bench/bench_report.py $(BENCH)
 
 # Each lock keeps to the one before it, so that all fit into one environment.
 lock: $(VENV)/test.stamp

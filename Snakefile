@@ -11,8 +11,12 @@ min_version("9.27")
 configfile: os.path.join(workflow.basedir, "config", "config.yaml")
 
 
+report: "rules/captions/run.rst"
+
+
 include: "rules/common.smk"
 include: "rules/resources.smk"
+include: "rules/bounds.smk"
 include: "rules/check.smk"
 include: "rules/decode.smk"
 include: "rules/split.smk"
@@ -21,6 +25,8 @@ include: "rules/filter.smk"
 include: "rules/caption.smk"
 include: "rules/cut.smk"
 include: "rules/export.smk"
+include: "rules/report.smk"
+include: "rules/calibrate.smk"
 include: "rules/plan.smk"
 include: "rules/beautify.smk"
 include: "rules/quantize.smk"
@@ -31,6 +37,7 @@ rule all:
     default_target: True
     input:
         rules.export_dataset.output,
+        rules.write_report.output,
         lost_tables,
 
 

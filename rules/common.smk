@@ -8,17 +8,38 @@ import logging
 from pathlib import Path
 
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
-from clipmill import backends, verdict
+from clipmill import backends, draw, formats
 from clipmill.config import check_config, check_set
 from clipmill.errors import SetupError, explain_os_error
 from clipmill.index import shard_groups, shard_sizes
 from clipmill.summary import as_text
 
 
+def calibrates():
+    """Whether this is `snakemake calibrate`, a run on a sample. Jobs on other machines learn it from the environment."""
+    if workflow.is_main_process:
+        asked = set()
+        if "calibrate" in sys.argv:  # Snakemake has its own list of targets only later
+            from snakemake.cli import parse_args
+
+            asked = set(parse_args(sys.argv[1:])[1].targets)
+        if "calibrate" in asked and len(asked) > 1:
+            sys.exit("calibrate: is a run of its own; give it no other target")
+        os.environ.update(CLIPMILL_CALIBRATES=str(int("calibrate" in asked)))
+    return os.getenv("CLIPMILL_CALIBRATES") == "1"
+
+
+CALIBRATES = calibrates()
+
+
 def find_shards():
     """All shards, and how many videos each has. The main process looks for videos; jobs read what it found."""
     try:
         check_config(config, Path(workflow.basedir) / "config" / "config.schema.yaml")
+        if CALIBRATES:
+            if workflow.is_main_process and config["videos"] is not None:
+                draw.write_sheet(config)
+            config.update(draw.sample_config(config))
         if config["videos"] is None:
             return {}
         outdir = Path(config["outdir"])
@@ -58,13 +79,15 @@ OUT = os.path.normpath(config["outdir"])
 WORK = f"{OUT}/work"
 
 # What does not change a result reaches the tools by the environment: a moved checkout re-runs nothing. They run in the
-# Python that runs Snakemake, unless a rule's own environment comes before it in PATH.
+# Python that runs Snakemake, unless a rule's own environment comes before it in PATH. A variable holds 128 kB at most, so
+# of a long list of patterns the report shows the first ones.
 os.environ.update(
     PATH=os.path.dirname(sys.executable) + os.pathsep + os.getenv("PATH", ""),
     CLIPMILL_SCRIPTS=os.path.join(workflow.basedir, "scripts"),
     CLIPMILL_OUTDIR=config["outdir"],
     CLIPMILL_MAX_ERROR_RATE=str(config["max_error_rate"]),
     CLIPMILL_COMPILE=str(int(config["compile"])),
+    CLIPMILL_CONFIG=json.dumps({**config, "exclude": config["exclude"][:100]}),
     CLIPMILL_MEANS=json.dumps(
         {step: backends.means(step, config[step]) for step in STEPS}
     ),
@@ -89,43 +112,18 @@ def settings_of(step, **changes):
     return backends.settings(step, {**config[step], **changes}, prompts)
 
 
-def bounds(order):
-    """The filters in `order`, and that order, for the tools that give verdicts."""
-    return {
-        "filters": {name: config["filters"][name] for name in order},
-        "order": order,
-    }
-
-
-def late_verdict():
-    """What may speak against a clip that has a text, for the tools that give the last verdict."""
-    return {"checks": config["text_checks"], **bounds(verdict.LATE_FILTERS)}
-
-
 def cut_settings():
     """What the cutting of a clip depends on."""
     return {**config["cut"], "min_seconds": config["split"]["min_seconds"]}
 
 
-def cascade_order(metric):
-    """The filters whose failures spare a clip the costly `metric`."""
-    return verdict.before(metric, config["filter_order"]) if config["cascade"] else []
-
-
-def score_settings(metric):
-    """Everything that a costly score depends on."""
-    return as_json({"backend": settings_of(metric), **bounds(cascade_order(metric))})
-
-
-def cheaper_scores(metric):
-    """The score tables that say which clips `metric` may skip."""
-    names = ["motion", "technical"]
-    names += (
-        verdict.costly_before(metric, config["filter_order"])
-        if config["cascade"]
-        else []
-    )
-    return [f"{WORK}/scores/{name}/{{shard}}.parquet" for name in names]
+def dataset_files():
+    """The files that the formats of the dataset are read by, besides the metadata."""
+    export = config["export"]
+    splits = formats.splits(export["validation_share"])
+    return [
+        f"{OUT}/dataset/{name}" for name in formats.entries(export["formats"], splits)
+    ]
 
 
 def summary_time():
@@ -139,7 +137,7 @@ SUMMARY_BEFORE = summary_time()
 
 def print_summary():
     """What came of the run, after its last job; nothing after a command that leaves the dataset alone."""
-    if summary_time() != SUMMARY_BEFORE:
+    if summary_time() != SUMMARY_BEFORE and not CALIBRATES:
         path = Path(config["outdir"]) / "summary.json"
         print(
             as_text(json.loads(path.read_text(encoding="utf-8")), path.parent),

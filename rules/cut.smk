@@ -11,6 +11,7 @@ rule cut_clips:
         clips=f"{WORK}/clips/{{shard}}.parquet",
         texts=texts_of_shard,
         alignment=f"{WORK}/scores/alignment/{{shard}}.parquet",
+        thresholds=resolved("late"),
     output:
         cuts=f"{WORK}/cuts/{{shard}}.parquet",
     log:
@@ -39,6 +40,7 @@ rule cut_clips:
             --clips {input.clips:q} \
             --texts {input.texts:q} \
             --alignment {input.alignment:q} \
+            --thresholds {input.thresholds:q} \
             --output {output.cuts:q} \
             >{log:q} 2>&1
         """

@@ -8,18 +8,31 @@ rule export_dataset:
     """Put the dataset together, with the verdicts, the errors and the summary."""
     input:
         needed=needs("videos"),
+        thresholds=resolved("filter", "late"),
         cuts=expand(f"{WORK}/cuts/{{shard}}.parquet", shard=SHARDS),
         checks=CHECKS,
         removed=f"{WORK}/index/removed.jsonl",
         problems=f"{WORK}/index/problems.jsonl",
     output:
-        train=f"{OUT}/dataset/train.json",
         metadata=f"{OUT}/dataset/metadata.parquet",
-        jsonl=f"{OUT}/dataset/metadata.jsonl",
-        verdicts=f"{OUT}/verdicts.parquet",
-        errors=f"{OUT}/errors.csv",
-        summary=f"{OUT}/summary.json",
-        models=f"{OUT}/models.json",
+        formats=report(
+            dataset_files(), caption="captions/formats.rst", category="Dataset"
+        ),
+        card=report(
+            f"{OUT}/dataset/README.md", caption="captions/card.rst", category="Dataset"
+        ),
+        verdicts=report(
+            f"{OUT}/verdicts.parquet", caption="captions/verdicts.rst", category="Run"
+        ),
+        errors=report(
+            f"{OUT}/errors.csv", caption="captions/errors.rst", category="Run"
+        ),
+        summary=report(
+            f"{OUT}/summary.json", caption="captions/summary.rst", category="Run"
+        ),
+        models=report(
+            f"{OUT}/models.json", caption="captions/models.rst", category="Run"
+        ),
     log:
         f"{OUT}/logs/export/export.log",
     benchmark:
@@ -30,10 +43,12 @@ rule export_dataset:
         mem_mb=job("export", "mem_mb"),
         runtime=job("export", "runtime"),
     params:
-        settings=as_json(
+        settings=lambda wildcards: as_json(
             {
                 "backends": {step: config[step]["backend"] for step in STEPS},
                 "late": late_verdict(),
+                "export": config["export"],
+                "filters": config["filters"],
             }
         ),
         clips_per_caption_job=(
@@ -45,6 +60,7 @@ rule export_dataset:
             --outdir "$CLIPMILL_OUTDIR" \
             --settings {params.settings:q} \
             {params.clips_per_caption_job} \
+            --thresholds {input.thresholds:q} \
             --checks {input.checks:q} \
             >{log:q} 2>&1
         """

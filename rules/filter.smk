@@ -1,7 +1,43 @@
 """
 in:  work/videos/, work/clips/ and all scores of a shard
-out: work/verdicts/<shard>.parquet
+out: work/verdicts/<shard>.parquet; where thresholds are quantiles, work/thresholds/<stage>.json from all shards first
 """
+
+
+wildcard_constraints:
+    stage="|".join(STAGES),
+
+
+rule resolve_thresholds:
+    """Find the values of the thresholds that are quantiles, over all clips of the run that came to this stage."""
+    input:
+        tables=quantile_tables,
+        removed=f"{WORK}/index/removed.jsonl",
+    output:
+        thresholds=report(
+            f"{WORK}/thresholds/{{stage}}.json",
+            caption="captions/thresholds.rst",
+            category="Thresholds",
+        ),
+    log:
+        f"{OUT}/logs/thresholds/{{stage}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/thresholds/{{stage}}.tsv"
+    conda:
+        "../envs/video.yaml"
+    resources:
+        mem_mb=job("export", "mem_mb"),
+        runtime=job("export", "runtime"),
+    params:
+        quantiles=lambda wildcards: as_json(stage_quantiles(wildcards.stage)),
+    shell:
+        r"""
+        python "$CLIPMILL_SCRIPTS"/resolve_thresholds.py \
+            --outdir "$CLIPMILL_OUTDIR" \
+            --quantiles {params.quantiles:q} \
+            --output {output.thresholds:q} \
+            >{log:q} 2>&1
+        """
 
 
 rule filter_clips:
@@ -13,6 +49,7 @@ rule filter_clips:
             f"{WORK}/scores/{{metric}}/{{{{shard}}}}.parquet",
             metric=("motion", "technical", *verdict.COSTLY),
         ),
+        thresholds=resolved("filter"),
     output:
         verdicts=f"{WORK}/verdicts/{{shard}}.parquet",
     log:
@@ -35,6 +72,7 @@ rule filter_clips:
             --videos {input.videos:q} \
             --clips {input.clips:q} \
             --scores {input.scores:q} \
+            --thresholds {input.thresholds:q} \
             --output {output.verdicts:q} \
             >{log:q} 2>&1
         """

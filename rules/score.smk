@@ -10,6 +10,7 @@ rule score_consistency:
         videos=f"{WORK}/videos/{{shard}}.parquet",
         clips=f"{WORK}/clips/{{shard}}.parquet",
         scores=cheaper_scores("consistency"),
+        thresholds=resolved("consistency"),
         check=f"{WORK}/checks/consistency.json",
     output:
         scores=f"{WORK}/scores/consistency/{{shard}}.parquet",
@@ -42,6 +43,7 @@ rule score_consistency:
             --videos {input.videos:q} \
             --clips {input.clips:q} \
             --scores {input.scores:q} \
+            --thresholds {input.thresholds:q} \
             --output {output.scores:q} \
             >{log:q} 2>&1
         """
@@ -52,6 +54,7 @@ use rule score_consistency as score_aesthetic with:
         videos=f"{WORK}/videos/{{shard}}.parquet",
         clips=f"{WORK}/clips/{{shard}}.parquet",
         scores=cheaper_scores("aesthetic"),
+        thresholds=resolved("aesthetic"),
         check=f"{WORK}/checks/aesthetic.json",
     output:
         scores=f"{WORK}/scores/aesthetic/{{shard}}.parquet",
@@ -77,6 +80,7 @@ use rule score_consistency as score_text with:
         videos=f"{WORK}/videos/{{shard}}.parquet",
         clips=f"{WORK}/clips/{{shard}}.parquet",
         scores=cheaper_scores("text"),
+        thresholds=resolved("text"),
         check=f"{WORK}/checks/text.json",
     output:
         scores=f"{WORK}/scores/text/{{shard}}.parquet",

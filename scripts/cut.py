@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 
 from clipmill import tables, verdict
-from clipmill.cli import run_step, step_parser
+from clipmill.cli import add_thresholds, run_step, settled, step_parser
 from clipmill.cutting import cut_shard
 
 
@@ -18,9 +18,10 @@ def main() -> None:
     parser.add_argument("--alignment", type=Path, required=True, help="table of alignment scores")
     parser.add_argument("--late", type=json.loads, required=True, help="checks of texts and late filters, as JSON")
     parser.add_argument("--output", type=Path, required=True, help="table of cuts to write")
+    add_thresholds(parser)
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    late = verdict.Late(**args.late)
+    late = verdict.Late(**settled(args.late, args))
     alignment = {row["clip_id"]: row for row in tables.ALIGNMENT.rows(args.alignment)}
     texts = {row["clip_id"]: row["text"] for row in tables.REWRITES.rows(args.texts) if row["clip_id"] in alignment}
     kept = {clip_id for clip_id, text in texts.items() if late.reason({"text": text, **alignment[clip_id]}) is None}

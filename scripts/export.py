@@ -4,7 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from clipmill.cli import run_step
+from clipmill import thresholds
+from clipmill.cli import add_thresholds, run_step, settled
 from clipmill.export import export_dataset
 from clipmill.index import shard_groups, shard_sizes
 
@@ -12,13 +13,16 @@ from clipmill.index import shard_groups, shard_sizes
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--outdir", type=Path, required=True, help="the run's output folder")
-    parser.add_argument("--settings", type=json.loads, required=True, help="backends and late verdicts, as JSON")
+    parser.add_argument("--settings", type=json.loads, required=True, help="backends, verdicts and formats, as JSON")
     parser.add_argument("--clips-per-caption-job", type=int, help="by which shards share a table of captions")
     parser.add_argument("--checks", type=Path, nargs="+", required=True, help="what the checks of the backends found")
+    add_thresholds(parser)
     args = parser.parse_args()
     checks = [json.loads(path.read_text(encoding="utf-8")) for path in args.checks]
     groups = shard_groups(shard_sizes(args.outdir), args.clips_per_caption_job)
-    export_dataset(args.outdir, groups, args.settings, checks)
+    settings = {**args.settings, "late": settled(args.settings["late"], args)}
+    settings["thresholds"] = thresholds.read(args.thresholds)
+    export_dataset(args.outdir, groups, settings, checks)
 
 
 if __name__ == "__main__":

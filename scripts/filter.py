@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from clipmill import tables, verdict
-from clipmill.cli import read_scores, run_step, step_parser
+from clipmill.cli import add_thresholds, read_scores, run_step, settled, step_parser
 
 
 def main() -> None:
@@ -12,8 +12,10 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, required=True, help="table of clips")
     parser.add_argument("--scores", type=Path, nargs="+", required=True, help="scores, <metric>/<shard>.parquet")
     parser.add_argument("--output", type=Path, required=True, help="table of verdicts to write")
+    add_thresholds(parser)
     args = parser.parse_args()
-    bounds = verdict.active(args.settings["filters"], args.settings["order"])
+    settings = settled(args.settings, args)
+    bounds = verdict.active(settings["filters"], settings["order"])
     columns = {column.name for column in tables.VERDICTS.columns}
     rows = []
     videos = tables.VIDEOS.rows(args.videos)
@@ -21,7 +23,7 @@ def main() -> None:
         reason = verdict.reason(known, bounds)
         row = {name: value for name, value in known.items() if name in columns}
         rows.append({**row, "kept": reason is None, "reason": reason})
-    tables.VERDICTS.write(args.output, rows, {"settings": args.settings})
+    tables.VERDICTS.write(args.output, rows, {"settings": settings})
 
 
 if __name__ == "__main__":

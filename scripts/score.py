@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 
 from clipmill import tables, verdict
-from clipmill.cli import loaded, model_parser, read_scores, run_step
+from clipmill.cli import add_thresholds, loaded, model_parser, read_scores, run_step, settled
 from clipmill.scores.kept import write_embeddings
 from clipmill.scores.shard import score_shard
 
@@ -19,11 +19,12 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, required=True, help="table of clips")
     parser.add_argument("--scores", type=Path, nargs="*", default=[], help="cheaper scores, <metric>/<shard>.parquet")
     parser.add_argument("--output", type=Path, required=True, help="table of scores to write")
+    add_thresholds(parser)
     args = parser.parse_args()
     cv2.setNumThreads(1)
     clips = tables.CLIPS.rows(args.clips)
     known = verdict.gather(tables.VIDEOS.rows(args.videos), clips, read_scores(args.scores))
-    bounds = verdict.active(args.settings["filters"], args.settings["order"])
+    bounds = verdict.active(settled(args.settings, args)["filters"], args.settings["order"])
     wanted = {row["clip_id"] for row in known if verdict.reason(row, bounds) is None}
     with loaded(args.metric, args.settings["backend"], args) as backend:
         rows = score_shard(

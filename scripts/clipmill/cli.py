@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from clipmill import backends, gpu, tables
+from clipmill import backends, gpu, tables, thresholds
 from clipmill.errors import SetupError, explain_os_error
 from clipmill.workers import tie
 
@@ -48,6 +48,16 @@ def group_parser(description: str | None) -> argparse.ArgumentParser:
     parser = model_parser(description, one_shard=False)
     parser.add_argument("--shards", nargs="+", required=True, help="names of the shards, six digits each")
     return parser
+
+
+def add_thresholds(parser: argparse.ArgumentParser) -> None:
+    """The flag of steps that give verdicts."""
+    parser.add_argument("--thresholds", type=Path, nargs="*", default=[], help="values of those that are quantiles")
+
+
+def settled(settings: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """`settings`, which has `filters`, with numbers in place of quantiles."""
+    return {**settings, "filters": thresholds.settled(settings["filters"], thresholds.read(args.thresholds))}
 
 
 def means(step: str) -> dict[str, Any]:

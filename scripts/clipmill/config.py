@@ -10,10 +10,11 @@ from typing import Any
 import jsonschema
 import yaml
 
-from clipmill import backends, verdict
+from clipmill import backends, formats, verdict
 from clipmill.errors import SetupError
 from clipmill.keys import SECRET
 from clipmill.prompts import PLACES, places
+from clipmill.thresholds import as_quantile
 
 # What a command cannot do without, where it has no default: how to set it.
 COMMAND = "snakemake --profile profiles/local"
@@ -63,6 +64,7 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
         "minimum": "at least",
         "maximum": "at most",
         "exclusiveMinimum": "more than",
+        "exclusiveMaximum": "less than",
     }
     if error.validator in limits:
         return [f"{key}: {value!r} is out of range, it must be {limits[error.validator]} {error.validator_value}"]
@@ -82,6 +84,8 @@ def _type_name(kind: str | list[str]) -> str:
 def _choice(option: dict[str, Any]) -> str:
     if "const" in option:
         return str(option["const"])
+    if "pattern" in option:
+        return option["description"]
     least = f" from {option['minimum']} on" if "minimum" in option else ""
     return f"{_type_name(option['type'])}{least}"
 
@@ -100,7 +104,7 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
         )
     for name, bound in config["filters"].items():
         low, high = bound.get("min"), bound.get("max")
-        if low is not None and high is not None and low > high:
+        if _more(low, high):
             problems.append(f"filters.{name}: min {low} is more than max {high}; no clip could pass")
     order = config["filter_order"]
     names = [name for name in config["filters"] if name not in verdict.LATE_FILTERS]
@@ -110,8 +114,30 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
     problems += [
         f"filter_order: {name!r} is missing; it must name every filter once" for name in names if name not in order
     ]
+    problems += _export_problems(config["export"])
+    for name, (low, high) in config["calibrate"]["quantiles"].items():
+        if name not in names:
+            problems.append(f"calibrate.quantiles: {name!r} is no filter of scores; choose from: {', '.join(names)}")
+        elif _more(low, high):
+            problems.append(f"calibrate.quantiles.{name}: {low} is more than {high}; no clip could pass")
     problems += [_without_score(name, config) for name, bound in config["filters"].items() if _is_set(bound)]
     return [problem for problem in problems if problem]
+
+
+def _export_problems(export: dict[str, Any]) -> list[str]:
+    known = list(formats.FORMATS)
+    problems = []
+    for name in export["formats"]:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean `{near[0]}`? " if near else ""
+            problems.append(f"export.formats: {name!r} is no format; {hint}choose from: {', '.join(known)}")
+    buckets = export["buckets"]
+    if buckets["resolutions"] and buckets["aspect_ratios"]:
+        problems.append(
+            "export.buckets: resolutions have aspect ratios of their own; set `resolutions` or `aspect_ratios` to null"
+        )
+    return problems
 
 
 def _language_checks(config: dict[str, Any], prompts: Path) -> list[str]:
@@ -138,6 +164,13 @@ def _language_checks(config: dict[str, Any], prompts: Path) -> list[str]:
             if SECRET.search(name) and "${" not in value
         ]
     return problems
+
+
+def _more(low: float | str | None, high: float | str | None) -> bool:
+    """Whether one bound is above the other, as far as can be known: a number and a quantile cannot be compared."""
+    if isinstance(low, str) and isinstance(high, str):
+        return as_quantile(low) > as_quantile(high)
+    return not {type(low), type(high)} & {str, type(None)} and low > high
 
 
 def _is_set(bound: dict[str, Any]) -> bool:

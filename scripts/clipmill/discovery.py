@@ -84,6 +84,18 @@ def update_index(
     return shard_sizes(outdir)
 
 
+def list_videos(videos: str | Path, outdir: Path, exclude: list[str]) -> list[dict[str, str]]:
+    """`path` and `id` of each video, by the identity that it has in the index or would get; writes nothing.
+
+    Raises SetupError where the input is missing, unreadable or holds no video.
+    """
+    found = find_videos(Path(videos), outdir, exclude)
+    frame = _identify(found, _load(IndexPaths(outdir)))
+    if frame.empty:
+        raise SetupError(_nothing_found(Path(videos), found.problems))
+    return frame[["path", "video_id"]].rename(columns={"video_id": "id"}).to_dict("records")
+
+
 # --- finding ---------------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""The dataset: clip files, the train file and the metadata, and beside it the verdicts, the errors and the summary.
+"""The dataset: clip files, metadata, formats and card, and beside it the verdicts, the errors and the summary.
 
 Shards pass one after the other, so memory grows with the number of kept clips' names alone.
 """
@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import logging
-import os
-import shutil
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clipmill import tables, text_checks, verdict
+from clipmill import formats, tables, text_checks, verdict
 from clipmill.errors import SetupError
-from clipmill.files import atomic, write_json
+from clipmill.files import atomic, open_text, write_json, write_text
+from clipmill.formats.assign import NO_BUCKET, Buckets, split_of
+from clipmill.formats.card import Numbers, write_card
+from clipmill.formats.layout import Layout
+from clipmill.formats.tree import Tree, size_and_time
 from clipmill.index import IndexPaths, read_json_lines
 from clipmill.summary import Summary
 
@@ -99,95 +101,98 @@ class Shard:
                     }
 
 
-@dataclass
-class Linker:
-    """Puts clip files into the dataset as hard links; as copies where the file system has none."""
-
-    store: Path
-    target: Path
-    wanted: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    copied: int = 0
-
-    def add(self, row: dict[str, Any]) -> str:
-        """Put one clip in place and return its path below the dataset folder."""
-        source = self.store / row["file"]
-        folder, name = row["video_id"], f"{row['clip_id']}.mp4"
-        target = self.target / folder / name
-        self.wanted[folder].add(name)
-        size_and_time = _size_and_time(source)
-        if size_and_time is None or size_and_time[0] != row["cut_bytes"]:
-            raise SetupError(
-                f"{source}: the clip file is missing or has changed; run again with `--forcerun cut_clips`, "
-                "which cuts the missing ones anew"
-            )
-        if _size_and_time(target) != size_and_time:
-            self._place(source, target)
-        return f"{self.target.name}/{folder}/{name}"
-
-    def _place(self, source: Path, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.tmp")
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copy2(source, temporary)
-            self.copied += 1
-        os.replace(temporary, target)
-
-    def remove_others(self) -> None:
-        """Remove clips that are no longer part of the dataset."""
-        for folder in self.target.iterdir() if self.target.exists() else ():
-            names = self.wanted.get(folder.name, set())
-            if not names:
-                shutil.rmtree(folder)
-                continue
-            for file in folder.iterdir():
-                if file.name not in names:
-                    file.unlink()
-
-
 def export_dataset(
     outdir: Path, groups: Mapping[str, list[str]], settings: dict[str, Any], checks: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Write the dataset folder, verdicts.parquet, errors.csv, summary.json and models.json; return the summary.
 
-    `groups`: all shards, as `index.shard_groups` gives them. `settings`: the steps' `backends`, and `late` as
-    `verdict.Late` takes it. `checks`: what `checks.check_backend` found.
+    `groups`: all shards, as `index.shard_groups` gives them. `settings`: the steps' `backends`, `late` as
+    `verdict.Late` takes it, `thresholds`, what quantiles were resolved to, and of the config `export` and `filters`.
+    `checks`: what `checks.check_backend` found.
 
-    The train file names only files that are there, and files leave only after it has stopped naming them.
+    A list of clips names only files that are there, and files leave only after all lists have stopped naming them.
     """
     index = IndexPaths(outdir)
     removed, problems = read_json_lines(index.removed), read_json_lines(index.problems)
     gone = {video["video_id"] for video in removed}
-    dataset = outdir / "dataset"
-    linker = Linker(outdir / "work" / "clip_files", dataset / "clips")
-    summary = Summary(settings["backends"])
+    dataset, export = outdir / "dataset", settings["export"]
+    clips = Tree(dataset / "clips")
+    summary, numbers = Summary(settings["backends"], settings["thresholds"]), Numbers()
     late = verdict.Late(**settings["late"])
     common = common_texts(outdir, groups, late.checks["same_text"], gone)
     with ExitStack() as stack:
-        out = _Files(stack, outdir, dataset)
+        out = _Files(stack, outdir)
+        layout = _layout(outdir, export, stack)
+        handed_over = {name: formats.FORMATS[name](layout) for name in export["formats"]}
         for problem in problems:
             out.error({"rule": "index", **problem})
             summary.error("index", problem["kind"])
         for name, texts in _texts(outdir, groups):
             shard = Shard.read(outdir, name, texts, gone)
             verdicts = list(shard.verdicts(late, common))
-            metadata = [{**row, "file_path": linker.add(row)} for row in verdicts if row["kept"]]
+            metadata = _metadata(verdicts, clips, outdir / "work" / "clip_files", layout.buckets, export)
             out.verdicts(verdicts)
             out.clips(metadata)
+            rows = metadata.to_pylist()
+            for row in rows:
+                for one in handed_over.values():
+                    one.clip(row)
             for error in shard.errors():
                 out.error(error)
                 summary.error(error["rule"], error["kind"])
             summary.shard(shard.rows["decode"], verdicts)
-        out.finish()
-    linker.remove_others()
-    if linker.copied:
-        log.warning("%d clips were copied: the file system has no hard links", linker.copied)
+            numbers.shard(rows)
+        for one in handed_over.values():
+            one.finish()
+    formats.remove_unwanted(dataset, export["formats"], layout.splits)
+    for one in handed_over.values():
+        one.clean()
+    clips.remove_others()
+    if clips.copied:
+        log.warning("%d clips were copied: the file system has no hard links", clips.copied)
+    if layout.buckets != Buckets() and numbers.without_bucket:
+        log.warning("%d of %d clips fit no bucket", numbers.without_bucket, numbers.clips.total())
     summary.removed(len(removed))
+    models = list_models(checks)
     write_json(outdir / "summary.json", summary.as_dict())
-    write_json(outdir / "models.json", list_models(checks))
+    write_json(outdir / "models.json", models)
+    write_text(dataset / "README.md", write_card(numbers, handed_over, settings, models))
     return summary.as_dict()
+
+
+def _layout(outdir: Path, export: dict[str, Any], stack: ExitStack) -> Layout:
+    return Layout(
+        dataset=outdir / "dataset",
+        state=outdir / "work" / "export",
+        splits=formats.splits(export["validation_share"]),
+        captions=tuple(export["captions"]),
+        buckets=Buckets(**export["buckets"]),
+        tar_bytes=export["tar_megabytes"] * 10**6,
+        stack=stack,
+    )
+
+
+def _metadata(
+    verdicts: list[dict[str, Any]], clips: Tree, store: Path, buckets: Buckets, export: dict[str, Any]
+) -> pa.Table:
+    """METADATA of the kept clips, whose files are put in place."""
+    rows, names = [], tables.METADATA.schema.names
+    for row in verdicts:
+        if not row["kept"]:
+            continue
+        source = store / row["file"]
+        if (size_and_time(source) or (None,))[0] != row["cut_bytes"]:
+            raise SetupError(
+                f"{source}: the clip file is missing or has changed; run again with `--forcerun cut_clips`, "
+                "which cuts the missing ones anew"
+            )
+        below = f"{row['video_id']}/{row['clip_id']}.mp4"
+        clips.link(source, below)
+        bucket = buckets.of(row["cut_width"], row["cut_height"], row["cut_frames"])
+        split = split_of(row["video_id"], export["validation_share"], export["seed"])
+        known = row | {"file_path": f"clips/{below}", "split": split} | vars(bucket or NO_BUCKET)
+        rows.append({name: known.get(name) for name in names})
+    return tables.METADATA.from_rows(rows)
 
 
 def common_texts(outdir: Path, groups: Iterable[str], most: int | None, gone: set[str]) -> set[bytes]:
@@ -232,24 +237,18 @@ def list_models(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class _Files:
-    """The files that grow shard by shard, each replacing its older self only when all are whole."""
+    """The tables that grow shard by shard, each replacing its older self only when all are whole."""
 
-    def __init__(self, stack: ExitStack, outdir: Path, dataset: Path):
-        def text(path: Path):
-            return stack.enter_context(open(stack.enter_context(atomic(path)), "w", encoding="utf-8", newline=""))
-
+    def __init__(self, stack: ExitStack, outdir: Path):
         def parquet(path: Path, table: tables.Table):
             return stack.enter_context(
                 pq.ParquetWriter(stack.enter_context(atomic(path)), table.schema, compression="zstd")
             )
 
-        self._train = text(dataset / "train.json")
-        self._jsonl = text(dataset / "metadata.jsonl")
-        self._metadata = parquet(dataset / "metadata.parquet", tables.METADATA)
+        self._metadata = parquet(outdir / "dataset" / "metadata.parquet", tables.METADATA)
         self._verdicts = parquet(outdir / "verdicts.parquet", tables.FINAL_VERDICTS)
-        self._errors = csv.DictWriter(text(outdir / "errors.csv"), tables.ERRORS.schema.names)
+        self._errors = csv.DictWriter(open_text(stack, outdir / "errors.csv"), tables.ERRORS.schema.names)
         self._errors.writeheader()
-        self._separator = "[\n"
 
     def error(self, row: dict[str, Any]) -> None:
         self._errors.writerow(row)
@@ -258,27 +257,9 @@ class _Files:
         if rows:
             self._verdicts.write_table(tables.FINAL_VERDICTS.from_rows(rows))
 
-    def clips(self, rows: list[dict[str, Any]]) -> None:
-        names = tables.METADATA.schema.names
-        table = tables.METADATA.from_rows([{name: row.get(name) for name in names} for row in rows])
-        if rows:
-            self._metadata.write_table(table)
-        for row in table.to_pylist():
-            self._jsonl.write(json.dumps(row, ensure_ascii=False) + "\n")
-            entry = {"file_path": row["file_path"], "text": row["text"], "type": "video"}
-            self._train.write(self._separator + "  " + json.dumps(entry, ensure_ascii=False))
-            self._separator = ",\n"
-
-    def finish(self) -> None:
-        self._train.write("[]\n" if self._separator == "[\n" else "\n]\n")
-
-
-def _size_and_time(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_size, status.st_mtime_ns
+    def clips(self, rows: pa.Table) -> None:
+        if len(rows):
+            self._metadata.write_table(rows)
 
 
 def _late_reason(row: dict[str, Any], late: verdict.Late, common: set[bytes]) -> str | None:

@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
 @contextlib.contextmanager
@@ -29,6 +29,11 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         _name_full_disk(error, path)
         raise
+
+
+def open_text(stack: contextlib.ExitStack, path: Path) -> TextIO:
+    """A text file to write to, which stands in place of `path` when `stack` closes."""
+    return stack.enter_context(open(stack.enter_context(atomic(path)), "w", encoding="utf-8", newline=""))
 
 
 @contextlib.contextmanager

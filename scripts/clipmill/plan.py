@@ -157,10 +157,13 @@ def _rules(work: Work, amounts: Amounts, settings: Mapping[str, Any]) -> Iterato
             rate = rates.find(step.folder, settings["steps"].get(step.folder, {}).get("backend", ""))
         amount = amounts.waiting(step) if jobs else 0.0
         yield _row(step.rule, jobs, len(work.jobs(step)), step.unit, amount, used, rate)
-    pending = unchecked or any(work.missing.values()) or not (work.outdir / "dataset" / "train.json").exists()
+    pending = unchecked or any(work.missing.values()) or not (work.outdir / "dataset" / "metadata.parquet").exists()
     amount = sum(amounts.of(shard, KEPT) for shard in work.shards.values()) if pending else 0.0
     rate = _own_export_rate(work.outdir) or rates.find("export", "")
     yield _row("export_dataset", int(bool(pending)), 1, KEPT, amount, ONE_CORE, rate)
+    pending = pending or not (work.outdir / "report.html").exists()
+    amount = sum(amounts.of(shard, CLIP) for shard in work.shards.values()) if pending else 0.0
+    yield _row("write_report", int(bool(pending)), 1, CLIP, amount, ONE_CORE, rates.find("report", ""))
 
 
 def _row(

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from clipmill import gpu
 from clipmill.backends import explaining_missing_packages
-from clipmill.calibration import Calibration, find_texts
+from clipmill.calibration_texts import Calibration, find_texts
 from clipmill.checkpoints import LANGUAGE_FILES, PICKLES, Checkpoint, find_model, load_transformers
 from clipmill.errors import SetupError
 from clipmill.files import atomic_folder, write_json

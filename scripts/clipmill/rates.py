@@ -41,6 +41,7 @@ DOCUMENTED = {
     ("alignment", "videoclip-xl"): (110.0, 0.6),
     ("cut", ""): (0.49, 0.7),
     ("export", ""): (0.001, 0.4),
+    ("report", ""): (0.00002, 1.5),
 }
 START = 0.6  # seconds of a check without a model
 FRAME_BYTES_A_PIXEL = 0.12  # of a kept frame

@@ -6,15 +6,21 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from clipmill.thresholds import Resolved
+
 # Rules whose errors may be those of a server that was busy.
 ASK_AGAIN = {"caption": "caption_clips", "rewrite": "rewrite_captions"}
 
 
 class Summary:
-    """Counts over shards. `settings` are those that the reader should know of: backends, order of filters."""
+    """Counts over shards. `settings` are those that the reader should know of: backends, order of filters.
 
-    def __init__(self, settings: dict[str, Any]):
+    `thresholds`: what quantiles were resolved to.
+    """
+
+    def __init__(self, settings: dict[str, Any], thresholds: Resolved):
         self.settings = settings
+        self.thresholds = thresholds
         self.videos = Counter()
         self.seconds = Counter()
         self.clips = Counter()
@@ -63,6 +69,7 @@ class Summary:
             "errors": [
                 {"rule": rule, "kind": kind, "count": count} for (rule, kind), count in sorted(self.errors.items())
             ],
+            "thresholds": self.thresholds,
             "settings": self.settings,
         }
 
@@ -78,6 +85,11 @@ def as_text(summary: dict[str, Any], outdir: Path) -> str:
         f"  clips    {clips['found']} found, {clips['kept']} kept",
     ]
     lines += [f"           {count:6d}  {reason}" for reason, count in summary["dropped"].items()]
+    lines += [
+        f"  {name}.{side} is {found['value']}: q{found['quantile']} of {found['clips']} clips"
+        for name, bounds in summary["thresholds"].items()
+        for side, found in bounds.items()
+    ]
     lines += [
         f"  hours    {hours['videos']:.3f} in, {hours['dataset']:.3f} out",
         f"  files    {cuts['copy']} copied without loss, {cuts['reencode']} re-encoded"
@@ -98,9 +110,10 @@ def as_text(summary: dict[str, Any], outdir: Path) -> str:
         ]
     lines += [
         "",
-        f"  dataset  {outdir / 'dataset' / 'train.json'}",
+        f"  dataset  {outdir / 'dataset'}",
         f"  verdicts {outdir / 'verdicts.parquet'}",
         f"  errors   {outdir / 'errors.csv'}",
+        f"  report   {outdir / 'report.html'}",
         "",
     ]
     return "\n".join(lines)

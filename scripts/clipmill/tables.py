@@ -456,6 +456,11 @@ METADATA = Table(
         Column("file_path", TEXT, "", "the clip file, from the dataset folder on"),
         Column("text", TEXT, "", "the caption to train on"),
         *(column for column in FINAL_VERDICTS.columns if column.name not in {"text", "kept", "reason", "file"}),
+        Column("split", TEXT, "", "`train` or `validation`, the same for all clips of a video"),
+        Column("bucket_width", INTEGER, "pixel", "the clip's bucket (`export.buckets`); missing where it fits none"),
+        Column("bucket_height", INTEGER, "pixel", "the same"),
+        Column("bucket_aspect_ratio", REAL, "ratio", "the same, width over height", 6),
+        Column("bucket_frames", INTEGER, "frame", "the same: that many of its frames are trained on"),
     ),
 )
 

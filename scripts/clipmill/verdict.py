@@ -90,7 +90,7 @@ def gather(
     videos: Iterable[dict[str, Any]], clips: Iterable[dict[str, Any]], scores: dict[str, Iterable[dict[str, Any]]]
 ) -> list[dict[str, Any]]:
     """One dict a clip of all that is known of it: its row, its video's facts, its scores from the given tables."""
-    facts = {video["video_id"]: _video_facts(video) for video in videos if not video["error_kind"]}
+    facts = video_facts(videos)
     by_clip = [{row["clip_id"]: _without_error(row) for row in table} for table in scores.values()]
     rows = []
     for clip in clips:
@@ -101,16 +101,21 @@ def gather(
     return rows
 
 
-def _video_facts(video: dict[str, Any]) -> dict[str, Any]:
+def video_facts(videos: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What the clips of a video have from it, by its id; a broken one has no clips."""
     return {
-        "name": video["name"],
-        "width": video["width"],
-        "height": video["height"],
-        "fps": video["fps"],
-        "area": video["width"] * video["height"],
-        "aspect_ratio": video["width"] / video["height"],
-        "bits_per_pixel": video["bits_per_pixel"],
-        "video_seconds": video["seconds"],
+        video["video_id"]: {
+            "name": video["name"],
+            "width": video["width"],
+            "height": video["height"],
+            "fps": video["fps"],
+            "area": video["width"] * video["height"],
+            "aspect_ratio": video["width"] / video["height"],
+            "bits_per_pixel": video["bits_per_pixel"],
+            "video_seconds": video["seconds"],
+        }
+        for video in videos
+        if not video["error_kind"]
     }
 
 

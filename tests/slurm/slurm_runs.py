@@ -52,6 +52,9 @@ class SlurmRun(Run):
 
 
 def left(run: Run) -> dict[str, bytes]:
-    """All that a run leaves for the user: each file and its bytes."""
-    files = [*run.outdir.glob("*.*"), *(path for path in (run.outdir / "dataset").rglob("*") if path.is_file())]
+    """All that a run leaves for the user: each file and its bytes. The report tells times, which differ."""
+    files = [
+        *set(run.outdir.glob("*.*")) - {run.outdir / "report.html"},
+        *(path for path in (run.outdir / "dataset").rglob("*") if path.is_file()),
+    ]
     return {str(path.relative_to(run.outdir)): path.read_bytes() for path in files}

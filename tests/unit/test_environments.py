@@ -21,7 +21,8 @@ CONDA = sorted(path.name for path in ENVS.glob("*.yaml"))
 # What runs in which environment: script or module of the library.
 IMPORTED = {
     "video.yaml": [
-        *("check", "decode", "split", "score", "filter", "caption", "rewrite", "align", "cut", "export"),
+        *("check", "decode", "split", "score", "filter", "caption", "rewrite", "align", "cut", "export", "report"),
+        *("resolve_thresholds", "calibrate"),
         *("clipmill.scores.rapidocr", "clipmill.scores.classic", "clipmill.scores.histogram"),
         *("clipmill.captions.describe", "clipmill.captions.rules"),
         *("clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.endpoint"),
@@ -34,7 +35,7 @@ IMPORTED = {
         *("clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.local"),
         *("caption", "rewrite", "clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.local"),
     ],
-    "awq.yaml": ["quantize", "clipmill.quantize", "clipmill.calibration"],
+    "awq.yaml": ["quantize", "clipmill.quantize", "clipmill.calibration_texts"],
     "vllm.yaml": [
         *("check", "fetch_models", "caption", "rewrite"),
         *("clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.engine"),

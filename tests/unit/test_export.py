@@ -19,9 +19,8 @@ SHARD = "000000"
 BACKENDS = {"caption": "describe", "rewrite": "rules", "alignment": "clip"}
 ORDER = ["alignment", "alignment_margin"]
 FINE = {"alignment": 0.3, "alignment_margin": 0.1}
-TEXT_CHECKS = yaml.safe_load((Path(__file__).resolve().parents[2] / "config" / "config.yaml").read_text())[
-    "text_checks"
-]
+CONFIG = yaml.safe_load((Path(__file__).resolve().parents[2] / "config" / "config.yaml").read_text())
+TEXT_CHECKS = CONFIG["text_checks"]
 # Clip by clip: whether the filters kept it, then what the later steps said; cut clips have a file.
 CLIPS: dict[str, dict[str, Any]] = {
     "good": {"alignment": 0.3, "alignment_margin": 0.1, "cut": True},
@@ -70,7 +69,13 @@ def bound(low: float | None = None, high: float | None = None) -> dict[str, floa
 def late(alignment: dict, margin: dict, order: list[str] = ORDER) -> dict[str, Any]:
     filters = {"alignment": alignment, "alignment_margin": margin}
     checks = {**TEXT_CHECKS, "same_text": 2}
-    return {"backends": BACKENDS, "late": {"checks": checks, "filters": filters, "order": order}}
+    return {
+        "backends": BACKENDS,
+        "thresholds": {},
+        "late": {"checks": checks, "filters": filters, "order": order},
+        "filters": filters,
+        "export": CONFIG["export"],
+    }
 
 
 class Made:
@@ -89,7 +94,8 @@ class Made:
             clip = {"clip_id": clip_id, "video_id": "v", "scene": number, "piece": 0, "seconds": 4.0}
             kept = said.get("kept", True)
             rows["clips"].append(clip)
-            rows["verdicts"].append({**clip, "name": "v.mp4", "kept": kept, "reason": said.get("reason")})
+            verdict = {**clip, "name": "v.mp4", "fps": 10.0, "kept": kept, "reason": said.get("reason")}
+            rows["verdicts"].append(verdict)
             if not kept:
                 continue
             text = f"The cat of clip {clip_id} looks out of the window."
@@ -113,6 +119,9 @@ class Made:
             "file": f"{SHARD}/{clip_id}.mp4",
             "cut_method": "copy",
             "cut_seconds": 4.0,
+            "cut_frames": 40,
+            "cut_width": 64,
+            "cut_height": 48,
             "cut_bytes": len(clip_id),
         }
 

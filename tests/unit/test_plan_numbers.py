@@ -183,7 +183,7 @@ def test_a_first_plan_goes_by_the_documented_rates(outdir):
     assert plan["hours"]["error"] == 0
     rules = by_rule(plan)
     assert {name: rule["jobs"] for name, rule in rules.items()} == {
-        "check_backend": 6, **{step.rule: 6 for step in STEPS}, "export_dataset": 1
+        "check_backend": 6, **{step.rule: 6 for step in STEPS}, "export_dataset": 1, "write_report": 1
     }  # fmt: skip
     assert {rule["rate_from"] for rule in rules.values()} == {rates.SOURCE}
     seconds, start = rates.DOCUMENTED["decode", ""]
@@ -321,7 +321,7 @@ def test_the_rates_are_those_of_the_docs():
     assert {
         (step, backend): (float(seconds), float(start)) for step, backend, seconds, _, start in rows
     } == rates.DOCUMENTED
-    units = {step.folder: step.unit for step in STEPS} | {"export": rates.KEPT}
+    units = {step.folder: step.unit for step in STEPS} | {"export": rates.KEPT, "report": rates.CLIP}
     assert all(units[step] == unit for step, _, _, unit, _ in rows)
     assert f"{rates.FRAME_BYTES_A_PIXEL} bytes a pixel" in text
     assert f"{rates.SIGNAL_BYTES_AN_HOUR:,} bytes an hour" in text
@@ -332,5 +332,6 @@ def test_the_rates_are_those_of_the_docs():
         ("filter", ""),
         ("cut", ""),
         ("export", ""),
+        ("report", ""),
     }:
         backends.entry(step, backend)

@@ -17,7 +17,7 @@ from hub import SCRIPTS, refused
 from safetensors.numpy import save_file
 
 from clipmill import quantize, tables
-from clipmill.calibration import GENERIC, find_texts
+from clipmill.calibration_texts import GENERIC, find_texts
 from clipmill.checkpoints import Checkpoint
 from clipmill.quantize import (
     QuantizeSettings,

@@ -17,7 +17,7 @@ from runs import Outcome, call, explain, snakemake, wait_for
 from safetensors.torch import load_file
 
 from clipmill import quantize, tables
-from clipmill.calibration import GENERIC
+from clipmill.calibration_texts import GENERIC
 
 ORDER = (0, 4, 1, 5, 2, 6, 3, 7)  # where the first, second … number of eight stands in AWQ's 32 bits
 PROMPT = list(range(40, 120))

@@ -42,7 +42,7 @@ SHARD_RULES = (
     "cut_clips",
 )
 AFTER_FILTER = ("caption_clips", "rewrite_captions", "align_captions", "cut_clips")
-LAST = {"export_dataset": 1, "all": 1}
+LAST = {"export_dataset": 1, "write_report": 1, "all": 1}
 CHECKS = {"check_backend": 6}  # one for each step that has backends, once
 SIZE = (160, 120)
 # Small and short videos are let through, and many that are alike.

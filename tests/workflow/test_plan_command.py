@@ -18,7 +18,7 @@ def files(folder: Path) -> set[str]:
 
 def jobs(outcome: Outcome) -> dict[str, int]:
     """Jobs by rule, as the plan's own table has them; without those that there are none of, as in a dry run."""
-    rows = re.findall(r"^  (\w+) +([\d,]+) ", outcome.output.split("rate from", 1)[1], re.MULTILINE)
+    rows = re.findall(r"^  (\w+_\w+|sum) +([\d,]+) ", outcome.output.split("rate from", 1)[1], re.MULTILINE)
     counts = {name: int(count.replace(",", "")) for name, count in rows}
     assert counts.pop("sum") == sum(counts.values())
     return {name: count for name, count in counts.items() if count}

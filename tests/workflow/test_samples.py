@@ -63,7 +63,7 @@ def test_the_terminal_shows_the_summary(finished):
         "1  brightness low",
         "alignment none (not checked against the video)",
         "1  decode: not_a_video",
-        f"dataset  {Path('..', 'out', 'dataset', 'train.json')}",
+        f"dataset  {Path('..', 'out', 'dataset')}",
     ):
         assert line in told
     summary = run.summary()

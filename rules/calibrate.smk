@@ -1,0 +1,65 @@
+"""
+in:  in `snakemake calibrate`, whose videos are a sample and whose outdir is <outdir>/calibrate: all scores of all shards
+out: calibrated.yaml; work/thresholds/proposed.json, with which the sample's run goes on to its dataset and report
+"""
+
+
+rule propose_thresholds:
+    """Propose thresholds from the scores of the sample."""
+    input:
+        tables=expand(
+            f"{WORK}/{{name}}/{{shard}}.parquet",
+            name=(
+                "videos",
+                "clips",
+                "scores/motion",
+                "scores/technical",
+                *(f"scores/{metric}" for metric in verdict.COSTLY),
+            ),
+            shard=SHARDS,
+        ),
+        removed=f"{WORK}/index/removed.jsonl",
+    output:
+        thresholds=f"{WORK}/thresholds/proposed.json",
+        config=f"{OUT}/calibrated.yaml",
+    log:
+        f"{OUT}/logs/thresholds/proposed.log",
+    benchmark:
+        f"{OUT}/benchmarks/thresholds/proposed.tsv"
+    conda:
+        "../envs/video.yaml"
+    resources:
+        mem_mb=job("export", "mem_mb"),
+        runtime=job("export", "runtime"),
+    params:
+        settings=lambda wildcards: as_json(bounds(config["filter_order"])),
+        wishes=lambda wildcards: as_json(config["calibrate"]),
+    shell:
+        r"""
+        python "$CLIPMILL_SCRIPTS"/calibrate.py \
+            --outdir "$CLIPMILL_OUTDIR" \
+            --settings {params.settings:q} \
+            --wishes {params.wishes:q} \
+            --thresholds {output.thresholds:q} \
+            --config {output.config:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule calibrate:
+    """Propose thresholds from a sample of the videos, and show what they keep: `snakemake calibrate`."""
+    input:
+        needed=needs("videos"),
+        config=rules.propose_thresholds.output.config,
+        run=rules.export_dataset.output,
+        report=rules.write_report.output.report,
+        lost=lost_tables,
+    log:
+        f"{OUT}/logs/thresholds/calibrate.log",
+    localrule: True
+    conda:
+        "../envs/video.yaml"
+    shell:
+        r"""
+        {{ echo; cat {input.config:q}; printf '\n%s\n' {input.config:q} {input.report:q}; }} 2>{log:q}
+        """

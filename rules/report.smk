@@ -1,0 +1,36 @@
+"""
+in:  what the export wrote, by way of it also the kept frames and the benchmarks
+out: report.html, one file that needs no other. Times and memory are in it, so its bytes differ from run to run
+"""
+
+
+rule write_report:
+    """Show what the run found, kept and dropped, and what other thresholds would keep: one page."""
+    input:
+        verdicts=rules.export_dataset.output.verdicts,
+        errors=rules.export_dataset.output.errors,
+        summary=rules.export_dataset.output.summary,
+        models=rules.export_dataset.output.models,
+        thresholds=resolved("filter", "late"),
+    output:
+        report=report(
+            f"{OUT}/report.html", caption="captions/page.rst", category="Report"
+        ),
+    log:
+        f"{OUT}/logs/report/report.log",
+    conda:
+        "../envs/video.yaml"
+    resources:
+        mem_mb=job("export", "mem_mb"),
+        runtime=job("export", "runtime"),
+    params:
+        settings=as_json(report_settings()),
+    shell:
+        r"""
+        python "$CLIPMILL_SCRIPTS"/report.py \
+            --outdir "$CLIPMILL_OUTDIR" \
+            --settings {params.settings:q} \
+            --thresholds {input.thresholds:q} \
+            --output {output.report:q} \
+            >{log:q} 2>&1
+        """

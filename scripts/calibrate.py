@@ -1,0 +1,34 @@
+"""Propose thresholds from the scores of a sample: a config file, and values with which the sample's run goes on."""
+
+import argparse
+import json
+from pathlib import Path
+
+from clipmill import verdict
+from clipmill.calibrate import Sample, as_yaml, propose
+from clipmill.cli import run_step
+from clipmill.files import write_json, write_text
+from clipmill.index import IndexPaths, read_json_lines, shard_sizes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--outdir", type=Path, required=True, help="the sample's output folder")
+    parser.add_argument("--settings", type=json.loads, required=True, help="the filters and their order, as JSON")
+    parser.add_argument("--wishes", type=json.loads, required=True, help="the section `calibrate`, as JSON")
+    parser.add_argument("--thresholds", type=Path, required=True, help="the values to write, as JSON")
+    parser.add_argument("--config", type=Path, required=True, help="the config file to write")
+    args = parser.parse_args()
+    keep, quantiles = args.wishes["keep"], args.wishes["quantiles"]
+    gone = {video["video_id"] for video in read_json_lines(IndexPaths(args.outdir).removed)}
+    order = args.settings["order"]
+    filters = {name: args.settings["filters"][name] for name in order}
+    names = [name for name in order if name in quantiles or name in verdict.active(filters, order)]
+    sample = Sample.read(args.outdir, shard_sizes(args.outdir), names, gone)
+    proposal = propose(sample, {name: filters[name] for name in names}, keep, quantiles)
+    write_json(args.thresholds, proposal.proposed)
+    write_text(args.config, as_yaml(proposal, args.wishes))
+
+
+if __name__ == "__main__":
+    run_step(main)

@@ -1,0 +1,72 @@
+"""The report: one page that shows what a run found, kept and dropped, and what other thresholds would keep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clipmill.files import write_text
+from clipmill.report import page, pictures, whatif
+from clipmill.report.collect import MOST_ROWS, collect, columns, in_order, look
+from clipmill.report.costs import costs
+from clipmill.report.judge import GONE_ON, Judge
+
+LARGEST = 1e300  # stands for no number at all, which JSON does not have
+
+
+def write_report(outdir: Path, settings: Mapping[str, Any], config: Mapping[str, Any], output: Path) -> None:
+    """Write the report of the finished run in `outdir` to `output`, one file that needs no other.
+
+    `settings`: the `filters` and their `order` by which the run has judged, and whether by a `cascade`. `config`: all
+    that the run was given, to be shown. Raises SetupError where a table is unreadable.
+    """
+    filters = {
+        name: {end: _finite(value) for end, value in bound.items()} for name, bound in settings["filters"].items()
+    }
+    judge = Judge(filters, settings["order"], settings["cascade"])
+    verdicts = outdir / "verdicts.parquet"
+    summary = json.loads((outdir / "summary.json").read_text(encoding="utf-8"))
+    models = json.loads((outdir / "models.json").read_text(encoding="utf-8"))
+    collected = collect(verdicts, judge, MOST_ROWS)
+
+    places = dict(in_order(collected))
+    rows = sorted({row for group in places.values() for row in group})
+    number = {row: place for place, row in enumerate(rows)}
+    near = {place: [number[row] for row in group] for place, group in places.items()}
+    shown = pictures.read_rows(verdicts, rows, list(dict.fromkeys([*columns(judge), *pictures.ABOUT, *pictures.TEXTS])))
+    looked = look(shown, judge)
+
+    table, scales = whatif.tabulate(collected, looked)
+    cards = page.filters(collected, scales, near)
+    view = {
+        "collected": collected,
+        "summary": summary,
+        "models": models,
+        "sampled": table["rows"] < table["clips"],
+        "table": table,
+        "funnel": page.funnel(collected, summary),
+        "cards": cards,
+        "sheet": near["", "", "in"],
+        "pictures": page.pictures(pictures.look_at(outdir, shown.to_pylist())),
+        "overlap": page.overlap(collected),
+        "durations": page.plot(collected.seconds, collected.fate == GONE_ON),
+        "sizes": page.distribution(collected.sizes.items(), lambda size: f"{size[0]} × {size[1]}"),
+        "shapes": page.distribution(collected.sizes.items(), page.shape),
+        "rates": page.distribution(collected.rates.items(), lambda rate: f"{rate:g}"),
+        "lengths": page.plot(np.array(collected.lengths)),
+        "words": page.words(collected.words, max(1, len(collected.lengths))),
+        "errors": page.errors(outdir, summary),
+        "costs": page.costs(costs(outdir)),
+        "config": page.as_yaml(config),
+        "values": {name: values.tolist() for name, values in looked.values.items()},
+        "data": page.data(collected, scales, table, cards),
+    }
+    write_text(output, page.render(view))
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None else max(-LARGEST, min(LARGEST, value))

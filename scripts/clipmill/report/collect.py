@@ -1,0 +1,212 @@
+"""One pass over the verdicts of all clips, a batch at a time; of the sampled ones a row of numbers is kept."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from clipmill import text_checks
+from clipmill.report.judge import GONE_ON, SHORT, Amount, Judge, Looked, Tally, Values
+
+SEED = 6
+BATCH = 65_536
+MOST_ROWS = 1_000_000  # clips in the page's table; of more a sample
+MOST_TEXTS = 20_000  # texts that words are counted in; of more a sample
+KEPT_PICTURES, NEAR_PICTURES = 24, 6
+CANDIDATES = 200  # a side of a threshold, from which pictures of different videos are taken
+
+COLUMNS = ("video_id", "seconds", "width", "height", "fps", "kept", "reason", "text", "cut_seconds")
+
+
+@dataclass
+class Nearest:
+    """The clips with the smallest distances, ties drawn by lot: row number, number of its video, value."""
+
+    most: int
+    _rows: np.ndarray = field(default_factory=lambda: np.empty((0, 5)))
+
+    def add(self, distance: np.ndarray, lot: np.ndarray, row: np.ndarray, video: np.ndarray, value: np.ndarray) -> None:
+        if len(distance) > self.most:
+            near = np.lexsort((lot, distance))[: self.most]
+            distance, lot, row, video, value = distance[near], lot[near], row[near], video[near], value[near]
+        rows = np.concatenate([self._rows, np.column_stack([distance, lot, row, video, value])])
+        self._rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))][: self.most]
+
+    def take(self, count: int) -> list[int]:
+        """Numbers of the nearest rows, at most `count`, of different videos while there are such; by rising value."""
+        seen: set[float] = set()
+        first = [not (video in seen or seen.add(video)) for video in self._rows[:, 3].tolist()]
+        order = [*np.flatnonzero(first), *np.flatnonzero(~np.array(first, bool))][:count]
+        return [int(row) for row in self._rows[sorted(order, key=lambda at: (self._rows[at, 4], at)), 2]]
+
+
+@dataclass
+class Collected:
+    """What the verdicts say. Arrays are of the sampled clips: all that are not too short, or MOST_ROWS of them."""
+
+    judge: Judge
+    tally: Tally
+    found: Amount = field(default_factory=Amount)
+    short: Amount = field(default_factory=Amount)
+    kept: Amount = field(default_factory=Amount)  # `seconds` are those of the files
+    sizes: dict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    rates: dict[float, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    lengths: list[int] = field(default_factory=list)  # of texts, in words
+    words: Counter[str] = field(default_factory=Counter)  # in how many texts each stands
+    values: Values = field(default_factory=dict)
+    unknown: dict[str, np.ndarray] = field(default_factory=dict)
+    fate: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+    seconds: np.ndarray = field(default_factory=lambda: np.empty(0))
+    trimmed: np.ndarray = field(default_factory=lambda: np.empty(0))  # seconds that the file of a kept clip lost
+    sheet: Nearest = field(default_factory=lambda: Nearest(CANDIDATES))
+    near: dict[tuple[str, str, str], Nearest] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> int:
+        """Clips that thresholds decide about."""
+        return self.found.clips - self.short.clips
+
+
+def collect(path: Path, judge: Judge, most_rows: int = MOST_ROWS) -> Collected:
+    """Read the table of final verdicts at `path`, with a fixed seed: the same table gives the same."""
+    collected = Collected(judge, Tally(judge))
+    chance = np.random.default_rng(SEED)
+    for name, bound in judge.active.items():
+        for end in ("min", "max"):
+            if bound.get(end) is not None:
+                collected.near |= {(name, end, side): Nearest(CANDIDATES) for side in ("out", "in")}
+    with pq.ParquetFile(path) as file:
+        total = file.metadata.num_rows
+        share = min(1.0, MOST_TEXTS / max(1, _kept(file)))
+        rows = _Rows(judge, min(total, most_rows))
+        taken = np.sort(chance.choice(total, most_rows, replace=False)) if total > most_rows else None
+        at, video, last = 0, 0, None
+        for batch in file.iter_batches(BATCH, columns=columns(judge), use_threads=False):
+            looked, seconds = look(batch, judge), _numbers(batch, "seconds")
+            video_numbers = video + np.cumsum(_begins(batch.column("video_id"), last))
+            lot = chance.random(len(seconds))
+            _count(collected, looked, seconds, batch, chance.random(len(seconds)) < share)
+            _draw(collected, looked, lot, at + np.arange(len(seconds)), video_numbers)
+            chosen = np.ones(len(seconds), bool)
+            if taken is not None:
+                chosen = np.zeros(len(seconds), bool)
+                chosen[taken[np.searchsorted(taken, at) : np.searchsorted(taken, at + len(seconds))] - at] = True
+            rows.add(looked, seconds, _numbers(batch, "cut_seconds"), chosen & (looked.fate != SHORT))
+            at, video = at + len(seconds), int(video_numbers[-1]) if len(video_numbers) else video
+            last = batch.column("video_id")[-1].as_py() if len(seconds) else last
+    rows.give(collected)
+    return collected
+
+
+def columns(judge: Judge) -> list[str]:
+    """The columns of the final verdicts that are read."""
+    return list(dict.fromkeys([*COLUMNS, *(name for name in judge.filters if name != "aspect_ratio")]))
+
+
+class _Rows:
+    """Arrays that are filled batch by batch."""
+
+    def __init__(self, judge: Judge, most: int):
+        self._used = 0
+        self._values = {name: np.empty(most) for name in judge.filters}
+        self._unknown = {name: np.empty(most, bool) for name in judge.filters}
+        self._fate = np.empty(most, np.uint8)
+        self._seconds, self._trimmed = np.empty(most), np.empty(most)
+
+    def add(self, looked: Looked, seconds: np.ndarray, file_seconds: np.ndarray, chosen: np.ndarray) -> None:
+        here = slice(self._used, self._used + int(chosen.sum()))
+        for name in self._values:
+            self._values[name][here] = looked.values[name][chosen]
+            self._unknown[name][here] = looked.unknown[name][chosen]
+        self._fate[here] = looked.fate[chosen]
+        self._seconds[here] = seconds[chosen]
+        self._trimmed[here] = np.nan_to_num(np.maximum(seconds - file_seconds, 0))[chosen]
+        self._used = here.stop
+
+    def give(self, to: Collected) -> None:
+        here = slice(0, self._used)
+        to.values = {name: values[here] for name, values in self._values.items()}
+        to.unknown = {name: unknown[here] for name, unknown in self._unknown.items()}
+        to.fate, to.seconds, to.trimmed = self._fate[here], self._seconds[here], self._trimmed[here]
+
+
+def _kept(file: pq.ParquetFile) -> int:
+    return sum(pc.sum(batch.column(0)).as_py() or 0 for batch in file.iter_batches(BATCH, columns=["kept"]))
+
+
+def _numbers(batch: pa.RecordBatch, name: str) -> np.ndarray:
+    """A column as numbers, NaN where they are missing."""
+    return pc.cast(batch.column(name), pa.float64()).to_numpy(zero_copy_only=False)
+
+
+def look(batch: pa.RecordBatch, judge: Judge) -> Looked:
+    """Judge the clips of a batch of the final verdicts."""
+    values = {name: _numbers(batch, name) for name in judge.filters if name != "aspect_ratio"}
+    values["aspect_ratio"] = _numbers(batch, "width") / _numbers(batch, "height")  # the table's is rounded
+    has_text = batch.column("text").is_valid().to_numpy(zero_copy_only=False)
+    return judge.look(values, batch.column("reason"), has_text)
+
+
+def _begins(videos: pa.Array, last: str | None) -> np.ndarray:
+    """Where a row is of another video than the one before; `last`: the video before the first row."""
+    if not len(videos):
+        return np.empty(0, bool)
+    rest = pc.not_equal(videos.slice(1), videos.slice(0, len(videos) - 1)).to_numpy(zero_copy_only=False)
+    return np.concatenate([[videos[0].as_py() != last], rest.astype(bool)])
+
+
+def _count(collected: Collected, looked: Looked, seconds: np.ndarray, batch: pa.RecordBatch, heard: np.ndarray) -> None:
+    """Count a batch. `heard`: whose text is looked at."""
+    short = looked.fate == SHORT
+    kept = pc.fill_null(batch.column("kept"), False).to_numpy(zero_copy_only=False)
+    collected.found.add(len(seconds), float(seconds.sum()))
+    collected.short.add(int(short.sum()), float(seconds[short].sum()))
+    collected.kept.add(int(kept.sum()), float(np.nansum(_numbers(batch, "cut_seconds")[kept])))
+    rest = ~short
+    collected.tally.add(looked.fails[rest], looked.unsure[rest], seconds[rest])
+    widths, heights = (np.nan_to_num(_numbers(batch, name)).astype(np.int64) for name in ("width", "height"))
+    sizes, which = np.unique(widths << 32 | heights, return_inverse=True)
+    counts = np.column_stack([np.bincount(which), np.bincount(which, kept)]).astype(int)
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        _add(collected.sizes[size >> 32, size & 0xFFFFFFFF], count)
+    rates, which = np.unique(np.round(_numbers(batch, "fps"), 2), return_inverse=True)
+    counts = np.column_stack([np.bincount(which), np.bincount(which, kept)]).astype(int)
+    for rate, count in zip(rates.tolist(), counts.tolist(), strict=True):
+        _add(collected.rates[rate], count)
+    for text in batch.column("text").filter(pa.array(kept & heard)).to_pylist():
+        words = [word.lower() for word in text_checks.WORD.findall(text or "")]
+        collected.lengths.append(len(words))
+        collected.words.update(set(words))
+
+
+def _add(to: list[int], counts: list[int]) -> None:
+    for place, count in enumerate(counts):
+        to[place] += count
+
+
+def _draw(collected: Collected, looked: Looked, lot: np.ndarray, row: np.ndarray, video: np.ndarray) -> None:
+    """Draw clips for pictures: some of those kept, and those nearest to each threshold."""
+    whole = (looked.fails | looked.unsure) == 0
+    kept = np.flatnonzero(whole & (looked.fate == GONE_ON))
+    nothing = np.zeros(len(kept))
+    collected.sheet.add(nothing, lot[kept], row[kept], video[kept], row[kept])
+    for (name, end, side), nearest in collected.near.items():
+        values, bound = looked.values[name], collected.judge.bounds[name][end]
+        inside = values >= bound if end == "min" else values <= bound
+        chosen = np.flatnonzero(np.isfinite(values) & (inside == (side == "in")) & (looked.fate != SHORT))
+        distance = np.abs(values[chosen] - bound)
+        nearest.add(distance, lot[chosen], row[chosen], video[chosen], values[chosen])
+
+
+def in_order(collected: Collected) -> Iterator[tuple[tuple[str, str, str], list[int]]]:
+    """The pictures' rows by place: the contact sheet under ("", "", "in"), then filter, end and side."""
+    yield ("", "", "in"), collected.sheet.take(KEPT_PICTURES)
+    for place, nearest in collected.near.items():
+        yield place, nearest.take(NEAR_PICTURES)

@@ -1,0 +1,169 @@
+"""The verdicts of many clips at once, as bits: which stages of the funnel a clip fails, and which nobody knows.
+
+The page's script does the same for other thresholds (`page.js`), so what holds here holds there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from clipmill import verdict
+
+# Stages besides the filters: what no threshold changes.
+TEXTS, FILES = "texts", "files"
+TOO_SHORT = "too_short"
+AFTER_ALL = ("text on many clips", "cut failed")
+
+# What became of a clip in the run, as far as its scores do not say it.
+GONE_ON, NOT_CAPTIONED, BAD_TEXT, NOT_CUT, BAD_FILE, SHORT = range(6)
+
+Values = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What is known of a batch of clips. `values`: NaN where missing; `unknown`: where nobody computed the score."""
+
+    values: Values
+    unknown: dict[str, np.ndarray]
+    fate: np.ndarray
+    fails: np.ndarray
+    unsure: np.ndarray
+
+
+class Judge:
+    """Gives verdicts with the bounds of a run. `cascade`: whether it spared clips the costly scores."""
+
+    def __init__(self, filters: verdict.Bounds, order: list[str], cascade: bool):
+        self.filters = [*order, *verdict.LATE_FILTERS]
+        self.stages = [*order, TEXTS, *verdict.LATE_FILTERS, FILES]
+        self.bit = {name: 1 << place for place, name in enumerate(self.stages)}
+        self.active = verdict.active(filters, self.filters)
+        self.bounds = {name: filters[name] for name in self.filters}
+        self.cascade = cascade
+        self._before = {metric: verdict.before(metric, order) for metric in verdict.COSTLY} if cascade else {}
+
+    def look(self, values: Values, reasons: pa.Array, has_text: np.ndarray) -> Looked:
+        """Judge a batch. `values`: each filter's score, NaN where missing; `reasons`, `has_text`: from the run."""
+        failed = {name: out_of(values[name], bound) for name, bound in self.active.items()}
+        nobody = np.zeros(len(has_text), bool)
+        spared = {
+            metric: np.logical_or.reduce([failed[name] for name in before if name in failed], initial=False) | nobody
+            for metric, before in self._before.items()
+        }
+        unknown = {}
+        for name in self.filters:
+            not_made = ~has_text if name in verdict.LATE_FILTERS else spared.get(verdict.FILTERS[name], nobody)
+            unknown[name] = not_made & np.isnan(values[name])
+        fate = fates(reasons)
+        fails = np.where(fate == BAD_TEXT, self.bit[TEXTS], 0) | np.where(fate == BAD_FILE, self.bit[FILES], 0)
+        unsure = np.zeros(len(has_text), np.int64)
+        for name, out in failed.items():
+            fails |= np.where(out & ~unknown[name], self.bit[name], 0)
+            unsure |= np.where(unknown[name], self.bit[name], 0)
+        return Looked(values, unknown, fate, fails, unsure)
+
+
+def out_of(values: np.ndarray, bound: Mapping[str, float | None]) -> np.ndarray:
+    """Which values do not lie within a bound, as `verdict.out_of` has it: what is missing or no number does not."""
+    out = ~np.isfinite(values)
+    if bound.get("min") is not None:
+        out |= values < bound["min"]
+    if bound.get("max") is not None:
+        out |= values > bound["max"]
+    return out
+
+
+def fates(reasons: pa.Array) -> np.ndarray:
+    """What became of clips, by the reasons of their verdicts."""
+    encoded = reasons.dictionary_encode()
+    of_reason = np.array([_fate(reason) for reason in encoded.dictionary.to_pylist()] + [GONE_ON], np.uint8)
+    return of_reason[encoded.indices.fill_null(len(of_reason) - 1).to_numpy(zero_copy_only=False)]
+
+
+def _fate(reason: str) -> int:
+    name = reason.rpartition(" ")[0]
+    if name in verdict.FILTERS:
+        return NOT_CAPTIONED
+    if name in verdict.LATE_FILTERS:
+        return NOT_CUT
+    if reason == TOO_SHORT:
+        return SHORT
+    return BAD_FILE if reason in AFTER_ALL else BAD_TEXT
+
+
+@dataclass
+class Amount:
+    """So many clips, and their length in seconds."""
+
+    clips: int = 0
+    seconds: float = 0.0
+
+    def add(self, clips: int, seconds: float) -> None:
+        self.clips += clips
+        self.seconds += seconds
+
+
+class Tally:
+    """Counts clips by what they fail and what is unknown of them: all else follows, and memory does not grow."""
+
+    def __init__(self, judge: Judge):
+        self.judge = judge
+        self._clips: Counter[tuple[int, int]] = Counter()
+        self._seconds: Counter[tuple[int, int]] = Counter()
+
+    def add(self, fails: np.ndarray, unsure: np.ndarray, seconds: np.ndarray) -> None:
+        """Count a batch of clips."""
+        both = fails.astype(np.int64) << 32 | unsure.astype(np.int64)
+        kinds, which = np.unique(both, return_inverse=True)
+        amounts = zip(kinds.tolist(), np.bincount(which).tolist(), np.bincount(which, seconds).tolist(), strict=True)
+        for kind, clips, length in amounts:
+            key = kind >> 32, kind & 0xFFFFFFFF
+            self._clips[key] += clips
+            self._seconds[key] += length
+
+    def _kinds(self) -> Iterator[tuple[int, int, int, float]]:
+        for (fails, unsure), clips in sorted(self._clips.items()):
+            yield fails, unsure, clips, self._seconds[fails, unsure]
+
+    def funnel(self) -> dict[str, tuple[Amount, Amount]]:
+        """By stage, in their order: what has passed this one and all before it, and of what that is unknown."""
+        found = {stage: (Amount(), Amount()) for stage in self.judge.stages}
+        for fails, unsure, clips, seconds in self._kinds():
+            for stage, (passed, unknown) in found.items():
+                before = 2 * self.judge.bit[stage] - 1
+                if not fails & before:
+                    (unknown if unsure & before else passed).add(clips, seconds)
+        return found
+
+    def overlap(self) -> dict[str, dict[str, int]]:
+        """By filter: how many clips fail it and each other one. A filter with itself: all that fail it."""
+        names = list(self.judge.active)
+        both = {one: dict.fromkeys(names, 0) for one in names}
+        for fails, _, clips, _ in self._kinds():
+            failed = [name for name in names if fails & self.judge.bit[name]]
+            for one in failed:
+                for other in failed:
+                    both[one][other] += clips
+        return both
+
+    def alone(self) -> dict[str, tuple[int, int]]:
+        """By filter: clips that fail it and are known to pass all others; and those of which that is unknown."""
+        found = {}
+        for name in self.judge.active:
+            own = [(unsure, clips) for fails, unsure, clips, _ in self._kinds() if fails == self.judge.bit[name]]
+            known = sum(clips for unsure, clips in own if not unsure)
+            found[name] = known, sum(clips for _, clips in own) - known
+        return found
+
+    def unknown(self) -> dict[str, int]:
+        """By filter: clips whose score nobody computed."""
+        return {
+            name: sum(clips for _, unsure, clips, _ in self._kinds() if unsure & self.judge.bit[name])
+            for name in self.judge.active
+        }

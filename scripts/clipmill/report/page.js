@@ -1,0 +1,282 @@
+"use strict";
+// What if: recomputes verdicts from the table of scores. `judge.py` says what the bits and fates mean, `scales.py` the codes.
+(async () => {
+  const NOT_CAPTIONED = 1, BAD_TEXT = 2, NOT_CUT = 3, BAD_FILE = 4;
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const find = (is, within = document) => within.querySelector(`[data-is="${is}"]`);
+
+  // --- the table -------------------------------------------------------------------------------------------------------
+
+  async function unpack(text, Kind) {
+    const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    return new Kind(await new Response(stream).arrayBuffer());
+  }
+
+  const Codes = data.bytes === 1 ? Uint8Array : Uint16Array;
+  const MISSING = 256 ** data.bytes - 1, UNKNOWN = MISSING - 1;
+  const [fate, seconds, trimmed] = await Promise.all([
+    unpack(data.columns.fate, Uint8Array), unpack(data.columns.seconds, Codes), unpack(data.columns.trimmed, Codes),
+  ]);
+  const rows = data.rows, all = fate.length, stages = data.stages.length;
+  const bitOf = Object.fromEntries(data.stages.map((name, place) => [name, 1 << place]));
+  const fails = new Int32Array(all), unsure = new Int32Array(all);
+  for (let row = 0; row < all; row++) {
+    fails[row] = fate[row] === BAD_TEXT ? bitOf.texts : fate[row] === BAD_FILE ? bitOf.files : 0;
+  }
+  const filters = await Promise.all(data.filters.map(async (filter) => ({
+    ...filter,
+    codes: await unpack(data.columns[filter.name], Codes),
+    whole: filter.edges !== null,
+    edges: filter.edges ? await unpack(filter.edges, Float64Array) : Float64Array.from(filter.stops),
+    was: { min: filter.min, max: filter.max },
+    is: { min: filter.min, max: filter.max },
+    bit: bitOf[filter.name],
+    means: new Uint8Array(MISSING + 1),
+  })));
+  data.columns = null;
+
+  /** How many of `edges`, which rise, lie below `value`; with `too`, also those that equal it. */
+  function below(edges, value, too) {
+    let low = 0, high = edges.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (edges[middle] < value || (too && edges[middle] === value)) low = middle + 1; else high = middle;
+    }
+    return low;
+  }
+
+  const first = (bits) => (bits ? 31 - Math.clz32(bits & -bits) : stages);
+
+  // Sums over all rows, of whole numbers: exact, however often rows are taken out and put in again. `clips` and `length`:
+  // where each one ends, the last place being the dataset; `open`: what becomes unknown at a stage, less what is out again.
+  const sums = {
+    clips: new Float64Array(stages + 1), length: new Float64Array(stages + 1), open: new Float64Array(stages + 1),
+    trimmed: 0, squares: 0, caption: 0, cut: 0,
+  };
+
+  function recount(row, sign) {
+    const out = first(fails[row]), maybe = first(unsure[row]), end = Math.min(out, maybe);
+    sums.clips[end] += sign;
+    sums.length[end] += sign * seconds[row];
+    if (maybe < out) { sums.open[maybe] += sign; sums.open[out] -= sign; }
+    if (end < stages) return;
+    sums.trimmed += sign * trimmed[row];
+    sums.squares += sign * seconds[row] * seconds[row];
+    if (fate[row] === NOT_CAPTIONED) sums.caption += sign;
+    if (fate[row] === NOT_CUT) sums.cut += sign;
+  }
+
+  const PASSES = 0, FAILS = 1, UNSURE = 2;
+
+  /** What each code means at a filter's bounds. A missing score fails, one that nobody computed leaves it open. */
+  function meaning({ edges, is }) {
+    const found = new Uint8Array(MISSING + 1);
+    if (is.min === null && is.max === null) return found;
+    const low = is.min === null ? 0 : 2 * below(edges, is.min, false) + 1;
+    const high = is.max === null ? 2 * edges.length : 2 * below(edges, is.max, true) - 1;
+    for (let code = 0; code <= MISSING; code++) found[code] = code < low || code > high ? FAILS : PASSES;
+    found[UNKNOWN] = UNSURE;
+    return found;
+  }
+
+  /** Judges every clip by one filter, and counts those anew for which that changes something. */
+  function apply(filter, counting) {
+    const { codes, bit, means: before } = filter;
+    const now = (filter.means = meaning(filter));
+    for (let row = 0; row < all; row++) {
+      const code = codes[row], to = now[code];
+      if (to === before[code]) continue;
+      const counted = counting && row < rows;
+      if (counted) recount(row, -1);
+      fails[row] = to === FAILS ? fails[row] | bit : fails[row] & ~bit;
+      unsure[row] = to === UNSURE ? unsure[row] | bit : unsure[row] & ~bit;
+      if (counted) recount(row, 1);
+    }
+  }
+
+  /** By stage: clips and seconds that have passed it, and clips of which that is unknown. And what there is still to do. */
+  function tally() {
+    const unit = data.steps.seconds, scale = rows ? data.clips / rows : 1;
+    const passed = [];
+    let left = rows, time = sums.length.reduce((sum, part) => sum + part, 0), unknown = 0;
+    for (let stage = 0; stage < stages; stage++) {
+      left -= sums.clips[stage];
+      time -= sums.length[stage];
+      unknown += sums.open[stage];
+      passed.push({ clips: left * scale, seconds: time * unit * scale, unknown: unknown * scale });
+    }
+    passed[stages - 1].seconds -= sums.trimmed * data.steps.trimmed * scale;
+    // The standard error of a total drawn from a sample without replacement (Cochran, Sampling Techniques, 2.5).
+    const drawn = rows < data.clips ? data.clips * Math.sqrt((1 - rows / data.clips) / rows) : 0;
+    const spread = (squares, sum) => Math.sqrt(Math.max(0, squares / rows - (sum / rows) ** 2));
+    return {
+      passed,
+      caption: sums.caption * scale,
+      cut: sums.cut * scale,
+      clipError: drawn && drawn * spread(left, left),
+      timeError: drawn && drawn * spread(sums.squares, time) * unit,
+    };
+  }
+
+  // --- numbers as people read them; page.py has the same ---------------------------------------------------------------
+
+  const count = (value) => Math.round(value).toLocaleString("en-US");
+  const places = (value, digits) =>
+    value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  function hours(value) {
+    const h = Math.max(0, value) / 3600;
+    return places(h, h < 10 ? 3 : h < 1000 ? 1 : 0);
+  }
+  const plural = (value, word) => `${count(value)} ${word}${Math.round(value) === 1 ? "" : "s"}`;
+  /** A number as YAML 1.1 takes it: `1e-7` would be a text there. */
+  const plain = (value) => (value === null ? "null" : String(value).replace(/^(-?\d+)e/, "$1.0e"));
+
+  // --- the page --------------------------------------------------------------------------------------------------------
+
+  const about = rows < data.clips ? "≈ " : "";
+  const stageRows = data.stages.map((name) => document.querySelector(`[data-stage="${name}"]`));
+  const cells = stageRows.map((row) => ({
+    row,
+    ...Object.fromEntries(["clips", "hours", "unknown", "bar"].map((is) => [is, find(is, row)])),
+  }));
+  const clips = [...document.querySelectorAll("[data-picture]")].map((figure) => ({
+    figure, badge: figure.querySelector(".badge"), row: rows + Number(figure.dataset.picture),
+  }));
+  const dock = find("dock"), result = find("result"), yaml = find("yaml"), copied = find("copied");
+  const changed = ({ was, is }) => was.min !== is.min || was.max !== is.max;
+
+  function show() {
+    const now = tally();
+    const touched = filters.filter(changed);
+    const active = new Set(filters.filter(({ is }) => is.min !== null || is.max !== null).map(({ name }) => name));
+    now.passed.forEach((stage, place) => {
+      const { row, clips, hours: time, unknown, bar } = cells[place];
+      const name = data.stages[place];
+      row.hidden = !(active.has(name) || name === "texts" || name === "files");
+      clips.textContent = about + count(stage.clips);
+      time.textContent = about + hours(stage.seconds);
+      unknown.textContent = stage.unknown ? about + count(stage.unknown) : "";
+      bar.style.width = `${(100 * stage.clips) / (data.found || 1)}%`;
+    });
+    find("funnel").classList.toggle("open", now.passed.some(({ unknown }) => unknown > 0));
+    for (const { figure, badge, row } of clips) {
+      const state = fails[row] ? "out" : unsure[row] ? "unknown" : "kept";
+      if (figure.dataset.now !== state) {
+        figure.dataset.now = state;
+        badge.textContent = state;
+      }
+    }
+    const end = now.passed[stages - 1];
+    const error = (value, text) => (about && value ? ` ± ${text(value)}` : "");
+    result.replaceChildren(
+      part("kept", `kept: ${about}${count(end.clips)}${error(now.clipError, count)}`),
+      part("", `of ${plural(data.clips, "clip")}, ${about}${hours(end.seconds)}${error(now.timeError, hours)} hours`),
+      ...(now.caption ? [part("todo", `${about}${count(now.caption)} would still have to be captioned and cut`)] : []),
+      ...(now.cut ? [part("todo", `${about}${count(now.cut)} would still have to be cut`)] : []),
+      ...(end.unknown ? [part("unknown", `unknown: ${about}${count(end.unknown)} (score not computed, would have to be scored)`)] : []),
+    );
+    dock.hidden = !touched.length;
+    yaml.textContent = touched.length ? `filters:\n${touched.map(line).join("")}` : "# nothing has been changed";
+    copied.textContent = "";
+  }
+
+  function part(kind, text) {
+    const element = document.createElement("span");
+    element.className = kind;
+    element.textContent = text;
+    return element;
+  }
+
+  function line({ name, was, is }) {
+    const ends = ["min", "max"].filter((end) => was[end] !== is[end]).map((end) => `${end}: ${plain(is[end])}`);
+    return `  ${name}: {${ends.join(", ")}}\n`;
+  }
+
+  let asked = false;
+  function refresh() {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      for (const filter of filters) if (filter.moved) { apply(filter, true); filter.moved = false; }
+      show();
+    });
+  }
+
+  // --- thresholds ------------------------------------------------------------------------------------------------------
+
+  const nearest = (stops, value) => stops.reduce((best, stop) => (Math.abs(stop - value) < Math.abs(best - value) ? stop : best));
+
+  for (const filter of filters) apply(filter, false);
+  for (let row = 0; row < rows; row++) recount(row, 1);
+
+  for (const filter of filters) {
+    const card = document.querySelector(`[data-filter="${filter.name}"]`);
+    const { stops } = filter, low = stops[0], high = stops[stops.length - 1];
+    const beyond = { min: low, max: high };
+    const reset = find("reset", card);
+    const dials = ["min", "max"].map((end) => ({
+      end,
+      range: card.querySelector(`[type="range"][data-end="${end}"]`),
+      field: card.querySelector(`[type="number"][data-end="${end}"]`),
+      shade: find(`shade-${end}`, card),
+    })).filter(({ range }) => range);
+
+    /** Draws the bounds where they are; `not` is the field in which somebody types. */
+    const draw = (not) => {
+      for (const { end, range, field, shade } of dials) {
+        const value = filter.is[end];
+        const at = value === null ? beyond[end] : Math.min(high, Math.max(low, value));
+        range.value = at;
+        range.toggleAttribute("data-none", value === null);
+        range.setAttribute("aria-valuetext", value === null ? "no bound" : String(value));
+        if (field !== not) field.value = value === null ? "" : value;
+        const x = (60 * (at - low)) / (high - low);
+        if (end === "min") shade.setAttribute("width", x); else { shade.setAttribute("x", x); shade.setAttribute("width", Math.max(0, 60 - x)); }
+      }
+      reset.hidden = !changed(filter);
+      card.classList.toggle("changed", changed(filter));
+    };
+    const set = (end, value, not) => {
+      if (filter.is[end] !== value) { filter.is[end] = value; filter.moved = true; refresh(); }
+      draw(not);
+    };
+    const slid = (end, value) => set(end, value === beyond[end] ? null : value);
+    filter.reset = () => { for (const end of ["min", "max"]) set(end, filter.was[end]); };
+    reset.addEventListener("click", () => { filter.reset(); dials[0].range.focus(); });
+
+    for (const { end, range, field } of dials) {
+      range.disabled = field.disabled = false;
+      range.addEventListener("input", () => slid(end, nearest(stops, Number(range.value))));
+      range.addEventListener("keydown", (event) => {
+        const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key];
+        const edge = { Home: 0, End: stops.length - 1 }[event.key];
+        if (step === undefined && edge === undefined) return;
+        event.preventDefault();
+        const value = filter.is[end] === null ? beyond[end] : filter.is[end];
+        const here = below(stops, value, false) - (step > 0 && !stops.includes(value) ? 1 : 0);
+        slid(end, stops[edge ?? Math.min(stops.length - 1, Math.max(0, here + step))]);
+      });
+      const typed = (event) => {
+        const value = field.value.trim() === "" ? null : Number(field.value);
+        if (field.validity.badInput || Number.isNaN(value)) return;
+        set(end, value === null || filter.whole ? value : nearest(stops, value), event.type === "input" ? field : null);
+      };
+      field.addEventListener("input", typed);
+      field.addEventListener("change", typed);
+    }
+    draw();
+  }
+  find("reset-all").addEventListener("click", () => { for (const filter of filters) filter.reset(); });
+  find("copy").addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(yaml.textContent);
+      copied.textContent = "copied";
+    } catch { // not allowed for files in some browsers
+      getSelection().selectAllChildren(yaml);
+      copied.textContent = document.execCommand("copy") ? "copied" : "selected: copy it with Ctrl+C";
+    }
+  });
+  document.documentElement.dataset.ready = "yes";
+})();

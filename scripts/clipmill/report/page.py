@@ -1,0 +1,280 @@
+"""The page: what was collected, as a template takes it."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import yaml
+
+from clipmill import tables, verdict
+from clipmill.report import whatif
+from clipmill.report.collect import Collected
+from clipmill.report.costs import Cost
+from clipmill.report.judge import FILES, GONE_ON, TEXTS
+from clipmill.report.pictures import Picture
+from clipmill.report.scales import Scale, histogram
+
+HERE = Path(__file__).parent
+MOST_LINES = 12  # of a list of sizes or rates; the rest is one line
+MOST_WORDS = 40
+MOST_ERRORS = 200  # lines of the list of errors
+SHORT_WORD = 3  # letters
+HIDDEN = "(not shown)"
+STAGES = {TEXTS: "texts pass their checks", FILES: "dataset"}
+# Shapes by their names; what is within 3 % is called so.
+SHAPES = {"9:16": 9 / 16, "3:4": 3 / 4, "1:1": 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9, "1.85:1": 1.85}
+SHAPES |= {"2:1": 2, "2.39:1": 2.39}
+
+Lines = list[dict[str, Any]]
+
+
+def render(view: Mapping[str, Any]) -> str:
+    """The page as HTML. All that comes from outside is escaped by the template."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    environment.filters |= {"count": count, "hours": hours, "number": number, "share": share, "clock": clock}
+    environment.filters["lasting"] = lasting
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    style = (HERE / "page.css").read_text(encoding="utf-8")
+    template = environment.get_template("page.html.j2")
+    return template.render(view, script=script, script_hash=digest, style=style)
+
+
+# --- numbers as people read them; page.js has the same ----------------------------------------------------------------
+
+
+def count(value: float) -> str:
+    return f"{round(value):,}"
+
+
+def hours(seconds: float) -> str:
+    value = seconds / 3600
+    return f"{value:.3f}" if value < 10 else f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
+
+
+def number(value: float | None) -> str:
+    """A score with four significant digits; a missing one as a dash."""
+    if value is None or not np.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def share(part: float, whole: float) -> str:
+    value = 100 * part / whole if whole else 0.0
+    return f"{value:.0f} %" if value >= 10 or value == 0 else f"{value:.2g} %"
+
+
+def lasting(seconds: float) -> str:
+    """A time in its own unit."""
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+
+
+def clock(seconds: float) -> str:
+    minutes, tenths = divmod(round(10 * max(0.0, seconds)), 600)
+    whole = f"{minutes // 60}:{minutes % 60:02d}" if minutes >= 60 else f"{minutes}"
+    return f"{whole}:{tenths / 10:04.1f}"
+
+
+# --- parts of the page ------------------------------------------------------------------------------------------------
+
+
+def funnel(collected: Collected, summary: Mapping[str, Any]) -> Lines:
+    """A line a stage, in the order of the data: label, clips (or videos, scenes) and seconds."""
+    videos = summary["videos"]["decoded"] + summary["videos"]["failed"]
+    length = 3600 * summary["hours"]["videos"]
+    found, short = collected.found, collected.short
+    lines = [
+        {"label": "videos", "count": videos, "seconds": None, "clips": False},
+        {"label": "decoded", "count": summary["videos"]["decoded"], "seconds": length, "clips": False},
+        {"label": "scenes", "count": summary["scenes"], "seconds": found.seconds, "clips": False},
+        {"label": "clips", "count": found.clips, "seconds": found.seconds, "clips": True},
+        {
+            "label": "long enough",
+            "count": collected.judged,
+            "seconds": found.seconds - short.seconds,
+            "clips": True,
+        },
+    ]
+    lines = [{"stage": None, "filter": False, "active": True, **line} for line in lines]
+    for stage, (passed, _) in collected.tally.funnel().items():
+        is_filter = stage not in STAGES
+        lines.append(
+            {
+                "stage": stage,
+                "label": stage if is_filter else STAGES[stage],
+                "filter": is_filter,
+                "count": passed.clips,
+                "seconds": collected.kept.seconds if stage == FILES else passed.seconds,
+                "clips": True,
+                "active": not is_filter or stage in collected.judge.active,
+            }
+        )
+    return lines
+
+
+def filters(collected: Collected, scales: Mapping[str, Scale], near: Mapping[tuple[str, str, str], list[int]]) -> Lines:
+    """A card a filter; those in force first."""
+    columns = {column.name: column for column in tables.FINAL_VERDICTS.columns}
+    alone, unknown, overlap = collected.tally.alone(), collected.tally.unknown(), collected.tally.overlap()
+    kept = collected.fate == GONE_ON
+    cards = []
+    for name, own in scales.items():
+        values, active, bound = collected.values[name], name in collected.judge.active, collected.judge.bounds[name]
+        finite = np.isfinite(values)
+        counts = histogram(values[finite], own.stops)
+        cards.append(
+            {
+                "name": name,
+                "meaning": columns[name].meaning,
+                "unit": columns[name].unit,
+                "active": active,
+                "known": int(finite.sum()),
+                "scored": bool(finite.any()),
+                "late": name in verdict.LATE_FILTERS,
+                "low": float(own.stops[0]),
+                "high": float(own.stops[-1]),
+                "whole": own.whole,
+                "bounds": {end: bound.get(end) for end in ("min", "max")},
+                "all": bars(counts, counts.max(initial=0)),
+                "kept": bars(histogram(values[finite & kept], own.stops), counts.max(initial=0)),
+                "fails": overlap[name][name] if active else 0,
+                "alone": alone[name][0] if active else 0,
+                "alone_unsure": alone[name][1] if active else 0,
+                "unknown": unknown[name] if active else int(collected.unknown[name].sum()),
+                "near": [
+                    {"end": end, **{side: near[name, end, side] for side in ("out", "in")}}
+                    for end in ("min", "max")
+                    if (name, end, "in") in near
+                ],
+            }
+        )
+    return sorted(cards, key=lambda card: not card["active"])
+
+
+def bars(counts: np.ndarray, most: float) -> str:
+    """A histogram as the path of an SVG, BINS wide and 100 high; heights are square roots, so that few are seen too."""
+    heights = 100 * np.sqrt(counts / (most or 1))
+    steps = [f"V{100 - height:.4g}H{place + 1}" for place, height in enumerate(heights)]
+    return f"M0 100{''.join(steps)}V100Z"
+
+
+def overlap(collected: Collected) -> dict[str, Any]:
+    """How many clips fail each pair of filters; only filters that somebody fails."""
+    both = collected.tally.overlap()
+    names = [name for name in both if both[name][name]]
+    return {"names": names, "both": both, "most": max((both[name][name] for name in names), default=0)}
+
+
+def distribution(found: Iterable[tuple[Any, Sequence[int]]], label: Callable[[Any], str]) -> Lines:
+    """The commonest kinds, the rest as one line: label, clips found, clips kept."""
+    sums: dict[str, np.ndarray] = {}
+    for kind, counts in found:
+        name = label(kind)
+        sums[name] = sums.get(name, np.zeros(2, np.int64)) + counts
+    lines = sorted(sums.items(), key=lambda line: (-line[1][0], line[0]))
+    if len(lines) > MOST_LINES:
+        rest = lines[MOST_LINES - 1 :]
+        lines = [*lines[: MOST_LINES - 1], (f"{len(rest)} others", sum(counts for _, counts in rest))]
+    return [{"label": name, "found": int(counts[0]), "kept": int(counts[1])} for name, counts in lines]
+
+
+def shape(size: tuple[int, int]) -> str:
+    """What a picture's shape is called."""
+    ratio = size[0] / (size[1] or 1)
+    name, value = min(SHAPES.items(), key=lambda item: abs(item[1] / ratio - 1) if ratio else 1)
+    return name if ratio and abs(value / ratio - 1) <= 0.03 else "others"
+
+
+def plot(values: np.ndarray, kept: np.ndarray | None = None) -> dict[str, Any] | None:
+    """A plain histogram; None of nothing."""
+    if not len(values):
+        return None
+    ends = np.array([float(values.min()), float(values.max())])
+    ends[1] = ends[1] if ends[1] > ends[0] else ends[0] + 1
+    counts = histogram(values, ends)
+    return {
+        "low": float(ends[0]),
+        "high": float(ends[1]),
+        "median": float(np.median(values)),
+        "all": bars(counts, counts.max()),
+        "kept": None if kept is None else bars(histogram(values[kept], ends), counts.max()),
+    }
+
+
+def errors(outdir: Path, summary: Mapping[str, Any]) -> Lines:
+    """How often each kind of error came, and the first message of each."""
+    first: dict[tuple[str, str], tuple[str, str]] = {}
+    with open(outdir / "errors.csv", encoding="utf-8", newline="") as handle:
+        for row in csv.DictReader(handle):
+            first.setdefault((row["rule"], row["kind"]), (row["video"], row["message"]))
+    return [
+        {**error, **dict(zip(("video", "message"), first.get((error["rule"], error["kind"]), ("", "")), strict=True))}
+        for error in summary["errors"][:MOST_ERRORS]
+    ]
+
+
+def words(found: Counter[str], texts: int) -> Lines:
+    """The words that stand in most texts; short ones say little and are left out."""
+    longer = [(word, number) for word, number in found.items() if len(word) > SHORT_WORD or not word.isascii()]
+    longer.sort(key=lambda item: (-item[1], item[0]))
+    return [{"word": word, "count": number, "share": number / texts} for word, number in longer[:MOST_WORDS]]
+
+
+def as_yaml(config: Mapping[str, Any]) -> str:
+    """The config as YAML; what stands in headers may be meant for a server alone."""
+    return yaml.safe_dump(_without_headers(config), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _without_headers(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            key: dict.fromkeys(part, HIDDEN)
+            if key == "headers" and isinstance(part, Mapping)
+            else _without_headers(part)
+            for key, part in value.items()
+        }
+    return [_without_headers(part) for part in value] if isinstance(value, list) else value
+
+
+def data(collected: Collected, scales: Mapping[str, Scale], table: Mapping[str, Any], cards: Lines) -> dict[str, Any]:
+    """What page.js works with."""
+    return {
+        **table,
+        "found": collected.found.clips,
+        "stages": collected.judge.stages,
+        "filters": [
+            {
+                "name": card["name"],
+                "stops": scales[card["name"]].stops.tolist(),
+                "edges": whatif.edges(scales[card["name"]]),
+                **card["bounds"],
+            }
+            for card in cards
+        ],
+    }
+
+
+def costs(found: list[Cost]) -> dict[str, Any]:
+    return {
+        "rules": found,
+        "wall": sum(cost.wall for cost in found),
+        "processor": sum(cost.processor for cost in found),
+    }
+
+
+def pictures(found: list[Picture]) -> Lines:
+    """What a picture says of itself; its place in the list is its row at the end of the table."""
+    return [{"number": number, "picture": picture, **picture.about} for number, picture in enumerate(found)]

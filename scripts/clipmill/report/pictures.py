@@ -1,0 +1,106 @@
+"""The clips that the page shows: what is known of each, and a small picture of its middle from the kept frames."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clipmill.errors import ItemError, SetupError
+from clipmill.index import IndexPaths
+from clipmill.scores import Sampling
+from clipmill.scores.shard import Samples
+
+LONG_SIDE = 208  # pixels
+QUALITY = 55
+MIDDLE = Sampling(count=1)
+ABOUT = ["clip_id", "video_id", "name", "start", "end", "seconds", "start_frame", "end_frame", "reason"]
+TEXTS = ["text", "caption"]
+
+
+@dataclass
+class Picture:
+    """A clip of the page: its row of the verdicts, and its middle as a `data:` address, or why there is none."""
+
+    about: dict[str, Any]
+    width: int = 16
+    height: int = 9
+    webp: str | None = None
+    lost: str | None = None
+
+    @property
+    def text(self) -> str | None:
+        return self.about["text"] or self.about["caption"]
+
+
+def read_rows(path: Path, rows: Iterable[int], columns: list[str]) -> pa.RecordBatch:
+    """These rows of the table at `path`, in rising order, each once; a row group is held at a time."""
+    wanted = np.unique(np.fromiter(rows, np.int64))
+    parts = []
+    with pq.ParquetFile(path) as file:
+        first = 0
+        for group in range(file.num_row_groups):
+            count = file.metadata.row_group(group).num_rows
+            here = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, first + count)]
+            if len(here):
+                parts.append(file.read_row_group(group, columns, use_threads=False).take(here - first))
+            first += count
+        schema = pa.schema([file.schema_arrow.field(name) for name in columns])
+    table = pa.concat_tables([schema.empty_table(), *parts]).combine_chunks()
+    return table.to_batches()[0] if len(table) else pa.RecordBatch.from_pylist([], schema)
+
+
+def look_at(outdir: Path, clips: list[dict[str, Any]]) -> list[Picture]:
+    """A picture of each clip, in their order; one whose frames are missing says so."""
+    pictures = [Picture(clip) for clip in clips]
+    by_video = sorted(pictures, key=lambda picture: picture.about["video_id"])
+    shards = _shards(outdir, {picture.about["video_id"] for picture in by_video})
+    for video_id, group in groupby(by_video, key=lambda picture: picture.about["video_id"]):
+        _fill(outdir, shards.get(video_id), list(group))
+    return pictures
+
+
+def _shards(outdir: Path, videos: set[str]) -> dict[str, str]:
+    """Which shard each of these videos belongs to; those that the index does not know are left out."""
+    index = pq.read_table(IndexPaths(outdir).videos, columns=["video_id", "shard"], use_threads=False)
+    found = {}
+    for batch in index.to_batches(65_536):
+        names, shards = (batch.column(name).to_pylist() for name in ("video_id", "shard"))
+        found |= {name: f"{shard:06d}" for name, shard in zip(names, shards, strict=True) if name in videos}
+    return found
+
+
+def _fill(outdir: Path, shard: str | None, pictures: list[Picture]) -> None:
+    """Fill in the pictures of one video; where its frames cannot be read they say why."""
+    if shard is None:
+        for picture in pictures:
+            picture.lost = "the index does not know this video"
+        return
+    with Samples(outdir, shard) as samples:
+        for picture in pictures:
+            try:
+                frame = samples.frames(picture.about, MIDDLE)[0]
+            except ItemError as error:
+                picture.lost = f"its frames cannot be read ({error.kind})"
+            except (OSError, SetupError):
+                picture.lost = "its frames or signals are not there any more"
+            else:
+                picture.webp, picture.width, picture.height = small(frame)
+
+
+def small(frame: np.ndarray) -> tuple[str, int, int]:
+    """A BGR frame as a small WebP in a `data:` address, its width and height."""
+    height, width = frame.shape[:2]
+    scale = min(1.0, LONG_SIDE / max(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    resized = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".webp", resized, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
+    return "data:image/webp;base64," + base64.b64encode(data).decode("ascii"), *size

@@ -1,0 +1,78 @@
+"""The compact table of scores from which the page recomputes what is kept at other thresholds."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from typing import Any
+
+import numpy as np
+
+from clipmill.report.collect import SEED, Collected
+from clipmill.report.judge import Looked
+from clipmill.report.scales import Scale, scale
+
+FINE_ROWS = (
+    100_000  # up to here a score takes two bytes, and any threshold is exact; beyond one, and those at the stops are
+)
+MOST_BYTES = 10_500_000  # of all columns on the page; of more a sample of the rows
+
+
+def tabulate(
+    collected: Collected, pictures: Looked, most_bytes: int = MOST_BYTES
+) -> tuple[dict[str, Any], dict[str, Scale]]:
+    """The table as JSON can hold it, and the scale of each filter that has scores or a bound.
+
+    A column is deflated and in base64. Its last rows are the clips that the page shows, and are not counted. `clips`:
+    how many there are in all; where `rows` are fewer they are a sample.
+    """
+    rows = np.arange(len(collected.fate))
+    kind = np.dtype(np.uint16 if len(rows) <= FINE_ROWS else np.uint8)
+    scales = {}
+    for name, values in collected.values.items():
+        finite = values[np.isfinite(values)]
+        if len(finite) or name in collected.judge.active:
+            scales[name] = scale(finite, collected.judge.bounds[name], kind)
+    columns = _columns(collected, pictures, scales, kind)
+    packed = {name: _pack(column) for name, column in columns.items()}
+    size = sum(map(len, packed.values()))
+    if size > most_bytes:
+        chosen = np.random.default_rng(SEED).choice(len(rows), int(len(rows) * 0.97 * most_bytes / size), replace=False)
+        rows = np.sort(chosen)
+        shown = np.arange(len(collected.fate), len(columns["fate"]))
+        packed = {name: _pack(column[np.concatenate([rows, shown])]) for name, column in columns.items()}
+    return {
+        "clips": collected.judged,
+        "rows": len(rows),
+        "bytes": kind.itemsize,
+        "columns": packed,
+        "steps": {name: _step(getattr(collected, name), kind) for name in ("seconds", "trimmed")},
+    }, scales
+
+
+def edges(scale: Scale) -> str | None:
+    """The edges of a scale for the page; None where they are the stops."""
+    return _pack(scale.edges.astype("<f8")) if scale.whole else None
+
+
+def _columns(collected: Collected, pictures: Looked, scales: dict[str, Scale], kind: np.dtype) -> dict[str, np.ndarray]:
+    columns = {}
+    for name, own in scales.items():
+        values = np.concatenate([collected.values[name], pictures.values[name]])
+        columns[name] = own.codes(values, np.concatenate([collected.unknown[name], pictures.unknown[name]]), kind)
+    columns["fate"] = np.concatenate([collected.fate, pictures.fate]).astype(np.uint8)
+    none = np.zeros(len(pictures.fate), kind)
+    for name in ("seconds", "trimmed"):
+        lengths = getattr(collected, name)
+        columns[name] = np.concatenate([np.round(lengths / _step(lengths, kind)).astype(kind), none])
+    return columns
+
+
+def _step(lengths: np.ndarray, kind: np.dtype) -> float:
+    """The unit in which lengths are whole numbers of `kind`."""
+    return float(lengths.max(initial=0.0)) / np.iinfo(kind).max or 1.0
+
+
+def _pack(column: np.ndarray) -> str:
+    little = column.astype(column.dtype.newbyteorder("<"))
+    return base64.b64encode(zlib.compress(little.tobytes(), 6)).decode("ascii")

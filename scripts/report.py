@@ -1,0 +1,24 @@
+"""Write the report of a run: one page with what it found, kept and dropped, and what other thresholds would keep."""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from clipmill.cli import add_thresholds, run_step, settled
+from clipmill.report import write_report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--outdir", type=Path, required=True, help="the run's output folder")
+    parser.add_argument("--settings", type=json.loads, required=True, help="filters, their order, cascade; as JSON")
+    parser.add_argument("--output", type=Path, required=True, help="the page to write")
+    add_thresholds(parser)
+    args = parser.parse_args()
+    config = json.loads(os.environ.get("CLIPMILL_CONFIG", "{}"))  # shown, and re-runs nothing
+    write_report(args.outdir, settled(args.settings, args), config, args.output)
+
+
+if __name__ == "__main__":
+    run_step(main)

@@ -1,0 +1,31 @@
+"""Find the values of the thresholds that are quantiles, over all clips of the run."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+from clipmill.cli import run_step
+from clipmill.files import write_json
+from clipmill.index import IndexPaths, read_json_lines, shard_sizes
+from clipmill.thresholds import resolve
+
+log = logging.getLogger("clipmill")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--outdir", type=Path, required=True, help="the run's output folder")
+    parser.add_argument("--quantiles", type=json.loads, required=True, help="filter -> min or max -> q0.3, as JSON")
+    parser.add_argument("--output", type=Path, required=True, help="the values to write, as JSON")
+    args = parser.parse_args()
+    gone = {video["video_id"] for video in read_json_lines(IndexPaths(args.outdir).removed)}
+    resolved = resolve(args.outdir, shard_sizes(args.outdir), args.quantiles, gone)
+    for name, bounds in resolved.items():
+        for side, found in bounds.items():
+            log.info("%s %s: q%s of %d clips is %s", name, side, found["quantile"], found["clips"], found["value"])
+    write_json(args.output, resolved)
+
+
+if __name__ == "__main__":
+    run_step(main)

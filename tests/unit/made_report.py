@@ -1,0 +1,113 @@
+"""Finished runs of made verdicts, for the report: quick to write, and every number is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from clipmill import tables, verdict
+from clipmill.decode import DecodePaths
+from clipmill.frames import ArchiveWriter
+from clipmill.index import IndexPaths
+from clipmill.report import write_report
+
+CONFIG = yaml.safe_load((Path(__file__).resolve().parents[2] / "config" / "config.yaml").read_text(encoding="utf-8"))
+ORDER = CONFIG["filter_order"]
+NAMES = [*verdict.FILTERS, *verdict.LATE_FILTERS]
+
+
+def bounds(**given: tuple[float | None, float | None]) -> verdict.Bounds:
+    """Bounds of all filters: those `given` as (least, greatest), others none."""
+    return {name: dict(zip(("min", "max"), given.get(name, (None, None)), strict=True)) for name in NAMES}
+
+
+def row(number: int, filters: verdict.Bounds, **known: Any) -> dict[str, Any]:
+    """A row of the final verdicts; what is not `known` passes. The verdict follows from the filters."""
+    values = {"video_id": f"v{number // 3}", "scene": number, "piece": 0, "seconds": 4.0, "fps": 24.0}
+    values |= {"width": 640, "height": 360, "area": 640 * 360, "motion": 5.0, "aesthetic": 5.0, "consistency": 0.9}
+    values |= {"brightness": 100.0, "text_area": 0.0, "start": 4.0 * (number % 3), "end": 4.0 * (number % 3) + 4}
+    values |= {"start_frame": number % 3 * 8, "end_frame": number % 3 * 8 + 8, **known}
+    values["aspect_ratio"] = round(values["width"] / values["height"], 6)
+    exact = {**values, "aspect_ratio": values["width"] / values["height"]}
+    reason = known.get("reason") or verdict.out_of(verdict.active(filters, ORDER), exact)
+    captioned = reason is None or reason.rpartition(" ")[0] not in verdict.FILTERS and reason != "too_short"
+    text = f"The number of this clip is {number}, and it is about a cat." if captioned else None
+    late = verdict.out_of(verdict.active(filters, list(verdict.LATE_FILTERS)), values) if captioned else None
+    reason = reason or late
+    made = {
+        "kept": reason is None,
+        "reason": reason,
+        "cut_seconds": values["seconds"] - 0.5 if reason is None else None,
+    }
+    return {
+        "clip_id": f"v{number // 3}_{number}",
+        "name": f"video {number // 3}.mp4",
+        "caption": text,
+        "text": text,
+        **values,
+        **made,
+    }
+
+
+class Finished:
+    """An output folder with the verdicts `rows`, of `filters`; `frames`: the videos that have any."""
+
+    def __init__(
+        self, outdir: Path, filters: verdict.Bounds, rows: Sequence[dict[str, Any]], frames: Sequence[str] = ()
+    ):
+        self.outdir, self.filters, self.rows = outdir, filters, list(rows)
+        outdir.mkdir(parents=True, exist_ok=True)
+        with pq.ParquetWriter(outdir / "verdicts.parquet", tables.FINAL_VERDICTS.schema) as writer:
+            for first in range(0, len(self.rows), 7):  # in row groups, as shards give
+                writer.write_table(tables.FINAL_VERDICTS.from_rows(self.rows[first : first + 7]))
+        videos = sorted({row["video_id"] for row in self.rows})
+        index = IndexPaths(outdir)
+        index.folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"video_id": videos, "shard": [0] * len(videos)}), index.videos)
+        seconds = sum(row["seconds"] for row in self.rows)
+        kept = [row for row in self.rows if row["kept"]]
+        summary = {
+            "videos": {"decoded": len(videos), "failed": 1, "removed": 0},
+            "scenes": len({(row["video_id"], row["scene"]) for row in self.rows}),
+            "clips": {"found": len(self.rows), "kept": len(kept)},
+            "hours": {
+                "videos": seconds / 3600,
+                "clips": seconds / 3600,
+                "dataset": sum(row["cut_seconds"] for row in kept) / 3600,
+            },
+            "errors": [{"rule": "decode", "kind": "not_a_video", "count": 1}],
+            "settings": {"caption": "describe", "rewrite": "rules", "alignment": "none"},
+        }
+        (outdir / "summary.json").write_text(json.dumps(summary))
+        (outdir / "models.json").write_text(
+            json.dumps([{"step": "text", "model": "m", "revision": "1", "licence": "MIT"}])
+        )
+        tables_errors = ",".join(tables.ERRORS.schema.names)
+        (outdir / "errors.csv").write_text(f"{tables_errors}\nbad.mp4,bad,,decode,not_a_video,cannot be read\n")
+        for video in frames:
+            self.add_frames(video)
+
+    def add_frames(self, video: str) -> None:
+        """Twelve samples of a video, of rising grey levels; four frames at two a second lie between them."""
+        paths = DecodePaths.of(self.outdir, "000000", video)
+        for path in (paths.frames, paths.signals):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        archive = ArchiveWriter(paths.frames, 90)
+        for sample in range(12):
+            archive.add(sample, np.full((90, 160, 3), 20 * sample, np.uint8))
+        archive.close("key")
+        frames = [{"frame": n, "time": n / 4, "sample": n // 2 if n % 2 == 0 else None} for n in range(24)]
+        tables.SIGNALS.write(paths.signals, frames)
+
+    def report(self, cascade: bool = False, config: dict[str, Any] | None = None) -> Path:
+        settings = {"filters": self.filters, "order": ORDER, "cascade": cascade}
+        path = self.outdir / "report.html"
+        write_report(self.outdir, settings, CONFIG if config is None else config, path)
+        return path

@@ -1,0 +1,249 @@
+"""Proposed thresholds: the share that they keep, what moves and what stays, how they are written; and the draw."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from clipmill import tables
+from clipmill.calibrate import Sample, as_yaml, propose
+from clipmill.config import check_config
+from clipmill.draw import sample_config, write_sheet
+from clipmill.errors import SetupError
+from clipmill.thresholds import settled
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+CLIPS, VIDEOS = 2000, 100
+FILTERS = {
+    "area": {"min": 1000, "max": None},
+    "motion": {"min": 0.8, "max": 150},
+    "consistency": {"min": 0.3, "max": None},
+    "text_area": {"min": None, "max": 0.05},
+    "sharpness": {"min": None, "max": None},
+}
+WISHES = {"videos": VIDEOS, "seed": 0, "keep": 0.3, "quantiles": {}}
+
+
+@pytest.fixture
+def sample() -> Sample:
+    """Motions alike within a video; four of five clips without text; every tenth without a consistency."""
+    chance = np.random.default_rng(3)
+    video = np.repeat(np.arange(VIDEOS), CLIPS // VIDEOS)
+    motion = np.exp(chance.normal(2, 0.7, VIDEOS))[video] * np.exp(chance.normal(0, 0.3, CLIPS))
+    consistency = chance.beta(8, 2, CLIPS)
+    consistency[::10] = np.nan
+    text = np.where(chance.random(CLIPS) < 0.8, 0, chance.random(CLIPS))
+    values = {"area": np.where(video % 20, 5000.0, 500), "motion": motion, "consistency": consistency}
+    return Sample({**values, "text_area": text, "sharpness": chance.random(CLIPS)}, video.astype(object))
+
+
+@pytest.mark.parametrize("keep", [0.02, 0.1, 0.3, 0.5, 0.8])
+def test_the_share_that_is_kept_is_the_one_asked_for(sample, keep):
+    proposal = propose(sample, FILTERS, keep, {})
+    reached = proposal.kept.mean()
+    assert keep <= reached <= keep + 0.01
+    assert 0 < proposal.tail < 0.5
+    # Not through Sample's own eyes.
+    bounds = settled(FILTERS, proposal.proposed)
+    passing = np.ones(CLIPS, bool)
+    for name in ("area", "motion", "consistency", "text_area"):
+        values = sample.values[name]
+        passing &= ~np.isnan(values)
+        passing &= ~(values < (bounds[name]["min"] or -math.inf))
+        passing &= ~(values > (math.inf if bounds[name]["max"] is None else bounds[name]["max"]))
+    assert passing.sum() == proposal.kept.sum()
+
+
+def test_each_moved_bound_cuts_off_the_same_share(sample):
+    proposal = propose(sample, FILTERS, 0.3, {})
+    bounds = settled(FILTERS, proposal.proposed)
+    for values, out in (
+        (sample.values["motion"], sample.values["motion"] < bounds["motion"]["min"]),
+        (sample.values["motion"], sample.values["motion"] > bounds["motion"]["max"]),
+        (sample.values["consistency"], sample.values["consistency"] < bounds["consistency"]["min"]),
+    ):
+        assert out.sum() / np.isfinite(values).sum() == pytest.approx(proposal.tail, abs=0.002)
+
+
+def test_what_a_video_is_and_what_has_no_bound_stays_as_it_is(sample):
+    proposal = propose(sample, FILTERS, 0.3, {})
+    assert {name: set(sides) for name, sides in proposal.proposed.items() if sides} == {
+        "motion": {"min", "max"},
+        "consistency": {"min"},
+        "text_area": {"max"},
+    }
+    assert proposal.settled["area"] == FILTERS["area"]
+    assert proposal.settled["sharpness"] == FILTERS["sharpness"]
+
+
+def test_given_quantiles_are_set_by_themselves_and_the_others_move_around_them(sample):
+    given = {"motion": [0.1, None], "sharpness": [0.25, 0.75]}
+    alone = propose(sample, FILTERS, None, given)
+    assert alone.tail is None
+    bounds = alone.settled
+    assert (sample.values["motion"] < bounds["motion"]["min"]).mean() == pytest.approx(0.1, abs=0.001)
+    assert bounds["motion"]["max"] == 150 and bounds["consistency"] == FILTERS["consistency"]
+    assert alone.sample.passing("sharpness", bounds["sharpness"]).mean() == pytest.approx(0.5, abs=0.002)
+
+    both = propose(sample, FILTERS, 0.3, given)
+    assert both.settled["sharpness"] == bounds["sharpness"] and both.settled["motion"] == bounds["motion"]
+    assert 0.3 <= both.kept.mean() <= 0.31
+
+
+def test_quantiles_of_the_config_become_numbers(sample):
+    filters = {**FILTERS, "area": {"min": "q0.5", "max": None}, "motion": {"min": "q0.2", "max": None}}
+    proposal = propose(sample, filters, None, {"consistency": [0.1, None]})
+    assert proposal.settled["area"]["min"] == 5000
+    assert proposal.settled["motion"]["min"] == pytest.approx(np.quantile(sample.values["motion"], 0.2), rel=0.01)
+    beside = propose(sample, filters, None, {"motion": [None, 0.9]})
+    assert beside.settled["motion"]["min"] == proposal.settled["motion"]["min"]
+
+
+def test_a_share_that_cannot_be_reached_is_told(sample):
+    proposal = propose(sample, FILTERS, 0.95, {})
+    assert proposal.tail == 0
+    assert proposal.kept.mean() == pytest.approx(0.9 * 0.95, abs=0.01)  # those without a score, those too small
+    assert "More cannot be kept: the other clips lack a score" in as_yaml(proposal, {**WISHES, "keep": 0.95})
+    equal = Sample({"text_area": np.zeros(CLIPS)}, sample.video)
+    proposal = propose(equal, {"text_area": FILTERS["text_area"]}, 0.3, {})
+    assert proposal.kept.all()
+    assert "No step between comes nearer" in as_yaml(proposal, WISHES)
+
+
+def test_numbers_have_as_few_digits_as_keep_the_same_clips(sample):
+    proposal = propose(sample, FILTERS, 0.3, {})
+    motion = sample.values["motion"]
+    at = proposal.proposed["motion"]["min"]["value"]
+    exact = motion[motion >= at].min()
+    assert at <= exact and len(repr(at)) < len(repr(float(exact)))
+    few = Sample({"motion": np.array([0.000012, 1234.5678, 99999.0])}, np.arange(3).astype(object))
+    bounds = propose(few, {"motion": {"min": 1, "max": 2}}, 1, {}).settled["motion"]
+    assert bounds == {"min": 0.00001, "max": 100000}
+
+
+def test_the_standard_error_takes_videos_for_what_was_drawn():
+    """Against the spread of the share in samples drawn again and again from one set."""
+    chance = np.random.default_rng(5)
+    level = chance.normal(0, 1, 5000)
+    shares, errors = [], []
+    for _ in range(300):
+        video = np.repeat(chance.choice(5000, 50, replace=False), 20)
+        values = level[video] + chance.normal(0, 0.3, 1000)
+        proposal = propose(
+            Sample({"motion": values}, video.astype(object)), {"motion": {"min": 0, "max": None}}, None, {}
+        )
+        shares.append(proposal.kept.mean())
+        errors.append(proposal.error)
+    assert np.mean(errors) == pytest.approx(np.std(shares), rel=0.1)
+    assert np.mean(errors) > 3 * math.sqrt(0.25 / 1000)  # what clips drawn each by itself would have
+
+
+def test_one_video_has_no_standard_error():
+    sample = Sample({"motion": np.arange(10.0)}, np.zeros(10, object))
+    proposal = propose(sample, {"motion": FILTERS["motion"]}, 0.5, {})
+    assert proposal.error is None and "give or take" not in as_yaml(proposal, WISHES)
+
+
+def test_the_file_is_a_config_that_says_what_it_keeps(sample):
+    proposal = propose(sample, FILTERS, 0.3, {"motion": [0.00001, 0.99]})
+    text = as_yaml(proposal, WISHES)
+    values = yaml.safe_load(text)
+    assert values == {"filters": {name: proposal.settled[name] for name in ("motion", "consistency", "text_area")}}
+    config = copy.deepcopy({**CONFIG, "videos": "videos"})
+    config["filters"] |= values["filters"]
+    check_config(config, ROOT / "config" / "config.schema.yaml")
+    kept = int(proposal.kept.sum())
+    assert f"from {CLIPS} clips of {VIDEOS} videos, drawn with seed 0" in text
+    assert f"keep {kept} of them: {kept / CLIPS:.1%}, give or take {proposal.error:.1%}" in text
+    (line,) = (line for line in text.splitlines() if line.startswith("  consistency: "))
+    out = int((sample.values["consistency"] < values["filters"]["consistency"]["min"]).sum())
+    assert line.endswith(f"min q{proposal.tail:.4g}; drops {out} by itself, {CLIPS // 10} have no score")
+
+
+def test_nothing_to_propose_is_an_empty_config(sample):
+    assert yaml.safe_load(as_yaml(propose(sample, {}, 0.3, {}), WISHES)) == {"filters": {}}
+
+
+def test_a_sample_without_clips_or_without_a_score_is_told(tmp_path):
+    tables.CLIPS.write(tables.CLIPS.of(tmp_path, "000000"), [])
+    with pytest.raises(SetupError, match="no clip of the sample is long enough; raise calibrate.videos"):
+        Sample.read(tmp_path, ["000000"], ["motion"], set())
+    clip = {"clip_id": "v_1", "video_id": "v", "too_short": False}
+    tables.CLIPS.write(tables.CLIPS.of(tmp_path, "000000"), [clip])
+    for value, fine in ((None, False), (2.5, True)):
+        tables.MOTION.write(tables.MOTION.of(tmp_path, "000000"), [{"clip_id": "v_1", "motion": value}])
+        if fine:
+            assert Sample.read(tmp_path, ["000000"], ["motion"], set()).values["motion"].tolist() == [2.5]
+        else:
+            with pytest.raises(SetupError, match="no clip of the sample has the score motion; repair what the logs"):
+                Sample.read(tmp_path, ["000000"], ["motion"], set())
+
+
+# --- the draw ---------------------------------------------------------------------------------------------------------
+
+
+def drawn(tmp_path: Path, count: int, seed: int = 0) -> list[dict[str, str]]:
+    config = {**CONFIG, "videos": str(tmp_path / "videos"), "outdir": str(tmp_path / "out")}
+    config["calibrate"] = {**WISHES, "videos": count, "seed": seed}
+    write_sheet(config)
+    text = (tmp_path / "out" / "calibrate" / "videos.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(200):
+        file = tmp_path / "videos" / f"{number % 7}" / f"ü {number}.mp4"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    return tmp_path
+
+
+def test_the_draw_depends_on_the_seed_and_a_larger_one_holds_the_smaller(folder):
+    small, large, other = (drawn(folder, *draw) for draw in ((20,), (50,), (20, 1)))
+    assert len(small) == len({video["id"] for video in small}) == 20 and len(large) == 50
+    assert {video["id"] for video in small} < {video["id"] for video in large}
+    assert small != other and small == drawn(folder, 20)
+    assert len({Path(video["path"]).parent for video in large}) == 7
+    assert all(Path(video["path"]).is_file() for video in large)
+    assert len(drawn(folder, 1000)) == 200
+
+
+def test_a_new_video_takes_the_place_of_at_most_one(folder):
+    before = {video["id"] for video in drawn(folder, 50)}
+    (folder / "videos" / "new.mp4").touch()
+    assert len(before - {video["id"] for video in drawn(folder, 50)}) <= 1
+
+
+def test_without_videos_or_a_wish_there_is_one_clear_line(tmp_path, folder):
+    with pytest.raises(SetupError, match="^videos: .*none does not exist; name a folder"):
+        write_sheet({**CONFIG, "videos": str(tmp_path / "none")})
+    with pytest.raises(SetupError, match=r"^calibrate: nothing is asked for; set calibrate\.keep"):
+        write_sheet({**CONFIG, "videos": str(folder), "calibrate": {**WISHES, "keep": None}})
+
+
+def test_a_sample_s_run_is_a_valid_config_without_models_of_language(tmp_path):
+    config = {
+        **CONFIG,
+        "videos": "videos",
+        "outdir": str(tmp_path),
+        "alignment": {**CONFIG["alignment"], "backend": "clip"},
+    }
+    config["filters"] = {**CONFIG["filters"], "alignment": {"min": 0.2, "max": None}}
+    config["caption"] = {**CONFIG["caption"], "backend": "vllm"}
+    config["resources"] = {**CONFIG["resources"], "caption": {**CONFIG["resources"]["caption"], "gpu": 4}}
+    made = sample_config(config)
+    check_config(made, ROOT / "config" / "config.schema.yaml")
+    assert (made["caption"]["backend"], made["rewrite"]["backend"], made["cascade"]) == ("describe", "rules", False)
+    assert (
+        made["resources"]["caption"]["gpu"] == "auto" and made["resources"]["decode"] == CONFIG["resources"]["decode"]
+    )
+    assert Path(made["outdir"]) == tmp_path / "calibrate" and made["videos_per_shard"] == 5
+    assert sample_config({**config, "videos": None})["videos"] is None

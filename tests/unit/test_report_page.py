@@ -1,0 +1,395 @@
+"""The report in real Chromium, of made verdicts: what its thresholds recompute, and what must never happen in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_report import CONFIG, NAMES, ORDER, Finished, bounds, row
+
+from browser import IN_CHROMIUM, opened
+from clipmill import verdict
+from clipmill.report import whatif
+
+pytestmark = list(IN_CHROMIUM)
+
+FILTERS = bounds(motion=(1, 20), brightness=(20, None), consistency=(0.5, None), text_area=(None, 0.1))
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</script><script>alert(1)</script>",
+    "{{ 7*7 }}",
+]
+NOTHING = 1e9  # a bound beyond every score
+
+
+def many(count: int, filters: verdict.Bounds, seed: int = 0, **more) -> list[dict]:
+    """Clips with scores drawn by lot, some of them missing."""
+    chance = np.random.default_rng(seed)
+    rows = []
+    for number in range(count):
+        scores = {
+            "motion": round(float(chance.lognormal(1.5, 1.5)), 4),
+            "brightness": round(float(chance.normal(60, 40)), 4),
+            "consistency": round(float(chance.random()), 6),
+            "text_area": round(float(chance.choice([0, 0.05, 0.1, 0.3])), 6),
+        }
+        scores = {name: None if chance.random() < 0.03 else value for name, value in scores.items()}
+        rows.append(row(number, filters, seconds=float(chance.integers(3, 10)), **scores, **more))
+    return rows
+
+
+def kept(rows: list[dict], filters: verdict.Bounds) -> list[dict]:
+    """What the rule of the filters keeps, one clip at a time; what was dropped for another reason stays dropped."""
+    active = verdict.active(filters, [*ORDER, *verdict.LATE_FILTERS])
+    fixed = {"too_short", "caption failed", "cut failed", "text on many clips"}
+    return [row for row in rows if row["reason"] not in fixed and verdict.out_of(active, row) is None]
+
+
+def moved(filters: verdict.Bounds, name: str, end: str, value: float | None) -> verdict.Bounds:
+    return filters | {name: filters[name] | {end: value}}
+
+
+MOVES = [
+    ("motion", "min", 3.0),
+    ("motion", "min", 3.0001),
+    ("motion", "min", None),
+    ("motion", "max", 7.25),
+    ("brightness", "max", 61.5),
+    ("consistency", "min", 0.25),
+    ("text_area", "max", 0.05),
+    ("text_area", "max", 0.04),
+    ("text_area", "max", None),
+    ("text_area", "min", 0.1),
+    ("motion", "min", NOTHING),
+    ("motion", "max", -NOTHING),
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Three hundred clips, two videos with frames."""
+    rows = many(300, FILTERS)
+    rows[5] = row(5, FILTERS, reason="caption failed")
+    rows[6] = row(6, FILTERS, reason="too_short")
+    rows[7] = row(7, FILTERS, reason="cut failed")
+    run = Finished(tmp_path_factory.mktemp("made"), FILTERS, rows, ["v0", "v1", "v30"])
+    run.report()
+    return run
+
+
+def test_any_threshold_gives_what_the_filters_give(made):
+    with opened(made.outdir / "report.html") as page:
+        assert page.kept == len(kept(made.rows, FILTERS)) > 30
+        filters = FILTERS
+        for name, end, value in MOVES:
+            filters = moved(filters, name, end, value)
+            page.set(name, end, value)
+            found = kept(made.rows, filters)
+            assert (page.kept, page.unknown) == (len(found), 0), (name, end, value)
+            hours = sum(row["cut_seconds"] or row["seconds"] for row in found) / 3600
+            said = page.page.locator('[data-stage="files"] [data-is="hours"]').text_content()
+            assert float(said) == pytest.approx(hours, abs=0.00051)
+            if name != "text_area" or end == "min":  # some add up
+                page.put_back()
+                filters = FILTERS
+        assert page.kept == len(kept(made.rows, FILTERS)) and page.yaml is None
+        assert page.told == []
+
+
+def test_every_stage_of_the_funnel_follows(made):
+    with opened(made.outdir / "report.html") as page:
+        filters = moved(moved(FILTERS, "motion", "min", 4.0), "consistency", "min", None)
+        page.set("motion", "min", 4.0)
+        page.set("consistency", "min", None)
+        judged = [row for row in made.rows if row["reason"] != "too_short"]
+        for stage in ("brightness", "motion", "text_area"):
+            upto = ORDER[: ORDER.index(stage) + 1]
+            active = verdict.active(filters, upto)
+            assert page.number(stage) == sum(verdict.out_of(active, row) is None for row in judged)
+        assert not page.page.locator('[data-stage="consistency"]').is_visible()
+        page.set("aesthetic", "max", 6.0)
+        assert page.page.locator('[data-stage="aesthetic"]').is_visible()
+
+
+def test_the_page_says_what_to_write_into_the_config(made):
+    with opened(made.outdir / "report.html") as page:
+        page.type("motion", "min", "2.5")
+        page.type("motion", "max", "")
+        page.set("aesthetic", "min", 1e-7)
+        assert page.yaml == {"filters": {"motion": {"min": 2.5, "max": None}, "aesthetic": {"min": 1e-7}}}
+        page.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.page.locator('[data-is="copy"]').click()
+        page.page.wait_for_function("document.querySelector('[data-is=copied]').textContent === 'copied'")
+        assert (
+            page.page.evaluate("navigator.clipboard.readText()") == page.page.locator("[data-is=yaml]").text_content()
+        )
+        page.page.locator('[data-filter="motion"] [data-is="reset"]').click()
+        page.settle()
+        assert page.yaml == {"filters": {"aesthetic": {"min": 1e-7}}}
+
+
+def test_what_is_let_in_would_still_have_to_be_captioned(made):
+    with opened(made.outdir / "report.html") as page:
+        assert not page.page.locator('[data-is="dock"]').is_visible()
+        page.set("motion", "min", 0.5)
+        new = len(kept(made.rows, moved(FILTERS, "motion", "min", 0.5))) - len(kept(made.rows, FILTERS))
+        assert new > 0 and f"{new} would still have to be captioned" in page.text("result")
+        page.set("motion", "min", 5.0)
+        assert "captioned" not in page.text("result")
+
+
+def test_pictures_follow_the_thresholds(made):
+    with opened(made.outdir / "report.html") as page:
+        before = page.states()
+        assert before["kept"] > 10 and before["out"] > 10 and before["unknown"] == 0
+        page.set("motion", "min", NOTHING)
+        assert page.states()["kept"] == 0
+        page.put_back()
+        assert page.states() == before
+
+
+def test_pictures_show_the_middle_of_their_clips(made):
+    with opened(made.outdir / "report.html") as page:
+        sizes = page.page.eval_on_selector_all(
+            "img",
+            """all => Promise.all(all.map(async (one) => {
+              one.loading = "eager";
+              await one.decode();
+              return one.naturalWidth;
+            }))""",
+        )
+        assert len(sizes) >= 1 and set(sizes) == {160}
+        lost = page.page.locator(".lost").all_text_contents()
+        assert lost and set(lost) == {"No picture: its frames cannot be read (bad_frames)"}
+
+
+def test_with_a_cascade_what_was_not_computed_is_unknown(tmp_path):
+    rows = many(200, FILTERS)
+    for entry in rows:
+        if entry["reason"] and entry["reason"].startswith(("brightness", "motion")):
+            entry |= {"consistency": None, "text_area": None, "aesthetic": None}
+        elif entry["reason"] and entry["reason"].startswith("consistency"):
+            entry |= {"text_area": None, "aesthetic": None}
+    run = Finished(tmp_path, FILTERS, rows)
+    loose = moved(FILTERS, "motion", "min", 0.1)
+    with opened(run.report(cascade=True)) as page:
+        now = len(kept(rows, FILTERS))
+        assert (page.kept, page.unknown) == (now, 0)
+        page.set("motion", "min", 0.1)
+        before = verdict.active(loose, ["brightness", "motion"])
+        let_in = sum(
+            verdict.out_of(before, entry) is None and (entry["reason"] or "").startswith(("motion", "brightness"))
+            for entry in rows
+        )
+        assert let_in > 3 and (page.kept, page.unknown) == (now, let_in)
+        assert f"unknown: {let_in} (score not computed" in page.text("result")
+        assert page.states()["unknown"] > 0
+        page.set("consistency", "min", None)
+        page.set("text_area", "max", None)
+        assert page.unknown == 0 and page.kept > now
+
+
+def test_filters_on_alignment_come_after_the_texts(tmp_path):
+    filters = bounds(motion=(1, None), alignment=(0.2, None))
+    chance = np.random.default_rng(4)
+    rows = [row(n, filters, motion=float(n % 5), alignment=round(float(chance.random()), 4)) for n in range(100)]
+    for entry in rows:
+        if entry["text"] is None:
+            entry["alignment"] = None
+    with opened(Finished(tmp_path, filters, rows).report()) as page:
+        assert page.kept == len(kept(rows, filters))
+        page.set("alignment", "min", 0.1)
+        looser = moved(filters, "alignment", "min", 0.1)
+        assert page.kept == len(kept(rows, looser))
+        assert f"{page.kept - len(kept(rows, filters))} would still have to be cut" in page.text("result")
+        page.set("motion", "min", None)
+        assert page.unknown == sum(entry["text"] is None for entry in rows) == 20
+
+
+def test_in_coarse_steps_counts_are_exact_at_every_step(tmp_path, monkeypatch):
+    """As with more than 100,000 clips: a byte a score."""
+    monkeypatch.setattr(whatif, "FINE_ROWS", 100)
+    rows = many(1500, FILTERS)
+    run = Finished(tmp_path, FILTERS, rows)
+    with opened(run.report()) as page:
+        assert page.kept == len(kept(rows, FILTERS))
+        page.set("motion", "min", 3.01)  # goes to the nearest step
+        step = page.yaml["filters"]["motion"]["min"]
+        assert step == pytest.approx(3.01, abs=1) and page.kept == len(
+            kept(rows, moved(FILTERS, "motion", "min", step))
+        )
+        slider = page.page.locator("#consistency-min")
+        slider.focus()
+        seen = set()
+        for _ in range(12):
+            slider.press("ArrowRight")
+            page.settle()
+            step = page.yaml["filters"]["consistency"]["min"]
+            filters = moved(
+                moved(FILTERS, "motion", "min", page.yaml["filters"]["motion"]["min"]), "consistency", "min", step
+            )
+            assert page.kept == len(kept(rows, filters))
+            seen.add(step)
+        assert len(seen) == 12
+        assert "steps between which nothing is known" in page.page.locator("#thresholds").inner_text()
+
+
+def test_of_too_many_clips_a_sample_is_scaled_up_and_says_its_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(whatif, "MOST_BYTES", 12_000)
+    monkeypatch.setattr(whatif.tabulate, "__defaults__", (12_000,))
+    rows = many(3000, FILTERS)
+    with opened(Finished(tmp_path, FILTERS, rows).report()) as page:
+        page.set("motion", "min", 3.0)
+        said = page.text("result")
+        found = re.search(r"kept: ≈ ([\d,]+) ± ([\d,]+)\s+of 3,000 clips, ≈ ([\d.]+) ± ([\d.]+) hours", said)
+        assert found, said
+        number, error = (float(part.replace(",", "")) for part in found.groups()[:2])
+        true = len(kept(rows, moved(FILTERS, "motion", "min", 3.0)))
+        assert 5 < error < 100 and abs(number - true) < 3 * error
+        assert "random sample of" in page.page.locator("#thresholds").inner_text()
+
+
+# --- use --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_slider_is_moved_by_keys(made):
+    with opened(made.outdir / "report.html") as page:
+        before = page.kept
+        for _ in range(200):  # from the top of the page
+            page.page.keyboard.press("Tab")
+            if page.page.evaluate("document.activeElement.id") == "motion-min":
+                break
+        slider = page.page.locator("#motion-min")
+        assert slider.evaluate("one => one === document.activeElement && one.matches(':focus-visible')")
+        values = [1.0]
+        for key in ("ArrowRight", "ArrowUp", "PageUp", "PageUp"):
+            page.page.keyboard.press(key)
+            values.append(page.yaml["filters"]["motion"]["min"] if page.settle() is None else None)
+        assert values == sorted(set(values)) and page.kept < before
+        assert slider.get_attribute("aria-valuetext") == f"{values[-1]:g}"
+        page.page.keyboard.press("Home")
+        page.settle()
+        assert page.yaml == {"filters": {"motion": {"min": None}}}
+        assert slider.get_attribute("aria-valuetext") == "no bound"
+
+
+def test_dragging_a_slider_changes_the_numbers(made):
+    with opened(made.outdir / "report.html") as page:
+        slider = page.page.locator("#motion-min")
+        slider.scroll_into_view_if_needed()
+        box = slider.bounding_box()
+        page.page.mouse.click(box["x"] + 0.7 * box["width"], box["y"] + box["height"] / 2)
+        page.settle()
+        value = page.yaml["filters"]["motion"]["min"]
+        assert page.kept == len(kept(made.rows, moved(FILTERS, "motion", "min", value)))
+        assert page.page.locator('[data-filter="motion"] input[type="number"]').first.input_value() == f"{value:g}"
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_its_window(made, width, scheme):
+    with opened(made.outdir / "report.html", width, scheme) as page:
+        assert page.overflow == 0
+        page.set("motion", "min", 0.5)
+        assert page.overflow == 0
+        small = "all => all.filter((one) => one.offsetParent && parseFloat(getComputedStyle(one).fontSize) < 10).length"
+        assert page.page.eval_on_selector_all("main *", small) == 0
+        assert page.page.evaluate(CONTRAST) >= 4.5
+
+
+# The least contrast (WCAG 2.2) of text and paper.
+CONTRAST = """() => {
+  const light = (colour) => {
+    const parts = colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255);
+    const [r, g, b] = parts.map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const paper = light(getComputedStyle(document.body).backgroundColor);
+  const texts = [...document.querySelectorAll("h1, p, th, dt, .axis, .facts, .maybe")];
+  const inks = texts.map((one) => light(getComputedStyle(one).color));
+  return Math.min(...inks.map((ink) => (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05)));
+}"""
+
+
+def test_every_control_has_a_name_and_every_picture_a_text(made):
+    with opened(made.outdir / "report.html") as page:
+        nameless = "all => all.filter((one) => !(one.getAttribute('aria-label') || one.textContent.trim())).length"
+        assert page.page.eval_on_selector_all("input, button, a, summary", nameless) == 0
+        assert page.page.eval_on_selector_all("img", "all => all.every((one) => one.alt)")
+        levels = page.page.eval_on_selector_all("h1, h2, h3, h4", "all => all.map((one) => Number(one.tagName[1]))")
+        assert levels[0] == 1 and levels.count(1) == 1
+        assert all(later <= earlier + 1 for earlier, later in zip(levels, levels[1:], strict=False))
+        ids = page.page.eval_on_selector_all("[id]", "all => all.map((one) => one.id)")
+        assert len(ids) == len(set(ids))
+
+
+# --- what comes from outside ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Names, captions, messages, models and settings that would like to be more than text."""
+    rows = [
+        row(number, FILTERS, name=word, motion=motion, caption=word, text=f"{word} {word} \u2028")
+        for number, (word, motion) in enumerate((word, motion) for word in HOSTILE for motion in (0.5, 1.5))
+    ]
+    run = Finished(tmp_path_factory.mktemp("hostile"), FILTERS, rows)
+    word = HOSTILE[0]
+    (run.outdir / "models.json").write_text(
+        json.dumps([{"step": word, "model": word, "revision": HOSTILE[1], "licence": HOSTILE[2]}])
+    )
+    (run.outdir / "errors.csv").write_text(
+        f"video,video_id,clip_id,rule,kind,message\n{word},,,decode,not_a_video,{word}\n"
+    )
+    return run.report(config={**CONFIG, "videos": HOSTILE[2], "outdir": HOSTILE[1]})
+
+
+def test_what_comes_from_outside_is_text(hostile):
+    with opened(hostile) as page:
+        page.set("motion", "min", 0.1)
+        page.page.locator("#config summary").click()
+        page.page.wait_for_timeout(200)
+        text = page.page.locator("body").inner_text()
+        for word in HOSTILE:
+            assert word in text
+        assert page.page.locator("img[src='x']").count() == 0
+        assert page.page.locator("script").count() == 2
+        assert page.told == []
+
+
+def test_the_policy_lets_no_foreign_script_run(made):
+    with opened(made.outdir / "report.html") as page:
+        page.page.evaluate(
+            "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"document.title = 1\">')"
+        )
+        page.page.evaluate(
+            "document.body.append(Object.assign(document.createElement('script'), {textContent: 'document.title = 2'}))"
+        )
+        page.page.wait_for_timeout(200)
+        assert page.page.title().startswith("clipmill report")
+        assert len([line for line in page.told if "Content Security Policy" in line]) >= 2
+
+
+def test_a_run_that_kept_nothing_has_a_report(tmp_path):
+    for count in (0, 3):
+        rows = [row(number, FILTERS, motion=0.1) for number in range(count)]
+        with opened(Finished(tmp_path / str(count), FILTERS, rows).report()) as page:
+            assert page.kept == 0 and page.told == []
+            assert "No clip was kept." in page.page.locator("#sheet").inner_text()
+
+
+def test_every_filter_has_sliders_for_both_ends(tmp_path):
+    rows = [row(number, bounds(), **dict.fromkeys(NAMES, 1.0 + number), width=10, height=10) for number in range(20)]
+    with opened(Finished(tmp_path, bounds(), rows).report()) as page:
+        for name in NAMES:
+            if name == "aspect_ratio":  # follows from the size
+                continue
+            page.set(name, "min", 11.0)
+            assert page.kept == 10, name
+            page.set(name, "max", 12.0)
+            assert page.kept == 2, name
+            page.put_back()

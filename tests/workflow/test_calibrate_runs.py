@@ -1,0 +1,154 @@
+"""`snakemake calibrate`: thresholds are proposed from a sample of the videos, in a run of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import cv2
+import pytest
+import yaml
+from runs import CHECKS, REPOSITORY, Run, Saved, all_of, explain, merged
+
+SPEEDS = [6, 14, 22, 30, 38]
+DRAWN, CLIPS = 4, 24
+ASKED = {"calibrate": {"videos": DRAWN, "keep": 0.5}}
+STEPS = ("decode", "consistency", "aesthetic", "text")
+
+
+def sampled(run: Run) -> Run:
+    """The sample's own run, below the output folder of the other."""
+    return replace(run, below=f"{run.below}/calibrate")
+
+
+def proposed(run: Run) -> dict:
+    return yaml.safe_load((run.outdir / "calibrate" / "calibrated.yaml").read_text(encoding="utf-8"))
+
+
+def kept_share(run: Run) -> float:
+    """The share of its clips that a run's filters kept."""
+    rows = [row for row in run.verdicts() if row["reason"] != "too_short"]
+    return sum(row["kept"] for row in rows) / len(rows)
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    """Five videos of rising speed and six clips, of which four are drawn, with a captioner that does not run here."""
+    run = Run(tmp_path_factory.mktemp("calibrate") / "run")
+    for speed in SPEEDS:
+        run.video(f"{speed}.mp4", speed=speed, seconds=3)
+    run.settings |= {"split": {"min_seconds": 0.4, "max_seconds": 0.5}, "decode": {"samples_per_second": 8}}
+    run.settings["caption"] = {"backend": "openai", "openai": {"model": "none", "base_urls": ["http://localhost:9/v1"]}}
+    outcome = run.done("calibrate", config=ASKED)
+    jobs = {**CHECKS, **all_of(DRAWN), "propose_thresholds": 1, "calibrate": 1}
+    del jobs["all"]
+    assert outcome.jobs == jobs
+    assert (
+        f"Proposed by `snakemake calibrate` from {CLIPS} clips of {DRAWN} videos, drawn with seed 0." in outcome.output
+    )
+    assert "  motion: {min: " in outcome.output
+    return Saved(run)
+
+
+@pytest.fixture
+def run(calibrated: Saved) -> Run:
+    return calibrated.fresh()
+
+
+def test_the_proposal_keeps_what_was_asked_for_of_the_sample_and_all_of_it_is_scored(run):
+    sample = sampled(run)
+    assert kept_share(sample) == pytest.approx(0.5, abs=0.1)
+    assert f"keep {sample.summary()['clips']['kept']} of them" in (sample.outdir / "calibrated.yaml").read_text()
+    for row in sample.verdicts():
+        assert None not in (row["motion"], row["consistency"], row["aesthetic"], row["text_area"])
+    # Nothing but the sample's folder is made.
+    assert [path.name for path in run.outdir.iterdir()] == ["calibrate"]
+
+
+def test_the_same_again_does_nothing_but_show_it(run):
+    before = (run.outdir / "calibrate" / "calibrated.yaml").read_bytes()
+    outcome = run.done("calibrate", config=ASKED)
+    assert outcome.jobs == {"calibrate": 1}
+    assert before.decode() in outcome.output
+    assert (run.outdir / "calibrate" / "calibrated.yaml").read_bytes() == before
+
+
+def test_another_wish_decodes_and_scores_nothing(run):
+    sample = sampled(run)
+    before, first = sample.written(*STEPS), proposed(run)
+    outcome = run.done("calibrate", config={"calibrate": {"videos": DRAWN, "keep": 0.2}})
+    assert outcome.jobs["propose_thresholds"] == 1
+    assert not {"decode_videos", "split_videos", *(f"score_{step}" for step in STEPS)} & outcome.jobs.keys()
+    assert sample.more(before) == dict.fromkeys(STEPS, 0)
+    assert kept_share(sample) == pytest.approx(0.2, abs=0.1)
+    assert proposed(run) != first
+    wish = {"calibrate": {"videos": DRAWN, "keep": None, "quantiles": {"motion": [0.2, 0.8]}}}
+    run.done("calibrate", config=wish)
+    assert proposed(run)["filters"].keys() == {"motion"}
+    assert kept_share(sample) == pytest.approx(0.6, abs=0.1)
+
+
+def test_a_larger_sample_decodes_what_is_new(run):
+    outcome = run.done("calibrate", config={"calibrate": {"videos": len(SPEEDS), "keep": 0.5}})
+    sample = sampled(run)
+    assert outcome.jobs["decode_videos"] == 1
+    assert sample.written("decode") == {"decode": len(SPEEDS)}
+    assert sample.summary()["videos"] == {"decoded": len(SPEEDS), "failed": 0, "removed": 0}
+
+
+def test_the_file_works_as_a_config(run):
+    """Over all videos, with a cascade: of the sample's clips it keeps the same."""
+    sample = sampled(run)
+    expected = {row["clip_id"]: row["kept"] for row in sample.verdicts()}
+    run.settings["caption"] = {"backend": "describe"}
+    run.settings = merged(run.settings, proposed(run))
+    run.done(config={"cascade": True})
+    found = {row["clip_id"]: row["kept"] for row in run.verdicts()}
+    assert len(found) == CLIPS * len(SPEEDS) // DRAWN and found.items() >= expected.items()
+    assert run.summary()["thresholds"] == {}
+
+
+def test_a_job_on_another_machine_works_on_the_sample(run):
+    """Such a job is a Snakemake of its own, which is told one job and not the target."""
+    run.command(config=ASKED)
+    table = run.outdir / "calibrate" / "work" / "videos" / "000003.parquet"
+    table.unlink()
+    command = [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")),
+        *("--configfile", "my.yaml", "--cores", "1", "--mode", "remote", "--nolock"),
+        *("--target-jobs", "decode_videos:shard=000003", "--allowed-rules", "decode_videos", "--force"),
+    ]
+    done = subprocess.run(
+        command, cwd=run.workdir, env={**os.environ, "CLIPMILL_CALIBRATES": "1"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert table.exists()
+
+
+def test_what_it_needs_is_said(run):
+    outcome = run.run("calibrate", config={"videos": None})
+    assert explain(outcome, "config: `videos` is not set", "--config videos=")
+    outcome = run.run("calibrate", config={"calibrate": {"keep": None}})
+    assert explain(outcome, "calibrate: nothing is asked for; set calibrate.keep, as 0.3, or calibrate.quantiles")
+    outcome = run.run("calibrate", "all", config=ASKED)
+    assert explain(outcome, "calibrate: is a run of its own; give it no other target")
+
+
+def test_its_clips_can_be_shown_score_by_score(run):
+    command = [sys.executable, str(REPOSITORY / "scripts" / "threshold_pictures.py"), str(sampled(run).outdir), "shown"]
+    done = subprocess.run(command, cwd=run.workdir, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    shown = {path.name: cv2.imread(str(path)) for path in (run.workdir / "shown").iterdir()}
+    assert shown.keys() >= {"motion.webp", "brightness.webp", "text_area.webp"}
+    assert (
+        shown["motion.webp"].shape[1] > 5 * 150
+        and shown["motion.webp"].shape[0] > 2 * shown["brightness.webp"].shape[0]
+    )
+
+
+def test_a_folder_of_that_name_is_no_target(run):
+    config = {"caption": {"backend": "describe"}}
+    outcome = run.done("--dry-run", "--directory", "calibrate", config=config)
+    assert "propose_thresholds" not in outcome.planned and outcome.planned["decode_videos"] == 2
