@@ -34,5 +34,9 @@ rule all:
         lost_tables,
 
 
+onstart:
+    hold_outdir()
+
+
 onsuccess:
     print_summary()
