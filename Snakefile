@@ -41,5 +41,9 @@ rule all:
         lost_tables,
 
 
+onstart:
+    hold_outdir()
+
+
 onsuccess:
     print_summary()

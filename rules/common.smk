@@ -12,6 +12,7 @@ from clipmill import backends, draw, formats
 from clipmill.config import check_config, check_set
 from clipmill.errors import SetupError, explain_os_error
 from clipmill.index import shard_groups, shard_sizes
+from clipmill.locks import RunLock
 from clipmill.summary import as_text
 
 
@@ -57,6 +58,17 @@ def find_shards():
         sys.exit(str(error))
     except OSError as error:
         sys.exit(explain_os_error(error) or str(error))
+
+
+RUN_LOCK = RunLock(Path(config["outdir"]))
+
+
+def hold_outdir():
+    """Refuse a second run on the same outdir, wherever it was started; a dry run never comes here."""
+    try:
+        RUN_LOCK.take()
+    except SetupError as error:
+        sys.exit(str(error))
 
 
 def needs(*keys):

@@ -12,7 +12,6 @@ refused later.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -31,6 +30,7 @@ from urllib.parse import unquote, urlsplit
 
 from clipmill.errors import SetupError
 from clipmill.files import atomic, write_json
+from clipmill.locks import one_at_a_time
 from clipmill.published import LICENCES, PUBLISHED
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ def _fetched(url: str, sha256: str | None, cache: Path | None) -> tuple[Path, st
     first = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else None
     expected = sha256.lower() if sha256 else first and first["sha256"]
     if not path.is_file():
-        with _one_at_a_time(folder / f".{name}.lock"):
+        with one_at_a_time(folder / f".{name}.lock", "another job that fetches the same file"):
             if not path.is_file():
                 _fetch(url, path, expected)
     digest = _digest(folder, [name])
@@ -351,19 +351,6 @@ def _fetched(url: str, sha256: str | None, cache: Path | None) -> tuple[Path, st
         log.warning("%s: its checksum is not known; trusted from now on with the sha256 %s", path, digest)
         write_json(note, {"url": url, "sha256": digest})
     return path, digest
-
-
-@contextmanager
-def _one_at_a_time(lock: Path) -> Iterator[None]:
-    """Let other jobs that want the same file wait until it is there."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "ab") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waiting for another job that fetches the same file (it holds %s)", lock)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _fetch(url: str, path: Path, expected: str | None) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -102,17 +103,31 @@ def read_scores(paths: list[Path]) -> dict[str, list[dict]]:
     return {path.parent.name: by_metric[path.parent.name].rows(path) for path in paths}
 
 
+class _Stopped(BaseException):
+    """The scheduler or an operator wants this job to end."""
+
+
+def _stop(*_: object) -> None:
+    """End by way of all `with` and `finally`, which write what is finished to the journals."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: a second one must not break into them
+    raise _Stopped
+
+
 def run_step(main: Callable[[], None]) -> None:
     """Run a step's `main`; set-up faults end it with one line on stderr and status 1, bugs with a traceback."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
     tables.spare_pandas()
+    signal.signal(signal.SIGTERM, _stop)
     try:
         main()
     except KeyboardInterrupt:
         log.error("stopped by the user; the same command goes on from here")
         sys.exit(130)
+    except _Stopped:
+        log.error("stopped by SIGTERM; the same command goes on from here")
+        sys.exit(128 + signal.SIGTERM)
     except SetupError as error:
         log.error("%s", error)
         sys.exit(1)

@@ -11,6 +11,7 @@ from typing import Any
 from clipmill.clips import frame_times, read_signals
 from clipmill.cut import CutSettings, SourceFrames, cut_clip
 from clipmill.errors import ItemError, check_error_rate
+from clipmill.index import note_again
 from clipmill.journal import Journal, fingerprint
 from clipmill.progress import Progress
 from clipmill.workers import each
@@ -33,6 +34,7 @@ def cut_shard(
     settings = CutSettings(**settings)
     folder = outdir / "work" / "clip_files" / shard
     rows: dict[str, dict[str, Any]] = {}
+    passing: list[str] = []
     with Journal(outdir / "work" / "journals" / "cut" / f"{shard}.jsonl") as journal:
         keys = {clip["clip_id"]: _key(clip, settings) for clip in clips}
         for clip_id, key in keys.items():
@@ -57,9 +59,12 @@ def cut_shard(
                 row = {"error_kind": result.kind, "error": str(result)}
             if not isinstance(result, ItemError) or result.lasting:
                 journal.add([(clip_id, keys[clip_id], row)])
+            else:
+                passing.append(clip["video_id"])
             rows[clip_id] = row
             progress.step()
             check_error_rate(sum("error" in row for row in rows.values()), len(rows), max_error_rate, "clips")
+        note_again(outdir, "cut", shard, passing)
         _remove_others(folder, {row["file"] for row in rows.values() if "file" in row})
     return [{"clip_id": clip["clip_id"], **rows[clip["clip_id"]]} for clip in clips]
 

@@ -26,6 +26,7 @@ from clipmill import tables
 from clipmill.errors import ItemError, check_error_rate
 from clipmill.files import atomic
 from clipmill.frames import ArchiveWriter, archive_key
+from clipmill.index import note_again
 from clipmill.journal import Journal, fingerprint
 from clipmill.media import best_video_stream, open_video, reason
 from clipmill.pictures import analysis_size, orientation, small_bgr
@@ -388,6 +389,7 @@ def decode_shard(
 ) -> list[dict[str, Any]]:
     """VIDEOS rows of a shard's videos, in their order. The journal knows the finished ones."""
     rows: dict[str, dict[str, Any]] = {}
+    passing: list[str] = []
     with Journal(outdir / "work" / "journals" / "decode" / f"{shard}.jsonl") as journal:
         for video in videos:
             row = journal.get(video["video_id"], source_key(video, settings))
@@ -410,10 +412,13 @@ def decode_shard(
                 row = result
             if not isinstance(result, ItemError) or result.lasting:
                 journal.add([(video["video_id"], source_key(video, settings), row)])
+            else:
+                passing.append(video["video_id"])
             rows[video["video_id"]] = row
             progress.step()
             bad = sum(1 for row in rows.values() if row.get("error_kind"))
             check_error_rate(bad, len(rows), max_error_rate, "videos")
+        note_again(outdir, "decode", shard, passing)
     return [rows[video["video_id"]] for video in videos]
 
 

@@ -25,8 +25,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clipmill.errors import SetupError
-from clipmill.files import atomic, clean_text, write_text
-from clipmill.index import IndexPaths, shard_sizes
+from clipmill.files import atomic, clean_text, date_back, write_text
+from clipmill.index import IndexPaths, noted_again, shard_sizes
+from clipmill.locks import RunLock, one_at_a_time
 from clipmill.sheets import SHEETS, read_sheet
 
 log = logging.getLogger("clipmill")
@@ -71,16 +72,25 @@ def update_index(
 ) -> dict[str, int]:
     """Find the videos, bring the index up to date, and return all shards: name -> number of videos.
 
-    Writes only what has changed. Raises SetupError where the input is missing, unreadable or holds no video.
+    Writes only what has changed, and nothing while a run is at work on `outdir`. Raises SetupError where the input is
+    missing, unreadable or holds no video.
     """
     paths = IndexPaths(outdir)
+    if holder := RunLock(outdir).holder():
+        log.warning("a run is at work on %s (%s): planned with the videos that it knows", outdir, holder)
+        return shard_sizes(outdir)
     found = find_videos(Path(videos), outdir, exclude or [])
-    stored = _load(paths)
-    index = _merge(stored, _identify(found, stored), videos_per_shard)
-    if not index["present"].any():
+    if not found.names:
         raise SetupError(_nothing_found(Path(videos), found.problems))
-    _report(stored, index, found)
-    _save(paths, stored, index, found.problems)
+    with one_at_a_time(paths.lock, "another start on this outdir"):
+        if count := date_back(paths.compared()):
+            log.warning(
+                "%d files in %s are of a time to come, as after a clock has jumped back: dated now", count, outdir
+            )
+        stored = _load(paths)
+        index = _merge(stored, _identify(found, stored), videos_per_shard, noted_again(outdir))
+        _report(stored, index, found)
+        _save(paths, stored, index, found.problems)
     return shard_sizes(outdir)
 
 
@@ -275,13 +285,18 @@ def _identity(name: str, given: str | None, known: dict[str, str]) -> str:
     return given if _SAFE_ID.fullmatch(given) else make_id(given)
 
 
-def _merge(stored: pd.DataFrame, found: pd.DataFrame, videos_per_shard: str | int) -> pd.DataFrame:
-    """Stored videos with their present state, then the new ones in new shards."""
+def _merge(stored: pd.DataFrame, found: pd.DataFrame, videos_per_shard: str | int, again: set[str]) -> pd.DataFrame:
+    """Stored videos with their present state, then the new ones in new shards.
+
+    A video returns after it had gone, and when it can be read `again`: its shard's list changes, so its jobs run.
+    """
     old = stored.copy()
     where = pd.Index(found["video_id"]).get_indexer(old["video_id"])
     here = where >= 0
     now = found.iloc[where[here]]
-    old.loc[here, "returns"] += (~old.loc[here, "present"]).astype("int64")
+    names = zip(now["video_id"], now["path"], strict=True)
+    readable = [video_id for video_id, path in names if video_id in again and os.access(path, os.R_OK)]
+    old.loc[here & (~old["present"] | old["video_id"].isin(readable)), "returns"] += 1
     for column in ("name", "path", "size_bytes", "mtime_ns"):
         old.loc[here, column] = now[column].to_numpy()
     old["present"] = here

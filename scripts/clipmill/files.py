@@ -7,9 +7,23 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
+
+FUTURE_SECONDS = 60  # clocks of a file server and of this machine may be so far apart
+
+
+@contextlib.contextmanager
+def naming_full_disk(path: Path) -> Iterator[None]:
+    """Inside, an error of a full disk names a path, so that the message says which disk it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 @contextlib.contextmanager
@@ -21,13 +35,13 @@ def atomic(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        yield temporary
-        with open(temporary, "rb+") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
+        with naming_full_disk(path):
+            yield temporary
+            with open(temporary, "rb+") as handle:
+                os.fsync(handle.fileno())
+            os.replace(temporary, path)
+    except BaseException:
         temporary.unlink(missing_ok=True)
-        _name_full_disk(error, path)
         raise
 
 
@@ -48,31 +62,39 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     _remove(old)
     temporary.mkdir(parents=True)
     try:
-        yield temporary
-        for file in sorted(temporary.rglob("*")):
-            if file.is_file():
-                with open(file, "rb+") as handle:
-                    os.fsync(handle.fileno())
-        if path.exists():
-            os.replace(path, old)
-        os.replace(temporary, path)
-    except BaseException as error:
+        with naming_full_disk(path):
+            yield temporary
+            for file in sorted(temporary.rglob("*")):
+                if file.is_file():
+                    with open(file, "rb+") as handle:
+                        os.fsync(handle.fileno())
+            if path.exists():
+                os.replace(path, old)
+            os.replace(temporary, path)
+    except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
-        _name_full_disk(error, path)
         raise
     _remove(old)
-
-
-def _name_full_disk(error: BaseException, path: Path) -> None:
-    """Let an error of a full disk name a path, so that the message says which disk it is."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
-        error.filename = str(path)
 
 
 def _remove(folder: Path) -> None:
     """Remove a folder with all that is in it, if it is there."""
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder)
+
+
+def date_back(paths: Iterable[Path]) -> int:
+    """Date files of the future to now, in their order, and return how many they were.
+
+    They are there after a clock has jumped back. Whatever is made of them would be taken for older than they are.
+    """
+    now = time.time_ns()
+    times = [(path.stat().st_mtime_ns, path) for path in paths]
+    future = sorted(pair for pair in times if pair[0] > now + FUTURE_SECONDS * 10**9)
+    for place, (_, path) in enumerate(future, 1):
+        earlier = now - 1000 * (len(future) - place)
+        os.utime(path, ns=(earlier, earlier))
+    return len(future)
 
 
 def write_text(path: Path, text: str) -> None:

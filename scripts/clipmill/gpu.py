@@ -5,7 +5,6 @@ torch is imported only where a model is to run: steps without one share this mod
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import stat
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipmill.errors import SetupError
+from clipmill.locks import try_lock
 
 if TYPE_CHECKING:
     import torch
@@ -144,9 +144,7 @@ def _lock(path: Path, held: ExitStack) -> bool:
     """Lock a file until `held` is closed; False where another process has locked it."""
     with ExitStack() as opened:
         handle = opened.enter_context(open(path, "wb"))
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(handle):
             return False
         held.push(opened.pop_all())
     return True

@@ -7,11 +7,15 @@ appended to, and written by `clipmill.discovery`.
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from clipmill.errors import SetupError
+from clipmill.files import write_text
 
+OF_SINGLE_ITEMS = ("signals", "frames", "embeddings", "clip_files", "journals")
 CLIPS_PER_VIDEO = 10  # kept ones, for want of knowing
 SHARDS_PER_GROUP = 500  # each has a journal that is open while the job runs
 
@@ -21,6 +25,14 @@ class IndexPaths:
     """Where the index lies below an output folder."""
 
     outdir: Path
+
+    def compared(self) -> Iterator[Path]:
+        """The files whose times say what is to be done: all but those that a job keeps of single videos and clips."""
+        for folder in (self.outdir, self.outdir / "dataset"):
+            yield from (path for path in folder.glob("*.*") if path.is_file())
+        for directory, folders, names in os.walk(self.outdir / "work"):
+            folders[:] = [name for name in folders if name not in OF_SINGLE_ITEMS]
+            yield from (Path(directory, name) for name in names)
 
     @property
     def folder(self) -> Path:
@@ -45,6 +57,16 @@ class IndexPaths:
     def removed(self) -> Path:
         """Videos that have gone since they were first seen."""
         return self.folder / "removed.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Held while the index is brought up to date."""
+        return self.folder / "lock"
+
+    @property
+    def again(self) -> Path:
+        """A file a job that met videos which could not be read, for reasons that may pass: their ids, one a line."""
+        return self.folder / "again"
 
     @property
     def started(self) -> Path:
@@ -81,6 +103,21 @@ def shard_groups(sizes: dict[str, int], clips: int | None) -> dict[str, list[str
         group.append(name)
         room -= videos
     return groups
+
+
+def note_again(outdir: Path, step: str, shard: str, video_ids: Iterable[str]) -> None:
+    """Let the next start try those videos again that a job could not read for reasons that may pass."""
+    path = IndexPaths(outdir).again / f"{step}-{shard}.txt"
+    if ids := sorted(set(video_ids)):
+        write_text(path, "".join(f"{video_id}\n" for video_id in ids))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def noted_again(outdir: Path) -> set[str]:
+    """The videos of all such notes."""
+    notes = IndexPaths(outdir).again.glob("*-*.txt")
+    return {video_id for path in notes for video_id in path.read_text(encoding="utf-8").splitlines()}
 
 
 def read_json_lines(path: Path) -> list[dict]:

@@ -7,7 +7,6 @@ so that two jobs never work on one shard.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from clipmill.errors import SetupError
+from clipmill.files import naming_full_disk
+from clipmill.locks import try_lock
 
 
 def fingerprint(*parts: Any) -> str:
@@ -35,18 +36,17 @@ class Journal:
     def __enter__(self) -> Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._handle = open(self.path, "a+b")
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(self._handle):
             self._handle.close()
             raise SetupError(
                 f"{self.path}: another job is working on this shard; wait for it or cancel it, then run again"
-            ) from None
+            )
         self._load()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._handle.close()
+        with naming_full_disk(self.path):  # what could not be written is tried once more
+            self._handle.close()
 
     def _load(self) -> None:
         whole = 0
@@ -76,7 +76,8 @@ class Journal:
             json.dumps({"item": item, "key": key, "value": value}, separators=(",", ":")) + "\n"
             for item, key, value in records
         ]
-        self._handle.write("".join(lines).encode())
-        self._handle.flush()
-        os.fsync(self._handle.fileno())
+        with naming_full_disk(self.path):
+            self._handle.write("".join(lines).encode())
+            self._handle.flush()
+            os.fsync(self._handle.fileno())
         self._values.update(((item, key), value) for item, key, value in records)

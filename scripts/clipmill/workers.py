@@ -71,6 +71,7 @@ def _start(function: Callable[[Any], Any], others: list[Connection]) -> tuple[Co
 def _work(function: Callable[[Any], Any], pipe: Connection, foreign: list[Connection], parent: int) -> None:
     """A worker's life. `foreign` are ends of pipes that it took over and that are not its own."""
     _die_with(parent)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler would take it for an item's error
     for other in foreign:
         other.close()
     settle()

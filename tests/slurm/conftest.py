@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ def cluster() -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="clipmill-slurm-") as folder, pytest.MonkeyPatch.context() as patch:
         Path(folder).chmod(0o755)  # munge asks that its socket can be reached by all
         cluster = Cluster(Path(folder) / "cluster")
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))  # by way of the `finally` below
         try:
             cluster.start()
             for name, value in cluster.settings.items():

@@ -49,12 +49,3 @@ class SlurmRun(Run):
             return next((job for job in self.of(comment) if job.state == "RUNNING"), None)
 
         return wait_for(now, lambda: process.poll() is None)
-
-
-def left(run: Run) -> dict[str, bytes]:
-    """All that a run leaves for the user: each file and its bytes. The report tells times, which differ."""
-    files = [
-        *set(run.outdir.glob("*.*")) - {run.outdir / "report.html"},
-        *(path for path in (run.outdir / "dataset").rglob("*") if path.is_file()),
-    ]
-    return {str(path.relative_to(run.outdir)): path.read_bytes() for path in files}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 from cluster import CPU_NODES, GPU_NODES, GPUS_A_NODE, Cluster, Job
-from runs import REPOSITORY, SETTINGS, Run, make_video, whole_plan
-from slurm_runs import SlurmRun, left
+from runs import REPOSITORY, SETTINGS, Run, make_video, same, whole_plan
+from slurm_runs import SlurmRun
 
 PROFILE = yaml.safe_load((REPOSITORY / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8"))
 # Embedded backends that are given GPUs, so that no model is needed; all three at once, eight GPUs where there are four.
@@ -49,10 +49,8 @@ def test_leaves_the_same_bytes_as_a_local_run(finished, videos, tmp_path):
     settings = {name: value for name, value in finished.settings.items() if name != "resources"}
     local = Run(tmp_path / "run", settings, str(videos))
     local.done()
-    ours, theirs = left(finished), left(local)
-    assert {"dataset/train.json", "verdicts.parquet", "errors.csv", "models.json"} <= ours.keys()
-    assert ours.keys() == theirs.keys()
-    assert [name for name in ours if ours[name] != theirs[name]] == []
+    assert {"dataset/train.json", "verdicts.parquet", "errors.csv", "models.json"} <= finished.left().keys()
+    assert same(finished.left(), local.left())
     assert finished.kept() == {"a.mp4", "turned.mp4"}
     assert [error["video"] for error in finished.errors()] == ["broken.mp4"]
 

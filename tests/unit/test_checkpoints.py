@@ -304,7 +304,7 @@ def test_a_file_put_there_by_hand_needs_no_network_and_no_right_to_write(web, tm
         f"machine with internet and this HF_HOME, or put the file at {path} yourself"
     )
     path.write_bytes(HEAD)
-    monkeypatch.setattr(checkpoints, "_one_at_a_time", None)  # a lock would want to write
+    monkeypatch.setattr(checkpoints, "one_at_a_time", None)  # a lock would want to write
     assert find_file(web.where, sha256(HEAD), path.parent).path == path
     assert web.asked == []
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from pathlib import Path
 
 import pytest
 from index_runs import Run, refuse
 
 from clipmill.discovery import SHARD_COLUMNS, make_id
-from clipmill.index import read_json_lines, shard_sizes
+from clipmill.index import note_again, read_json_lines, shard_sizes
 
 
 @pytest.fixture
@@ -122,6 +123,40 @@ def test_a_video_that_returns_as_it_was_runs_its_shard_again(run):
         assert read_json_lines(run.paths.shard("000000"))[0]["returns"] == times
 
 
+def test_a_video_that_could_not_be_read_is_tried_again_once_it_can_be(run, monkeypatch):
+    run.put("a.mp4", "b.mp4", "c.mp4")
+    run.update(1)
+    run.start()
+    note_again(run.outdir, "decode", "000001", [make_id("b.mp4")])
+    closed = str(run.videos / "b.mp4")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed)  # root may read whatever its mode
+    before = run.written
+    run.update(1)
+    assert run.rewritten(before) == set()
+    monkeypatch.undo()
+    run.update(1)
+    assert run.rewritten(before) == {"shards/000001.jsonl", "videos.parquet"}
+    note_again(run.outdir, "decode", "000001", [])
+    before = run.written
+    run.update(1)
+    assert run.rewritten(before) == set()
+
+
+def test_what_is_dated_in_the_future_is_dated_now_in_its_order(run, caplog):
+    run.put("a.mp4", "b.mp4")
+    run.update(1)
+    run.start()
+    hour = time.time_ns() + 3600 * 10**9
+    first, second = run.paths.shard("000001"), run.paths.shard("000000")
+    for later, path in enumerate((first, second)):
+        os.utime(path, ns=(hour + later, hour + later))
+    old = run.paths.shards.stat().st_mtime_ns
+    run.update(1)
+    assert "2 files" in caplog.text and "a clock has jumped back" in caplog.text
+    assert old < first.stat().st_mtime_ns < second.stat().st_mtime_ns <= time.time_ns()
+    assert run.paths.shards.stat().st_mtime_ns == old
+
+
 class History:
     """Random deeds, and what must be there after them."""
 
@@ -175,9 +210,11 @@ def test_whatever_happens_no_video_changes_its_shard(run, monkeypatch, seed):
         assert list(shard_sizes(run.outdir).items()) == list(sizes.items())
         for number, rows in index.groupby("shard"):
             assert read_json_lines(run.paths.shard(f"{number:06d}")) == rows[SHARD_COLUMNS].to_dict("records")
-        for name, size, time in index.loc[index["present"], ["name", "size_bytes", "mtime_ns"]].itertuples(index=False):
+        for name, size, mtime in index.loc[index["present"], ["name", "size_bytes", "mtime_ns"]].itertuples(
+            index=False
+        ):
             state = (run.videos / name).stat()
-            assert (size, time) == (state.st_size, state.st_mtime_ns)
+            assert (size, mtime) == (state.st_size, state.st_mtime_ns)
         rewritten = {name for name in run.rewritten(before) if name.startswith("shards/")}
         assert rewritten == {f"shards/{home[name]:06d}.jsonl" for name in history.touched}
         history.touched.clear()

@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 import yaml
 
 from clipmill import render
@@ -79,6 +81,11 @@ def make_video(path: Path, seconds: float = 1.5, speed: float = 20, picture: str
     frames = render.pan(*shot, speed) if speed else render.still(*shot)
     render.encode(path, frames, size, fps, **settings)
     return path
+
+
+def heed_interrupts() -> None:
+    """Makes this process heed Ctrl-C, which a shell makes those ignore that it starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,7 @@ class Run:
         return outcome
 
     @contextmanager
-    def started(self) -> Iterator[subprocess.Popen]:
+    def started(self, preexec_fn: Callable[[], None] = heed_interrupts) -> Iterator[subprocess.Popen]:
         """The workflow at work, printing to `said`. In the end it is killed with all its processes, by SIGKILL."""
         with open(self.said, "wb") as output:
             process = subprocess.Popen(
@@ -172,7 +179,7 @@ class Run:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=heed_interrupts,
+                preexec_fn=preexec_fn,
             )
         try:
             yield process
@@ -224,6 +231,12 @@ class Run:
         dataset = self.outdir / "dataset"
         return {str(path.relative_to(dataset)) for path in (dataset / "clips").rglob("*") if path.is_file()}
 
+    def left(self) -> dict[str, bytes]:
+        """All that is there for the user: each file and its bytes; the report tells times, which differ."""
+        dataset = (path for path in (self.outdir / "dataset").rglob("*") if path.is_file())
+        files = [*set(self.outdir.glob("*.*")) - {self.outdir / "report.html"}, *dataset]
+        return {str(path.relative_to(self.outdir)): path.read_bytes() for path in files}
+
     def log(self, step: str) -> str:
         """What the jobs of a step said, those of all shards."""
         return "".join(path.read_text(encoding="utf-8") for path in sorted((self.outdir / "logs" / step).iterdir()))
@@ -243,6 +256,38 @@ class Saved:
         shutil.rmtree(self.run.place, ignore_errors=True)
         shutil.copytree(self.aside, self.run.place, symlinks=True)  # times are kept, links between clip files are not
         return replace(self.run, settings=dict(self.run.settings))
+
+
+def same(one: dict[str, bytes], other: dict[str, bytes]) -> bool:
+    """Whether two runs have left the same; the names of what differs are told."""
+    assert one.keys() == other.keys()
+    assert [name for name in one if one[name] != other[name]] == []
+    return True
+
+
+def on_a_small_disk(run: Run, size: str, below: str = ".") -> tuple[Outcome, Outcome]:
+    """Run twice with a folder of `outdir` on a disk of its own: one of `size`, then a large one."""
+    namespaces = (["unshare", "--mount"], ["unshare", "--mount", "--map-root-user"])
+    possible = [way for way in namespaces if subprocess.run([*way, "true"], capture_output=True).returncode == 0]
+    if not possible:
+        pytest.skip("neither root nor user namespaces: no way to mount a small disk")
+    folder = run.outdir / below
+    folder.mkdir(parents=True)
+    disk, copy = shlex.quote(str(folder)), shlex.quote(f"{folder} copy")
+    command = shlex.join(run.command())
+    script = f"""
+        mount -t tmpfs -o size={size} tmpfs {disk} || exit 99
+        {command}; printf '\nended with %s\n' $?
+        mount -o remount,size=1g {disk} || exit 99
+        {command}; printf '\nended with %s\n' $?
+        cp -a {disk} {copy}
+    """
+    shell = call([*possible[0], "sh", "-c", script], run.workdir)
+    assert shell.code == 0, shell.output
+    folder.rmdir()
+    Path(f"{folder} copy").rename(folder)
+    first, code, second, other, _ = re.split(r"\nended with (\d+)\n", shell.output)
+    return Outcome(int(code), first), Outcome(int(other), second)
 
 
 def snakemake() -> list[str]:
@@ -304,11 +349,6 @@ def fill(folder: Path, number: int) -> Path:
     """Video `number` of a large set: the first three of ten move, the others stand still."""
     picture = ("coffee.png", "chelsea.png", "astronaut.png")[number % 3]
     return make_video(folder / f"{number:03d}.mp4", seconds=1, speed=20 if number % 10 < 3 else 0, picture=picture)
-
-
-def heed_interrupts() -> None:
-    """Makes this process heed Ctrl-C, which a shell makes those ignore that it starts in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def obey_modes() -> None:

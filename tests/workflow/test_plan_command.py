@@ -68,7 +68,7 @@ def test_a_plan_of_nothing_done_counts_all(filled):
     )
     assert "measured here" not in outcome.output
     assert max(map(len, outcome.output[outcome.output.index("videos   ") :].split("[")[0].splitlines())) <= 100
-    assert files(filled.outdir) - before == {"logs/plan/plan.log"}
+    assert files(filled.outdir) - before == {"logs/plan/plan.log", "work/run.lock"}
     assert "e.mp4: not a readable video" in filled.log("plan")
     assert jobs(filled.done("plan")) == due(whole_plan(3))
 

@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 
 import pytest
-from runs import SIZE, Run, make_video, wait_for, whole_plan
+from runs import SIZE, Run, make_video, same, wait_for, whole_plan
 
 from clipmill import render
 
@@ -42,22 +42,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, videos: Path) -> dict[
         ("two shots.mp4", 1, "copy"),
     ]
     assert [error["video"] for error in run.errors()] == ["broken.mp4"]
-    return left(run)
-
-
-def left(run: Run) -> dict[str, bytes]:
-    """All that a run leaves for the user: each file and its bytes. The report tells times, which differ."""
-    files = [
-        *set(run.outdir.glob("*.*")) - {run.outdir / "report.html"},
-        *(path for path in (run.outdir / "dataset").rglob("*") if path.is_file()),
-    ]
-    return {str(path.relative_to(run.outdir)): path.read_bytes() for path in files}
-
-
-def same(one: dict[str, bytes], other: dict[str, bytes]) -> bool:
-    assert one.keys() == other.keys()
-    assert [name for name in one if one[name] != other[name]] == []
-    return True
+    return run.left()
 
 
 def test_on_one_core(undisturbed, videos, run: Run):
@@ -65,7 +50,7 @@ def test_on_one_core(undisturbed, videos, run: Run):
     assert {"dataset/train.json", "dataset/metadata.jsonl", *tables} <= undisturbed.keys()
     alone = Run(run.place, SETTINGS, str(videos), cores=1)
     alone.done()
-    assert same(left(alone), undisturbed)
+    assert same(alone.left(), undisturbed)
 
 
 def test_killed_three_times(undisturbed, videos, run: Run):
@@ -83,4 +68,4 @@ def test_killed_three_times(undisturbed, videos, run: Run):
         assert killed.run("--unlock").code == 0
     outcome = killed.done()
     assert "decode_videos" not in outcome.jobs and "export_dataset" in outcome.jobs
-    assert same(left(killed), undisturbed)
+    assert same(killed.left(), undisturbed)

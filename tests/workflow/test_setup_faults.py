@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
-from runs import CHECKS, Outcome, Run, all_of, call, explain, obey_modes
+from runs import CHECKS, Run, all_of, explain, obey_modes, on_a_small_disk
 
 
 @pytest.fixture
@@ -114,27 +112,3 @@ def test_a_full_disk_stops_the_run_and_the_same_command_goes_on_once_there_is_sp
     assert second.jobs == all_of(1)
     assert re.search(r"videos: [12] of 3 are in the journal already", run.log("decode"))
     assert run.kept() == {"a.mp4", "b.mp4", "c.mp4"}
-
-
-def on_a_small_disk(run: Run, size: str) -> tuple[Outcome, Outcome]:
-    """Run twice with `outdir` on a disk of its own: one of `size`, then a large one. What is left lies in `outdir`."""
-    namespaces = (["unshare", "--mount"], ["unshare", "--mount", "--map-root-user"])
-    possible = [way for way in namespaces if subprocess.run([*way, "true"], capture_output=True).returncode == 0]
-    if not possible:
-        pytest.skip("neither root nor user namespaces: no way to mount a small disk")
-    run.outdir.mkdir()
-    disk, copy = shlex.quote(str(run.outdir)), shlex.quote(f"{run.outdir} copy")
-    command = shlex.join(run.command())
-    script = f"""
-        mount -t tmpfs -o size={size} tmpfs {disk} || exit 99
-        {command}; printf '\nended with %s\n' $?
-        mount -o remount,size=1g {disk} || exit 99
-        {command}; printf '\nended with %s\n' $?
-        cp -a {disk} {copy}
-    """
-    shell = call([*possible[0], "sh", "-c", script], run.workdir)
-    assert shell.code == 0, shell.output
-    run.outdir.rmdir()
-    Path(f"{run.outdir} copy").rename(run.outdir)
-    first, code, second, other, _ = re.split(r"\nended with (\d+)\n", shell.output)
-    return Outcome(int(code), first), Outcome(int(other), second)

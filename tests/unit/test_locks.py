@@ -1,0 +1,78 @@
+"""Locks of runs: one at a time, told by name, and gone with their process."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clipmill.errors import SetupError
+from clipmill.locks import RunLock, one_at_a_time
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from clipmill.locks import RunLock
+lock = RunLock(Path(sys.argv[1]))
+lock.take()
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path):
+    scripts = Path(__file__).resolve().parents[2] / "scripts"
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(scripts)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_nobody_holds_what_was_never_taken(tmp_path):
+    assert RunLock(tmp_path).holder() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_run_is_told_who_holds_the_folder(tmp_path, holder):
+    assert f"process {holder.pid} on " in RunLock(tmp_path).holder()
+    with pytest.raises(SetupError, match=rf"{tmp_path}: another run is at work on it \(process {holder.pid} on .*wait"):
+        RunLock(tmp_path).take()
+
+
+def test_a_dead_run_holds_nothing(tmp_path, holder):
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert RunLock(tmp_path).holder() is None
+    lock = RunLock(tmp_path)
+    lock.take()
+    assert f"process {os.getpid()} on " in lock.path.read_text()
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(SetupError, match=r"run.lock: cannot be locked .* mount its file system with locks"):
+        RunLock(tmp_path).take()
+
+
+def test_the_next_one_comes_when_the_first_is_through(tmp_path):
+    with one_at_a_time(tmp_path / "lock", "another"):
+        pass
+    with one_at_a_time(tmp_path / "lock", "another"):
+        assert (tmp_path / "lock").exists()

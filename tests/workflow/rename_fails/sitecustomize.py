@@ -1,0 +1,20 @@
+"""A disk that is full when a file is to get its last name; Python imports this module by itself from PYTHONPATH.
+
+The first rename to a path that ends in $RENAME_FAILS goes wrong, and no other: the file $RENAME_FAILED then says so.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+_replace, _ending, _said = os.replace, os.environ["RENAME_FAILS"], Path(os.environ["RENAME_FAILED"])
+
+
+def replace(source, target, **options):
+    if str(target).endswith(_ending) and not _said.exists():
+        _said.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+    return _replace(source, target, **options)
+
+
+os.replace = replace

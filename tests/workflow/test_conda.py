@@ -1,0 +1,29 @@
+"""With `--sdm conda` each rule runs in the environment that it names, which has all that the rule needs.
+
+conda itself comes from elsewhere than Python's packages; `conda/bin/conda` stands for it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from runs import Run, same, whole_plan
+
+TOOLS = {"check", "decode", "split", "score", "filter", "caption", "rewrite", "align", "cut", "export", "report"}
+
+
+def test_a_run_in_environments_of_conda_leaves_the_same_bytes(run: Run, monkeypatch: pytest.MonkeyPatch):
+    run.video("a.mp4", audio=True)
+    run.video("b.mp4", speed=0)
+    plain = Run(run.place, dict(run.settings), below="plain")
+    plain.done()
+    monkeypatch.setenv("PATH", f"{Path(__file__).parent / 'conda' / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    outcome = run.done("--sdm", "conda")
+    assert outcome.jobs == whole_plan(1)
+    assert "Creating conda environment" in outcome.output
+    used = [path.read_text().split() for path in (run.workdir / ".snakemake" / "conda").glob("*/used")]
+    assert {f"{tool}.py" for tool in TOOLS} <= {name for names in used for name in names}
+    assert run.kept() == {"a.mp4"}
+    assert same(run.left(), plain.left())
