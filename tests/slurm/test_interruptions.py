@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from cluster import Job, kill
-from runs import wait_for
+from runs import Run, make_video, wait_for
 from slurm_runs import SlurmRun
 
 DECODE = "rule_decode_videos_wildcards_{}"
@@ -29,13 +29,18 @@ def tool(run: SlurmRun, job: Job) -> list[int]:
 def test_a_cancelled_job_is_told_and_then_the_only_one_that_is_missing(decoding):
     run = decoding
     run.options = ("--retries", "0")
+    make_video(run.folder / "b.mp4", seconds=8, size=(480, 360), fps=25)  # long enough to be met at work
     with run.started() as process:
         job = run.running(DECODE.format("000001"), process)
+        begun = run.outdir / "work" / "frames" / "000001"
+        wait_for(lambda: [*begun.glob(".*.tmp")], lambda: process.poll() is None)
+        kill(tool(run, job), signal.SIGSTOP)  # SLURM lets it go on, asks it to end, and kills it two seconds later
         run.cluster.call("scancel", str(job.number))
         outcome = run.ended(process)
     assert outcome.code != 0
     assert f"SLURM-job '{job.number}' failed, SLURM status is: 'CANCELLED'" in outcome.output
     assert f"{run.below}/logs/decode/000001.log" in outcome.output
+    assert "stopped by SIGTERM; the same command goes on from here" in run.log("decode")
     log = run.workdir / ".snakemake" / "slurm_logs" / "rule_decode_videos" / "000001" / f"{job.number}.log"
     assert str(log) in outcome.output and "CANCELLED" in log.read_text(encoding="utf-8")
 
@@ -60,6 +65,15 @@ def test_a_job_whose_node_dies_is_done_on_another_with_more_memory(decoding):
     assert (first.state, second.state) == ("NODE_FAIL", "COMPLETED")
     assert first.nodes != second.nodes
     assert (first.memory, second.memory) == ("1500M", "3000M")
+    local = Run(run.place, dict(run.settings), below="local")
+    local.done(*(f"../local/{target}" for target in run.targets))
+    made = [
+        path.relative_to(local.outdir)
+        for path in (local.outdir / "work").rglob("*")
+        if path.suffix in (".parquet", ".zip")
+    ]
+    assert set(map(str, made)) > set(run.targets)
+    assert [path for path in made if (run.outdir / path).read_bytes() != (local.outdir / path).read_bytes()] == []
 
 
 def test_a_job_whose_time_is_over_gets_more(decoding):
