@@ -60,9 +60,6 @@ def find_shards():
         sys.exit(explain_os_error(error) or str(error))
 
 
-RUN_LOCK = RunLock(Path(config["outdir"]))
-
-
 def hold_outdir():
     """Refuse a second run on the same outdir, wherever it was started; a dry run never comes here."""
     try:
@@ -88,6 +85,7 @@ SHARDS = find_shards()
 # The steps that have backends, each of which is checked before the first video is decoded.
 STEPS = list(backends.AVAILABLE)
 OUT = os.path.normpath(config["outdir"])
+RUN_LOCK = RunLock(Path(config["outdir"]))
 WORK = f"{OUT}/work"
 
 # What does not change a result reaches the tools by the environment: a moved checkout re-runs nothing. They run in the

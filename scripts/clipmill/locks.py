@@ -54,12 +54,11 @@ class RunLock:
         self.outdir, self.path = outdir, outdir / "work" / "run.lock"
 
     def holder(self) -> str | None:
-        """Who works on the folder now; None where nobody does."""
-        try:
-            with open(self.path, "r+", encoding="utf-8") as handle:
-                return None if try_lock(handle) else handle.read().strip()
-        except FileNotFoundError:
+        """Who works on the folder now; None where nobody does. The file is never removed."""
+        if not self.path.exists():
             return None
+        with open(self.path, "r+", encoding="utf-8") as handle:
+            return None if try_lock(handle) else handle.read().strip()
 
     def take(self) -> None:
         """Hold the lock. Raises SetupError, with who holds it, where another run does."""

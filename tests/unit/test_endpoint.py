@@ -147,6 +147,12 @@ def test_each_of_500_requests_gets_its_own_answer_or_error_though_a_server_dies(
 
 def test_no_more_than_batch_are_under_way_or_taken_ahead():
     batch, taken, done = 7, 0, 0
+    full = threading.Event()
+
+    def answer(asked: Asked) -> Reply:
+        if len(server.asked) == batch:  # which come before the first answer, on however busy a machine
+            full.set()
+        return Reply("Fine.", hold=full, delay=random.Random(asked.prompt).uniform(0, 0.01))
 
     def requests() -> Iterator[Request]:
         nonlocal taken
@@ -154,7 +160,7 @@ def test_no_more_than_batch_are_under_way_or_taken_ahead():
             taken += 1
             yield request
 
-    with ChatServer(lambda asked: Reply("Fine.", delay=random.Random(asked.prompt).uniform(0, 0.01))) as server:
+    with ChatServer(answer) as server:
         for _ in client(server, batch=batch).answers(requests(), TASK):
             assert taken - done <= batch
             done += 1

@@ -260,15 +260,15 @@ def test_a_job_waits_for_devices_and_holds_none_meanwhile(machine, monkeypatch, 
     waiting.kill()
     waiting.communicate()
     threading.Timer(0.7, holder.stdin.close).start()
-    with gpu.lease(2) as devices:
-        assert devices == DEVICES[:2]
+    with gpu.lease(2) as devices:  # any two: the holder lets go of one after the other
+        assert len(devices) == 2 and set(devices) < set(DEVICES)
     holder.wait()
     holder.stdout.close()
     folder = machine / f"clipmill-gpu-{os.getuid()}"
     told = [line for line in caplog.messages if "waits" in line]
     assert set(told) == {f"waits for 2 of 3 GPUs to be free; their locks are in {folder}"}
     assert len(told) >= 3
-    assert caplog.messages[-1] == "runs on GPU GPU-aa11, GPU-aa22"
+    assert caplog.messages[-1] == f"runs on GPU {', '.join(devices)}"
 
 
 # --- how it computes --------------------------------------------------------------------------------------------------

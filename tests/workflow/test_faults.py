@@ -122,7 +122,7 @@ def encoders(main: subprocess.Popen) -> list[psutil.Process]:
 
 
 def test_decoding_that_is_killed_over_and_over(faulty, undisturbed):
-    """The worker that has the video, the job that has the worker; then asked to end, alone and with all others."""
+    """The worker that has the video, the job that has the worker; then asked to end, alone, with all, and by Ctrl-C."""
     with faulty.started() as main:
         _, worker = reading_long(faulty, main)
         worker.kill()
@@ -132,17 +132,19 @@ def test_decoding_that_is_killed_over_and_over(faulty, undisturbed):
         job.kill()
         assert faulty.ended(main).code != 0
         assert not psutil.wait_procs([worker], timeout=10)[1]
-    for everyone in (False, True):
+    for how, everyone, by in (("TERM", False, "SIGTERM"), ("TERM", True, "SIGTERM"), ("INT", True, "the user")):
         with faulty.started() as main:
             job, worker = reading_long(faulty, main)
-            os.killpg(main.pid, signal.SIGTERM) if everyone else job.terminate()
+            number = signal.Signals[f"SIG{how}"]
+            os.killpg(main.pid, number) if everyone else job.send_signal(number)
             # Far less than the 30 seconds that SLURM gives by default.
             assert not psutil.wait_procs([job, worker], timeout=15)[1]
             outcome = faulty.ended(main)
         assert outcome.code != 0 and "Traceback" not in outcome.output
-        assert "ERROR stopped by SIGTERM; the same command goes on from here" in faulty.log("decode")
+        assert f"ERROR stopped by {by}; the same command goes on from here" in faulty.log("decode")
     assert first_journal(faulty) == 2
     assert whole(faulty, undisturbed)
+    assert "videos: 2 of 3 are in the journal already" in faulty.log("decode")
     assert set(Counter(record["item"] for record in faulty.journal("decode")).values()) == {1}
 
 

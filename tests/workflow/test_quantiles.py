@@ -66,7 +66,7 @@ def test_a_first_run_waits_for_all_scores_and_a_dry_run_says_so(tmp_path):
     assert run.done(config=AT_ONCE).nothing_done
 
 
-def test_the_value_is_the_score_of_a_clip_and_is_recorded(run):
+def test_the_value_is_the_score_of_a_clip_is_recorded_and_as_a_number_keeps_the_same(run):
     before, known = run.written(*COSTLY), motions(run)
     outcome = run.done(config=AT_ONCE)
     assert outcome.jobs == {**rerun(), "resolve_thresholds": 4}
@@ -83,20 +83,20 @@ def test_the_value_is_the_score_of_a_clip_and_is_recorded(run):
     reasons = Counter(row["reason"] for row in run.verdicts())
     assert reasons == {"motion low": 2, "motion high": 2, "too_short": 1, None: 1}
 
+    other = {"filters": {**AT_ONCE["filters"], "sharpness": {"min": 0.1}}}
+    assert run.done("--dry-run", config=other).planned == rerun(), "quantiles of motion do not depend on it"
 
-def rerun() -> dict[str, int]:
-    rules = [rule for rule in SHARD_RULES if rule not in ("decode_videos", "split_videos")]
-    return {**dict.fromkeys(rules, SHARDS), **LAST}
-
-
-def test_a_quantile_and_the_number_that_it_stands_for_keep_the_same(run):
-    run.done(config=AT_ONCE)
     train, numbers = run.train(), run.summary()["thresholds"]["motion"]
     fixed = {"filters": {"motion": {side: found["value"] for side, found in numbers.items()}}}
     outcome = run.done(config=fixed)
     assert "resolve_thresholds" not in outcome.jobs
     assert run.train() == train
     assert run.summary()["thresholds"] == {}
+
+
+def rerun() -> dict[str, int]:
+    rules = [rule for rule in SHARD_RULES if rule not in ("decode_videos", "split_videos")]
+    return {**dict.fromkeys(rules, SHARDS), **LAST}
 
 
 def test_a_costly_quantile_is_of_those_that_came_so_far(run):
@@ -161,9 +161,3 @@ def test_a_quantile_of_alignment_is_found_before_anything_is_cut(run, tmp_path):
     assert len(run.train()) == 3
     cut = [row for table in (run.outdir / "work" / "cuts").iterdir() for row in tables.CUTS.rows(table)]
     assert len(cut) == 3
-
-
-def test_other_settings_leave_quantiles_alone(run):
-    run.done(config=AT_ONCE)
-    planned = run.done("--dry-run", config={"filters": {**AT_ONCE["filters"], "sharpness": {"min": 0.1}}}).planned
-    assert planned == rerun()
