@@ -182,6 +182,7 @@ def test_a_killed_encoder_and_journals_that_end_in_the_middle_of_a_line(faulty, 
 def test_an_output_folder_that_is_removed_beside_input_that_may_only_be_read(faulty, undisturbed):
     for path in (*faulty.folder.iterdir(), faulty.folder):
         path.chmod(0o555 if path.is_dir() else 0o444)
+    faulty.cores = 1  # nobody else is at work in the folder
     with faulty.started(preexec_fn=obey_modes) as main:
         _, worker = reading_long(faulty, main)
         shutil.rmtree(faulty.outdir)
