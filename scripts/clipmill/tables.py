@@ -425,7 +425,7 @@ def scores(table: Table) -> tuple[Column, ...]:
 CLIP_SCORES = (
     Column("area", INTEGER, "pixel", "width × height of the video as shown"),
     Column("aspect_ratio", REAL, "ratio", "width over height as shown", 6),
-    Column("bits_per_pixel", REAL, "bit", "as in `videos`", 6),
+    Column("bits_per_pixel", REAL, "bit", "bits of the whole file over (coded pixels × frames)", 6),
     Column("video_seconds", REAL, "second", "length of the whole video", 6),
     *scores(MOTION),
     *scores(TECHNICAL),

@@ -145,6 +145,8 @@ def filters(collected: Collected, scales: Mapping[str, Scale], near: Mapping[tup
                 "scored": bool(finite.any()),
                 "late": name in verdict.LATE_FILTERS,
                 "low": float(own.stops[0]),
+                # The first stop is below all scores, and so below zero where a score never is.
+                "low_said": float(own.stops[0] if (values[finite] < 0).any() else max(own.stops[0], 0)),
                 "high": float(own.stops[-1]),
                 "whole": own.whole,
                 "bounds": {end: bound.get(end) for end in ("min", "max")},
