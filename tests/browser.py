@@ -78,6 +78,17 @@ class Opened:
     def _field(name: str, end: str) -> str:
         return f'[data-filter="{name}"] input[type="number"][data-end="{end}"]'
 
+    def widths(self) -> list[int]:
+        """Of all pictures, in pixels of the file, each loaded and decoded; one that cannot be is an error."""
+        return self.page.eval_on_selector_all(
+            "img",
+            """all => Promise.all(all.map(async (one) => {
+              one.loading = "eager";
+              await one.decode();
+              return one.naturalWidth;
+            }))""",
+        )
+
     def settle(self) -> None:
         """Wait until the page has answered what was done to it."""
         self.page.evaluate("new Promise((done) => requestAnimationFrame(done))")

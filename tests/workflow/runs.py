@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import ctypes
+import itertools
 import json
 import os
 import re
@@ -81,6 +82,12 @@ def make_video(path: Path, seconds: float = 1.5, speed: float = 20, picture: str
     frames = render.pan(*shot, speed) if speed else render.still(*shot)
     render.encode(path, frames, size, fps, **settings)
     return path
+
+
+def make_shots(path: Path, *pictures: str) -> None:
+    """A small video of two seconds of each photograph, one cut after the other."""
+    shots = (render.pan(render.photograph(name), SIZE, 2, 10, 20) for name in pictures)
+    render.encode(path, itertools.chain(*shots), SIZE, 10)
 
 
 def heed_interrupts() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import signal
@@ -17,9 +16,9 @@ import pytest
 from runs import (
     REPOSITORY,
     SETTINGS,
-    SIZE,
     Run,
     explain,
+    make_shots,
     make_video,
     obey_modes,
     on_a_small_disk,
@@ -29,7 +28,6 @@ from runs import (
     whole_plan,
 )
 
-from clipmill import render
 from clipmill.discovery import make_id
 
 FAULTS = {**SETTINGS, "videos_per_shard": 3}
@@ -47,8 +45,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_video(folder / "long.mp4", seconds=8, size=(480, 360), fps=25, picture="astronaut.png", rotation=90)
     make_video(folder / "stands.mp4", speed=0)
     make_video(folder / "torn.mp4").write_bytes((folder / "a.mp4").read_bytes()[:3000])
-    shots = (render.pan(render.photograph(name), SIZE, 2, 10, 20) for name in ("coffee.png", "ihc.png"))
-    render.encode(folder / "two shots.mp4", itertools.chain(*shots), SIZE, 10)
+    make_shots(folder / "two shots.mp4", "coffee.png", "ihc.png")
     return folder
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import pytest
-from runs import SIZE, Run, make_video, same, wait_for, whole_plan
-
-from clipmill import render
+from runs import Run, make_shots, make_video, same, wait_for, whole_plan
 
 SETTINGS = {"videos_per_shard": 3, "split": {"min_seconds": 0.5}, "filters": {"area": {"min": None}}}
 
@@ -22,8 +19,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_video(folder / "turned.mp4", picture="astronaut.png", rotation=270)
     make_video(folder / "stands.mp4", speed=0)
     make_video(folder / "broken.mp4").write_bytes((folder / "a.mp4").read_bytes()[:3000])
-    shots = (render.pan(render.photograph(name), SIZE, 2, 10, 20) for name in ("coffee.png", "ihc.png"))
-    render.encode(folder / "two shots.mp4", itertools.chain(*shots), SIZE, 10)
+    make_shots(folder / "two shots.mp4", "coffee.png", "ihc.png")
     return folder
 
 

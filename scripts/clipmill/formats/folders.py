@@ -36,7 +36,7 @@ class VideoFolder(Format):
     def __init__(self, layout: Layout):
         super().__init__(layout)
         self._tree = Tree(layout.dataset / "hf-videofolder", (".mp4",))
-        self._files = {split: layout.text_file(path) for split, path in layout.by_split(self.entries[0])}
+        self._files = layout.text_files(self.entries[0])
 
     def clip(self, row: dict[str, Any]) -> None:
         name = hashlib.sha256(row["clip_id"].encode()).hexdigest()[:20]

@@ -37,6 +37,10 @@ class Layout:
         """A file below the dataset that stands in place of its older self when all files are whole."""
         return open_text(self.stack, self.dataset / below)
 
+    def text_files(self, template: str) -> dict[str, TextIO]:
+        """Such a file for each split, where `template` puts it."""
+        return {split: self.text_file(path) for split, path in self.by_split(template)}
+
     def texts(self, row: dict[str, Any]) -> list[str]:
         """The clip's captions in the order of the config, without those it lacks; `text`, where it has no other."""
         found = [row[CAPTIONS[name]] for name in self.captions if row[CAPTIONS[name]] is not None]

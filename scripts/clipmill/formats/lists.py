@@ -23,7 +23,7 @@ class EasyAnimate(Format):
 
     def __init__(self, layout: Layout):
         super().__init__(layout)
-        self._files = {split: layout.text_file(path) for split, path in layout.by_split(self.entries[0])}
+        self._files = layout.text_files(self.entries[0])
         self._begun: set[str] = set()
 
     def clip(self, row: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ class DataJuicer(Format):
 
     def __init__(self, layout: Layout):
         super().__init__(layout)
-        self._files = {split: layout.text_file(path) for split, path in layout.by_split(self.entries[0])}
+        self._files = layout.text_files(self.entries[0])
 
     def clip(self, row: dict[str, Any]) -> None:
         text = self._plain(self.layout.texts(row)[0])
@@ -94,8 +94,7 @@ class PromptLists(Format):
     def __init__(self, layout: Layout):
         super().__init__(layout)
         self._prompts, self._videos = (
-            {split: layout.text_file(path) for split, path in layout.by_split(f"{self.folder}/{{split}}/{name}.txt")}
-            for name in ("prompts", "videos")
+            layout.text_files(f"{self.folder}/{{split}}/{name}.txt") for name in ("prompts", "videos")
         )
 
     def clip(self, row: dict[str, Any]) -> None:
