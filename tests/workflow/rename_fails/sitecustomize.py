@@ -5,15 +5,17 @@ The first rename to a path that ends in $RENAME_FAILS goes wrong, and no other: 
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _replace, _ending, _said = os.replace, os.environ["RENAME_FAILS"], Path(os.environ["RENAME_FAILED"])
 
 
 def replace(source, target, **options):
-    if str(target).endswith(_ending) and not _said.exists():
-        _said.touch()
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+    if str(target).endswith(_ending):
+        with suppress(FileExistsError):
+            _said.touch(exist_ok=False)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
     return _replace(source, target, **options)
 
 
