@@ -6,7 +6,6 @@ not there at all. Nothing is written and no picture is read.
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import shutil
@@ -14,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from clipmill import backends, rates, tables
+from clipmill import backends, benchmarks, rates, tables
 from clipmill.decode import DecodePaths
 from clipmill.durations import Estimate, estimate
 from clipmill.index import IndexPaths
@@ -220,15 +219,11 @@ def _here(jobs: int) -> str:
 
 def _wall_seconds(outdir: Path, folder: str, name: str) -> float | None:
     """How long a job took that did all its work at once; None where that is not known."""
-    benchmark, log = (outdir / kind / folder / name for kind in ("benchmarks", "logs"))
-    try:
-        with open(benchmark.with_suffix(".tsv"), encoding="utf-8", newline="") as handle:
-            seconds = [float(row["s"]) for row in csv.DictReader(handle, delimiter="\t")]
-        if TAKEN_UP in log.with_suffix(".log").read_text(encoding="utf-8", errors="replace"):
-            return None
-    except (OSError, KeyError, TypeError, ValueError):  # removed, or cut off by a kill
+    job = benchmarks.read(outdir / "benchmarks" / folder / f"{name}.tsv")
+    log = outdir / "logs" / folder / f"{name}.log"
+    if job is None or not log.exists() or TAKEN_UP in log.read_text(encoding="utf-8", errors="replace"):
         return None
-    return seconds[-1] if seconds else None
+    return job.wall
 
 
 def _alike(step: Step, path: Path, settings: Mapping[str, Any]) -> bool:

@@ -165,7 +165,10 @@ def finish(outdir: Path, shard: str, seconds: float = 3.0, clips: int = 4, kept:
 
 
 def measure(outdir: Path, folder: str, name: str, took: float, log: str = "") -> None:
-    for kind, ending, content in (("benchmarks", "tsv", f"s\th:m:s\n{took}\t0:00:00\n"), ("logs", "log", log)):
+    for kind, ending, content in (
+        ("benchmarks", "tsv", f"s\tmax_rss\tcpu_time\n{took}\t100\t{took}\n"),
+        ("logs", "log", log),
+    ):
         path = outdir / kind / folder / f"{name}.{ending}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)

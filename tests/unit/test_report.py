@@ -204,6 +204,7 @@ def test_time_and_memory_are_summed_over_the_jobs_of_a_rule(tmp_path):
         ("decode", "0", "s\tmax_rss\tcpu_time\n10\t100\t8\n"),
         ("decode", "1", "s\tmax_rss\tcpu_time\n30\t50\t20\n"),
         ("cut", "0", "s\tmax_rss\tcpu_time\n0.01\tNA\tNA\n"),
+        ("cut", "1", "s\tmax_rss\tcpu_time\n2\t30\t1\n"),
         ("caption", "0", "s\tmax_"),
     ):
         path = tmp_path / "benchmarks" / folder / f"{name}.tsv"
@@ -213,7 +214,8 @@ def test_time_and_memory_are_summed_over_the_jobs_of_a_rule(tmp_path):
     assert list(found) == ["decode", "cut"]
     decode = found["decode"]
     assert (decode.jobs, decode.wall, decode.longest, decode.processor, decode.memory) == (2, 40, 30, 28, 100)
-    assert found["cut"].memory == 0
+    cut = found["cut"]
+    assert (cut.jobs, cut.wall, cut.measured, cut.processor, cut.memory) == (2, 2.01, 1, 1, 30)
     assert costs(tmp_path / "nothing") == []
 
 

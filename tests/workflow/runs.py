@@ -176,11 +176,16 @@ class Run:
         return outcome
 
     @contextmanager
-    def started(self, preexec_fn: Callable[[], None] = heed_interrupts) -> Iterator[subprocess.Popen]:
+    def started(
+        self,
+        *arguments: str,
+        config: Mapping[str, Any] | None = None,
+        preexec_fn: Callable[[], None] = heed_interrupts,
+    ) -> Iterator[subprocess.Popen]:
         """The workflow at work, printing to `said`. In the end it is killed with all its processes, by SIGKILL."""
         with open(self.said, "wb") as output:
             process = subprocess.Popen(
-                self.command(),
+                self.command(*arguments, config=config),
                 cwd=self.workdir,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

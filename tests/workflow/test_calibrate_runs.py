@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 
 import cv2
 import pytest
 import yaml
-from runs import CHECKS, REPOSITORY, Run, Saved, all_of, explain, merged
+from runs import CHECKS, REPOSITORY, Run, Saved, all_of, explain, merged, same, wait_for
 
 SPEEDS = [6, 14, 22, 30, 38]
 DRAWN, CLIPS = 4, 24
@@ -88,6 +90,20 @@ def test_another_wish_decodes_and_scores_nothing(run):
     run.done("calibrate", config=wish)
     assert proposed(run)["filters"].keys() == {"motion"}
     assert kept_share(sample) == pytest.approx(0.6, abs=0.1)
+
+
+def test_one_that_is_killed_goes_on_and_ends_with_the_same_bytes(run):
+    sample = sampled(run)
+    left = sample.left()
+    shutil.rmtree(run.outdir)
+    for moment in ("decode/000002.jsonl", "cut/000000.jsonl"):
+        with run.started("calibrate", config=ASKED) as main:  # and killed with all that it has started
+            wait_for((sample.outdir / "work" / "journals" / moment).exists, lambda: main.poll() is None)
+        run.done("calibrate", "--unlock", config=ASKED)
+    run.done("calibrate", config=ASKED)
+    assert same(sample.left(), left)
+    for step in (*STEPS, "cut"):
+        assert set(Counter(record["item"] for record in sample.journal(step)).values()) == {1}
 
 
 def test_a_larger_sample_decodes_what_is_new(run):

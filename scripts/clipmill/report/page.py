@@ -274,6 +274,7 @@ def costs(found: list[Cost]) -> dict[str, Any]:
         "rules": found,
         "wall": sum(cost.wall for cost in found),
         "processor": sum(cost.processor for cost in found),
+        "unmeasured": sum(cost.jobs - cost.measured for cost in found),
     }
 
 
