@@ -89,6 +89,7 @@ def plan_settings(wildcards):
                 for step in ("decode", "cut")
             },
             "clips_per_caption_job": clips_per_caption_job(),
+            "quantiles": [stage for stage in STAGES if stage_quantiles(stage)],
         }
     )
 

@@ -150,6 +150,8 @@ def _rules(work: Work, amounts: Amounts, settings: Mapping[str, Any]) -> Iterato
     starts = rates.Rate(0.0, rates.SOURCE, rates.START) if embedded else None
     yield _row("check_backend", len(unchecked), len(settings["steps"]), "", 0.0, ONE_CORE, starts)
     for step in STEPS:
+        if step.folder == "filter" and work.stages:
+            yield _resolving(work, amounts)
         jobs, used = len(work.missing[step.folder]), settings["resources"].get(step.folder, ONE_CORE)
         rate = _own_rate(work, amounts, step, settings)
         if rate is None and not used["gpu"]:
@@ -163,6 +165,13 @@ def _rules(work: Work, amounts: Amounts, settings: Mapping[str, Any]) -> Iterato
     pending = pending or not (work.outdir / "report.html").exists()
     amount = sum(amounts.of(shard, CLIP) for shard in work.shards.values()) if pending else 0.0
     yield _row("write_report", int(bool(pending)), 1, CLIP, amount, ONE_CORE, rates.find("report", ""))
+
+
+def _resolving(work: Work, amounts: Amounts) -> dict[str, Any]:
+    """The row of the quantiles, each stage of which is a job over all shards."""
+    jobs = len(work.unresolved)
+    amount = jobs * sum(amounts.of(shard, CLIP) for shard in work.shards.values())
+    return _row("resolve_thresholds", jobs, len(work.stages), CLIP, amount, ONE_CORE, rates.find("thresholds", ""))
 
 
 def _row(

@@ -33,6 +33,7 @@ DOCUMENTED = {
     ("aesthetic", "laion"): (43.0, 0.6),
     ("text", "rapidocr"): (0.14, 1.7),
     ("text", "easyocr"): (32.0, 0.6),
+    ("thresholds", ""): (0.000001, 0.4),
     ("filter", ""): (0.001, 0.4),
     ("caption", "describe"): (0.3, 0.7),
     ("caption", "openai"): (0.0034, 0.6),

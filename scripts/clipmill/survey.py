@@ -19,7 +19,7 @@ from clipmill.rates import CLIP, HOUR, KEPT
 class Step:
     """A rule with a job a shard, or a group of them: its folder in logs/ and benchmarks/, its tables, its work.
 
-    A step needs all those of a lower `level`.
+    A step needs all those of a lower `level`, and the values of the quantiles of its `stage`.
     """
 
     rule: str
@@ -27,6 +27,11 @@ class Step:
     level: int
     unit: str
     tables: tuple[tables.Table, ...]
+
+    @property
+    def stage(self) -> str:
+        """What `rules/bounds.smk` calls the quantiles that this step goes by, if there are any."""
+        return "late" if self.folder == "cut" else self.folder
 
     @property
     def grouped(self) -> bool:
@@ -73,32 +78,50 @@ class Shard:
 
 @dataclass
 class Work:
-    """All shards, and samples of the videos: those that wait for decoding, and (shard, id, seconds) of the others."""
+    """All shards, and samples of the videos: those that wait for decoding, and (shard, id, seconds) of the others.
+
+    What is to come, once `find_missing` has found it: jobs by step, and the stages whose quantiles are to be resolved.
+    """
 
     outdir: Path
     shards: dict[str, Shard]
     groups: dict[str, list[str]]
     waiting: Sample[Video]
     measured: Sample[tuple[str, str, float]]
+    stages: tuple[str, ...] = ()  # of `Step.stage`, those at which a threshold is a quantile
     missing: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    unresolved: list[str] = field(default_factory=list)
 
     def jobs(self, step: Step) -> dict[str, list[str]]:
         """Jobs of a step by name: the shards that each serves."""
         return self.groups if step.grouped else {name: [name] for name in self.shards}
 
     def find_missing(self) -> None:
-        """Fill `missing`: jobs by step whose tables are not there, or are of other videos, and those that follow."""
+        """Fill `missing`: jobs by step whose tables are not there, or are of other videos, and those that follow.
+
+        A quantile is one of all clips, so that what goes by it is to be done anew for all shards.
+        """
         pending: dict[int, set[str]] = {}  # by level: the shards
+        changed = {name for name, shard in self.shards.items() if not shard.whole}
         for step in STEPS:
-            before = {name for level, names in pending.items() if level < step.level for name in names}
+            before = changed.union(*(names for level, names in pending.items() if level < step.level))
+            if step.stage in self.stages and (before or not self._resolved(step.stage)):
+                self.unresolved.append(step.stage)
             jobs = {
                 name: shards
                 for name, shards in self.jobs(step).items()
-                if not step.done(self.outdir, name)
-                or any(shard in before or not self.shards[shard].whole for shard in shards)
+                if step.stage in self.unresolved
+                or not step.done(self.outdir, name)
+                or not before.isdisjoint(shards)
             }
             self.missing[step.folder] = jobs
             pending.setdefault(step.level, set()).update(shard for shards in jobs.values() for shard in shards)
+
+    def _resolved(self, stage: str) -> bool:
+        """Whether the quantiles of a stage are known, and of all videos but those that have gone."""
+        thresholds = self.outdir / "work" / "thresholds" / f"{stage}.json"
+        removed = IndexPaths(self.outdir).removed
+        return thresholds.exists() and thresholds.stat().st_mtime_ns >= removed.stat().st_mtime_ns
 
     def total(self, what: str, shards: Iterable[Shard] | None = None) -> float:
         """The sum of a number over shards, all of them by default; those that have none are left out."""
@@ -109,7 +132,8 @@ def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
     """Look through the index and the tables of all shards, one after the other."""
     sizes = shard_sizes(outdir)
     groups = shard_groups(sizes, settings["clips_per_caption_job"])
-    work = Work(outdir, {name: Shard(name) for name in sizes}, groups, Sample(sample), Sample(sample))
+    shards = {name: Shard(name) for name in sizes}
+    work = Work(outdir, shards, groups, Sample(sample), Sample(sample), tuple(settings["quantiles"]))
     gone = {row["video_id"] for row in read_json_lines(IndexPaths(outdir).removed)}
     decode = DecodeSettings(**settings["decode"])
     for shard in work.shards.values():

@@ -44,6 +44,7 @@ def settings(**changes) -> dict:
         }
         | {step: {"threads": 2, "gpu": 0} for step in ("decode", "cut")},
         "clips_per_caption_job": None,
+        "quantiles": [],
     }
 
 
@@ -324,7 +325,8 @@ def test_the_rates_are_those_of_the_docs():
     assert {
         (step, backend): (float(seconds), float(start)) for step, backend, seconds, _, start in rows
     } == rates.DOCUMENTED
-    units = {step.folder: step.unit for step in STEPS} | {"export": rates.KEPT, "report": rates.CLIP}
+    units = {step.folder: step.unit for step in STEPS} | {"export": rates.KEPT}
+    units |= dict.fromkeys(("thresholds", "report"), rates.CLIP)
     assert all(units[step] == unit for step, _, _, unit, _ in rows)
     assert f"{rates.FRAME_BYTES_A_PIXEL} bytes a pixel" in text
     assert f"{rates.SIGNAL_BYTES_AN_HOUR:,} bytes an hour" in text

@@ -108,3 +108,22 @@ def test_a_changed_video_is_to_be_decoded(filled):
     outcome = filled.done("plan")
     assert jobs(outcome) == due(filled.done("--dry-run").planned)
     said(outcome, "3 to decode")
+
+
+def test_quantiles_are_of_all_clips_so_that_all_shards_wait_for_new_ones(filled):
+    config = {"filters": {"motion": {"min": "q0.3"}}}
+    filled.done(config=config)
+    assert jobs(filled.done("plan", config=config)) == {}
+    filled.video("h.mp4", seconds=SECONDS)
+    outcome = filled.done("plan", config=config)
+    assert jobs(outcome) == due(filled.done("--dry-run", config=config).planned)
+    assert (jobs(outcome)["resolve_thresholds"], jobs(outcome)["decode_videos"], jobs(outcome)["filter_clips"]) == (
+        4,
+        1,
+        5,
+    )
+    filled.done(config=config)
+    (filled.folder / "h.mp4").unlink()
+    outcome = filled.done("plan", config=config)
+    assert jobs(outcome) == due(filled.done("--dry-run", config=config).planned)
+    assert "resolve_thresholds" in jobs(outcome)
