@@ -334,6 +334,7 @@ def test_the_rates_are_those_of_the_docs():
     for step, backend in rates.DOCUMENTED.keys() - {
         ("decode", ""),
         ("split", ""),
+        ("thresholds", ""),
         ("filter", ""),
         ("cut", ""),
         ("export", ""),
