@@ -105,7 +105,7 @@ rule align_captions:
         gpu=gpus_of("alignment"),
         batch=batch_of("alignment"),
     params:
-        settings=as_json(settings_of("alignment")),
+        settings=lambda wildcards: as_json(settings_of("alignment")),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/align.py \

@@ -25,8 +25,8 @@ rule cut_clips:
         mem_mb=job("cut", "mem_mb"),
         runtime=job("cut", "runtime"),
     params:
-        settings=as_json(cut_settings()),
-        late=as_json(late_verdict()),
+        settings=lambda wildcards: as_json(cut_settings()),
+        late=lambda wildcards: as_json(late_verdict()),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/cut.py \

@@ -21,7 +21,7 @@ rule decode_videos:
         mem_mb=job("decode", "mem_mb"),
         runtime=job("decode", "runtime"),
     params:
-        settings=as_json(config["decode"]),
+        settings=lambda wildcards: as_json(config["decode"]),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/decode.py \

@@ -62,7 +62,7 @@ rule filter_clips:
         mem_mb=job("instant", "mem_mb"),
         runtime=job("instant", "runtime"),
     params:
-        settings=as_json(bounds(config["filter_order"])),
+        settings=lambda wildcards: as_json(bounds(config["filter_order"])),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/filter.py \

@@ -24,7 +24,7 @@ rule write_report:
         mem_mb=job("export", "mem_mb"),
         runtime=job("export", "runtime"),
     params:
-        settings=as_json(report_settings()),
+        settings=lambda wildcards: as_json(report_settings()),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/report.py \

@@ -28,7 +28,7 @@ rule score_consistency:
         batch=batch_of("consistency"),
     params:
         metric="consistency",
-        settings=score_settings("consistency"),
+        settings=lambda wildcards: score_settings("consistency"),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/score.py \
@@ -72,7 +72,7 @@ use rule score_consistency as score_aesthetic with:
         batch=batch_of("aesthetic"),
     params:
         metric="aesthetic",
-        settings=score_settings("aesthetic"),
+        settings=lambda wildcards: score_settings("aesthetic"),
 
 
 use rule score_consistency as score_text with:
@@ -98,4 +98,4 @@ use rule score_consistency as score_text with:
         batch=batch_of("text"),
     params:
         metric="text",
-        settings=score_settings("text"),
+        settings=lambda wildcards: score_settings("text"),

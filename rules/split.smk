@@ -22,7 +22,7 @@ rule split_videos:
         mem_mb=job("instant", "mem_mb"),
         runtime=job("instant", "runtime"),
     params:
-        settings=as_json(config["split"]),
+        settings=lambda wildcards: as_json(config["split"]),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/split.py \

@@ -79,3 +79,18 @@ def test_what_is_excluded_is_not_planned(run: Run):
     outcome = run.done("--dry-run", config={"exclude": ["*.preview.mp4", "trailers/*"], "videos_per_shard": 1})
     assert outcome.planned == whole_plan(1)
     assert "2 files with other endings are ignored" in outcome.output
+
+
+def test_braces_in_the_path_of_a_model_are_no_wildcards(run: Run):
+    run.video("a.mp4")
+    path = "/models/{name} {{x}}"
+    models = {
+        "aesthetic": {"backend": "siglip-v2.5", "siglip-v2.5": {"model": path}},
+        "text": {"backend": "easyocr", "easyocr": {"model": path}},
+        "consistency": {"backend": "clip", "clip": {"model": path}},
+        "alignment": {"backend": "clip", "clip": {"model": path}},
+    }
+    outcome = run.done("--dry-run", "--printshellcmds", config=models)
+    assert outcome.planned == whole_plan(1)
+    for rule in ("aesthetic", "text", "consistency", "alignment"):
+        assert any(rule in command and path in command for command in outcome.output.split("\n\n")), outcome.output
