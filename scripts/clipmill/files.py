@@ -14,6 +14,8 @@ from typing import Any, TextIO
 
 FUTURE_SECONDS = 60  # clocks of a file server and of this machine may be so far apart
 
+TEMPORARY = ".tmp"
+
 
 @contextlib.contextmanager
 def naming_full_disk(path: Path) -> Iterator[None]:
@@ -33,16 +35,21 @@ def atomic(path: Path) -> Iterator[Path]:
     The temporary name is fixed, so what a killed job left behind is overwritten, not collected.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    unready = temporary(path)
     try:
         with naming_full_disk(path):
-            yield temporary
-            with open(temporary, "rb+") as handle:
+            yield unready
+            with open(unready, "rb+") as handle:
                 os.fsync(handle.fileno())
-            os.replace(temporary, path)
+            os.replace(unready, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        unready.unlink(missing_ok=True)
         raise
+
+
+def temporary(path: Path) -> Path:
+    """Where a file is written before it stands in its place."""
+    return path.with_name(f".{path.name}{TEMPORARY}")
 
 
 def open_text(stack: contextlib.ExitStack, path: Path) -> TextIO:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class Summary:
         self.texts: Counter[str] = Counter()
         self.errors: Counter[tuple[str, str]] = Counter()
         self.scenes = 0
+        self.splits: dict[str, int] = {}
 
     def shard(self, videos: list[dict[str, Any]], verdicts: list[dict[str, Any]]) -> None:
         """Count one shard."""
@@ -56,6 +58,10 @@ class Summary:
         """Note how many videos have gone since they were first seen."""
         self.videos["removed"] = count
 
+    def divide(self, clips: Mapping[str, int]) -> None:
+        """Note how many clips each split of the dataset has."""
+        self.splits = dict(clips)
+
     def as_dict(self) -> dict[str, Any]:
         """The content of summary.json; hours are rounded to a hundredth of a second."""
         return {
@@ -63,6 +69,7 @@ class Summary:
             "scenes": self.scenes,
             "clips": {"found": self.clips["found"], "kept": self.clips["kept"]},
             "dropped": dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))),
+            "splits": self.splits,
             "hours": {name: round(self.seconds[name] / 3600, 6) for name in ("videos", "clips", "dataset")},
             "cuts": {name: self.cuts[name] for name in ("copy", "reencode", "copy_failed")},
             "texts": {"not_rewritten": self.texts["not_rewritten"]},
@@ -85,6 +92,13 @@ def as_text(summary: dict[str, Any], outdir: Path) -> str:
         f"  clips    {clips['found']} found, {clips['kept']} kept",
     ]
     lines += [f"           {count:6d}  {reason}" for reason, count in summary["dropped"].items()]
+    if len(summary["splits"]) > 1:
+        lines += ["  splits   " + ", ".join(f"{count} {split}" for split, count in summary["splits"].items())]
+        lines += [
+            f"           no clip is in {split}: videos are drawn whole; try another export.seed or validation_share"
+            for split, count in summary["splits"].items()
+            if clips["kept"] and not count
+        ]
     lines += [
         f"  {name}.{side} is {found['value']}: q{found['quantile']} of {found['clips']} clips"
         for name, bounds in summary["thresholds"].items()

@@ -110,9 +110,7 @@ class Work:
             jobs = {
                 name: shards
                 for name, shards in self.jobs(step).items()
-                if step.stage in self.unresolved
-                or not step.done(self.outdir, name)
-                or not before.isdisjoint(shards)
+                if step.stage in self.unresolved or not step.done(self.outdir, name) or not before.isdisjoint(shards)
             }
             self.missing[step.folder] = jobs
             pending.setdefault(step.level, set()).update(shard for shards in jobs.values() for shard in shards)

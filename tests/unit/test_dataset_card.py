@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from huggingface_hub import DatasetCard
 from made_exports import CONFIG, Clip, Export
 
 from clipmill import formats
+from clipmill.formats.assign import SPLITS
 from clipmill.formats.card import MOST_ROWS, Numbers, in_markdown, write_card
+from clipmill.summary import as_text
 
 CARD = CONFIG["export"]["card"]
 NASTY = '<script>alert(1)</script> | "><img onerror=x> [a](b) `c` *d* _e_\n# head\n---\nlicense: mit'
@@ -53,7 +56,25 @@ def test_it_is_valid_without_a_clip(tmp_path):
     export.run(*formats.FORMATS, validation_share=0.5)
     card = card_of(export)
     assert "configs" not in card.data.to_dict()
+    assert "**There is no clip in this set: nothing below can be loaded.**" in card.text
     assert "0 video clips with captions, 0.00 hours, from 0 videos" in card.text
+
+
+def test_an_empty_split_is_told(tmp_path):
+    export = Export(tmp_path, clips(2))
+    export.run("hf-videofolder", validation_share=1e-9)
+    text = card_of(export).text
+    assert "| train | 2 | 0.00 |\n| validation | 0 | 0.00 |\n" in text
+    assert "**The split `validation` has no clip" in text and "**The split `train`" not in text
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["splits"] == {"train": 2, "validation": 0}
+    lines = as_text(summary, tmp_path).splitlines()
+    place = lines.index("  splits   2 train, 0 validation")
+    assert "no clip is in validation" in lines[place + 1] and "export.seed" in lines[place + 1]
+    export.run("hf-videofolder")
+    assert "has no clip" not in card_of(export).text
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["splits"] == {"train": 2} and "splits" not in as_text(summary, tmp_path)
 
 
 def row(**more) -> dict:
@@ -67,7 +88,7 @@ def row(**more) -> dict:
     [(1, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (9999, "1K<n<10K"), (10_000, "10K<n<100K"), (10**6, "1M<n<10M")],
 )
 def test_sizes_are_told_in_the_hubs_words(count, size):
-    numbers = Numbers()
+    numbers = Numbers(SPLITS[:1])
     numbers.clips["train"] = count
     assert f"- {size}\n" in write(numbers)
 
@@ -83,7 +104,7 @@ def write(numbers: Numbers, models: list | None = None, **settings) -> str:
 
 
 def test_distributions_are_counted(tmp_path):
-    numbers = Numbers()
+    numbers = Numbers(SPLITS[:1])
     numbers.shard([row(), row(cut_seconds=4.99, video_id="w"), row(cut_seconds=5.0, fps=29.97003, text="cat " * 30)])
     numbers.shard([row(split="validation", video_id="x", cut_width=128)])
     assert numbers.videos == 3 and numbers.clips == {"train": 3, "validation": 1}
@@ -99,7 +120,7 @@ def test_distributions_are_counted(tmp_path):
 
 
 def test_a_long_distribution_is_cut(tmp_path):
-    numbers = Numbers()
+    numbers = Numbers(SPLITS[:1])
     numbers.shard([row(cut_width=100 + width) for width in range(50)] + [row(cut_width=1)] * 9)
     rows = numbers.spreads()["Resolution"]
     assert len(rows) == MOST_ROWS + 1
@@ -107,7 +128,7 @@ def test_a_long_distribution_is_cut(tmp_path):
 
 
 def test_buckets_are_told_where_there_are_any():
-    numbers = Numbers()
+    numbers = Numbers(SPLITS[:1])
     numbers.shard([row(bucket_frames=33), row()])
     assert numbers.spreads()["Bucket"] == [("33", 1), ("none", 1)]
 
@@ -119,7 +140,7 @@ def test_filters_in_force_are_told_with_what_quantiles_came_to():
         "aesthetic": {"min": "q0.3", "max": 9},
     }
     resolved = {"aesthetic": {"min": {"quantile": 0.3, "clips": 10, "value": 4.25}}}
-    text = write(Numbers(), filters=filters, thresholds=resolved)
+    text = write(Numbers(SPLITS[:1]), filters=filters, thresholds=resolved)
     assert "| motion | 0.8 |  |\n| aesthetic | 4.25 (q0.3) | 9 |\n".replace("(q0.3)", "\\(q0.3\\)") in text
     assert "| area |" not in text
     assert "min\\_words 5" in text and "refusals" in text
@@ -134,15 +155,15 @@ def test_models_are_told_with_their_licences():
         "licence": "MIT",
         "columns": [],
     }
-    assert "| aesthetic | laion | a/b\\_c | 1 | MIT |\n" in write(Numbers(), [model])
-    assert "No model was used" in write(Numbers())
+    assert "| aesthetic | laion | a/b\\_c | 1 | MIT |\n" in write(Numbers(SPLITS[:1]), [model])
+    assert "No model was used" in write(Numbers(SPLITS[:1]))
 
 
 def test_what_users_write_is_text(tmp_path):
     model = {"step": NASTY, "backend": NASTY, "model": NASTY, "revision": NASTY, "licence": NASTY, "columns": []}
     filters = {NASTY: {"min": NASTY, "max": None}}
     about = {"title": NASTY, "license": NASTY, "language": NASTY}
-    text = write(Numbers(), [model], filters=filters, export={"card": about})
+    text = write(Numbers(SPLITS[:1]), [model], filters=filters, export={"card": about})
     card = DatasetCard(text)
     assert card.data.license == card.data.pretty_name == NASTY
     assert "<script" not in card.text and "<img" not in card.text

@@ -89,10 +89,15 @@ def test_the_card_tells_datasets_of_the_tars_else(export, cache):
 
 def test_the_card_tells_datasets_of_the_table_else(export, cache):
     dataset = export.run("easyanimate", "jsonl", validation_share=SHARE)
-    table = datasets.load_dataset(str(dataset), split="train", cache_dir=cache)
+    loaded = datasets.load_dataset(str(dataset), cache_dir=cache)
+    assert list(loaded) == ["clips"], "clips for validation are not called `train`"
+    table = loaded["clips"]
     assert dict(zip(table["clip_id"], table["split"], strict=True)) == {
         name: row["split"] for name, row in export.rows().items()
     }
+    assert "in one, `clips`: its column `split`" in (dataset / "README.md").read_text(encoding="utf-8")
+    loaded = datasets.load_dataset(str(export.run("easyanimate")), cache_dir=cache)
+    assert list(loaded) == ["train"] and set(loaded["train"]["split"]) == {"train"}
 
 
 def test_a_split_without_clips_is_not_told_and_loads(export, cache):
@@ -208,13 +213,15 @@ def test_finetrainers_has_no_file_that_it_takes_for_another_format(export):
 
 def test_data_juicer(tmp_path, cache):
     """As many tokens for videos as there are videos, and one for the end, whatever a caption says."""
-    export = Export(tmp_path, [Clip("a"), Clip("b", text="Two <__dj__video> at <|__dj__eoc|> once.")])
+    export = Export(
+        tmp_path, [Clip("a"), Clip("b", text="Two <__dj__video> at <|__dj__<|__dj__eoc|>eoc|> once, <__dj__image>.")]
+    )
     dataset = export.run("data-juicer")
     path = dataset / "data-juicer" / "train.jsonl"
     rows = read_lines(path)
     assert [row["text"] for row in rows] == [
         "<__dj__video> A cat looks out of the window. <|__dj__eoc|>",
-        "<__dj__video> Two video at  once. <|__dj__eoc|>",
+        "<__dj__video> Two < dj video> at <| dj <| dj eoc|>eoc|> once, < dj image>. <|__dj__eoc|>",
     ]
     for row, clip in zip(rows, export.clips, strict=True):
         (video,) = row["videos"]
@@ -441,6 +448,31 @@ def test_a_trainers_cache_stays(export):
     export.clips.pop()
     export.run("diffusion-pipe", "musubi-tuner")
     assert [cache.read_text() for cache in caches] == ["dear", "dear"]
+
+
+def test_what_others_put_beside_the_formats_stays(export):
+    """Trainers are started in the dataset folder: their clones and outputs have the formats' names."""
+    dataset = export.run(*ALL, **EVERYTHING)
+    for name in (
+        *("musubi-tuner/requirements.txt", "musubi-tuner/output/sample.mp4", "diffusion-pipe/output/lora.safetensors"),
+        *(
+            "diffusion-pipe/README.md",
+            "webdataset/mine.tar",
+            "hf-videofolder/sample.mp4",
+            "finetrainers/train/notes.txt",
+        ),
+    ):
+        (dataset / name).parent.mkdir(parents=True, exist_ok=True)
+        (dataset / name).write_text("mine")
+    for names in (ALL, ("jsonl",)):
+        export.run(*names)
+        mine = [path for path in dataset.rglob("*") if path.is_file() and path.read_bytes() == b"mine"]
+        assert len(mine) == 7
+    assert {path.parts[0] for path in (file.relative_to(dataset) for file in dataset.rglob("*") if file.is_file())} == {
+        *("README.md", "clips", "metadata.jsonl", "metadata.parquet"),
+        *("musubi-tuner", "diffusion-pipe", "webdataset", "hf-videofolder", "finetrainers"),
+    }
+    assert len([path for path in dataset.rglob("*") if path.is_file() and "clips" not in path.parts]) == 3 + 7
 
 
 def named(dataset: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from clipmill.formats.folders import DiffusionPipe, MusubiTuner, VideoFolder
 from clipmill.formats.layout import Format
 from clipmill.formats.lists import DataJuicer, Diffusers, EasyAnimate, Finetrainers, JsonLines
 from clipmill.formats.tars import WebDataset
-from clipmill.formats.tree import temporary
+from clipmill.formats.tree import remove, remove_empty
 
 
 class Parquet(Format):
@@ -55,21 +54,16 @@ def entries(names: Sequence[str], parts: Sequence[str]) -> list[str]:
 
 
 def remove_unwanted(dataset: Path, names: Collection[str], parts: Collection[str]) -> None:
-    """Remove all files of formats that are not among `names`, and those of splits that are not among `parts`."""
-    for name in FORMATS:
-        if name in names:
-            gone = [split for split in SPLITS if split not in parts]
-            _remove(dataset, set(entries([name], gone)) - set(entries([name], list(parts))))
-            _remove(dataset, {f"{name}/{split}" for split in gone})
-        else:
-            _remove(dataset, [*entries([name], SPLITS), name])
+    """Remove the files of formats that are not among `names`, and those of splits that are not among `parts`.
 
-
-def _remove(dataset: Path, below: Collection[str]) -> None:
-    """Remove files, and folders with all that is in them, where there are any; also what a killed export left."""
-    for path in (dataset / name for name in below):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-            temporary(path).unlink(missing_ok=True)
+    What others have put beside them stays: trainers are started here, and leave caches and checkpoints.
+    """
+    wanted = set(entries(list(names), list(parts)))
+    for name, kind in FORMATS.items():
+        gone = [split for split in SPLITS if name not in names or split not in parts]
+        for below in set(entries([name], gone)) - wanted:
+            remove(dataset / below)
+        for split in gone:
+            kind.remove(dataset, split)
+            remove_empty(dataset / name / split)
+        remove_empty(dataset / name)

@@ -18,17 +18,22 @@ MOST_ROWS = 10
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 WORDS_PER_ROW = 25
 # What the hub and `datasets` load of a format: the pattern of a split's files. They take one kind of file a dataset, so
-# the first of these that is written is told, and without any the table.
+# the first of these that is written is told, and without any the table. It has the clips of all splits: where some may
+# be for validation it must not be taken for the training set, and has a name of its own.
 ON_THE_HUB = {"hf-videofolder": "hf-videofolder/{split}/**", "webdataset": "webdataset/{split}-*.tar"}
+ALL_SPLITS = "clips"
 
 
 class Numbers:
-    """What the card tells of the clips, counted shard by shard. Bounded: no distribution has more rows than values."""
+    """What the card tells of the clips, counted shard by shard. Bounded: no distribution has more rows than values.
 
-    def __init__(self) -> None:
+    `clips` and `seconds` are those of each of the `splits`, of empty ones too.
+    """
+
+    def __init__(self, splits: Sequence[str]) -> None:
         self.videos = 0
-        self.clips: Counter[str] = Counter()
-        self.seconds: Counter[str] = Counter()
+        self.clips: Counter[str] = Counter(dict.fromkeys(splits, 0))
+        self.seconds: Counter[str] = Counter(dict.fromkeys(splits, 0.0))
         self.without_bucket = 0
         self._spread: dict[str, Counter[Any]] = {
             name: Counter() for name in ("Duration", "Resolution", "Frames a second", "Words of the text", "Bucket")
@@ -93,6 +98,7 @@ def write_card(
         clips=numbers.clips.total(),
         hours=f"{numbers.seconds.total() / 3600:.2f}",
         spreads=numbers.spreads(),
+        all_splits=ALL_SPLITS,
         filters=_bounds(settings["filters"], settings["thresholds"]),
         checks={name: value for name, value in checks.items() if value is not None and value is not False},
         models=models,
@@ -131,8 +137,8 @@ def _front_matter(numbers: Numbers, formats: Mapping[str, Format], about: Mappin
 def _data_files(numbers: Numbers, formats: Mapping[str, Format]) -> list[dict[str, str]]:
     patterns = [pattern for name, pattern in ON_THE_HUB.items() if name in formats]
     if not patterns:
-        return [{"split": "train", "path": "metadata.parquet"}]
-    splits = [split for split in SPLITS if numbers.clips[split]]
+        return [{"split": ALL_SPLITS if len(numbers.clips) > 1 else SPLITS[0], "path": "metadata.parquet"}]
+    splits = [split for split, count in numbers.clips.items() if count]
     return [{"split": split, "path": patterns[0].format(split=split)} for split in splits]
 
 

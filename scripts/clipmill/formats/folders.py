@@ -9,15 +9,38 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
-from clipmill.files import write_text
+from clipmill.files import temporary, write_text
 from clipmill.formats.assign import NO_BUCKET, Bucket, Buckets
 from clipmill.formats.layout import USUAL_FRAMES, USUAL_SIZE, Format, Layout, bucket_of
-from clipmill.formats.tree import Tree, temporary
+from clipmill.formats.tree import Tree
 
 FILES_PER_FOLDER = 10_000
 
 
-class VideoFolder(Format):
+class Linked(Format):
+    """Formats with a folder a split of links to the clips; of what lies in it, what has the `endings` is theirs."""
+
+    folder: ClassVar[str]
+    endings: ClassVar[tuple[str, ...]]
+
+    def __init__(self, layout: Layout):
+        super().__init__(layout)
+        self.trees = {split: self._tree(layout.dataset, split) for split in layout.splits}
+
+    def clean(self) -> None:
+        for tree in self.trees.values():
+            tree.remove_others()
+
+    @classmethod
+    def remove(cls, dataset: Path, split: str) -> None:
+        cls._tree(dataset, split).remove_others()
+
+    @classmethod
+    def _tree(cls, dataset: Path, split: str) -> Tree:
+        return Tree(dataset / cls.folder / split, cls.endings)
+
+
+class VideoFolder(Linked):
     """A folder a split with `metadata.jsonl`, which `datasets` loads.
 
     Source: huggingface/datasets, docs/source/video_dataset.mdx. Splits are found there by words in names, and a video
@@ -25,6 +48,8 @@ class VideoFolder(Format):
     """
 
     entries = ("hf-videofolder/{split}/metadata.jsonl",)
+    folder = "hf-videofolder"
+    endings = (".mp4",)
     title = "Hugging Face videofolder"
     language = "python"
     load = (
@@ -35,32 +60,27 @@ class VideoFolder(Format):
 
     def __init__(self, layout: Layout):
         super().__init__(layout)
-        self._tree = Tree(layout.dataset / "hf-videofolder", (".mp4",))
         self._files = layout.text_files(self.entries[0])
 
     def clip(self, row: dict[str, Any]) -> None:
         name = hashlib.sha256(row["clip_id"].encode()).hexdigest()[:20]
         below = f"{name[:2]}/{name}.mp4"
-        self._tree.link(self.layout.dataset / row["file_path"], f"{row['split']}/{below}")
+        self.trees[row["split"]].link(self.layout.dataset / row["file_path"], below)
         line = {"file_name": below, "text": self.layout.texts(row)[0], **self.layout.facts(row)}
         self._files[row["split"]].write(json.dumps(line, ensure_ascii=False) + "\n")
 
-    def clean(self) -> None:
-        self._tree.remove_others()
 
-
-class Pairs(Format):
+class Pairs(Linked):
     """Folders of videos with a text beside each, a folder a bucket, and a TOML file a split that lists the folders.
 
     The text stands before its video, so that a reader never finds a video without one. A folder has at most
     FILES_PER_FOLDER of them. Paths in the TOML files count from where the trainer is started: the dataset folder.
     """
 
-    folder: ClassVar[str]
+    endings = (".mp4", ".txt", "captions.json")
 
     def __init__(self, layout: Layout):
         super().__init__(layout)
-        self._tree = Tree(layout.dataset / self.folder, (".mp4", ".txt", "captions.json"))
         self._counts: Counter[tuple[str, Bucket]] = Counter()
         self._folders: dict[str, dict[str, Bucket]] = {split: {} for split in layout.splits}
 
@@ -69,14 +89,14 @@ class Pairs(Format):
             self._place(row)
 
     def _place(self, row: dict[str, Any]) -> str:
-        """Put a clip and its text into a folder, and return which."""
+        """Put a clip and its text into a folder of its split, and return which."""
         split, bucket = row["split"], bucket_of(row)
         part = self._counts[split, bucket] // FILES_PER_FOLDER
         self._counts[split, bucket] += 1
-        folder = f"{split}/{bucket.name}/{part:04d}"
-        self._folders[split][f"{self.folder}/{folder}"] = bucket
-        self._tree.write(f"{folder}/{row['clip_id']}.txt", self.layout.texts(row)[0] + "\n")
-        self._tree.link(self.layout.dataset / row["file_path"], f"{folder}/{row['clip_id']}.mp4")
+        folder, tree = f"{bucket.name}/{part:04d}", self.trees[split]
+        self._folders[split][f"{self.folder}/{split}/{folder}"] = bucket
+        tree.write(f"{folder}/{row['clip_id']}.txt", self.layout.texts(row)[0] + "\n")
+        tree.link(self.layout.dataset / row["file_path"], f"{folder}/{row['clip_id']}.mp4")
         return folder
 
     def finish(self) -> None:
@@ -85,9 +105,6 @@ class Pairs(Format):
             sections = [line for folder, bucket in folders for line in ("", *self._section(folder, bucket))]
             lines = [*self._head(), *sections]
             write_text(self.layout.dataset / path, "\n".join(lines) + "\n")
-
-    def clean(self) -> None:
-        self._tree.remove_others()
 
     def _head(self) -> list[str]:
         raise NotImplementedError
@@ -150,7 +167,7 @@ class DiffusionPipe(Pairs):
     def _place(self, row: dict[str, Any]) -> str:
         folder = super()._place(row)
         if len(self.layout.captions) > 1:
-            path = self._tree.want(f"{folder}/captions.json")
+            path = self.trees[row["split"]].want(f"{folder}/captions.json")
             with open(temporary(path), "a" if path in self._lists else "w", encoding="utf-8") as file:
                 file.write(",\n" if path in self._lists else "{\n")
                 file.write(

@@ -76,6 +76,10 @@ class Format:
     def clean(self) -> None:
         """Remove what is no longer part of the dataset, after all files stand in place."""
 
+    @classmethod
+    def remove(cls, dataset: Path, split: str) -> None:
+        """Remove the files of a split that is no longer asked for, but for `entries`."""
+
 
 def bucket_of(row: dict[str, Any]) -> Bucket:
     """The bucket that a row of METADATA tells."""

@@ -44,7 +44,7 @@ class JsonLines(Format):
     entries = ("metadata.jsonl",)
     title = "JSON lines"
     language = "python"
-    load = 'import pandas\n\nclips = pandas.read_json("metadata.jsonl", lines=True)'
+    load = 'import pandas\n\nclips = pandas.read_json("metadata.jsonl", lines=True, dtype=False)'
 
     def __init__(self, layout: Layout):
         super().__init__(layout)
@@ -82,8 +82,8 @@ class DataJuicer(Format):
         _write_line(self._files[row["split"]], line)
 
     def _plain(self, text: str) -> str:
-        """`text` without what Data-Juicer would take for a second video or the end."""
-        return text.replace(self.VIDEO, "video").replace(self.END, "")
+        """`text` without what Data-Juicer would take for a second video, a picture, a sound or the end."""
+        return text.replace("__dj__", " dj ")
 
 
 class PromptLists(Format):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clipmill.files import atomic, write_json
+from clipmill.files import TEMPORARY, atomic, write_json
 from clipmill.formats.layout import Format, Layout
 from clipmill.formats.tree import size_and_time
 
@@ -58,9 +58,20 @@ class WebDataset(Format):
 
     def clean(self) -> None:
         whole = {shard["url"] for tars in self._tars.values() for shard in tars.shards}
-        for file in self._folder.iterdir():
-            if file.name.endswith((".tar", ".tar.tmp")) and file.name not in whole:
-                file.unlink()
+        for split in self._tars:
+            self._remove(self._folder, split, whole)
+
+    @classmethod
+    def remove(cls, dataset: Path, split: str) -> None:
+        cls._remove(dataset / "webdataset", split, set())
+
+    @staticmethod
+    def _remove(folder: Path, split: str, whole: set[str]) -> None:
+        """Remove the tar files of a split but for the `whole` ones, and what a killed export left."""
+        for pattern in (f"{split}-*.tar", f".{split}-*.tar{TEMPORARY}"):
+            for file in folder.glob(pattern):
+                if file.name not in whole:
+                    file.unlink()
 
 
 @dataclass(frozen=True)

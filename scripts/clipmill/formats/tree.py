@@ -8,14 +8,15 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-TEMPORARY = ".tmp"
+from clipmill.files import TEMPORARY, temporary
 
 
 @dataclass
 class Tree:
     """What a folder is to hold. `endings`: only files that end so are removed if they are not part of it; () is all.
 
-    Trainers keep caches beside the files that they read, and these are left alone.
+    Trainers keep caches beside the files that they read, and these are left alone. A folder with nothing `wanted` in it
+    loses all that has these endings.
     """
 
     root: Path
@@ -64,8 +65,8 @@ class Tree:
             for file in sorted(files):  # a video before its text
                 if file not in wanted and file.endswith(endings):
                     (folder / file).unlink()
-            if folder != self.root and not any(folder.iterdir()):
-                folder.rmdir()
+            if folder != self.root:
+                remove_empty(folder)
 
 
 def size_and_time(path: Path) -> tuple[int, int] | None:
@@ -77,6 +78,13 @@ def size_and_time(path: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def temporary(target: Path) -> Path:
-    """Where a file is written before it stands in its place."""
-    return target.with_name(f".{target.name}{TEMPORARY}")
+def remove(path: Path) -> None:
+    """Remove a file where there is one, and what a killed export left of it."""
+    path.unlink(missing_ok=True)
+    temporary(path).unlink(missing_ok=True)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder that is there and has nothing in it."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
