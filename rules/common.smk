@@ -45,6 +45,8 @@ def find_shards():
             return {}
         outdir = Path(config["outdir"])
         if not workflow.is_main_process:
+            if run := os.getenv("CLIPMILL_RUN"):
+                RunLock(outdir).check(run)  # before Snakemake removes what the job is to write
             return shard_sizes(outdir)
         from clipmill.discovery import update_index  # pandas, which jobs need not load
 
@@ -61,9 +63,15 @@ def find_shards():
 
 
 def hold_outdir():
-    """Refuse a second run on the same outdir, wherever it was started; a dry run never comes here."""
+    """Refuse a second run on the same outdir, wherever it was started; a dry run never comes here.
+
+    Jobs on other machines learn the run's name from the environment.
+    """
+    asked = set(workflow.dag_settings.targets)
+    if asked and asked <= BESIDE_RUNS:
+        return
     try:
-        RUN_LOCK.take()
+        os.environ.update(CLIPMILL_RUN=RUN_LOCK.take())
     except SetupError as error:
         sys.exit(str(error))
 
@@ -86,6 +94,8 @@ SHARDS = find_shards()
 STEPS = list(backends.AVAILABLE)
 OUT = os.path.normpath(config["outdir"])
 RUN_LOCK = RunLock(Path(config["outdir"]))
+# Targets that write nothing below outdir but their logs, so that they may be asked for while a run is at work.
+BESIDE_RUNS = {"plan", "fetch_models", "beautify", "quantize"}
 WORK = f"{OUT}/work"
 
 # What does not change a result reaches the tools by the environment: a moved checkout re-runs nothing. They run in the

@@ -30,7 +30,15 @@ def steps_with_models():
 
 def gpus_of(step):
     wanted = config["resources"][step].get("gpu", 0)
-    return chosen(step).gpus if wanted == "auto" else wanted
+    wanted = chosen(step).gpus if wanted == "auto" else wanted
+    limit = getattr(workflow.global_resources.get("gpu"), "value", None)
+    if workflow.is_main_process and limit is not None and wanted > limit:
+        # Snakemake itself would give the job fewer, and say nothing.
+        sys.exit(
+            f"resources.{step}.gpu: a job wants {wanted} GPUs, and the run may use {limit} at once; "
+            f"allow more with `--resources gpu={wanted}`, in the profile, or ask for fewer in the config"
+        )
+    return wanted
 
 
 def batch_of(step):
@@ -89,6 +97,7 @@ def plan_settings(wildcards):
                 for step in ("decode", "cut")
             },
             "clips_per_caption_job": clips_per_caption_job(),
+            "dataset": [*rules.export_dataset.output],
             "quantiles": [stage for stage in STAGES if stage_quantiles(stage)],
         }
     )

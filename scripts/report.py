@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clipmill.cli import add_thresholds, run_step, settled
 from clipmill.report import write_report
+from clipmill.thresholds import quantiles
 
 
 def main() -> None:
@@ -17,7 +18,8 @@ def main() -> None:
     add_thresholds(parser)
     args = parser.parse_args()
     config = json.loads(os.environ.get("CLIPMILL_CONFIG", "{}"))  # shown, and re-runs nothing
-    write_report(args.outdir, settled(args.settings, args), config, args.output)
+    settings = {**settled(args.settings, args), "quantiles": quantiles(args.settings["filters"])}
+    write_report(args.outdir, settings, config, args.output)
 
 
 if __name__ == "__main__":

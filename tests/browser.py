@@ -60,7 +60,12 @@ class Opened:
     @property
     def yaml(self) -> dict | None:
         """What the page says to put into the config."""
-        return yaml.safe_load(self.page.locator('[data-is="yaml"]').text_content())
+        return yaml.safe_load(self.written)
+
+    @property
+    def written(self) -> str:
+        """The same, with its comments."""
+        return self.page.locator('[data-is="yaml"]').text_content()
 
     def set(self, name: str, end: str, value: float | None) -> None:
         """Set a threshold as typing does, without its keys, and wait until the page shows it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from clipmill.verdict import Bounds
 
 STEPS = 40  # of the search for a tail: the last one moves it by less than any one clip is
 DIGITS = 17  # all that a number has
-MIDDLE = 0.5  # both ends meet here
+MIDDLE = 0.5  # the two bounds of a filter meet here
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Sample:
         parts = [self.passing(name, bound) for name, bound in active.items()]
         return np.logical_and.reduce([np.ones(len(self.video), bool), *parts])
 
-    def at(self, name: str, quantile: float, side: str) -> dict[str, Any]:
+    def at(self, name: str, quantile: Fraction | float, side: str) -> dict[str, Any]:
         """The score at a quantile, with as few digits as leave out the same clips."""
         values = self.values[name][np.isfinite(self.values[name])]
         found = at_quantile(values, quantile, side)
@@ -70,7 +71,8 @@ class Sample:
 class Proposal:
     """`proposed`: bounds in place of those of `filters`, of which `kept` says which clips of the sample they keep.
 
-    `tail`: the share of the clips that each moved bound cuts off by itself; None where none was moved.
+    `tail`: the share of the clips that each moved bound cuts off by itself, where a filter has two at most half of
+    them; None where none was moved.
     """
 
     sample: Sample
@@ -106,7 +108,8 @@ def propose(sample: Sample, filters: Bounds, keep: float | None, quantiles: dict
 
     `quantiles`: lower and upper one of the filters that have theirs; None leaves a bound as it is. `keep`: the share
     that all filters together shall keep. All other bounds of scores then cut off the same share of the clips, each by
-    itself, the largest that keeps so many. Bounds of what a video is (its size, rate, length) stay as they are.
+    itself, the largest that keeps so many; the two of one filter stop where they meet. Bounds of what a video is (its
+    size, rate, length) stay as they are.
     """
     moved, fixed = {}, {}
     for name, bounds in filters.items():
@@ -119,17 +122,21 @@ def propose(sample: Sample, filters: Bounds, keep: float | None, quantiles: dict
         fixed[name] = {side: sample.at(name, q, side) for side, q in at.items() if q is not None}
 
     def at(tail: float) -> Resolved:
-        tails = {"min": tail, "max": 1 - tail}
-        return fixed | {
-            name: {side: sample.at(name, tails[side], side) for side in sides} for name, sides in moved.items()
-        }
+        found = dict(fixed)
+        for name, sides in moved.items():
+            own = min(tail, MIDDLE) if len(sides) == 2 else tail
+            quantile = {"min": own, "max": 1 - own}
+            found[name] = {side: sample.at(name, quantile[side], side) for side in sides}
+        return found
 
     def enough(tail: float) -> bool:
         return sample.kept(settled(filters, at(tail))).mean() >= keep
 
     if not any(moved.values()):
         return Proposal(sample, filters, fixed, None)
-    low, high = 0.0, MIDDLE
+    low, high = 0.0, 1.0
+    if enough(high):
+        return Proposal(sample, filters, at(high), high)
     for _ in range(STEPS):
         middle = (low + high) / 2
         low, high = (middle, high) if enough(middle) else (low, middle)
@@ -158,9 +165,10 @@ def as_yaml(proposal: Proposal, wishes: dict[str, Any]) -> str:
         f"All filters together keep {int(kept.sum())} of them: {kept.mean():.1%}{give}.",
         "What captioning and alignment drop comes on top, and is not looked at here.",
     ]
-    if proposal.tail is not None:
+    if wishes["keep"] is not None:
         lines += [f"Wanted: {wishes['keep']:.1%}.{_short_of(proposal, wishes['keep'])}"]
-        lines += [f"Each bound without a quantile of its own cuts off {proposal.tail:.2%} of the clips."]
+    if proposal.tail is not None:
+        lines += [f"Each bound without a quantile of its own cuts off up to {proposal.tail:.2%} of the clips."]
     lines += ["report.html beside this file shows the clips. Give the file after your own:"]
     lines += ["  snakemake --profile profiles/local --configfile my.yaml calibrated.yaml"]
     rows = [_line(proposal, name) for name in proposal.filters if proposal.proposed.get(name)]
@@ -177,11 +185,16 @@ def as_yaml(proposal: Proposal, wishes: dict[str, Any]) -> str:
 
 def _short_of(proposal: Proposal, keep: float) -> str:
     """Why the share is not the wanted one, where it is far from it."""
-    if proposal.tail == 0 and proposal.kept.mean() < keep:
-        return " More cannot be kept: the other clips lack a score, or fail a filter that was not moved."
-    if proposal.kept.mean() - keep > max(0.01, 1 / len(proposal.kept)):
-        return " No step between comes nearer: many clips have the same scores, or no bound is left to move."
-    return ""
+    share = proposal.kept.mean()
+    if proposal.tail is None:
+        return " Nothing to move for it: set a bound of a score under filters that calibrate.quantiles does not name."
+    if share < keep:
+        return " More cannot be kept: the other clips lack a score, or fail a bound that is not moved for it."
+    if share - keep <= max(0.01, 1 / len(proposal.kept)):
+        return ""
+    if proposal.tail == 1:
+        return " Fewer cannot be kept: the clips left have the same score wherever a bound was moved."
+    return " No step between comes nearer: the next one drops several clips at once."
 
 
 def _line(proposal: Proposal, name: str) -> tuple[str, str]:

@@ -103,8 +103,8 @@ def read_scores(paths: list[Path]) -> dict[str, list[dict]]:
     return {path.parent.name: by_metric[path.parent.name].rows(path) for path in paths}
 
 
-class _Stopped(BaseException):
-    """The scheduler or an operator wants this job to end."""
+class _Stopped(SystemExit):
+    """The scheduler or an operator wants this job to end. Of its kind, since asyncio swallows all others."""
 
 
 def _stop(*_: object) -> None:

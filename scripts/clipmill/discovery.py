@@ -76,13 +76,14 @@ def update_index(
     missing, unreadable or holds no video.
     """
     paths = IndexPaths(outdir)
-    if holder := RunLock(outdir).holder():
-        log.warning("a run is at work on %s (%s): planned with the videos that it knows", outdir, holder)
+    if _at_work(outdir):
         return shard_sizes(outdir)
     found = find_videos(Path(videos), outdir, exclude or [])
     if not found.names:
         raise SetupError(_nothing_found(Path(videos), found.problems))
     with one_at_a_time(paths.lock, "another start on this outdir"):
+        if _at_work(outdir):  # looking for the videos may have taken long
+            return shard_sizes(outdir)
         if count := date_back(paths.compared()):
             log.warning(
                 "%d files in %s are of a time to come, as after a clock has jumped back: dated now", count, outdir
@@ -92,6 +93,14 @@ def update_index(
         _report(stored, index, found)
         _save(paths, stored, index, found.problems)
     return shard_sizes(outdir)
+
+
+def _at_work(outdir: Path) -> bool:
+    """Whether a run is at work on the folder, which is told."""
+    holder = RunLock(outdir).holder()
+    if holder:
+        log.warning("a run is at work on %s (%s): planned with the videos that it knows", outdir, holder)
+    return holder is not None
 
 
 def list_videos(videos: str | Path, outdir: Path, exclude: list[str]) -> list[dict[str, str]]:
@@ -248,7 +257,7 @@ def make_id(name: str) -> str:
 
 def _load(paths: IndexPaths) -> pd.DataFrame:
     """The stored index; empty where there is none, or where no job has used it yet, so that it may be laid anew."""
-    if paths.videos.exists() and paths.started.exists():
+    if paths.videos.exists() and paths.started:
         try:
             return pd.read_parquet(paths.videos, columns=COLUMNS)
         except (OSError, ValueError) as error:

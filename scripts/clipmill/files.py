@@ -12,6 +12,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from clipmill.errors import SetupError
+from clipmill.locks import try_lock
+
 FUTURE_SECONDS = 60  # clocks of a file server and of this machine may be so far apart
 
 TEMPORARY = ".tmp"
@@ -32,19 +35,22 @@ def naming_full_disk(path: Path) -> Iterator[None]:
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success its content replaces `path`, synced to disk.
 
-    The temporary name is fixed, so what a killed job left behind is overwritten, not collected.
+    The temporary name is fixed, so what a killed job left behind is overwritten, not collected. It is locked meanwhile:
+    raises SetupError where another job is writing the same file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unready = temporary(path)
-    try:
-        with naming_full_disk(path):
-            yield unready
-            with open(unready, "rb+") as handle:
+    with open(unready, "ab") as handle:
+        if not try_lock(handle):
+            raise SetupError(f"{path}: another job is writing it; wait for it or cancel it, then run again")
+        try:
+            with naming_full_disk(path):
+                yield unready
                 os.fsync(handle.fileno())
-            os.replace(unready, path)
-    except BaseException:
-        unready.unlink(missing_ok=True)
-        raise
+                os.replace(unready, path)
+        except BaseException:
+            unready.unlink(missing_ok=True)
+            raise
 
 
 def temporary(path: Path) -> Path:
@@ -94,14 +100,24 @@ def date_back(paths: Iterable[Path]) -> int:
     """Date files of the future to now, in their order, and return how many they were.
 
     They are there after a clock has jumped back. Whatever is made of them would be taken for older than they are.
+    Those that are gone meanwhile, as jobs of a killed run may remove or rename them, are left out.
     """
     now = time.time_ns()
-    times = [(path.stat().st_mtime_ns, path) for path in paths]
+    times = []
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            times.append((path.stat().st_mtime_ns, path))
     future = sorted(pair for pair in times if pair[0] > now + FUTURE_SECONDS * 10**9)
     for place, (_, path) in enumerate(future, 1):
         earlier = now - 1000 * (len(future) - place)
-        os.utime(path, ns=(earlier, earlier))
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path, ns=(earlier, earlier))
     return len(future)
+
+
+def newer(path: Path, than: Path) -> bool:
+    """Whether what is made of `path`, which is there, is missing or older than it."""
+    return not than.exists() or path.stat().st_mtime_ns > than.stat().st_mtime_ns
 
 
 def write_text(path: Path, text: str) -> None:

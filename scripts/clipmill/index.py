@@ -69,9 +69,10 @@ class IndexPaths:
         return self.folder / "again"
 
     @property
-    def started(self) -> Path:
-        """Is there from the first decode job on; until then the index may be laid anew."""
-        return self.outdir / "work" / "journals" / "decode"
+    def started(self) -> bool:
+        """Whether a decode job has ever begun; until then the index may be laid anew."""
+        work = self.outdir / "work"
+        return any((work / folder).exists() for folder in ("journals/decode", "frames", "signals", "videos"))
 
     def shard(self, name: str) -> Path:
         """The videos of one shard, as its jobs read them."""

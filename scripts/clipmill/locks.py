@@ -48,7 +48,10 @@ def one_at_a_time(path: Path, what: str) -> Iterator[None]:
 
 
 class RunLock:
-    """Lets one run at a time work on an output folder. It is held until the process ends."""
+    """Lets one run at a time work on an output folder. It is held until the process ends.
+
+    Jobs on other machines may outlive their run. What it has written there tells them whether the folder is still its.
+    """
 
     def __init__(self, outdir: Path):
         self.outdir, self.path = outdir, outdir / "work" / "run.lock"
@@ -60,8 +63,8 @@ class RunLock:
         with open(self.path, "r+", encoding="utf-8") as handle:
             return None if try_lock(handle) else handle.read().strip()
 
-    def take(self) -> None:
-        """Hold the lock. Raises SetupError, with who holds it, where another run does."""
+    def take(self) -> str:
+        """Hold the lock, and return the name that the run has there. Raises SetupError where another run holds it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._handle = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115 - until the process ends
         for _ in range(TRIES):
@@ -74,6 +77,18 @@ class RunLock:
                 f"outdir: {self.outdir}: another run is at work on it ({self.holder()}); wait for it or stop it, "
                 "or name another outdir"
             )
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        name = f"process {os.getpid()} on {socket.gethostname()}, started {now} in {os.getcwd()}"
         self._handle.truncate(0)
-        self._handle.write(f"process {os.getpid()} on {socket.gethostname()}, started in {os.getcwd()}\n")
+        self._handle.write(name)
         self._handle.flush()
+        os.fsync(self._handle.fileno())  # for those on other machines
+        return name
+
+    def check(self, run: str) -> None:
+        """Raises SetupError where the last run on the folder was another one than `run`, a name that `take` gave."""
+        last = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        if last != run:
+            raise SetupError(
+                f"outdir: {self.outdir}: this job is of an earlier run ({run}), and another has followed ({last})"
+            )

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from clipmill import backends, benchmarks, rates, tables
 from clipmill.decode import DecodePaths
 from clipmill.durations import Estimate, estimate
+from clipmill.files import newer
 from clipmill.index import IndexPaths
 from clipmill.progress import TAKEN_UP
 from clipmill.rates import CLIP, HOUR, KEPT
@@ -158,13 +159,19 @@ def _rules(work: Work, amounts: Amounts, settings: Mapping[str, Any]) -> Iterato
             rate = rates.find(step.folder, settings["steps"].get(step.folder, {}).get("backend", ""))
         amount = amounts.waiting(step) if jobs else 0.0
         yield _row(step.rule, jobs, len(work.jobs(step)), step.unit, amount, used, rate)
-    pending = unchecked or any(work.missing.values()) or not (work.outdir / "dataset" / "metadata.parquet").exists()
+    pending = unchecked or any(work.missing.values()) or _outdated(work.outdir, settings["dataset"])
     amount = sum(amounts.of(shard, KEPT) for shard in work.shards.values()) if pending else 0.0
     rate = _own_export_rate(work.outdir) or rates.find("export", "")
     yield _row("export_dataset", int(bool(pending)), 1, KEPT, amount, ONE_CORE, rate)
     pending = pending or not (work.outdir / "report.html").exists()
     amount = sum(amounts.of(shard, CLIP) for shard in work.shards.values()) if pending else 0.0
     yield _row("write_report", int(bool(pending)), 1, CLIP, amount, ONE_CORE, rates.find("report", ""))
+
+
+def _outdated(outdir: Path, files: Iterable[str]) -> bool:
+    """Whether one of the dataset's files is missing, or the set of videos has changed since they were written."""
+    index = IndexPaths(outdir)
+    return any(newer(change, Path(file)) for change in (index.removed, index.problems) for file in files)
 
 
 def _resolving(work: Work, amounts: Amounts) -> dict[str, Any]:

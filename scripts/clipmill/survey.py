@@ -11,6 +11,7 @@ from typing import Any
 from clipmill import tables
 from clipmill.decode import DecodeSettings, source_key
 from clipmill.durations import Sample, Video
+from clipmill.files import newer
 from clipmill.index import IndexPaths, read_json_lines, shard_groups, shard_sizes
 from clipmill.rates import CLIP, HOUR, KEPT
 
@@ -60,7 +61,7 @@ STEPS = (
 class Shard:
     """What is known of one shard. `clips` and `kept` are None until they have been counted by the run.
 
-    `whole`: all its videos are decoded as the config asks; else all its jobs are to come.
+    `whole`: all its videos are decoded as the config and the index ask; else all its jobs are to come.
     """
 
     name: str
@@ -117,9 +118,7 @@ class Work:
 
     def _resolved(self, stage: str) -> bool:
         """Whether the quantiles of a stage are known, and of all videos but those that have gone."""
-        thresholds = self.outdir / "work" / "thresholds" / f"{stage}.json"
-        removed = IndexPaths(self.outdir).removed
-        return thresholds.exists() and thresholds.stat().st_mtime_ns >= removed.stat().st_mtime_ns
+        return not newer(IndexPaths(self.outdir).removed, self.outdir / "work" / "thresholds" / f"{stage}.json")
 
     def total(self, what: str, shards: Iterable[Shard] | None = None) -> float:
         """The sum of a number over shards, all of them by default; those that have none are left out."""
@@ -150,12 +149,13 @@ def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
 
 def _look_at_videos(work: Work, shard: Shard, gone: set[str], decode: DecodeSettings) -> None:
     """Which videos of a shard are decoded from the present file by the present settings, and how long they are."""
-    path = tables.VIDEOS.of(work.outdir, shard.name)
+    path, wanted = tables.VIDEOS.of(work.outdir, shard.name), IndexPaths(work.outdir).shard(shard.name)
+    shard.whole = not newer(wanted, path)
     known = {}
     if path.exists():
         columns = ["video_id", "source_key", "seconds", "error_kind"]
         known = {row["video_id"]: row for row in tables.VIDEOS.read(path, columns).to_pylist()}
-    for video in read_json_lines(IndexPaths(work.outdir).shard(shard.name)):
+    for video in read_json_lines(wanted):
         if video["video_id"] in gone:
             continue
         row = known.get(video["video_id"])

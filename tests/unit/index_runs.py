@@ -33,7 +33,7 @@ class Run:
 
     def start(self) -> None:
         """What the first decode job does."""
-        self.paths.started.mkdir(parents=True, exist_ok=True)
+        (self.outdir / "work" / "journals" / "decode").mkdir(parents=True, exist_ok=True)
 
     @property
     def index(self) -> pd.DataFrame:

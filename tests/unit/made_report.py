@@ -106,8 +106,11 @@ class Finished:
         frames = [{"frame": n, "time": n / 4, "sample": n // 2 if n % 2 == 0 else None} for n in range(24)]
         tables.SIGNALS.write(paths.signals, frames)
 
-    def report(self, cascade: bool = False, config: dict[str, Any] | None = None) -> Path:
-        settings = {"filters": self.filters, "order": ORDER, "cascade": cascade}
+    def report(
+        self, cascade: bool = False, config: dict[str, Any] | None = None, quantiles: dict[str, Any] | None = None
+    ) -> Path:
+        """`quantiles`: what bounds of the filters were before they were found."""
+        settings = {"filters": self.filters, "order": ORDER, "cascade": cascade, "quantiles": quantiles or {}}
         path = self.outdir / "report.html"
         write_report(self.outdir, settings, CONFIG if config is None else config, path)
         return path

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ import pytest
 from clipmill import tables
 from clipmill.cli import run_step
 from clipmill.errors import MIN_ITEMS_FOR_RATE, ItemError, SetupError, check_error_rate, explain_os_error
-from clipmill.files import atomic, clean_text, write_json, write_text
+from clipmill.files import atomic, clean_text, date_back, write_json, write_text
 from clipmill.workers import each
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
@@ -55,6 +57,37 @@ def test_the_new_file_is_synced_before_it_replaces_the_old(tmp_path, monkeypatch
     write_text(path, "new")
     assert seen == [(path.stat().st_ino, "old")]
     assert path.read_text() == "new"
+
+
+def test_two_jobs_do_not_write_one_file(tmp_path):
+    path = tmp_path / "table"
+    with atomic(path) as temporary:
+        temporary.write_text("the first job's")
+        second = child("from clipmill.files import *\nimport sys\nwrite_text(Path(sys.argv[1]), 'x')", path)
+        assert f"{path}: another job is writing it; wait for it or cancel it" in second.communicate()[1]
+        assert second.returncode == 1
+    assert path.read_text() == "the first job's"
+    write_text(path, "new")
+    assert [entry.read_text() for entry in tmp_path.iterdir()] == ["new"]
+
+
+def test_files_of_the_future_are_dated_to_now_and_those_that_go_meanwhile_are_left_out(tmp_path, monkeypatch):
+    paths = [tmp_path / name for name in "abcd"]
+    times = [time.time_ns() + hours * 3600 * 10**9 for hours in (-1, 2, 1, 3)]
+    for path, at in zip(paths, times, strict=True):
+        path.touch()
+        os.utime(path, ns=(at, at))
+
+    set_time = os.utime
+
+    def remove_first(path, **options):
+        paths[3].unlink(missing_ok=True)
+        set_time(path, **options)
+
+    monkeypatch.setattr(os, "utime", remove_first)
+    assert date_back([*paths, tmp_path / "gone"]) == 3
+    old, later, earlier = (path.stat().st_mtime_ns for path in paths[:3])
+    assert old == times[0] and earlier < later <= time.time_ns()
 
 
 def test_json_is_the_same_bytes_every_time(tmp_path):
@@ -168,6 +201,34 @@ def test_set_up_errors_end_a_step_with_one_line(tmp_path):
     assert (step.returncode, out) == (1, "")
     assert err.count("\n") == 1
     assert err.endswith("ERROR key x: do y\n")
+
+
+@pytest.mark.parametrize("asks", ["raise_signal(SIGTERM)", "asyncio.run(ask())"])
+def test_a_step_that_is_asked_to_end_does_so_at_once_and_closes_what_it_has_open(asks):
+    """Also in a callback of asyncio, which swallows most of what is raised there."""
+    step = child(
+        f"""
+import asyncio
+from signal import SIGTERM, raise_signal
+from clipmill.cli import run_step
+
+async def ask():
+    asyncio.get_running_loop().call_soon(raise_signal, SIGTERM)
+    await asyncio.sleep(60)
+
+def main():
+    try:
+        {asks}
+    finally:
+        print("closed")
+
+run_step(main)
+"""
+    )
+    out, err = step.communicate(timeout=30)
+    assert (step.returncode, out) == (128 + signal.SIGTERM, "closed\n")
+    assert "Traceback" not in err
+    assert err.endswith("ERROR stopped by SIGTERM; the same command goes on from here\n")
 
 
 def test_item_errors_travel_between_processes():

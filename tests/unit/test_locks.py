@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -71,8 +74,37 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
         RunLock(tmp_path).take()
 
 
+def test_a_job_is_told_when_another_run_has_followed_its_own(tmp_path):
+    first, second = RunLock(tmp_path), RunLock(tmp_path)
+    name = first.take()
+    second.check(name)
+    first._handle.close()
+    second.check(name)  # nobody has come: the job may go on
+    later = "process 1 on a, started 2026-01-01 00:00:00 in /x"
+    first.path.write_text(later)
+    with pytest.raises(SetupError, match=rf"{tmp_path}: this job is of an earlier run \({name}\), and .*\({later}\)"):
+        second.check(name)
+    first.path.unlink()
+    with pytest.raises(SetupError, match="of an earlier run"):
+        second.check(name)
+
+
 def test_the_next_one_comes_when_the_first_is_through(tmp_path):
-    with one_at_a_time(tmp_path / "lock", "another"):
-        pass
-    with one_at_a_time(tmp_path / "lock", "another"):
-        assert (tmp_path / "lock").exists()
+    path, order = tmp_path / "lock", []
+    process = multiprocessing.get_context("spawn").Process(target=come_second, args=(path, tmp_path / "came"))
+    with one_at_a_time(path, "another"):
+        process.start()
+        while not (tmp_path / "waits").exists():
+            time.sleep(0.01)
+        time.sleep(0.1)
+        order.append((tmp_path / "came").exists())
+    process.join()
+    order.append((tmp_path / "came").exists())
+    assert order == [False, True]
+
+
+def come_second(path: Path, came: Path) -> None:
+    logging.getLogger("clipmill").addFilter(lambda record: came.with_name("waits").touch() or True)
+    logging.getLogger("clipmill").setLevel(logging.INFO)
+    with one_at_a_time(path, "another"):
+        came.touch()

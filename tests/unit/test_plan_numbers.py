@@ -45,6 +45,7 @@ def settings(**changes) -> dict:
         | {step: {"threads": 2, "gpu": 0} for step in ("decode", "cut")},
         "clips_per_caption_job": None,
         "quantiles": [],
+        "dataset": [],
     }
 
 
@@ -287,7 +288,6 @@ def test_of_a_changed_or_removed_video(outdir):
     folder = outdir.parent / "videos"
     (folder / "00.mp4").write_bytes((folder / "00.mp4").read_bytes() + bytes(8))
     (folder / "05.mp4").unlink()
-    IndexPaths(outdir).started.mkdir(parents=True)
     update_index(folder, outdir, 2)
     plan = make_plan(outdir, settings(), sample=200)
     assert plan["videos"] | {"bytes": 0, "bytes_to_decode": 0} == {

@@ -61,6 +61,26 @@ def test_the_share_that_is_kept_is_the_one_asked_for(sample, keep):
     assert passing.sum() == proposal.kept.sum()
 
 
+@pytest.mark.parametrize("keep", [0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99])
+@pytest.mark.parametrize("sides", ["min", "max", "min min", "min max", "both", "both min", "both both", "fixed min"])
+def test_every_share_is_reached_where_all_scores_differ(sides, keep):
+    """`fixed`: by a quantile of its own, which drops a tenth."""
+    chance = np.random.default_rng(11)
+    ends = {"min": (5, None), "max": (None, 5), "both": (1, 9), "fixed": (5, None)}
+    names = dict(zip(("motion", "aesthetic"), sides.split(), strict=False))
+    sample = Sample({name: chance.random(1000) for name in names}, np.arange(1000).astype(object))
+    filters = {name: dict(zip(("min", "max"), ends[which], strict=True)) for name, which in names.items()}
+    given = {name: [0.1, None] for name, which in names.items() if which == "fixed"}
+    proposal = propose(sample, filters, keep, given)
+    (wanted,) = (line for line in as_yaml(proposal, {**WISHES, "keep": keep}).splitlines() if "Wanted" in line)
+    if given and keep > 0.9:
+        assert proposal.kept.sum() == 900 and "a bound that is not moved for it" in wanted
+        return
+    bounds = sum(bound is not None for name in filters.keys() - given.keys() for bound in filters[name].values())
+    assert 0 <= proposal.kept.sum() - round(1000 * keep) < bounds
+    assert wanted == f"# Wanted: {keep:.1%}."
+
+
 def test_each_moved_bound_cuts_off_the_same_share(sample):
     proposal = propose(sample, FILTERS, 0.3, {})
     bounds = settled(FILTERS, proposal.proposed)
@@ -114,7 +134,19 @@ def test_a_share_that_cannot_be_reached_is_told(sample):
     equal = Sample({"text_area": np.zeros(CLIPS)}, sample.video)
     proposal = propose(equal, {"text_area": FILTERS["text_area"]}, 0.3, {})
     assert proposal.kept.all()
-    assert "No step between comes nearer" in as_yaml(proposal, WISHES)
+    assert "Wanted: 30.0%. Fewer cannot be kept: the clips left have the same score" in as_yaml(proposal, WISHES)
+    steps = Sample({"text_area": np.arange(CLIPS) // (CLIPS // 5) / 5.0}, sample.video)
+    proposal = propose(steps, {"text_area": FILTERS["text_area"]}, 0.3, {})
+    assert proposal.kept.mean() == 0.4
+    assert "Wanted: 30.0%. No step between comes nearer: the next one drops several" in as_yaml(proposal, WISHES)
+
+
+def test_a_share_that_nothing_can_be_moved_for_is_told(sample):
+    told = "Wanted: 30.0%. Nothing to move for it: set a bound of a score under filters"
+    given = {"motion": [0.1, None]}
+    for filters, quantiles in (({}, {}), ({"area": FILTERS["area"]}, {}), ({"motion": FILTERS["motion"]}, given)):
+        assert told in as_yaml(propose(sample, filters, 0.3, quantiles), WISHES)
+    assert "Wanted" not in as_yaml(propose(sample, FILTERS, None, given), {**WISHES, "keep": None})
 
 
 def test_numbers_have_as_few_digits_as_keep_the_same_clips(sample):

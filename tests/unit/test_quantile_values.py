@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 import math
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from clipmill import tables, verdict
-from clipmill.thresholds import at_quantile, counted_clips, quantiles, read, read_scores, resolve, settled, source
+from clipmill.thresholds import (
+    as_quantile,
+    at_quantile,
+    counted_clips,
+    quantiles,
+    read,
+    read_scores,
+    resolve,
+    settled,
+    source,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -93,6 +104,21 @@ def test_ten_clips_keep_seven():
     values = np.arange(10.0)
     assert at_quantile(values, 0.3, "min")["value"] == 3
     assert at_quantile(values, 0.7, "max")["value"] == 6
+
+
+@pytest.mark.parametrize(("side", "within"), [("min", math.ceil), ("max", math.floor)])
+def test_a_quantile_at_a_score_is_that_score(side, within):
+    """Where q·(n-1) is whole, as 0.7·90, which binary numbers may miss."""
+    assert at_quantile(np.arange(91.0), 0.7, "max")["value"] == 63
+    assert at_quantile(np.arange(101.0), 0.07, "min")["value"] == 7
+    assert at_quantile(np.arange(921.0), 0.55, "min")["value"] == 506
+    for hundredths in range(1, 100):
+        text = f"q0.{hundredths:02d}"
+        for count in (91, 101, 201, 365, 921, 1001):
+            values, place = np.arange(float(count)), within(Fraction(hundredths, 100) * (count - 1))
+            for quantile in (as_quantile(text), hundredths / 100):  # of the config's filters, and of calibrate
+                found = at_quantile(values, quantile, side)
+                assert found == {"quantile": hundredths / 100, "clips": count, "value": place}
 
 
 def test_without_clips_there_is_no_value_and_only_clips_with_a_score_pass(outdir):

@@ -10,7 +10,7 @@ import pytest
 from made_report import CONFIG, ORDER, Finished, bounds, row
 
 from clipmill import verdict
-from clipmill.report import page
+from clipmill.report import page, whatif
 from clipmill.report.collect import Nearest, collect
 from clipmill.report.costs import costs
 from clipmill.report.judge import BAD_FILE, BAD_TEXT, GONE_ON, NOT_CAPTIONED, NOT_CUT, SHORT, Judge, fates, out_of
@@ -217,6 +217,54 @@ def test_time_and_memory_are_summed_over_the_jobs_of_a_rule(tmp_path):
     cut = found["cut"]
     assert (cut.jobs, cut.wall, cut.measured, cut.processor, cut.memory) == (2, 2.01, 1, 1, 30)
     assert costs(tmp_path / "nothing") == []
+
+
+# --- lengths, of which the page has a number of 256 bins each where there are many clips ------------------------------
+
+MANY = 200_000
+
+
+def hours_and_truth(lengths: np.ndarray, chosen: np.ndarray | slice = slice(None)) -> tuple[float, float]:
+    """The sum of the chosen lengths, as the page has it and as it is."""
+    bins, means, _ = whatif.binned(lengths, np.dtype(np.uint8))
+    assert len(means) <= 256 and np.all(means == np.round(means))
+    return float(means[bins[chosen]].sum()) / whatif.MICROSECONDS, float(lengths[chosen].sum())
+
+
+@pytest.mark.parametrize(("usual", "longest"), [(4.0, 3600.0), (3.0, 10.0), (4.0, 4.0)])
+def test_one_long_clip_leaves_the_others_their_lengths(usual, longest):
+    lengths = np.append(np.full(100_000, usual), longest)
+    bins, means, exact = whatif.binned(lengths, np.dtype(np.uint8))
+    assert exact and (means[bins] == lengths * whatif.MICROSECONDS).all()
+
+
+def test_lengths_that_differ_by_less_than_tables_do_are_the_same():
+    lengths = np.tile([0.1 + 0.2, 0.3, 4.0 - 3.7], 1000)
+    assert whatif.binned(lengths, np.dtype(np.uint8))[1:] == (np.array([300_000]), True)
+
+
+@pytest.mark.parametrize("longest", [0, 3600])
+def test_hours_of_bins_are_exact_in_all_and_nearly_so_of_a_part(longest):
+    chance = np.random.default_rng(3)
+    lengths = np.round(3 + chance.exponential(5, MANY), 6)
+    lengths[0] = max(lengths[0], longest)
+    assert not whatif.binned(lengths, np.dtype(np.uint8))[2]
+    found, true = hours_and_truth(lengths)
+    assert found == pytest.approx(true, abs=MANY * 0.5e-6)
+    for part in (chance.random(MANY) < 0.5, lengths < 6, lengths >= 20):
+        found, true = hours_and_truth(lengths, part)
+        assert found == pytest.approx(true, rel=0.005)
+
+
+def test_what_no_clip_lost_stays_nothing():
+    lost = np.zeros(MANY)
+    lost[: MANY // 10] = np.random.default_rng(3).random(MANY // 10)
+    assert hours_and_truth(lost, lost == 0) == (0, 0)
+
+
+def test_no_clips_have_no_lengths():
+    bins, means, exact = whatif.binned(np.empty(0), np.dtype(np.uint8))
+    assert (len(bins), len(means), exact) == (0, 0, True)
 
 
 def test_what_stands_in_headers_is_not_shown():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from made_report import CONFIG, NAMES, ORDER, Finished, bounds, row
 
 from browser import IN_CHROMIUM, opened
-from clipmill import verdict
+from clipmill import thresholds, verdict
 from clipmill.report import whatif
 
 pytestmark = list(IN_CHROMIUM)
@@ -244,6 +245,104 @@ def test_of_too_many_clips_a_sample_is_scaled_up_and_says_its_error(tmp_path, mo
         true = len(kept(rows, moved(FILTERS, "motion", "min", 3.0)))
         assert 5 < error < 100 and abs(number - true) < 3 * error
         assert "random sample of" in page.page.locator("#thresholds").inner_text()
+
+
+def hours(page) -> dict[str, str]:
+    """Of the funnel, as the page writes them."""
+    return {
+        stage: page.page.locator(f'[data-stage="{stage}"] [data-is="hours"]').text_content()
+        for stage in ("brightness", "motion", "text_area", "files")
+    }
+
+
+def test_hours_of_binned_lengths_say_that_they_are_about_right(tmp_path, monkeypatch):
+    """As with more than 100,000 clips of more than 256 different lengths."""
+    monkeypatch.setattr(whatif, "FINE_ROWS", 100)
+    rows = [row(number, FILTERS, motion=number % 40, seconds=3 + 7 * number / 1500) for number in range(1500)]
+    with opened(Finished(tmp_path, FILTERS, rows).report()) as page:
+        before = hours(page)
+        assert "≈" not in "".join(before.values())
+        page.set("motion", "max", None)
+        after = hours(page)
+        assert after["brightness"] == before["brightness"]
+        found = kept(rows, moved(FILTERS, "motion", "max", None))
+        assert page.kept == len(found) and "≈" in page.text("result") and after["files"].startswith("≈ ")
+        true = sum(entry["cut_seconds"] or entry["seconds"] for entry in found) / 3600
+        assert float(after["files"].removeprefix("≈ ")) == pytest.approx(true, rel=0.005)
+        page.put_back()
+        assert hours(page) == before
+
+
+def test_one_clip_of_an_hour_leaves_the_others_their_lengths(tmp_path, monkeypatch):
+    monkeypatch.setattr(whatif, "FINE_ROWS", 100)
+    rows = [row(number, FILTERS, motion=1 + number % 2, seconds=3600 if number == 7 else 4) for number in range(1000)]
+    with opened(Finished(tmp_path, FILTERS, rows).report()) as page:
+        assert hours(page)["motion"] == "2.110"  # (999 · 4 + 3600) / 3600
+        page.set("motion", "min", None)
+        assert hours(page)["motion"] == "2.110"
+        page.set("motion", "min", 2.0)
+        assert hours(page)["motion"] == "1.554"
+        page.set("motion", "max", 1.9)
+        assert hours(page)["motion"] == "0.000"
+
+
+# --- bounds that are quantiles ----------------------------------------------------------------------------------------
+
+EARLY = bounds(motion=(1, 20), brightness=(20, None))
+
+
+def quantile_of(rows: list[dict], name: str, quantile: float, filters: verdict.Bounds) -> float:
+    """A quantile for a least score, of the clips that pass `filters`."""
+    values = [entry[name] for entry in kept(rows, filters) if entry[name] is not None]
+    return thresholds.at_quantile(np.array(values), quantile, "min")["value"]
+
+
+def test_quantiles_of_other_clips_than_before_are_written_as_numbers(tmp_path):
+    """With a cascade a costly score is of clips that passed what comes before it."""
+    at = quantile_of(many(300, EARLY), "consistency", 0.5, EARLY)
+    filters = moved(EARLY, "consistency", "min", at)
+    rows = many(300, filters)
+    for entry in rows:
+        if (entry["reason"] or "").startswith(("brightness", "motion")):
+            entry |= {"consistency": None, "text_area": None, "aesthetic": None}
+    quantiles = {"consistency": {"min": "q0.5"}, "brightness": {"min": "q0.1"}}
+    path = Finished(tmp_path, filters, rows).report(cascade=True, quantiles=quantiles)
+    with opened(path) as page:
+        assert page.yaml is None
+        for name, end, value in (("motion", "min", 6.0), ("brightness", "max", 45.0)):
+            page.set(name, end, value)
+            assert page.yaml == {"filters": {name: {end: value}, "consistency": {"min": at}}}
+            assert f"consistency: {{min: {at}}}  # min was q0.5, which would be found anew\n" in page.written
+            now, early = moved(filters, name, end, value), moved(EARLY, name, end, value)
+            anew = moved(now, "consistency", "min", quantile_of(rows, "consistency", 0.5, early))
+            assert page.kept == len(kept(rows, now)) != len(kept(rows, anew))
+            page.put_back()
+        assert page.yaml is None
+        page.set("consistency", "max", 0.9)
+        assert page.yaml == {"filters": {"consistency": {"max": 0.9}}}, "what comes after moves no quantile"
+        page.set("motion", "min", 6.0)
+        assert page.yaml["filters"]["consistency"] == {"min": at, "max": 0.9}
+        page.set("consistency", "min", 0.25)
+        assert page.yaml["filters"]["consistency"] == {"min": 0.25, "max": 0.9} and "q0.5" not in page.written
+        assert "min was q0.5 of the clips" in page.page.locator("#filter-consistency").inner_text()
+        assert "q0.1" not in page.page.locator("#filter-brightness").inner_text()
+    with opened(Finished(tmp_path, filters, rows).report(quantiles=quantiles)) as page:
+        page.set("motion", "min", 6.0)
+        assert page.yaml == {"filters": {"motion": {"min": 6.0}}}, "without a cascade all clips have the score"
+
+
+def test_quantiles_of_alignment_are_of_clips_with_a_text(tmp_path):
+    filters = bounds(motion=(1, None), alignment=(0.2, 0.9), alignment_margin=(-math.inf, None))
+    rows = [row(n, EARLY, motion=float(n % 5), alignment=n / 50) for n in range(50)]
+    quantiles = {"alignment": {"min": "q0.1", "max": "q0.9"}, "alignment_margin": {"min": "q0.1"}}
+    with opened(Finished(tmp_path, filters, rows).report(quantiles=quantiles)) as page:
+        page.set("alignment", "min", 0.3)
+        assert page.yaml == {"filters": {"alignment": {"min": 0.3}}}
+        page.set("motion", "min", 2.0)
+        assert page.yaml == {"filters": {"motion": {"min": 2.0}, "alignment": {"min": 0.3, "max": 0.9}}}
+        assert "# max was q0.9, which" in page.written
+        page.set("alignment", "min", 0.2)
+        assert "# min was q0.1, max was q0.9, which" in page.written
 
 
 # --- use --------------------------------------------------------------------------------------------------------------

@@ -90,3 +90,10 @@ def test_the_preset_runs_with_embedded_backends_over_it(run: Run):
         "pans.mp4": None,
         "crawls.mp4": "motion_pixels low",
     }
+
+
+def test_more_gpus_for_a_job_than_the_run_may_use_are_refused(run):
+    run.video("good.mp4", speed=0)
+    outcome = run.run("--dry-run", "--resources", "gpu=2", config={"resources": {"text": {"gpu": 4}}})
+    assert explain(outcome, "resources.text.gpu", "a job wants 4 GPUs", "may use 2", "--resources gpu=4")
+    assert run.done("--dry-run", "--resources", "gpu=4", config={"resources": {"text": {"gpu": 4}}}).planned

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +18,7 @@ from runs import (
     REPOSITORY,
     SETTINGS,
     Run,
+    call,
     explain,
     make_shots,
     make_video,
@@ -212,19 +214,22 @@ def test_a_video_that_vanishes_and_one_that_changes_while_it_is_read(faulty, und
 
 
 def test_a_second_run_is_refused_by_name_and_a_clock_jumps_back(faulty, undisturbed):
-    """Wherever the second run is started; a plan may be made meanwhile, and changes nothing.
+    """Wherever the second run is started; plans may be made meanwhile, and change nothing.
 
     After the jump what was written before is of a time that has not come yet.
     """
     other = Run(faulty.place / "elsewhere", dict(FAULTS))
     other.videos = str(faulty.folder)
     config = {"outdir": str(faulty.outdir)}
+    faulty.cores = 1  # so that the job that is stopped is alone, and no file goes while all are dated anew
     with faulty.started() as main:
         _, worker = reading_long(faulty, main)
         (faulty.folder / "new.mp4").write_bytes((faulty.folder / "a.mp4").read_bytes())
         dry = other.run("--dry-run", config=config)
         assert dry.code == 0 and dry.planned["export_dataset"] == 1, dry.output
         assert "planned with the videos that it knows" in dry.output
+        plan = other.run("plan", config=config)
+        assert plan.code == 0 and plan.jobs == {"plan": 1}, plan.output
         line = explain(other.run(config=config), str(faulty.outdir), "another run is at work on it")
         assert f"process {main.pid} on " in line and str(faulty.workdir) in line
         (faulty.folder / "new.mp4").unlink()
@@ -239,3 +244,21 @@ def test_a_second_run_is_refused_by_name_and_a_clock_jumps_back(faulty, undistur
     assert "are of a time to come, as after a clock has jumped back: dated now" in outcome.output
     assert set(Counter(record["item"] for record in faulty.journal("decode")).values()) == {1}
     assert whole(faulty, undisturbed)
+
+
+def test_a_late_job_of_a_run_that_another_has_followed_touches_nothing(faulty, undisturbed):
+    """As one that waited in a queue while its Snakemake died: a Snakemake of its own, which is told one job."""
+    faulty.done()
+    table = faulty.outdir / FIRST
+    before = table.read_bytes()
+    command = [
+        *(sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--configfile", "my.yaml"),
+        *("--cores", "1", "--mode", "remote", "--nolock", "--force"),
+        *("--target-jobs", "decode_videos:shard=000000", "--allowed-rules", "decode_videos"),
+    ]
+    last = (faulty.outdir / "work" / "run.lock").read_text(encoding="utf-8")
+    late = call(command, faulty.workdir, env={**os.environ, "CLIPMILL_RUN": "process 1 on another machine"})
+    assert explain(late, "this job is of an earlier run (process 1 on another machine)", last)
+    assert table.read_bytes() == before
+    assert call(command, faulty.workdir, env={**os.environ, "CLIPMILL_RUN": last}).code == 0
+    assert same(faulty.left(), undisturbed)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from runs import LAST, Outcome, Run, all_of, explain, whole_plan
+from runs import LAST, Outcome, Run, Saved, all_of, explain, whole_plan
 
 VIDEOS = ("a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4")
 SECONDS = 2
@@ -34,16 +34,41 @@ def said(outcome: Outcome, *lines: str) -> None:
         assert line in outcome.output, outcome.output
 
 
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def as_planned(run: Run, config: dict | None = None) -> dict[str, int]:
+    """The jobs that a plan tells, which are those of a dry run."""
+    told = jobs(run.done("plan", config=config))
+    assert told == due(run.done("--dry-run", config=config).planned)
+    return told
+
+
+@pytest.fixture
+def filled(run: Run) -> Run:
     """Five videos of like length in shards of two; one cannot be opened."""
-    run = Run(tmp_path_factory.mktemp("plan") / "run", cores=1)
+    fill(run)
+    return run
+
+
+def fill(run: Run) -> None:
+    run.cores = 1
     run.settings |= {"videos_per_shard": 2}
     for name in VIDEOS[:4]:
         run.video(name, seconds=SECONDS)
     whole = run.video(VIDEOS[4], seconds=SECONDS)
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    return run
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    run = Run(tmp_path_factory.mktemp("plan") / "run")
+    fill(run)
+    run.done()
+    return Saved(run)
+
+
+@pytest.fixture
+def finished(once: Saved) -> Run:
+    """The same, after a run."""
+    return once.fresh()
 
 
 def test_a_plan_needs_videos(run):
@@ -68,16 +93,15 @@ def test_a_plan_of_nothing_done_counts_all(filled):
     )
     assert "measured here" not in outcome.output
     assert max(map(len, outcome.output[outcome.output.index("videos   ") :].split("[")[0].splitlines())) <= 100
-    assert files(filled.outdir) - before == {"logs/plan/plan.log", "work/run.lock"}
+    assert files(filled.outdir) - before == {"logs/plan/plan.log"}
     assert "e.mp4: not a readable video" in filled.log("plan")
     assert jobs(filled.done("plan")) == due(whole_plan(3))
 
 
-def test_after_a_run_nothing_is_left_and_what_is_added_goes_by_its_rates(filled):
-    filled.done()
-    outcome = filled.done("plan")
+def test_after_a_run_nothing_is_left_and_what_is_added_goes_by_its_rates(finished):
+    outcome = finished.done("plan")
     assert jobs(outcome) == {}
-    counted = filled.summary()["clips"]
+    counted = finished.summary()["clips"]
     said(
         outcome,
         "5 in 3 shards: 0 to decode, 5 decoded",
@@ -92,38 +116,44 @@ def test_after_a_run_nothing_is_left_and_what_is_added_goes_by_its_rates(filled)
     assert rates["export_dataset"] == "here, 1 job"
 
     for name in ("f.mp4", "g.mp4"):
-        filled.video(name, seconds=SECONDS)
-    outcome = filled.done("plan")
-    assert jobs(outcome) == due(filled.done("--dry-run").planned) == due(all_of(1))
+        finished.video(name, seconds=SECONDS)
+    outcome = finished.done("plan")
+    assert jobs(outcome) == due(finished.done("--dry-run").planned) == due(all_of(1))
     said(outcome, "7 in 4 shards: 2 to decode, 5 decoded", f", {2 * SECONDS / 3600:.3g} to decode")
     an_hour = counted["found"] / (4 * SECONDS) * 3600
     said(outcome, f"{counted['found'] / 2:.3g} to be found at {an_hour:,.0f} an hour (measured here)")
-    assert LAST["export_dataset"] == 1
 
 
-def test_a_changed_video_is_to_be_decoded(filled):
-    video = filled.folder / VIDEOS[0]
+def test_what_happens_to_videos_and_files_is_planned_as_a_dry_run_has_it(finished):
+    export = due(LAST)
+    video, away = finished.folder / VIDEOS[0], finished.place / "away.mp4"
+    video.rename(away)
+    assert as_planned(finished) == export
+    finished.done()
+    away.rename(video)
+    assert as_planned(finished) == due(all_of(1)), "it is back"
+    finished.done()
     video.unlink()
-    filled.video(VIDEOS[0], seconds=2 * SECONDS)
-    outcome = filled.done("plan")
-    assert jobs(outcome) == due(filled.done("--dry-run").planned)
-    said(outcome, "3 to decode")
+    finished.video(VIDEOS[0], seconds=2 * SECONDS)
+    assert as_planned(finished) == due(all_of(1)), "it has changed"
+    said(finished.done("plan"), "1 to decode")
+    finished.done()
+    (finished.folder / "nowhere.mp4").symlink_to("/nowhere/a.mp4")
+    assert as_planned(finished) == export, "an entry that cannot be used"
+    finished.done()
+    (finished.outdir / "dataset" / "train.json").unlink()
+    assert as_planned(finished) == export
+    (finished.outdir / "work" / "cuts" / "000001.parquet").unlink()
+    assert as_planned(finished) == {**export, "cut_clips": 1}
 
 
-def test_quantiles_are_of_all_clips_so_that_all_shards_wait_for_new_ones(filled):
+def test_quantiles_are_of_all_clips_so_that_all_shards_wait_for_new_ones(finished):
     config = {"filters": {"motion": {"min": "q0.3"}}}
-    filled.done(config=config)
-    assert jobs(filled.done("plan", config=config)) == {}
-    filled.video("h.mp4", seconds=SECONDS)
-    outcome = filled.done("plan", config=config)
-    assert jobs(outcome) == due(filled.done("--dry-run", config=config).planned)
-    assert (jobs(outcome)["resolve_thresholds"], jobs(outcome)["decode_videos"], jobs(outcome)["filter_clips"]) == (
-        4,
-        1,
-        5,
-    )
-    filled.done(config=config)
-    (filled.folder / "h.mp4").unlink()
-    outcome = filled.done("plan", config=config)
-    assert jobs(outcome) == due(filled.done("--dry-run", config=config).planned)
-    assert "resolve_thresholds" in jobs(outcome)
+    finished.done(config=config)
+    assert as_planned(finished, config) == {}
+    finished.video("h.mp4", seconds=SECONDS)
+    planned = as_planned(finished, config)
+    assert (planned["resolve_thresholds"], planned["decode_videos"], planned["filter_clips"]) == (4, 1, 4)
+    finished.done(config=config)
+    (finished.folder / "h.mp4").unlink()
+    assert as_planned(finished, config)["resolve_thresholds"] == 4

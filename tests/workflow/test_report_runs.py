@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from runs import LAST, Run, Saved
 
 from browser import in_chromium, opened
+from clipmill.thresholds import at_quantile
 
 HOSTILE = ("<script>alert(1)</script>.mp4", '"><img src=x onerror=alert(1)>.mp4')
 PICTURES = ("coffee.png", "chelsea.png", "astronaut.png")
@@ -122,6 +124,25 @@ def test_with_a_cascade_what_is_unknown_is_what_the_workflow_then_scores(run):
     assert sum(row["consistency"] is not None for row in after) - (len(before) - unscored) == unknown
     assert sure < sum(row["kept"] for row in after) <= sure + unknown
     assert journals["consistency"] == len(before)  # those scored without a cascade were found again
+
+
+@in_chromium
+def test_where_a_quantile_would_be_found_anew_its_number_keeps_what_the_page_says(run):
+    run.settings |= {"cascade": True, "filters": {**run.settings["filters"], "consistency": {"min": "q0.5"}}}
+    run.done()
+    before = run.verdicts()
+    with opened(report(run)) as page:
+        assert page.kept == sum(row["kept"] for row in before)
+        scored = [row for row in before if row["consistency"] is not None]
+        least = sorted(row["motion"] for row in scored)[len(scored) // 2]
+        page.set("motion", "min", least)
+        kept, changes = page.kept, page.yaml
+    at = run.summary()["thresholds"]["consistency"]["min"]["value"]
+    assert changes["filters"] == {"motion": {"min": least}, "consistency": {"min": at}}
+    left = np.array([row["consistency"] for row in scored if row["motion"] >= least])
+    assert kept == (left >= at).sum() != (left >= at_quantile(left, 0.5, "min")["value"]).sum()
+    run.done(config=changes)
+    assert kept == sum(row["kept"] for row in run.verdicts())
 
 
 @in_chromium

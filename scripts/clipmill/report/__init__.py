@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from clipmill import verdict
 from clipmill.files import write_text
 from clipmill.report import page, pictures, whatif
 from clipmill.report.collect import MOST_ROWS, collect, columns, in_order, look
@@ -21,8 +23,9 @@ LARGEST = 1e300  # stands for no number at all, which JSON does not have
 def write_report(outdir: Path, settings: Mapping[str, Any], config: Mapping[str, Any], output: Path) -> None:
     """Write the report of the finished run in `outdir` to `output`, one file that needs no other.
 
-    `settings`: the `filters` and their `order` by which the run has judged, and whether by a `cascade`. `config`: all
-    that the run was given, to be shown. Raises SetupError where a table is unreadable.
+    `settings`: the `filters` and their `order` by which the run has judged, whether by a `cascade`, and the `quantiles`
+    that some of the bounds were. `config`: all that the run was given, to be shown. Raises SetupError where a table is
+    unreadable.
     """
     filters = {
         name: {end: _finite(value) for end, value in bound.items()} for name, bound in settings["filters"].items()
@@ -41,7 +44,7 @@ def write_report(outdir: Path, settings: Mapping[str, Any], config: Mapping[str,
     looked = look(shown, judge)
 
     table, scales = whatif.tabulate(collected, looked)
-    cards = page.filters(collected, scales, near)
+    cards = page.filters(collected, scales, near, _found(settings["filters"], settings["quantiles"]))
     view = {
         "collected": collected,
         "summary": summary,
@@ -66,6 +69,14 @@ def write_report(outdir: Path, settings: Mapping[str, Any], config: Mapping[str,
         "data": page.data(collected, scales, table, cards),
     }
     write_text(output, page.render(view))
+
+
+def _found(filters: verdict.Bounds, quantiles: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+    """Those of `quantiles` that came to a number; one of no clips did not."""
+    return {
+        name: {end: quantile for end, quantile in ends.items() if math.isfinite(filters[name][end])}
+        for name, ends in quantiles.items()
+    }
 
 
 def _finite(value: float | None) -> float | None:

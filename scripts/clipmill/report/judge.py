@@ -46,7 +46,13 @@ class Judge:
         self.active = verdict.active(filters, self.filters)
         self.bounds = {name: filters[name] for name in self.filters}
         self.cascade = cascade
+        self._order = order
         self._before = {metric: verdict.before(metric, order) for metric in verdict.COSTLY} if cascade else {}
+
+    def decides(self, name: str) -> int:
+        """The stages, as bits, that say which clips have the score `name` at all. A quantile of it moves with them."""
+        late = name in verdict.LATE_FILTERS  # only clips with a text have those
+        return sum(self.bit[one] for one in (self._order if late else self._before.get(verdict.FILTERS[name], [])))
 
     def look(self, values: Values, reasons: pa.Array, has_text: np.ndarray) -> Looked:
         """Judge a batch. `values`: each filter's score, NaN where missing; `reasons`, `has_text`: from the run."""

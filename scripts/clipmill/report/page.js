@@ -15,8 +15,10 @@
 
   const Codes = data.bytes === 1 ? Uint8Array : Uint16Array;
   const MISSING = 256 ** data.bytes - 1, UNKNOWN = MISSING - 1;
-  const [fate, seconds, trimmed] = await Promise.all([
+  // `seconds` and `trimmed` are numbers of bins, `lengths` and `trims` what a clip of each bin has, in microseconds.
+  const [fate, seconds, trimmed, lengths, trims] = await Promise.all([
     unpack(data.columns.fate, Uint8Array), unpack(data.columns.seconds, Codes), unpack(data.columns.trimmed, Codes),
+    unpack(data.lengths.seconds, Float64Array), unpack(data.lengths.trimmed, Float64Array),
   ]);
   const rows = data.rows, all = fate.length, stages = data.stages.length;
   const bitOf = Object.fromEntries(data.stages.map((name, place) => [name, 1 << place]));
@@ -48,8 +50,9 @@
 
   const first = (bits) => (bits ? 31 - Math.clz32(bits & -bits) : stages);
 
-  // Sums over all rows, of whole numbers: exact, however often rows are taken out and put in again. `clips` and `length`:
-  // where each one ends, the last place being the dataset; `open`: what becomes unknown at a stage, less what is out again.
+  // Sums over all rows, of whole numbers: exact, however often rows are taken out and put in again (but for `squares`, of
+  // which only an error is estimated). `clips` and `length`: where each one ends, the last place being the dataset;
+  // `open`: what becomes unknown at a stage, less what is out again.
   const sums = {
     clips: new Float64Array(stages + 1), length: new Float64Array(stages + 1), open: new Float64Array(stages + 1),
     trimmed: 0, squares: 0, caption: 0, cut: 0,
@@ -57,12 +60,13 @@
 
   function recount(row, sign) {
     const out = first(fails[row]), maybe = first(unsure[row]), end = Math.min(out, maybe);
+    const length = lengths[seconds[row]];
     sums.clips[end] += sign;
-    sums.length[end] += sign * seconds[row];
+    sums.length[end] += sign * length;
     if (maybe < out) { sums.open[maybe] += sign; sums.open[out] -= sign; }
     if (end < stages) return;
-    sums.trimmed += sign * trimmed[row];
-    sums.squares += sign * seconds[row] * seconds[row];
+    sums.trimmed += sign * trims[trimmed[row]];
+    sums.squares += sign * length * length;
     if (fate[row] === NOT_CAPTIONED) sums.caption += sign;
     if (fate[row] === NOT_CUT) sums.cut += sign;
   }
@@ -97,7 +101,7 @@
 
   /** By stage: clips and seconds that have passed it, and clips of which that is unknown. And what there is still to do. */
   function tally() {
-    const unit = data.steps.seconds, scale = rows ? data.clips / rows : 1;
+    const unit = 1e-6, scale = rows ? data.clips / rows : 1;
     const passed = [];
     let left = rows, time = sums.length.reduce((sum, part) => sum + part, 0), unknown = 0;
     for (let stage = 0; stage < stages; stage++) {
@@ -106,7 +110,7 @@
       unknown += sums.open[stage];
       passed.push({ clips: left * scale, seconds: time * unit * scale, unknown: unknown * scale });
     }
-    passed[stages - 1].seconds -= sums.trimmed * data.steps.trimmed * scale;
+    passed[stages - 1].seconds -= sums.trimmed * unit * scale;
     // The standard error of a total drawn from a sample without replacement (Cochran, Sampling Techniques, 2.5).
     const drawn = rows < data.clips ? data.clips * Math.sqrt((1 - rows / data.clips) / rows) : 0;
     const spread = (squares, sum) => Math.sqrt(Math.max(0, squares / rows - (sum / rows) ** 2));
@@ -134,30 +138,38 @@
 
   // --- the page --------------------------------------------------------------------------------------------------------
 
-  const about = rows < data.clips ? "≈ " : "";
+  const about = rows < data.clips ? "≈ " : "", aboutTime = data.exact ? about : "≈ ";
   const stageRows = data.stages.map((name) => document.querySelector(`[data-stage="${name}"]`));
-  const cells = stageRows.map((row) => ({
-    row,
-    ...Object.fromEntries(["clips", "hours", "unknown", "bar"].map((is) => [is, find(is, row)])),
-  }));
+  const cells = stageRows.map((row) => {
+    const found = Object.fromEntries(["clips", "hours", "unknown", "bar"].map((is) => [is, find(is, row)]));
+    const was = { clips: found.clips.textContent, hours: found.hours.textContent, width: found.bar.style.width };
+    return { row, was, ...found };
+  });
   const clips = [...document.querySelectorAll("[data-picture]")].map((figure) => ({
     figure, badge: figure.querySelector(".badge"), row: rows + Number(figure.dataset.picture),
   }));
   const dock = find("dock"), result = find("result"), yaml = find("yaml"), copied = find("copied");
-  const changed = ({ was, is }) => was.min !== is.min || was.max !== is.max;
+  const ENDS = ["min", "max"];
+  const differs = ({ was, is }) => ENDS.filter((end) => was[end] !== is[end]);
+  const changed = (filter) => differs(filter).length > 0;
+  /** Bounds of a filter that stand, but were quantiles of clips that changes of the stages `bits` make others. */
+  const pinned = (filter, bits) =>
+    filter.decidedBy & bits ? ENDS.filter((end) => filter.quantiles[end] && filter.was[end] === filter.is[end]) : [];
 
   function show() {
     const now = tally();
     const touched = filters.filter(changed);
     const active = new Set(filters.filter(({ is }) => is.min !== null || is.max !== null).map(({ name }) => name));
+    const bits = touched.reduce((sum, { bit }) => sum | bit, 0);
+    const untouched = first(bits); // so many stages are as the run has them, and of all clips
     now.passed.forEach((stage, place) => {
-      const { row, clips, hours: time, unknown, bar } = cells[place];
+      const { row, was, clips, hours: time, unknown, bar } = cells[place], same = place < untouched;
       const name = data.stages[place];
       row.hidden = !(active.has(name) || name === "texts" || name === "files");
-      clips.textContent = about + count(stage.clips);
-      time.textContent = about + hours(stage.seconds);
+      clips.textContent = same ? was.clips : about + count(stage.clips);
+      time.textContent = same ? was.hours : aboutTime + hours(stage.seconds);
       unknown.textContent = stage.unknown ? about + count(stage.unknown) : "";
-      bar.style.width = `${(100 * stage.clips) / (data.found || 1)}%`;
+      bar.style.width = same ? was.width : `${(100 * stage.clips) / (data.found || 1)}%`;
     });
     find("funnel").classList.toggle("open", now.passed.some(({ unknown }) => unknown > 0));
     for (const { figure, badge, row } of clips) {
@@ -171,13 +183,14 @@
     const error = (value, text) => (about && value ? ` ± ${text(value)}` : "");
     result.replaceChildren(
       part("kept", `kept: ${about}${count(end.clips)}${error(now.clipError, count)}`),
-      part("", `of ${plural(data.clips, "clip")}, ${about}${hours(end.seconds)}${error(now.timeError, hours)} hours`),
+      part("", `of ${plural(data.clips, "clip")}, ${aboutTime}${hours(end.seconds)}${error(now.timeError, hours)} hours`),
       ...(now.caption ? [part("todo", `${about}${count(now.caption)} would still have to be captioned and cut`)] : []),
       ...(now.cut ? [part("todo", `${about}${count(now.cut)} would still have to be cut`)] : []),
       ...(end.unknown ? [part("unknown", `unknown: ${about}${count(end.unknown)} (score not computed, would have to be scored)`)] : []),
     );
     dock.hidden = !touched.length;
-    yaml.textContent = touched.length ? `filters:\n${touched.map(line).join("")}` : "# nothing has been changed";
+    const lines = filters.map((filter) => line(filter, pinned(filter, bits))).join("");
+    yaml.textContent = lines ? `filters:\n${lines}` : "# nothing has been changed";
     copied.textContent = "";
   }
 
@@ -188,9 +201,12 @@
     return element;
   }
 
-  function line({ name, was, is }) {
-    const ends = ["min", "max"].filter((end) => was[end] !== is[end]).map((end) => `${end}: ${plain(is[end])}`);
-    return `  ${name}: {${ends.join(", ")}}\n`;
+  /** What the config has to say of a filter: what differs from it, and `held` bounds, which were quantiles. */
+  function line(filter, held) {
+    const { name, is, quantiles } = filter, differing = differs(filter);
+    const bounds = ENDS.filter((end) => differing.includes(end) || held.includes(end)).map((end) => `${end}: ${plain(is[end])}`);
+    const note = held.map((end) => `${end} was ${quantiles[end]}`).join(", ");
+    return bounds.length ? `  ${name}: {${bounds.join(", ")}}${note && `  # ${note}, which would be found anew`}\n` : "";
   }
 
   let asked = false;
@@ -216,7 +232,7 @@
     const { stops } = filter, low = stops[0], high = stops[stops.length - 1];
     const beyond = { min: low, max: high };
     const reset = find("reset", card);
-    const dials = ["min", "max"].map((end) => ({
+    const dials = ENDS.map((end) => ({
       end,
       range: card.querySelector(`[type="range"][data-end="${end}"]`),
       field: card.querySelector(`[type="number"][data-end="${end}"]`),
@@ -243,7 +259,7 @@
       draw(not);
     };
     const slid = (end, value) => set(end, value === beyond[end] ? null : value);
-    filter.reset = () => { for (const end of ["min", "max"]) set(end, filter.was[end]); };
+    filter.reset = () => { for (const end of ENDS) set(end, filter.was[end]); };
     reset.addEventListener("click", () => { filter.reset(); dials[0].range.focus(); });
 
     for (const { end, range, field } of dials) {

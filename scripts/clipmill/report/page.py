@@ -125,8 +125,13 @@ def funnel(collected: Collected, summary: Mapping[str, Any]) -> Lines:
     return lines
 
 
-def filters(collected: Collected, scales: Mapping[str, Scale], near: Mapping[tuple[str, str, str], list[int]]) -> Lines:
-    """A card a filter; those in force first."""
+def filters(
+    collected: Collected,
+    scales: Mapping[str, Scale],
+    near: Mapping[tuple[str, str, str], list[int]],
+    quantiles: Mapping[str, Mapping[str, str]],
+) -> Lines:
+    """A card a filter; those in force first. `quantiles`: what bounds are in the config, where it is no number."""
     columns = {column.name: column for column in tables.FINAL_VERDICTS.columns}
     alone, unknown, overlap = collected.tally.alone(), collected.tally.unknown(), collected.tally.overlap()
     kept = collected.fate == GONE_ON
@@ -135,6 +140,7 @@ def filters(collected: Collected, scales: Mapping[str, Scale], near: Mapping[tup
         values, active, bound = collected.values[name], name in collected.judge.active, collected.judge.bounds[name]
         finite = np.isfinite(values)
         counts = histogram(values[finite], own.stops)
+        decided_by = collected.judge.decides(name)
         cards.append(
             {
                 "name": name,
@@ -150,6 +156,9 @@ def filters(collected: Collected, scales: Mapping[str, Scale], near: Mapping[tup
                 "high": float(own.stops[-1]),
                 "whole": own.whole,
                 "bounds": {end: bound.get(end) for end in ("min", "max")},
+                # Only those that other thresholds move: what is of all clips stays what it is.
+                "quantiles": quantiles.get(name, {}) if decided_by else {},
+                "decided_by": decided_by,
                 "all": bars(counts, counts.max(initial=0)),
                 "kept": bars(histogram(values[finite & kept], own.stops), counts.max(initial=0)),
                 "fails": overlap[name][name] if active else 0,
@@ -262,6 +271,8 @@ def data(collected: Collected, scales: Mapping[str, Scale], table: Mapping[str, 
                 "name": card["name"],
                 "stops": scales[card["name"]].stops.tolist(),
                 "edges": whatif.edges(scales[card["name"]]),
+                "quantiles": card["quantiles"],
+                "decidedBy": card["decided_by"],
                 **card["bounds"],
             }
             for card in cards

@@ -15,6 +15,7 @@ from clipmill.report.scales import Scale, scale
 FINE_ROWS = (
     100_000  # up to here a score takes two bytes, and any threshold is exact; beyond one, and those at the stops are
 )
+MICROSECONDS = 1_000_000  # tables are no finer
 MOST_BYTES = 10_500_000  # of all columns on the page; of more a sample of the rows
 
 
@@ -24,7 +25,8 @@ def tabulate(
     """The table as JSON can hold it, and the scale of each filter that has scores or a bound.
 
     A column is deflated and in base64. Its last rows are the clips that the page shows, and are not counted. `clips`:
-    how many there are in all; where `rows` are fewer they are a sample.
+    how many there are in all; where `rows` are fewer they are a sample. `lengths`: those of each bin, in microseconds;
+    `exact`: whether they are so for each clip.
     """
     rows = np.arange(len(collected.fate))
     kind = np.dtype(np.uint16 if len(rows) <= FINE_ROWS else np.uint8)
@@ -34,6 +36,11 @@ def tabulate(
         if len(finite) or name in collected.judge.active:
             scales[name] = scale(finite, collected.judge.bounds[name], kind)
     columns = _columns(collected, pictures, scales, kind)
+    lengths, exact = {}, True
+    for name in ("seconds", "trimmed"):
+        bins, lengths[name], all_apart = binned(getattr(collected, name), kind)
+        columns[name] = np.concatenate([bins, np.zeros(len(pictures.fate), kind)])
+        exact &= all_apart
     packed = {name: _pack(column) for name, column in columns.items()}
     size = sum(map(len, packed.values()))
     if size > most_bytes:
@@ -46,7 +53,8 @@ def tabulate(
         "rows": len(rows),
         "bytes": kind.itemsize,
         "columns": packed,
-        "steps": {name: _step(getattr(collected, name), kind) for name in ("seconds", "trimmed")},
+        "lengths": {name: _pack(means.astype("<f8")) for name, means in lengths.items()},
+        "exact": exact,
     }, scales
 
 
@@ -61,16 +69,24 @@ def _columns(collected: Collected, pictures: Looked, scales: dict[str, Scale], k
         values = np.concatenate([collected.values[name], pictures.values[name]])
         columns[name] = own.codes(values, np.concatenate([collected.unknown[name], pictures.unknown[name]]), kind)
     columns["fate"] = np.concatenate([collected.fate, pictures.fate]).astype(np.uint8)
-    none = np.zeros(len(pictures.fate), kind)
-    for name in ("seconds", "trimmed"):
-        lengths = getattr(collected, name)
-        columns[name] = np.concatenate([np.round(lengths / _step(lengths, kind)).astype(kind), none])
     return columns
 
 
-def _step(lengths: np.ndarray, kind: np.dtype) -> float:
-    """The unit in which lengths are whole numbers of `kind`."""
-    return float(lengths.max(initial=0.0)) / np.iinfo(kind).max or 1.0
+def binned(lengths: np.ndarray, kind: np.dtype) -> tuple[np.ndarray, np.ndarray, bool]:
+    """For each of `lengths` the number of its bin, the bins' means, and whether no bin has two different lengths.
+
+    Means are whole microseconds: sums of them are exact, and that over all is right whatever the bins. Half of the
+    upper ends are quantiles and half go in equal steps, so that neither many alike nor a few long ones spoil a bin.
+    """
+    whole = np.round(lengths * MICROSECONDS)
+    ends, room = np.unique(whole), np.iinfo(kind).max + 1
+    exact = len(ends) <= room
+    if not exact:
+        steps = np.linspace(ends[0], ends[-1], room // 2 + 1)[1:-1]
+        ends = np.union1d(steps, np.quantile(whole, np.linspace(0, 1, room // 2 + 1), method="higher"))
+    bins = np.searchsorted(ends, whole)
+    sums, clips = np.bincount(bins, whole, len(ends)), np.bincount(bins, minlength=len(ends))
+    return bins.astype(kind), np.round(sums / np.maximum(clips, 1)), exact
 
 
 def _pack(column: np.ndarray) -> str:
