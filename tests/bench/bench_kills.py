@@ -9,6 +9,7 @@ told whether all that it leaves is byte for byte what an undisturbed one leaves,
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import shutil
 import sys
@@ -49,8 +50,10 @@ def disturbed(run: Run, chance: random.Random, most: int) -> Counter[str]:
     while kills.total() < most:
         with run.started() as main:
             try:
-                if main.wait(chance.uniform(EARLIEST, LATEST)) == 0:
-                    return kills
+                code = main.wait(chance.uniform(EARLIEST, LATEST))
+                if code:  # of itself, and not by a kill
+                    sys.exit(run.said.read_text(encoding="utf-8"))
+                return kills
             except TimeoutExpired:
                 kills[kill(main, chance)] += 1
         run.run("--unlock")
@@ -82,7 +85,8 @@ def main() -> None:
             total += kills
             equal = run.left() == undisturbed.left()
             journals = (run.outdir / "work" / "journals").rglob("*.jsonl")
-            lines = Counter(line for path in journals for line in whole_lines(path))
+            records = [(path, json.loads(line)) for path in journals for line in whole_lines(path)]
+            lines = Counter((path, record["item"], record["key"]) for path, record in records)
             twice = sum(count > 1 for count in lines.values())
             print(
                 f"{dict(kills)}: {time.monotonic() - started:.0f} s, {len(run.train())} clips, "

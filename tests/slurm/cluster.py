@@ -247,7 +247,7 @@ class Cluster:
             "SchedulerParameters": "sched_interval=2,bf_interval=2,batch_sched_delay=0",
             "SlurmctldTimeout": 30,
             "SlurmdTimeout": 10,
-            "KillWait": 2,
+            "KillWait": 5,
             "ReturnToService": 2,
             # As on many clusters there is no accounting; the controller itself remembers all jobs for the tests.
             "AccountingStorageType": "accounting_storage/none",

@@ -148,6 +148,22 @@ def test_decoding_that_is_killed_over_and_over(faulty, undisturbed):
     assert set(Counter(record["item"] for record in faulty.journal("decode")).values()) == {1}
 
 
+def test_a_job_outlives_its_snakemake_and_keeps_its_shard(faulty, undisturbed):
+    faulty.cores = 1
+    with faulty.started() as main:
+        job, worker = reading_long(faulty, main)
+        main.kill()
+        main.wait()
+        faulty.done("--unlock")
+        outcome = faulty.run()
+        assert explain(outcome, "journals/decode/000000.jsonl: another job is working on this shard; wait for it")
+        worker.send_signal(signal.SIGCONT)
+        assert not psutil.wait_procs([job], timeout=60)[1]
+    assert first_journal(faulty) == 3
+    assert whole(faulty, undisturbed)
+    assert set(Counter(record["item"] for record in faulty.journal("decode")).values()) == {1}
+
+
 def test_files_that_cannot_be_put_in_place(faulty, undisturbed, rename_fails):
     """A video's frames, a table, a clip, the train file: the disk is full each time, and the next run gets further."""
     for ending in (f"{make_id('long.mp4')}.zip", FIRST, ".mp4", "dataset/train.json"):
