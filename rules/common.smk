@@ -45,8 +45,9 @@ def find_shards():
             return {}
         outdir = Path(config["outdir"])
         if not workflow.is_main_process:
+            # Before Snakemake removes what the job is to write.
             if run := os.getenv("CLIPMILL_RUN"):
-                RunLock(outdir).check(run)  # before Snakemake removes what the job is to write
+                RunLock(outdir).check(run)
             return shard_sizes(outdir)
         from clipmill.discovery import update_index  # pandas, which jobs need not load
 

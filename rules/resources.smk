@@ -3,6 +3,8 @@ in:  the sections `resources` of the config, and the table of backends
 out: helpers: what a job of each step may use, the environment that it runs in, which shards share a job
 """
 
+from clipmill.gpu import THREADS
+
 ENGINE_CLIPS = 2000  # kept clips for a job whose model takes minutes to start
 
 
@@ -15,7 +17,10 @@ def job(step, name):
 
 
 def threads_of(step):
-    return config["resources"][step]["threads"]
+    wanted = config["resources"][step]["threads"]
+    if wanted == "auto":
+        return THREADS if gpus_of(step) else 1
+    return wanted
 
 
 def chosen(step):

@@ -11,6 +11,7 @@ import numpy as np
 from clipmill.backends import explaining_missing_packages
 from clipmill.chat import Request
 from clipmill.errors import ItemError, SetupError
+from clipmill.gpu import in_batches
 from clipmill.scores import Backend
 from clipmill.scores.shard import finish
 
@@ -50,8 +51,9 @@ def _ask(backend: Any) -> None:
 
 def _try(backend: Any) -> None:
     if hasattr(backend, "measure_texts"):
-        backend.measure_texts(backend.pieces(TEXT))
+        pieces = backend.pieces(TEXT)
+        in_batches(backend.measure_texts, pieces, len(pieces))
     units = list(backend.prepare([np.full(SHAPE, 128, np.uint8)]))
-    found = finish(backend, list(backend.measure(units[:1])))
+    found = finish(backend, in_batches(backend.measure, units[:1], 1))
     if isinstance(found, ItemError):  # nothing is wrong with the picture
         raise SetupError(str(found)) from found

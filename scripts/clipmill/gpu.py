@@ -1,6 +1,6 @@
 """GPUs: which of them this process may use, at what precision it computes, and what happens when their memory is full.
 
-torch is imported only where a model is to run: steps without one share this module.
+torch and numpy are imported only where a model is to run: steps without one share this module, and so do the rules.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +23,28 @@ from clipmill.errors import SetupError
 from clipmill.locks import try_lock
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 log = logging.getLogger("clipmill")
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 TRY_SECONDS, TELL_SECONDS = 0.5, 30.0  # while all devices are taken: between two tries, between two lines in the log
-DTYPES = ("auto", "fp32", "bf16", "fp16")
+THREADS = 8  # of a job on a GPU, by default: one core reads some 300 frames a second, a GPU takes 600 to 8,000
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # and `auto`; by torch's names
 ON_THE_CPU = "set resources.<step>.gpu: 0 to run on the CPU"
+
+# Parts of messages that tell of a full memory, beside torch's own error: from CUDA, which cannot so much as start, and
+# from its libraries, which take memory of their own.
+FULL_MEMORY = (
+    "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+)
+
+Fetch = Callable[[], Sequence[Any]]  # waits for the values of a batch that was begun, one an item
 
 _held: list[str] = []  # the devices that this process holds
 _fits: dict[Callable, int] = {}  # function -> the batch size to which a full memory has brought it
@@ -43,15 +59,14 @@ def lease(count: int) -> Iterator[list[str]]:
 
     To be entered before CUDA starts in this process, which then sees those devices alone: `cuda:0` is the first of
     them. Waits while too few are free. A device is held by a lock on a file, and so at most as long as its process
-    lives; devices that CUDA_VISIBLE_DEVICES hides are left alone. Where Slurm gave the job `count` devices they are
-    taken as they are; where it gave more, jobs inside its own share them out. Raises SetupError where there are fewer.
+    lives; devices that CUDA_VISIBLE_DEVICES hides are left alone, which inside a job of Slurm's are those of others.
+    Raises SetupError where there are fewer.
     """
     if count == 0:
         yield []
         return
-    given = _listed(os.environ.get(VISIBLE, "")) if "SLURM_JOB_ID" in os.environ else []
     with ExitStack() as locks:
-        devices = given if len(given) == count else _take(count, locks)
+        devices = _take(count, locks)
         log.info("runs on GPU %s", ", ".join(devices))
         before = os.environ.get(VISIBLE)
         os.environ[VISIBLE] = ",".join(devices)
@@ -81,7 +96,7 @@ def visible_devices() -> list[str]:
     if wanted is None:
         return devices
     visible: dict[str, None] = {}
-    for entry in _listed(wanted):
+    for entry in filter(None, map(str.strip, wanted.split(","))):
         if entry.startswith("MIG-"):
             found = [entry]
         elif entry.isdigit():
@@ -104,10 +119,6 @@ def all_devices() -> list[str]:
     return done.stdout.split()
 
 
-def _listed(text: str) -> list[str]:
-    return [entry.strip() for entry in text.split(",") if entry.strip()]
-
-
 def _take(count: int, locks: ExitStack) -> list[str]:
     """The first `count` free devices, held until `locks` is closed."""
     devices, folder = visible_devices(), _lock_folder()
@@ -115,7 +126,7 @@ def _take(count: int, locks: ExitStack) -> list[str]:
         seen = f"{len(devices)} of {count} GPUs" if devices else "no GPU"
         hidden = f" ({VISIBLE} is {os.environ[VISIBLE]!r})" if VISIBLE in os.environ else ""
         raise SetupError(f"{seen} visible{hidden}; {ON_THE_CPU}")
-    told = -TELL_SECONDS
+    begun, told = time.monotonic(), None
     while True:
         with ExitStack() as held:
             taken: list[str] = []
@@ -124,8 +135,11 @@ def _take(count: int, locks: ExitStack) -> list[str]:
                     taken.append(device)
             if len(taken) == count:
                 locks.push(held.pop_all())
+                if told is not None:
+                    what = "a GPU" if count == 1 else f"{count} GPUs"
+                    log.info("waited %.0f s for %s", time.monotonic() - begun, what)
                 return taken
-        if time.monotonic() - told >= TELL_SECONDS:
+        if told is None or time.monotonic() - told >= TELL_SECONDS:
             told = time.monotonic()
             log.info("waits for %d of %d GPUs to be free; their locks are in %s", count, len(devices), folder)
         time.sleep(TRY_SECONDS)
@@ -167,20 +181,27 @@ def device() -> torch.device:
     return torch.device("cuda:0")
 
 
-def precision(dtype: str = "auto") -> torch.dtype:
-    """What models compute in where they run.
+def resolved(dtype: str = "auto") -> str:
+    """What a `dtype` comes to where models run: one of DTYPES.
 
-    `auto`: bf16 where the GPU has it, else fp16. On the CPU `auto` and `fp16` mean fp32. Raises SetupError for others
-    than DTYPES.
+    `auto`: bf16 where the GPU has it, else fp16. On the CPU `auto` and `fp16` mean fp32. Raises SetupError for others.
     """
     import torch
 
-    if dtype not in DTYPES:
-        raise SetupError(f"dtype `{dtype}` is not known; choose from: {', '.join(DTYPES)}")
-    on_gpu = device().type == "cuda"
-    if on_gpu and dtype == "auto":
-        dtype = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    return {"bf16": torch.bfloat16, "fp16": torch.float16 if on_gpu else torch.float32}.get(dtype, torch.float32)
+    if dtype not in ("auto", *DTYPES):
+        raise SetupError(f"dtype `{dtype}` is not known; choose from: {', '.join(('auto', *DTYPES))}")
+    if device().type != "cuda":
+        return "bf16" if dtype == "bf16" else "fp32"
+    if dtype != "auto":
+        return dtype
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+def precision(dtype: str = "auto") -> torch.dtype:
+    """What models compute in where they run, as torch names what `resolved` says."""
+    import torch
+
+    return getattr(torch, DTYPES[resolved(dtype)])
 
 
 @contextmanager
@@ -194,41 +215,140 @@ def autocast(dtype: str = "auto") -> Iterator[None]:
         yield
 
 
-def in_batches(function: Callable[[list[Any]], Sequence[Any]], items: list[Any], size: int) -> list[Any]:
-    """Values of `function`, one an item, called with at most `size` of the items at once.
-
-    Where the GPU's memory is too small for a batch, it is tried again in halves, and later ones are not larger.
-    Raises SetupError where it is too small for one item.
-    """
-    values: list[Any] = []
-    while len(values) < len(items):
-        batch = items[len(values) : len(values) + min(size, _fits.get(function, size))]
-        result = _unless_full(function, batch)
-        if result is not None:
-            values += result
-            continue
-        if len(batch) == 1:
-            raise SetupError(f"the GPU's memory is too small for a batch of one; take a larger GPU, or {ON_THE_CPU}")
-        _fits[function] = len(batch) // 2
-        log.warning("the GPU's memory is too small for a batch of %d; tried again by %d", len(batch), len(batch) // 2)
-    return values
+# --- to the device and back -------------------------------------------------------------------------------------------
 
 
-def _unless_full(function: Callable[[list[Any]], Sequence[Any]], batch: list[Any]) -> Sequence[Any] | None:
-    """The function's values; None, with all that it took given back, where the GPU's memory ran full."""
+def placed(model: torch.nn.Module, name: str, **options: Any) -> torch.nn.Module:
+    """A model on the device. `options` go to `to`. Raises SetupError, which names it, where the memory is too small."""
+    import torch
+
+    where, free = device(), 0
     try:
-        values = function(batch)
+        if where.type == "cuda":
+            free, _ = torch.cuda.mem_get_info()
+        return model.to(where, **options)
     except Exception as error:
         if not _is_full_memory(error):
             raise
-    else:
-        if len(values) != len(batch):
-            raise ValueError(f"{len(values)} values for {len(batch)} items")
+        raise SetupError(
+            f"{name} does not fit into the GPU's memory, of which {free / 2**30:.1f} GiB were free; end what else uses "
+            f"it (nvidia-smi lists that), take a larger GPU, or {ON_THE_CPU}"
+        ) from error
+
+
+def on_device(arrays: Sequence[np.ndarray]) -> torch.Tensor:
+    """Arrays of one shape, stacked. They go to a GPU without waiting for what it computes meanwhile."""
+    import numpy as np
+    import torch
+
+    where, (first, *_) = device(), arrays
+    dtype = torch.from_numpy(np.empty(0, first.dtype)).dtype
+    stacked = torch.empty((len(arrays), *first.shape), dtype=dtype, pin_memory=where.type == "cuda")
+    np.stack(arrays, out=stacked.numpy())
+    return stacked.to(where, non_blocking=True)
+
+
+def fetching(values: torch.Tensor) -> Callable[[], np.ndarray]:
+    """Begin to bring values back from the device. Call what this gives, once they are needed, to wait for them."""
+    import torch
+
+    if device().type != "cuda":
+        return values.numpy
+    copied = values.to("cpu", non_blocking=True)  # to pinned memory, which the GPU writes to by itself
+    there = torch.cuda.Event()
+    there.record()  # before the next batch is begun, or it would be waited for too
+
+    def fetch() -> np.ndarray:
+        there.synchronize()
+        return copied.numpy()
+
+    return fetch
+
+
+# --- in batches -------------------------------------------------------------------------------------------------------
+
+
+class Batches:
+    """Computes items in batches of at most `size`, in order. A GPU is given the next one before its values are fetched.
+
+    `start` begins to compute a batch and gives what waits for its values. Where the GPU's memory is too small for a
+    batch, it is tried again in halves, and later ones are not larger. Raises SetupError where it is too small for one
+    item.
+    """
+
+    def __init__(self, start: Callable[[list[Any]], Fetch], size: int):
+        self._start, self._size = start, size
+        self._begun: deque[tuple[int, Fetch]] = deque()  # the size of each
+        self._ahead = 1 if _held else 0
+
+    def put(self, items: list[Any]) -> list[Any]:
+        """Begin with all of the items; the values that are there by then, one an item, be it of earlier ones."""
+        values: list[Any] = []
+        while items:
+            batch = items[: min(self._size, _fits.get(self._start, self._size))]
+            fetch = _unless_full(self._start, batch)
+            if fetch is not None:
+                items = items[len(batch) :]
+                self._begun.append((len(batch), fetch))
+                values += self._fetched(self._ahead)
+            elif self._begun:
+                values += self.rest()  # and try again, with the whole memory
+            else:
+                self._halve(len(batch))
         return values
+
+    def rest(self) -> list[Any]:
+        """The values that are still to come."""
+        return self._fetched(0)
+
+    def _fetched(self, left: int) -> list[Any]:
+        """Values of all batches that were begun, but for the last `left` ones."""
+        values: list[Any] = []
+        while len(self._begun) > left:
+            size, fetch = self._begun.popleft()
+            found = fetch()
+            if len(found) != size:
+                raise ValueError(f"{len(found)} values for {size} items")
+            values += found
+        return values
+
+    def _halve(self, size: int) -> None:
+        if size == 1:
+            raise SetupError(f"the GPU's memory is too small for a batch of one; take a larger GPU, or {ON_THE_CPU}")
+        _fits[self._start] = size // 2
+        log.warning("the GPU's memory is too small for a batch of %d; tried again by %d", size, size // 2)
+
+
+def in_batches(function: Callable[[list[Any]], Sequence[Any]], items: list[Any], size: int) -> list[Any]:
+    """Values of `function`, one an item, called with at most `size` of the items at once, as `Batches` does."""
+    batches = Batches(_AtOnce(function), size)
+    return batches.put(items) + batches.rest()
+
+
+@dataclass(frozen=True)
+class _AtOnce:
+    """A function whose values are there when it returns, as `Batches` wants it. Equal for the same function."""
+
+    function: Callable[[list[Any]], Sequence[Any]]
+
+    def __call__(self, batch: list[Any]) -> Fetch:
+        values = self.function(batch)
+        return lambda: values
+
+
+def _unless_full(start: Callable[[list[Any]], Fetch], batch: list[Any]) -> Fetch | None:
+    """What the function gives; None, with all that it took given back, where the GPU's memory ran full."""
+    try:
+        return start(batch)
+    except Exception as error:
+        if not _is_full_memory(error):
+            raise
     sys.modules["torch"].cuda.empty_cache()  # here, where no error holds on to what the function took
     return None
 
 
 def _is_full_memory(error: Exception) -> bool:
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(error, torch.cuda.OutOfMemoryError)
+    if torch is None or not isinstance(error, RuntimeError):
+        return False
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(mark in str(error) for mark in FULL_MEMORY)

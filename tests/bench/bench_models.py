@@ -7,8 +7,9 @@
     python tests/bench/bench_models.py --tiny                 narrow models, to try the script itself
 
 Models have random weights of the published sizes. clipmill's `score_shard` reads archives that its own decoding made;
-the original reads files of the same clips. Both look at the same frames, with as many threads or processes as there are
-cores, on the GPU where there is one. Trust the ratios of one run, not the seconds.
+the original reads files of the same clips. Both look at the same frames, on the GPU where there is one, with as many
+threads or processes as a job there has by default; on the CPU with as many as there are cores. Trust the ratios of one
+run, not the seconds. A score that fails is told on stderr, the others go on, and the status is 1.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +33,7 @@ from typing import Any
 from unittest import mock
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+PROMPTS = REPOSITORY / "config" / "prompts"
 os.environ |= {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
 
@@ -83,14 +86,17 @@ def main() -> None:
     parser.add_argument("--videos", type=Path, default=standard)
     args = parser.parse_args()
     cv2.setNumThreads(1)
-    torch.set_num_threads(CORES)
+    sys.stdout.reconfigure(line_buffering=True)
     with gpu.lease(gpus()), tempfile.TemporaryDirectory(prefix="clipmill-bench-") as place:
+        args.threads = min(gpu.THREADS, CORES) if on_gpu() else CORES
+        torch.set_num_threads(args.threads)
         if args.clips is None:
-            on_gpu = gpu.device().type == "cuda"
-            args.clips = CLIPS_ON_GPU if on_gpu else CLIPS_TINY if args.tiny else CLIPS_ON_CPU
+            args.clips = CLIPS_ON_GPU if on_gpu() else CLIPS_TINY if args.tiny else CLIPS_ON_CPU
         if args.clips == 0:
             args.tiny = True  # pictures have the true size
-        measure_all(args, Path(place))
+        failed = measure_all(args, Path(place))
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 def gpus() -> int:
@@ -101,20 +107,34 @@ def gpus() -> int:
         return 0
 
 
-def measure_all(args: argparse.Namespace, place: Path) -> None:
+def on_gpu() -> bool:
+    return gpu.device().type == "cuda"
+
+
+def measure_all(args: argparse.Namespace, place: Path) -> list[str]:
+    """Print what is found of each score at once, and of all together at the end. The names of those that failed."""
+    size = "small" if args.tiny else "true"
+    print(f"{device_name()}, {CORES} cores, {args.threads} reader threads, models of {size} size")
     films = made_films(args.videos, args.lines, place)
-    results, peak = [], 0.0
+    results, failed, peak = [], [], 0.0
     for name in args.only:
-        if args.clips:
-            peak = max(peak, peak_of_device())
-        with tempfile.TemporaryDirectory(dir=place) as folder:
-            results.append(measured(name, Path(folder), films, args))
-            print(f"{name}: done", file=sys.stderr, flush=True)
-    print(f"\n{device_name()}, {CORES} cores, models of {'small' if args.tiny else 'true'} size")
-    if args.clips:
-        print_speed(results, peak)
-        print_times(results)
-    print_reading(results)
+        try:
+            if args.clips:
+                peak = max(peak, peak_of_device())
+            with tempfile.TemporaryDirectory(dir=place) as folder:
+                results.append(measured(name, Path(folder), films, args))
+            print(f"\n# {name}")
+            print_results(results[-1:], peak)
+        except Exception:
+            traceback.print_exc()
+            failed.append(name)
+        gc.collect()
+        if on_gpu():
+            torch.cuda.empty_cache()
+    if len(results) > 1:
+        print("\n# All")
+        print_results(results, peak)
+    return failed
 
 
 # --- what is measured on ----------------------------------------------------------------------------------------------
@@ -182,18 +202,20 @@ def enlarged(videos: Path, lines: int, folder: Path) -> Path:
 
 
 class Clock:
-    """Seconds by what they were spent on. With a network to watch, and its work on the GPU waited for."""
+    """Seconds by what they were spent on. With a network to watch, and its work on the GPU waited for; `exact=False`
+    waits for nothing, so that work overlaps as in a job, and tells no parts."""
 
-    def __init__(self) -> None:
+    def __init__(self, exact: bool = True) -> None:
+        self._now = now if exact else time.perf_counter
         self.seconds: dict[str, float] = defaultdict(float)
         self.seen: tuple[tuple, dict] = (), {}  # the network's last input
         self._start = 0.0
 
     @contextmanager
     def __call__(self, what: str) -> Iterator[None]:
-        start = now()
+        start = self._now()
         yield
-        self.seconds[what] += now() - start
+        self.seconds[what] += self._now() - start
 
     @contextmanager
     def watching(self, network: torch.nn.Module) -> Iterator[None]:
@@ -215,7 +237,7 @@ class Clock:
 
 
 def now() -> float:
-    if gpu.device().type == "cuda":
+    if on_gpu():
         torch.cuda.synchronize()
     return time.perf_counter()
 
@@ -230,11 +252,24 @@ class Timed(Backend):
 
     def measure(self, units: list[Any]) -> list[Any]:
         """The values; None each without a clock."""
+        return self._timed(self._backend.measure, units) if self._clock else [None] * len(units)
+
+    def start(self, units: list[Any]) -> Callable[[], list[Any]]:
+        """The same of clipmill's, which are waited for later."""
         if self._clock is None:
-            return [None] * len(units)
+            return lambda: [None] * len(units)
+        fetch = self._timed(self._backend.start, units)
+
+        def timed_fetch() -> list[Any]:
+            with self._clock("measure"):
+                return fetch()
+
+        return timed_fetch
+
+    def _timed(self, function: Callable[[list[Any]], Any], units: list[Any]) -> Any:
         self._clock.seconds["units"] += len(units)
         with self._clock("measure"):
-            return self._backend.measure(units)
+            return function(units)
 
     def finish(self, values: list[Any]) -> dict[str, Any]:
         """The columns; none without a clock."""
@@ -248,7 +283,8 @@ class Result:
     name: str
     frames: float = 0.0  # of a clip
     clips: int = 0
-    clocks: list[dict[str, float]] = field(default_factory=list)
+    walls: list[float] = field(default_factory=list)  # seconds for all clips
+    clocks: list[dict[str, float]] = field(default_factory=list)  # their parts, on a GPU of a run of its own
     flops: float = 0.0  # of the network's work for all clips
     reading: list[tuple[float, float]] = field(default_factory=list)  # frames a second; of one core's time
 
@@ -259,25 +295,30 @@ def measured(name: str, folder: Path, films: Films, args: argparse.Namespace) ->
     files = made_files(parts, folder, args.tiny)
     section = bench.CONFIG[step]
     section = section | {"backend": name, name: section[name] | files}
-    ours = backends.load(step, backends.settings(step, section))
+    ours = backends.load(step, backends.settings(step, section, PROMPTS))
     original = original_way.SCORES[name](files, gpu.device())
     network = network_of(ours)
     result = Result(name, clips=args.clips)
     runs = {
-        "original": lambda rows, clock, _: run_original(original, films, rows, ours.sampling, clock),
-        "clipmill": lambda rows, clock, metric: run_clipmill(ours, films, rows, clock, f"{name}-{metric}"),
+        "original": lambda rows, clock, _: run_original(original, films, rows, ours.sampling, clock, args.threads),
+        "clipmill": lambda rows, clock, metric: run_clipmill(
+            ours, films, rows, clock, f"{name}-{metric}", args.threads
+        ),
     }
     rows = films.rows(args.clips)
     for (label, run), watched in zip(runs.items(), (original.network, network), strict=True):
         if not args.clips:
             break
-        if gpu.device().type == "cuda":
-            run(rows[:32], Clock(), "warm")
         clock = Clock()
+        if on_gpu():
+            run(rows[:32], Clock(), "warm")
+            result.walls.append(bench.timed(lambda run=run: run(rows, Clock(exact=False), "whole"))[1])
         with clock.watching(watched):
             wall = bench.timed(lambda run=run, clock=clock: run(rows, clock, "scored"))[1]
         result.clocks.append(dict(clock.seconds) | {"wall": wall})
-        print(f"{name}: {label} {wall:.1f} s", file=sys.stderr, flush=True)
+        if not on_gpu():  # nothing overlaps there
+            result.walls.append(wall)
+        print(f"{name}: {label} {result.walls[-1]:.1f} s", file=sys.stderr, flush=True)
     read_alone(result, runs, films, ours.sampling)
     if args.clips:
         del original, runs
@@ -306,13 +347,15 @@ def network_of(backend: Any) -> torch.nn.Module:
     return backend._loaded().video if hasattr(backend, "_loaded") else backend._network
 
 
-def run_original(original: Any, films: Films, rows: list, sampling: Sampling, clock: Clock | None) -> None:
+def run_original(
+    original: Any, films: Films, rows: list, sampling: Sampling, clock: Clock | None, threads: int
+) -> None:
     files = films.clip_files(rows, sampling)
-    scored = original_way.score(Timed(original, clock), files, CORES, clock or Clock())
+    scored = original_way.score(Timed(original, clock), files, threads, clock or Clock())
     assert len(scored) == len(rows)
 
 
-def run_clipmill(backend: Any, films: Films, rows: list, clock: Clock | None, metric: str) -> None:
+def run_clipmill(backend: Any, films: Films, rows: list, clock: Clock | None, metric: str, threads: int) -> None:
     waiting = clock or Clock()
 
     class Waited(shards.Readers):
@@ -323,7 +366,7 @@ def run_clipmill(backend: Any, films: Films, rows: list, clock: Clock | None, me
     wanted = {row["clip_id"] for row in rows}
     with mock.patch.object(shards, "Readers", Waited):
         timed = Timed(backend, clock)
-        scored = shards.score_shard(metric, timed, rows, wanted, films.outdir, SHARD, 1.0, CORES)
+        scored = shards.score_shard(metric, timed, rows, wanted, films.outdir, SHARD, 1.0, threads)
     assert not any(row.get("error") for row in scored), scored
 
 
@@ -355,8 +398,7 @@ def flops_of(network: torch.nn.Module, args: tuple, kwargs: dict) -> float:
 
 def peak_of_device() -> float:
     """FLOP/s of a large matrix product: in bf16 on a GPU, in float32 on the CPU; the best of some."""
-    on_gpu = gpu.device().type == "cuda"
-    size, dtype = (8192, torch.bfloat16) if on_gpu else (2048, torch.float32)
+    size, dtype = (8192, torch.bfloat16) if on_gpu() else (2048, torch.float32)
     left, right = torch.randn(2, size, size, device=gpu.device()).to(dtype)
     best, end = float("inf"), now() + 3
     while now() < end:
@@ -367,10 +409,17 @@ def peak_of_device() -> float:
 
 
 def device_name() -> str:
-    return torch.cuda.get_device_name() if gpu.device().type == "cuda" else "CPU"
+    return torch.cuda.get_device_name() if on_gpu() else "CPU"
 
 
 # --- what came out ----------------------------------------------------------------------------------------------------
+
+
+def print_results(results: list[Result], peak: float) -> None:
+    if results[0].clips:
+        print_speed(results, peak)
+        print_times(results)
+    print_reading(results)
 
 
 def print_speed(results: list[Result], peak: float) -> None:
@@ -378,7 +427,7 @@ def print_speed(results: list[Result], peak: float) -> None:
     print(f"\nClips a second, the shortest {results[0].clips}; a large matrix product: {peak / 1e12:.3g} TFLOP/s.\n")
     rows = []
     for result in results:
-        theirs, ours = (clock["wall"] for clock in result.clocks)
+        theirs, ours = result.walls
         shares = [f"{result.flops / wall / peak:.0%}" for wall in (theirs, ours)]
         speeds = [f"{result.clips / wall:.3g}" for wall in (theirs, ours)]
         work = f"{result.flops / result.clips / 1e12:.2f}"
@@ -390,7 +439,9 @@ def print_speed(results: list[Result], peak: float) -> None:
 def print_times(results: list[Result]) -> None:
     """Where the time goes, in shares of each way's own time; the limit is the largest of clipmill's."""
     print("\nWhere the time goes: waiting for pictures; the network; around it (to the device and back, normalising,")
-    print("boxes, head); the rest (a clip's numbers, the journal).\n")
+    print(
+        "boxes, head); the rest (a clip's numbers, the journal). On a GPU each is waited for, so that none overlap.\n"
+    )
     names = ("pictures", "network", "around it", "rest")
     rows = []
     for result in results:

@@ -17,7 +17,7 @@ from clipmill.alignment.shard import OTHERS, align_shard
 from clipmill.alignment.videoclip_xl import VideoClipXl
 from clipmill.errors import SetupError
 from clipmill.frames import ArchiveWriter, FrameArchive
-from clipmill.scores import Sampling
+from clipmill.scores import Backend, Sampling
 from clipmill.scores.shard import frames_path
 
 SHARD = "000000"
@@ -47,7 +47,7 @@ def make_clips(outdir: Path, texts: list[str], samples: int = 9) -> list[dict]:
     return clips
 
 
-class Spy:
+class Spy(Backend):
     """A clip's feature points along its video's number, a text's along those of the words it holds."""
 
     sampling = Sampling(count=2)

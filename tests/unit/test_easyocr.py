@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import threading
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -201,7 +203,7 @@ def test_maps_of_a_plain_restatement(reader, detector):
     from easyocr.imgproc import normalizeMeanVariance
 
     canvases = [canvas.pixels for canvas in detector.prepare(pictures()[:3:2])]
-    found = detector._maps(canvases)
+    found = detector._maps(canvases)()
     for pixels, got in zip(canvases, found, strict=True):
         image = torch.from_numpy(normalizeMeanVariance(pixels)).permute(2, 0, 1)[None].contiguous()
         with torch.no_grad():
@@ -213,9 +215,28 @@ def test_maps_of_a_plain_restatement(reader, detector):
 def test_bf16_is_near(detector, weights):
     """bf16 has three digits: over the network's 16 layers the maps go off by less than a twentieth of their range."""
     (canvas,) = detector.prepare(pictures()[:1])
-    full, half = (made._maps([canvas.pixels])[0] for made in (detector, ocr(weights, dtype="bf16")))
+    full, half = (made._maps([canvas.pixels])()[0] for made in (detector, ocr(weights, dtype="bf16")))
     assert full.dtype == half.dtype == np.float32
     assert 0 < np.abs(full - half).max() < 0.05 * np.ptp(full)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_boxes_are_found_in_the_threads_of_the_job(detector, monkeypatch, threads):
+    """The same in the same order, however many there are; none is left behind."""
+    units, names = detector.prepare(pictures()), set()
+    wanted = detector.measure(units)
+
+    def noted(*given):
+        names.add(threading.current_thread())
+        time.sleep(0.05)
+        return text_boxes(*given)
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr("clipmill.scores.easyocr.text_boxes", noted)
+    for one, other in zip(detector.measure(units), wanted, strict=True):
+        np.testing.assert_array_equal(one.boxes, other.boxes)
+    assert len(names) == threads and threading.main_thread() not in names
+    assert not any(thread.is_alive() for thread in names)
 
 
 def test_a_clip(detector):

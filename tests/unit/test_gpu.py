@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes.util
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -163,20 +164,25 @@ def test_too_few_devices(monkeypatch, hidden, count, message):
         pass
 
 
-def test_what_slurm_gave_is_taken_as_it_is(machine, monkeypatch):
+def test_jobs_inside_one_of_slurm_share_out_what_it_gave(machine, monkeypatch, caplog):
+    """As a run of the local profile below `sbatch --gres=gpu:1` does: its second job waits for the first."""
+    caplog.set_level(logging.INFO)
     monkeypatch.setenv("SLURM_JOB_ID", "1")
-    monkeypatch.setenv(gpu.VISIBLE, "2,0")
-    with gpu.lease(2) as devices:
-        assert devices == ["2", "0"]
-        assert visible() == "2,0"
-    assert list(machine.iterdir()) == []
-    with gpu.lease(1) as devices:  # one of several jobs inside Slurm's
-        assert devices == [DEVICES[2]]
-    with pytest.raises(SetupError, match="^2 of 3 GPUs visible"), gpu.lease(3):
-        pass
-    monkeypatch.delenv(gpu.VISIBLE)
+    monkeypatch.setenv(gpu.VISIBLE, "2")
+    holder = child(machine, HOLD, 1)
+    assert holder.stdout.readline().split() == DEVICES[2:]
+    threading.Timer(0.6, holder.stdin.close).start()
     with gpu.lease(1) as devices:
-        assert devices == DEVICES[:1]
+        assert devices == DEVICES[2:]
+        assert visible() == DEVICES[2]
+        assert holder.wait() == 0
+    holder.stdout.close()
+    waits, waited, runs = caplog.messages
+    assert waits.startswith("waits for 1 of 1 GPUs to be free")
+    assert re.fullmatch(r"waited \d s for a GPU", waited)
+    assert runs == f"runs on GPU {DEVICES[2]}"
+    with pytest.raises(SetupError, match="^1 of 2 GPUs visible"), gpu.lease(2):
+        pass
 
 
 def test_a_lock_folder_of_somebody_else_is_refused(machine):
@@ -268,6 +274,7 @@ def test_a_job_waits_for_devices_and_holds_none_meanwhile(machine, monkeypatch, 
     told = [line for line in caplog.messages if "waits" in line]
     assert set(told) == {f"waits for 2 of 3 GPUs to be free; their locks are in {folder}"}
     assert len(told) >= 3
+    assert re.fullmatch("waited [01] s for 2 GPUs", caplog.messages[-2])
     assert caplog.messages[-1] == f"runs on GPU {', '.join(devices)}"
 
 

@@ -36,7 +36,7 @@ def test_pixels_are_those_of_the_published_processor(models, name, how):
         prepared = ours(frame)
         assert prepared.dtype == np.uint8 and prepared.shape == expected.shape
         assert np.abs(prepared.astype(int) - expected).max() <= 1
-        normalised = ours.normalise([prepared], torch.device("cpu"))
+        normalised = ours.normalise([prepared])
         level = 1 / 255 / min(ours.std)
         whole = theirs(as_pictures([frame]), return_tensors="pt")["pixel_values"]
         assert normalised.dtype == torch.float32 and (normalised - whole).abs().max() <= level + 1e-5
@@ -61,7 +61,7 @@ def test_other_sizes_are_understood_as_published(tmp_path, sizes):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(old | sizes))
     ours, theirs = Preprocess.of(checkpoint(tmp_path)), published(tmp_path)
     for frame in FRAMES:
-        normalised = ours.normalise([ours(frame)], torch.device("cpu"))
+        normalised = ours.normalise([ours(frame)])
         expected = theirs(as_pictures([frame]), return_tensors="pt")["pixel_values"]
         assert normalised.shape == expected.shape
         assert (normalised - expected).abs().max() <= 1 / 255 / min(ours.std) + 1e-5

@@ -118,6 +118,18 @@ def test_a_job_that_is_to_have_a_gpu_where_there_is_none_fails_in_its_check(run:
     assert outcome.jobs.keys() <= {"check_backend"}
 
 
+def test_a_job_on_a_gpu_has_the_threads_that_it_needs(run: Run, models: Models):
+    """Eight by default, one on the CPU, and as many as the config says."""
+    run.video("a.mp4")
+    run.cores = 16
+    resources = {step: {"gpu": "auto"} for step in ("text", "aesthetic", "alignment")}
+    resources |= {"consistency": {"gpu": 0}, "alignment": {"gpu": 1, "threads": 3}}
+    outcome = run.done("-n", config={**models.sections(), "resources": resources})
+    blocks = re.findall(r"^rule (\w+):\n((?:    .*\n)+)", outcome.output, re.MULTILINE)
+    threads = {rule: int(found[1]) for rule, block in blocks if (found := re.search(r"threads: (\d+)", block))}
+    assert threads == {"score_text": 8, "score_aesthetic": 8, "align_captions": 3}
+
+
 def test_checks_come_first_and_after_a_kill_clips_that_were_scored_are_not_scored_again(run: Run, models: Models):
     """A wrong path fails before the first video is decoded; with the right one a job is killed, and goes on."""
     run.cores = 1

@@ -36,10 +36,6 @@ class ClipAlignment(VisionBackend):
         """The model's files and its tokenizer's, fetched where they are not there. Raises SetupError."""
         return find_model(self.model, self.revision, MODEL_FILES + TOKENIZER_FILES)
 
-    def measure(self, units: list[np.ndarray]) -> list[np.ndarray]:
-        """The embedding of each picture."""
-        return list(self.embed(units).cpu().numpy())
-
     def finish(self, values: list[np.ndarray]) -> dict[str, Any]:
         """The clip's feature."""
         return {FEATURE: mean_direction(values)}
@@ -52,14 +48,14 @@ class ClipAlignment(VisionBackend):
         """A feature for each piece."""
         ids = self._tokens.batch(pieces).to(gpu.device())
         with gpu.autocast(self.dtype):
-            return unit_features(self._text_tower(input_ids=ids).text_embeds)
+            return unit_features(self._text_tower(input_ids=ids).text_embeds)()
 
     @cached_property
     def _text_tower(self) -> Module:
         declare_missing_operators()
         from transformers import CLIPTextModelWithProjection
 
-        return load_transformers(CLIPTextModelWithProjection, self.checkpoint).to(gpu.device())
+        return gpu.placed(load_transformers(CLIPTextModelWithProjection, self.checkpoint), self.model)
 
     @cached_property
     def _tokens(self) -> Tokens:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from clipmill import gpu
 from clipmill.captions.rules import sentences
 from clipmill.errors import SetupError
 from clipmill.torchvision_ops import declare_missing_operators
@@ -61,6 +63,7 @@ class Tokens:
         return [body[first : first + size] for first in range(0, max(1, len(body)), size)]
 
 
-def unit_features(features: torch.Tensor) -> list[np.ndarray]:
-    """Rows of a model's output, made units, in float32."""
-    return list(torch.nn.functional.normalize(features.float(), dim=1).cpu().numpy())
+def unit_features(features: torch.Tensor) -> Callable[[], list[np.ndarray]]:
+    """Rows of a model's output, made units, in float32, on their way from the device: see `gpu.fetching`."""
+    fetch = gpu.fetching(torch.nn.functional.normalize(features.float(), dim=1))
+    return lambda: list(fetch())

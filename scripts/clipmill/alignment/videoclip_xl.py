@@ -17,10 +17,11 @@ from clipmill import gpu
 from clipmill.alignment import FEATURE, towers
 from clipmill.alignment.tokens import Tokens, unit_features
 from clipmill.checkpoints import TOKENIZER_FILES, Checkpoint, find_file, find_model
-from clipmill.scores import Backend, Sampling
+from clipmill.scores import ModelBackend, Sampling
 
 WEIGHTS = "VideoCLIP-XL-v2.bin"
 FRAMES = 8
+BATCH, BATCH_ON_GPU = 4, 16  # clips; see `scores.vision`. One takes 130 MB
 # In this order for channels in the order blue, green, red: so EasyAnimate runs the model.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -35,7 +36,7 @@ class Loaded:
     tokens: Tokens
 
 
-class VideoClipXl(Backend):
+class VideoClipXl(ModelBackend):
     """A unit is a clip. `model`: hub id, folder, or the weight file by path or address, whose `sha256` may be given.
 
     `tokenizer`: hub id or folder of CLIP's. `dtype` as `gpu.autocast`. Set `compile` to let `torch.compile` make the
@@ -45,7 +46,6 @@ class VideoClipXl(Backend):
     name = "videoclip-xl"
     version = 1
     sampling = Sampling(count=FRAMES)
-    batch = 4
     compile = False
 
     def __init__(
@@ -59,6 +59,7 @@ class VideoClipXl(Backend):
     ):
         self.model, self.revision, self.sha256 = model, revision, sha256
         self.tokenizer, self.tokenizer_revision, self.dtype = tokenizer, tokenizer_revision, dtype
+        self.batch = BATCH_ON_GPU if gpu.held() else BATCH
         self._loading = threading.Lock()
 
     def checkpoints(self) -> list[Checkpoint]:
@@ -78,9 +79,9 @@ class VideoClipXl(Backend):
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the score depends on."""
+        """What the score depends on, also by the device that it is computed on."""
         models = [checkpoint.identity() for checkpoint in self.checkpoints()]
-        return {"backend": self.name, "version": self.version, "models": models, "dtype": self.dtype}
+        return {"backend": self.name, "version": self.version, "models": models, "dtype": gpu.resolved(self.dtype)}
 
     def prepare(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
         """A clip's one unit: 8 × side × side × BGR bytes. Fewer frames than 8 are shown several times, in order."""
@@ -88,13 +89,13 @@ class VideoClipXl(Backend):
         small = [cv2.resize(frame, (side, side), interpolation=cv2.INTER_LINEAR) for frame in frames]
         return [np.stack([small[int((k + 0.5) * len(small) / FRAMES)] for k in range(FRAMES)])]
 
-    def measure(self, units: list[np.ndarray]) -> list[np.ndarray]:
+    def start(self, units: list[np.ndarray]) -> Callable[[], list[np.ndarray]]:
         """A feature for each clip."""
-        device = gpu.device()
-        mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (MEAN, STD))
-        pixels = torch.from_numpy(np.stack(units)).to(device).permute(0, 1, 4, 2, 3) / 255
+        video = self._loaded().video
+        mean, std = gpu.on_device([np.array([MEAN, STD], np.float32)]).view(2, 3, 1, 1)
+        pixels = gpu.on_device(units).permute(0, 1, 4, 2, 3) / 255
         with gpu.autocast(self.dtype):
-            return unit_features(self._loaded().video(pixel_values=(pixels - mean) / std).image_embeds)
+            return unit_features(video(pixel_values=(pixels - mean) / std).image_embeds)
 
     def finish(self, values: list[np.ndarray]) -> dict[str, Any]:
         """The clip's feature."""
@@ -109,7 +110,7 @@ class VideoClipXl(Backend):
         model = self._loaded()
         ids = model.tokens.batch(pieces).to(gpu.device())
         with gpu.autocast(self.dtype):
-            return unit_features(model.text(input_ids=ids).text_embeds)
+            return unit_features(model.text(input_ids=ids).text_embeds)()
 
     def _loaded(self) -> Loaded:
         with self._loading:  # reader threads ask for it too
@@ -120,6 +121,6 @@ class VideoClipXl(Backend):
         weights, tokenizer = self._found
         sizes, tensors = towers.load(weights.path / WEIGHTS if weights.path.is_dir() else weights.path)
         tokens = Tokens(tokenizer.path, sizes.vocabulary, sizes.positions)
-        video = towers.video_tower(sizes, tensors).to(gpu.device())
-        text = towers.text_tower(sizes, tensors, tokens.start, tokens.end).to(gpu.device())
+        video = gpu.placed(towers.video_tower(sizes, tensors), self.model)
+        text = gpu.placed(towers.text_tower(sizes, tensors, tokens.start, tokens.end), self.model)
         return Loaded(torch.compile(video) if self.compile else video, text, sizes.side, tokens)

@@ -242,7 +242,7 @@ def _load(checkpoint: Checkpoint, precision: torch.dtype, trust: bool) -> _Loade
         raise SetupError(
             f"{name}: a {config.model_type} writes no texts; name a vision-language model or a language model"
         )
-    model = load_transformers(cls, checkpoint, dtype=precision, trust_remote_code=trust).to(gpu.device())
+    model = gpu.placed(load_transformers(cls, checkpoint, dtype=precision, trust_remote_code=trust), name)
     tokenizer = getattr(processor, "tokenizer", processor)
     if not (processor.chat_template or tokenizer.chat_template):
         raise SetupError(f"{name}: has no chat template; name a model that is made for chat, an -Instruct one mostly")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -81,10 +82,11 @@ class LearnedAesthetic(VisionBackend):
         """What the score depends on."""
         return super().about | {"frames": self.frames}
 
-    def measure(self, units: list[np.ndarray]) -> list[float]:
+    def start(self, units: list[np.ndarray]) -> Callable[[], list[float]]:
         """The score of each picture."""
         weights, bias = self._head
-        return (self.embed(units) @ weights + bias).tolist()
+        fetch = gpu.fetching(self.embed(units) @ weights + bias)
+        return lambda: fetch().tolist()
 
     def finish(self, values: list[float]) -> dict[str, Any]:
         """`aesthetic` (mean) and `aesthetic_frames`."""

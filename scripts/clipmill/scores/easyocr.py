@@ -7,7 +7,8 @@ downloads are not used: the weights are found by `clipmill.checkpoints`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -21,7 +22,7 @@ from clipmill import gpu
 from clipmill.checkpoints import Checkpoint, check_tensors, find_file, load_tensors
 from clipmill.errors import ItemError
 from clipmill.published import CRAFT as CRAFT_WEIGHTS
-from clipmill.scores import Backend, Sampling, boxes
+from clipmill.scores import ModelBackend, Sampling, boxes
 from clipmill.scores.boxes import TextBoxes
 from clipmill.torchvision_ops import declare_missing_operators
 
@@ -48,8 +49,13 @@ class Canvas:
     ratio: float  # of a length on the canvas to the same in the frame
     shape: tuple[int, int]  # height and width of the frame in pixels
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+        return self.pixels.nbytes
 
-class EasyOcr(Backend):
+
+class EasyOcr(ModelBackend):
     """Share of the frame under text, in all and standing still at the edges: see `clipmill.scores.boxes`.
 
     `model`: path or address of the weights, None for the published ones; `sha256`: their checksum, both as
@@ -57,7 +63,7 @@ class EasyOcr(Backend):
     `dtype`: see `gpu.autocast`.
     """
 
-    batch = 16
+    batch = 16  # on a GPU too: 12 ms of work, see `scores.vision`; a frame takes up to 250 MB
 
     def __init__(
         self,
@@ -89,7 +95,7 @@ class EasyOcr(Backend):
             "models": [self.checkpoint.identity()],
             "frames": self.frames,
             "canvas_size": self.canvas_size,
-            "dtype": self.dtype,
+            "dtype": gpu.resolved(self.dtype),
             **MAPS,
             **LINES,
             "min_size": MIN_SIZE,
@@ -100,16 +106,23 @@ class EasyOcr(Backend):
         """A canvas for each BGR frame."""
         return [self._canvas(frame) for frame in frames]
 
-    def measure(self, units: list[Canvas]) -> list[TextBoxes | None]:
+    def start(self, units: list[Canvas]) -> Callable[[], list[TextBoxes | None]]:
         """The boxes of each canvas; None where the network's maps are not finite. Canvases of one size go together."""
         sizes: dict[tuple[int, ...], list[int]] = {}
         for number, unit in enumerate(units):
             sizes.setdefault(unit.pixels.shape, []).append(number)
-        found: dict[int, TextBoxes | None] = {}
-        for numbers in sizes.values():
-            maps = self._maps([units[number].pixels for number in numbers])
-            found |= {number: text_boxes(of, units[number]) for number, of in zip(numbers, maps, strict=True)}
-        return [found[number] for number in range(len(units))]
+        begun = [(numbers, self._maps([units[number].pixels for number in numbers])) for numbers in sizes.values()]
+
+        def fetch() -> list[TextBoxes | None]:
+            found: dict[int, TextBoxes | None] = {}
+            # The boxes of a frame with text take ten times as long as a GPU's work on its maps.
+            with ThreadPoolExecutor(torch.get_num_threads()) as cores:
+                for numbers, maps in begun:
+                    canvases = [units[number] for number in numbers]
+                    found |= zip(numbers, cores.map(text_boxes, maps(), canvases), strict=True)
+            return [found[number] for number in range(len(units))]
+
+        return fetch
 
     def finish(self, values: list[TextBoxes | None]) -> dict[str, Any]:
         """The columns for the frames of one clip, in order of time. Raises ItemError (not_finite)."""
@@ -125,14 +138,13 @@ class EasyOcr(Backend):
         pixels, ratio, _ = resize_aspect_ratio(rgb, self.canvas_size, cv2.INTER_LINEAR)
         return Canvas(pixels.astype(np.uint8), ratio, frame.shape[:2])
 
-    def _maps(self, canvases: list[np.ndarray]) -> np.ndarray:
+    def _maps(self, canvases: list[np.ndarray]) -> Callable[[], np.ndarray]:
         """CRAFT's maps for canvases of one size: N × half its height × half its width × (text, link), about 0 to 1."""
-        device, network = gpu.device(), self._network
-        mean, spread = torch.tensor(MEAN, device=device), torch.tensor(SPREAD, device=device)
-        pixels = torch.from_numpy(np.stack(canvases)).to(device)
+        network, pixels = self._network, gpu.on_device(canvases)
+        mean, spread = gpu.on_device([np.array([MEAN, SPREAD], np.float32)])[0]
         with gpu.autocast(self.dtype):
             maps, _ = network(((pixels - mean) / spread).permute(0, 3, 1, 2))
-        return maps.float().cpu().numpy()
+        return gpu.fetching(maps.float())
 
     @cached_property
     def _network(self) -> torch.nn.Module:
@@ -146,7 +158,8 @@ class EasyOcr(Backend):
         shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
         check_tensors(tensors, shapes, path)
         network.to_empty(device="cpu").load_state_dict({name: tensors[name] for name in shapes})
-        return network.eval().requires_grad_(False).to(gpu.device(), memory_format=torch.channels_last)
+        network = network.eval().requires_grad_(False)
+        return gpu.placed(network, self.checkpoint.model, memory_format=torch.channels_last)
 
 
 def text_boxes(maps: np.ndarray, canvas: Canvas) -> TextBoxes | None:

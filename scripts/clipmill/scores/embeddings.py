@@ -30,10 +30,6 @@ class EmbeddingConsistency(VisionBackend):
         """What the score depends on, and whether the embeddings stand beside it."""
         return super().about | {"keep_embeddings": self.keep_embeddings}
 
-    def measure(self, units: list[np.ndarray]) -> list[np.ndarray]:
-        """The embedding of each picture: float32, of length 1."""
-        return list(self.embed(units).cpu().numpy())
-
     def finish(self, values: list[np.ndarray]) -> dict[str, Any]:
         """`consistency` of a clip, at most 1, as for a single sample; `embeddings`: a float16 array for each sample."""
         cosines = [float(before @ after) for before, after in zip(values[:-1], values[1:], strict=True)]

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import torch
 
+from clipmill import gpu
 from clipmill.errors import SetupError
 
 if TYPE_CHECKING:
@@ -85,10 +86,10 @@ class Preprocess:
         picture = levels[0, :, top : top + kept[0], left : left + kept[1]].permute(1, 2, 0).numpy()
         return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
-    def normalise(self, pictures: Sequence[np.ndarray], device: torch.device) -> torch.Tensor:
-        """Pictures of one size as the model's input on `device`: float32, N × 3 × height × width."""
-        levels = torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float()
-        mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (self.mean, self.std))
+    def normalise(self, pictures: Sequence[np.ndarray]) -> torch.Tensor:
+        """Pictures of one size as the model's input on the device: float32, N × 3 × height × width."""
+        levels = gpu.on_device(pictures).permute(0, 3, 1, 2).float()
+        mean, std = gpu.on_device([np.array([self.mean, self.std], np.float32)]).view(2, 3, 1, 1)
         return (levels * self.scale - mean) / std
 
 

@@ -97,9 +97,16 @@ class Readers:
 
 
 def size_of(value: Any) -> int:
-    """Bytes of the arrays and tensors in a value."""
+    """Bytes of the arrays and tensors in a value, and of all else that has `nbytes`; what else it may hold is small.
+
+    Raises TypeError for what may hold arrays that it does not know of.
+    """
     if isinstance(value, dict):
         return size_of(list(value.values()))
     if isinstance(value, list | tuple):
         return sum(map(size_of, value))
-    return getattr(value, "nbytes", 0)
+    if value is None or isinstance(value, int | float | str):
+        return 0
+    if not hasattr(value, "nbytes"):
+        raise TypeError(f"how large is a {type(value).__name__}? Give it `nbytes`")
+    return value.nbytes

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from clipmill.clips import read_signals
 from clipmill.errors import ItemError
 from clipmill.frames import FrameArchive
-from clipmill.gpu import in_batches
+from clipmill.gpu import Batches
 from clipmill.journal import Journal, fingerprint
 from clipmill.results import SYNC_SECONDS, Results
 from clipmill.scores import FrameScore, Sampling
@@ -171,6 +171,7 @@ def _score(backend: FrameScore, clips: list[dict], readers: Readers) -> Iterator
     """(id, row or ItemError) of each clip, in order; None when nothing has come for a while."""
     todo, units, values = deque(clips), deque(), deque()
     waiting: deque[tuple[str, int, ItemError | None]] = deque()  # clips: id, how many values it wants, why it has none
+    batches = Batches(backend.start, backend.batch)
     while todo or waiting:
         if todo:
             prepared = readers.take(timeout=SYNC_SECONDS)
@@ -182,7 +183,9 @@ def _score(backend: FrameScore, clips: list[dict], readers: Readers) -> Iterator
             waiting.append((todo.popleft()["clip_id"], 0 if error else len(prepared), error))
         while len(units) >= backend.batch or (units and not todo):
             batch = [units.popleft() for _ in range(min(backend.batch, len(units)))]
-            values.extend(in_batches(backend.measure, batch, backend.batch))
+            values.extend(batches.put(batch))
+        if not todo:
+            values.extend(batches.rest())
         while waiting and waiting[0][1] <= len(values):
             clip_id, count, error = waiting.popleft()
             yield clip_id, error or finish(backend, [values.popleft() for _ in range(count)])
