@@ -132,17 +132,18 @@ def test_what_happens_to_videos_and_files_is_planned_as_a_dry_run_has_it(finishe
     finished.done()
     away.rename(video)
     assert as_planned(finished) == due(all_of(1)), "it is back"
-    finished.done()
     video.unlink()
     finished.video(VIDEOS[0], seconds=2 * SECONDS)
     assert as_planned(finished) == due(all_of(1)), "it has changed"
     said(finished.done("plan"), "1 to decode")
     finished.done()
+    train = finished.outdir / "dataset" / "train.json"
+    train.rename(finished.place / "train.json")
+    assert as_planned(finished) == export
+    (finished.place / "train.json").rename(train)
+    assert as_planned(finished) == {}
     (finished.folder / "nowhere.mp4").symlink_to("/nowhere/a.mp4")
     assert as_planned(finished) == export, "an entry that cannot be used"
-    finished.done()
-    (finished.outdir / "dataset" / "train.json").unlink()
-    assert as_planned(finished) == export
     (finished.outdir / "work" / "cuts" / "000001.parquet").unlink()
     assert as_planned(finished) == {**export, "cut_clips": 1}
 
