@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 from clipmill import backends, draw, formats
-from clipmill.config import check_config, check_set
+from clipmill.config import check_config, check_files, check_set
 from clipmill.errors import SetupError, explain_os_error
 from clipmill.index import shard_groups, shard_sizes
 from clipmill.locks import RunLock
@@ -36,6 +36,8 @@ CALIBRATES = calibrates()
 def find_shards():
     """All shards, and how many videos each has. The main process looks for videos; jobs read what it found."""
     try:
+        if workflow.is_main_process:
+            check_files(workflow.overwrite_configfiles)
         check_config(config, Path(workflow.basedir) / "config" / "config.schema.yaml")
         if CALIBRATES:
             if workflow.is_main_process and config["videos"] is not None:

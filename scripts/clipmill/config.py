@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,45 @@ NEEDED = {
 }
 
 
+# JSON's types in the words of someone who writes YAML.
+TYPES = {
+    "object": "a section of keys with values",
+    "array": "a list, as [a, b]",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error, where others silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key `{name}` stands twice", problem_mark=key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def check_files(paths: Sequence[Path]) -> None:
+    """Raise SetupError, with the file and line, where a config file has a key twice in one section."""
+    for path in paths:
+        if path.suffix not in (".yaml", ".yml"):
+            continue
+        try:
+            yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1
+            raise SetupError(
+                f"config: {path}, line {line}: {error.problem}; keep one, with all that is to be below it"
+            ) from error
+
+
 def check_set(config: dict[str, Any], keys: Sequence[str]) -> None:
     """Raise SetupError with a line for each of `keys` that is not set. Only the target says which of them it needs."""
     if unset := [key for key in keys if config[key] is None]:
@@ -37,10 +77,20 @@ def check_config(config: dict[str, Any], schema_path: Path) -> None:
     schema = yaml.safe_load(schema_path.read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
-    problems = [line for error in errors for line in _explain(error)]
+    problems = [*_not_finite("", config), *(line for error in errors for line in _explain(error))]
     problems = problems or _cross_checks(config) or _language_checks(config, schema_path.parent / "prompts")
     if problems:
         raise SetupError("\n".join(f"config: {problem}" for problem in problems))
+
+
+def _not_finite(key: str, value: Any) -> list[str]:
+    """Numbers that compare with nothing or bound nothing: YAML's `.nan` and `.inf`."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return [line for name, part in items for line in _not_finite(f"{key}.{name}" if key else str(name), part)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"{key}: {value} is no number to go by; where there is to be no bound, write null"]
+    return []
 
 
 def _explain(error: jsonschema.ValidationError) -> list[str]:
@@ -55,7 +105,8 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
     if error.validator == "enum":
         return [f"{key}: {value!r} is not one of: {', '.join(map(str, error.validator_value))}"]
     if error.validator == "type":
-        return [f"{key}: {value!r} is not of type {_type_name(error.validator_value)}"]
+        keys = ", ".join(error.schema.get("properties", ()))
+        return [f"{key}: {value!r} is not {_type_name(error.validator_value)}{keys and f', of: {keys}'}"]
     if error.validator == "anyOf":
         return [f"{key}: {value!r} is none of: {', '.join(map(_choice, error.validator_value))}"]
     if error.validator == "minLength":
@@ -78,7 +129,7 @@ def _unknown_key(path: str, name: str, known: list[str]) -> str:
 
 
 def _type_name(kind: str | list[str]) -> str:
-    return " or ".join([kind] if isinstance(kind, str) else kind)
+    return " or ".join(TYPES[name] for name in ([kind] if isinstance(kind, str) else kind))
 
 
 def _choice(option: dict[str, Any]) -> str:

@@ -81,6 +81,12 @@ def update_index(
     found = find_videos(Path(videos), outdir, exclude or [])
     if not found.names:
         raise SetupError(_nothing_found(Path(videos), found.problems))
+    try:
+        paths.folder.mkdir(parents=True, exist_ok=True)
+    except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+        raise SetupError(
+            f"outdir: {outdir} cannot be a folder ({error.strerror}: {error.filename}); name another"
+        ) from error
     with one_at_a_time(paths.lock, "another start on this outdir"):
         if _at_work(outdir):  # looking for the videos may have taken long
             return shard_sizes(outdir)

@@ -97,6 +97,6 @@ class FrameArchive:
     def _lost(self, error: object) -> ItemError:
         return ItemError(
             "bad_frames",
-            f"{self.path}: {error}; delete the file and run with `--forcerun decode_videos`, which makes it anew",
+            f"{self.path}: {error}; remove what is there and run with `--forcerun decode_videos`, which makes it anew",
             lasting=False,
         )

@@ -92,6 +92,8 @@ def as_text(summary: dict[str, Any], outdir: Path) -> str:
         f"  clips    {clips['found']} found, {clips['kept']} kept",
     ]
     lines += [f"           {count:6d}  {reason}" for reason, count in summary["dropped"].items()]
+    if clips["found"] and not clips["kept"]:
+        lines += ["           the dataset is empty: loosen what drops the most; report.html shows what would be kept"]
     if len(summary["splits"]) > 1:
         lines += ["  splits   " + ", ".join(f"{count} {split}" for split, count in summary["splits"].items())]
         lines += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -14,7 +15,7 @@ import yaml
 
 from clipmill import backends, verdict
 from clipmill.clips import SplitSettings
-from clipmill.config import check_config, check_set
+from clipmill.config import check_config, check_files, check_set
 from clipmill.cut import CutSettings
 from clipmill.decode import DecodeSettings
 from clipmill.errors import SetupError
@@ -226,27 +227,31 @@ KEYS = ", ".join(SCHEMA["properties"])
         ({"split.max_second": 1}, "split.max_second: unknown key; did you mean `max_seconds`? known here: detector, "),
         ({"filters.area.minimum": 1}, "filters.area.minimum: unknown key; did you mean `min`? known here: min, max"),
         ({"resources.decode.gpu": 1}, "resources.decode.gpu: unknown key; known here: threads, mem_mb, runtime"),
-        ({"decode.samples_per_second": "2"}, "decode.samples_per_second: '2' is not of type number"),
-        ({"decode.sample_quality": 9.5}, "decode.sample_quality: 9.5 is not of type integer"),
-        ({"decode.sample_quality": True}, "decode.sample_quality: True is not of type integer"),
-        ({"split": None}, "split: None is not of type object"),
+        ({"decode.samples_per_second": "2"}, "decode.samples_per_second: '2' is not a number"),
+        ({"decode.sample_quality": 9.5}, "decode.sample_quality: 9.5 is not a whole number"),
+        ({"decode.sample_quality": True}, "decode.sample_quality: True is not a whole number"),
+        ({"filters.motion.min": math.nan}, "filters.motion.min: nan is no number to go by; where there is to be no b"),
+        ({"filters.motion.max": math.inf}, "filters.motion.max: inf is no number to go by"),
+        ({"export.buckets.aspect_ratios": [1, math.nan]}, "export.buckets.aspect_ratios.1: nan is no number"),
+        ({"filters.motion": 1.5}, "filters.motion: 1.5 is not a section of keys with values, of: min, max"),
+        ({"split": None}, "split: None is not a section of keys with values, of: detector, "),
         (
             {"filters.motion.min": "low"},
-            "filters.motion.min: 'low' is none of: number or null, a quantile between q0 and q1, as q0.3",
+            "filters.motion.min: 'low' is none of: a number or null, a quantile between q0 and q1, as q0.3",
         ),
-        ({"filters.motion.min": "q1"}, "filters.motion.min: 'q1' is none of: number or null, a quantile between q0"),
-        ({"filters.motion.max": "q0.0"}, "filters.motion.max: 'q0.0' is none of: number or null, a quantile "),
-        ({"filters.motion.max": "q1.5"}, "filters.motion.max: 'q1.5' is none of: number or null, a quantile "),
+        ({"filters.motion.min": "q1"}, "filters.motion.min: 'q1' is none of: a number or null, a quantile between q0"),
+        ({"filters.motion.max": "q0.0"}, "filters.motion.max: 'q0.0' is none of: a number or null, a quantile "),
+        ({"filters.motion.max": "q1.5"}, "filters.motion.max: 'q1.5' is none of: a number or null, a quantile "),
         ({"filters.motion": {"min": "q0.8", "max": "q0.30"}}, "filters.motion: min q0.8 is more than max q0.30; no "),
-        ({"exclude": "*.mp4"}, "exclude: '*.mp4' is not of type array"),
-        ({"exclude": [1]}, "exclude.0: 1 is not of type string"),
-        ({"cascade": "yes"}, "cascade: 'yes' is not of type boolean"),
-        ({"videos": ["a"]}, "videos: ['a'] is not of type string or null"),
+        ({"exclude": "*.mp4"}, "exclude: '*.mp4' is not a list, as [a, b]"),
+        ({"exclude": [1]}, "exclude.0: 1 is not text"),
+        ({"cascade": "yes"}, "cascade: 'yes' is not true or false"),
+        ({"videos": ["a"]}, "videos: ['a'] is not text or null"),
         ({"videos": ""}, "videos: must not be empty"),
         ({"max_error_rate": 1.5}, "max_error_rate: 1.5 is out of range, it must be at most 1"),
         ({"decode.samples_per_second": 0}, "decode.samples_per_second: 0 is out of range, it must be more than 0"),
         ({"cut.crf": -1}, "cut.crf: -1 is out of range, it must be at least 0"),
-        ({"videos_per_shard": 0}, "videos_per_shard: 0 is none of: auto, integer from 1 on"),
+        ({"videos_per_shard": 0}, "videos_per_shard: 0 is none of: auto, a whole number from 1 on"),
         ({"split.detector": "magic"}, "split.detector: 'magic' is not one of: content, adaptive"),
         ({"cut.preset": "slowest"}, "cut.preset: 'slowest' is not one of: ultrafast, superfast, "),
         ({"text.backend": "tesseract"}, "text.backend: `tesseract` is not known; choose from: rapidocr, easyocr"),
@@ -276,15 +281,18 @@ KEYS = ", ".join(SCHEMA["properties"])
         ({**SERVED, "caption.prompt": "rewrite"}, "caption.prompt: {caption} is not known; choose from: {seconds}, "),
         ({"text_checks.script": "runes"}, "text_checks.script: 'runes' is not one of: None, arabic, "),
         ({"text.easyocr.canvas": 640}, "text.easyocr.canvas: unknown key; did you mean `canvas_size`? known here: "),
-        ({"aesthetic.laion.model": None}, "aesthetic.laion.model: None is not of type string"),
+        ({"aesthetic.laion.model": None}, "aesthetic.laion.model: None is not text"),
         ({"aesthetic.laion.head": ""}, "aesthetic.laion.head: must not be empty"),
         ({"consistency.clip.dtype": "int8"}, "consistency.clip.dtype: 'int8' is not one of: auto, fp32, bf16, fp16"),
         ({"alignment.videoclip-xl.sha256": "4b51"}, "alignment.videoclip-xl.sha256: '4b51' does not match '^[0-9a-f"),
-        ({"resources.text.mem_mb": "much"}, "resources.text.mem_mb: 'much' is none of: auto, integer from 100 on"),
-        ({"resources.text.gpu": -1}, "resources.text.gpu: -1 is none of: auto, integer from 0 on"),
+        (
+            {"resources.text.mem_mb": "much"},
+            "resources.text.mem_mb: 'much' is none of: auto, a whole number from 100 on",
+        ),
+        ({"resources.text.gpu": -1}, "resources.text.gpu: -1 is none of: auto, a whole number from 0 on"),
         ({"resources.text.batch": 0}, "resources.text.batch: 0 is out of range, it must be at least 1"),
-        ({"resources.cut.mem_mb": "auto"}, "resources.cut.mem_mb: 'auto' is not of type integer"),
-        ({"compile": 1}, "compile: 1 is not of type boolean"),
+        ({"resources.cut.mem_mb": "auto"}, "resources.cut.mem_mb: 'auto' is not a whole number"),
+        ({"compile": 1}, "compile: 1 is not true or false"),
         ({"split.min_seconds": 11}, "split.min_seconds: 11 is more than split.max_seconds 10"),
         ({"filters.motion.min": 200}, "filters.motion: min 200 is more than max 150; no clip could pass"),
         ({"calibrate.keep": 0}, "calibrate.keep: 0 is out of range, it must be more than 0"),
@@ -359,3 +367,16 @@ def test_several_problems_are_told_at_once():
     assert [line.split(":")[0] for line in found] == [
         "text.backend", "caption.backend", "split.min_seconds", "filters.fps",
     ]  # fmt: skip
+
+
+def test_a_key_that_stands_twice_is_told_with_its_line(tmp_path):
+    """Others take the last and lose the first, as where a block was pasted below one of the same name."""
+    path = tmp_path / "my.yaml"
+    path.write_text("filters:\n  motion: {min: q0.3}\nsplit: {min_seconds: 2}\n")
+    check_files([path, Path("my.json")])
+    path.write_text(path.read_text() + "filters:\n  motion: {max: 4}\n")
+    with pytest.raises(SetupError, match=rf"config: {path}, line 4: the key `filters` stands twice; keep one"):
+        check_files([path])
+    path.write_text("filters:\n  motion: {min: 1, min: 2}\n")
+    with pytest.raises(SetupError, match="line 2: the key `min` stands twice"):
+        check_files([path])

@@ -147,6 +147,12 @@ def test_what_submits_to_slurm_finds_what_it_needs(lock):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("lock", ["core.txt", "models.txt", "vllm.txt"])
+def test_snakemakes_report_finds_what_it_does_not_bring(lock):
+    """Each of the environments that Snakemake itself runs in; that of the tests has more than users have."""
+    assert {"pygments", "jinja2"} <= pinned(lock).keys()
+
+
 def test_a_pin_that_cannot_be_installed_is_found():
     python, packages = python_and_packages("vision.yaml")
     impossible = [re.sub(r"^huggingface-hub==.*", "huggingface-hub==0.20.0", package) for package in packages]
