@@ -27,7 +27,7 @@ def main() -> None:
     sample = Sample.read(args.outdir, shard_sizes(args.outdir), names, gone)
     proposal = propose(sample, {name: filters[name] for name in names}, keep, quantiles)
     write_json(args.thresholds, proposal.proposed)
-    write_text(args.config, as_yaml(proposal, args.wishes))
+    write_text(args.config, as_yaml(proposal, args.wishes, args.config))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -47,9 +48,9 @@ class Sample:
         return Sample(values, video)
 
     def passing(self, name: str, bound: dict[str, float | None]) -> np.ndarray:
-        """Which clips pass one filter; those without its score do not."""
+        """Which clips pass one filter, or one side of it; those without its score do not."""
         values = self.values[name]
-        low, high = bound["min"], bound["max"]
+        low, high = bound.get("min"), bound.get("max")
         passing = np.isfinite(values)
         passing &= values >= low if low is not None else True
         return passing & (values <= high if high is not None else True)
@@ -65,6 +66,10 @@ class Sample:
         values = self.values[name][np.isfinite(self.values[name])]
         found = at_quantile(values, quantile, side)
         return {**found, "value": _shortest(values, found["value"], side)}
+
+    def differs(self, name: str, side: str, value: float, own: float | str) -> bool:
+        """Whether `value` lets other clips pass than `own`, the bound of the config; a quantile has no value yet."""
+        return isinstance(own, str) or (self.passing(name, {side: value}) != self.passing(name, {side: own})).any()
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,8 @@ def propose(sample: Sample, filters: Bounds, keep: float | None, quantiles: dict
     `quantiles`: lower and upper one of the filters that have theirs; None leaves a bound as it is. `keep`: the share
     that all filters together shall keep. All other bounds of scores then cut off the same share of the clips, each by
     itself, the largest that keeps so many; the two of one filter stop where they meet. Bounds of what a video is (its
-    size, rate, length) stay as they are.
+    size, rate, length) stay as they are, and so does one that would let the same clips pass: how far a sample reaches
+    (no text at all) says little of where to cut the full set.
     """
     moved, fixed = {}, {}
     for name, bounds in filters.items():
@@ -126,7 +132,9 @@ def propose(sample: Sample, filters: Bounds, keep: float | None, quantiles: dict
         for name, sides in moved.items():
             own = min(tail, MIDDLE) if len(sides) == 2 else tail
             quantile = {"min": own, "max": 1 - own}
-            found[name] = {side: sample.at(name, quantile[side], side) for side in sides}
+            there = {side: sample.at(name, quantile[side], side) for side in sides}
+            differs = {side: sample.differs(name, side, there[side]["value"], filters[name][side]) for side in sides}
+            found[name] = {side: there[side] for side in sides if differs[side]}
         return found
 
     def enough(tail: float) -> bool:
@@ -155,8 +163,8 @@ def _shortest(values: np.ndarray, value: float, side: str) -> float:
     return value
 
 
-def as_yaml(proposal: Proposal, wishes: dict[str, Any]) -> str:
-    """The proposal as a config file that says where it is from. `wishes`: the section `calibrate` of the config."""
+def as_yaml(proposal: Proposal, wishes: dict[str, Any], file: Path) -> str:
+    """The proposal as the config `file` that says where it is from. `wishes`: the section `calibrate` of the config."""
     sample, kept, error = proposal.sample, proposal.kept, proposal.error
     give = "" if error is None else f", give or take {error:.1%} (one standard error, of videos drawn as these)"
     lines = [
@@ -170,7 +178,7 @@ def as_yaml(proposal: Proposal, wishes: dict[str, Any]) -> str:
     if proposal.tail is not None:
         lines += [f"Each bound without a quantile of its own cuts off up to {proposal.tail:.2%} of the clips."]
     lines += ["report.html beside this file shows the clips. Give the file after your own:"]
-    lines += ["  snakemake --profile profiles/local --configfile my.yaml calibrated.yaml"]
+    lines += [f"  snakemake --profile profiles/local --configfile my.yaml {shlex.quote(str(file))}"]
     rows = [_line(proposal, name) for name in proposal.filters if proposal.proposed.get(name)]
     width = max((len(setting) for setting, _ in rows), default=0)
     return "\n".join(
@@ -185,16 +193,17 @@ def as_yaml(proposal: Proposal, wishes: dict[str, Any]) -> str:
 
 def _short_of(proposal: Proposal, keep: float) -> str:
     """Why the share is not the wanted one, where it is far from it."""
-    share = proposal.kept.mean()
+    share, clips = proposal.kept.mean(), len(proposal.kept)
     if proposal.tail is None:
         return " Nothing to move for it: set a bound of a score under filters that calibrate.quantiles does not name."
     if share < keep:
         return " More cannot be kept: the other clips lack a score, or fail a bound that is not moved for it."
-    if share - keep <= max(0.01, 1 / len(proposal.kept)):
+    if share - keep <= max(0.01, 1 / clips):
         return ""
     if proposal.tail == 1:
-        return " Fewer cannot be kept: the clips left have the same score wherever a bound was moved."
-    return " No step between comes nearer: the next one drops several clips at once."
+        return " Fewer cannot be kept: the clips left have the same score wherever a bound may move."
+    finer = "a larger sample (calibrate.videos) has finer steps"
+    return f" The next step drops several of the {clips} clips at once; {finer}."
 
 
 def _line(proposal: Proposal, name: str) -> tuple[str, str]:

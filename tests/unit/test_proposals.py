@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from clipmill import tables
-from clipmill.calibrate import Sample, as_yaml, propose
+from clipmill.calibrate import Proposal, Sample, as_yaml, propose
 from clipmill.config import check_config
 from clipmill.draw import sample_config, write_sheet
 from clipmill.errors import SetupError
@@ -29,6 +30,11 @@ FILTERS = {
     "sharpness": {"min": None, "max": None},
 }
 WISHES = {"videos": VIDEOS, "seed": 0, "keep": 0.3, "quantiles": {}}
+FILE = Path("my results/calibrate/calibrated.yaml")
+
+
+def written(proposal: Proposal, **wishes) -> str:
+    return as_yaml(proposal, {**WISHES, **wishes}, FILE)
 
 
 @pytest.fixture
@@ -72,7 +78,7 @@ def test_every_share_is_reached_where_all_scores_differ(sides, keep):
     filters = {name: dict(zip(("min", "max"), ends[which], strict=True)) for name, which in names.items()}
     given = {name: [0.1, None] for name, which in names.items() if which == "fixed"}
     proposal = propose(sample, filters, keep, given)
-    (wanted,) = (line for line in as_yaml(proposal, {**WISHES, "keep": keep}).splitlines() if "Wanted" in line)
+    (wanted,) = (line for line in written(proposal, keep=keep).splitlines() if "Wanted" in line)
     if given and keep > 0.9:
         assert proposal.kept.sum() == 900 and "a bound that is not moved for it" in wanted
         return
@@ -103,6 +109,34 @@ def test_what_a_video_is_and_what_has_no_bound_stays_as_it_is(sample):
     assert proposal.settled["sharpness"] == FILTERS["sharpness"]
 
 
+def test_a_bound_that_would_let_the_same_clips_pass_stays_as_it_is():
+    """Where the sample has no text or border its scores end at 0, which would drop all traces of them in a full set."""
+    few = np.zeros(100)
+    few[0] = 0.4
+    traces = np.linspace(0, 0.09, 100)
+    values = {"text_area": np.zeros(100), "border_area": few, "frozen_share": traces, "motion": np.arange(1.0, 101)}
+    sample = Sample(values, np.arange(100).astype(object))
+    filters = {
+        "text_area": {"min": None, "max": 0.05},
+        "border_area": {"min": None, "max": 0.1},
+        "frozen_share": {"min": None, "max": 0.1},
+        "motion": {"min": 0.5, "max": 150},
+    }
+    proposal = propose(sample, filters, 0.5, {})
+    assert {name for name, sides in proposal.proposed.items() if sides} == {"frozen_share", "motion"}
+    assert proposal.settled["text_area"] == filters["text_area"]
+    assert proposal.settled["border_area"] == filters["border_area"]  # 0 drops the same one
+    assert yaml.safe_load(written(proposal))["filters"].keys() == {"frozen_share", "motion"}
+    assert 0.5 <= proposal.kept.mean() <= 0.53
+    # The same clips are kept as with the ends of the sample in place of those bounds.
+    ends = {"text_area": {"min": None, "max": 0}, "border_area": {"min": None, "max": 0}}
+    assert (sample.kept({**proposal.settled, **ends}) == proposal.kept).all()
+
+    one_side = propose(sample, {"motion": {"min": 30, "max": 150}}, 1, {})
+    assert one_side.settled == {"motion": {"min": 1, "max": 150}}
+    assert "motion: {min: 1, max: 150}  # min q0; drops 0 by itself" in written(one_side)
+
+
 def test_given_quantiles_are_set_by_themselves_and_the_others_move_around_them(sample):
     given = {"motion": [0.1, None], "sharpness": [0.25, 0.75]}
     alone = propose(sample, FILTERS, None, given)
@@ -130,23 +164,35 @@ def test_a_share_that_cannot_be_reached_is_told(sample):
     proposal = propose(sample, FILTERS, 0.95, {})
     assert proposal.tail == 0
     assert proposal.kept.mean() == pytest.approx(0.9 * 0.95, abs=0.01)  # those without a score, those too small
-    assert "More cannot be kept: the other clips lack a score" in as_yaml(proposal, {**WISHES, "keep": 0.95})
+    assert "More cannot be kept: the other clips lack a score" in written(proposal, keep=0.95)
     equal = Sample({"text_area": np.zeros(CLIPS)}, sample.video)
     proposal = propose(equal, {"text_area": FILTERS["text_area"]}, 0.3, {})
     assert proposal.kept.all()
-    assert "Wanted: 30.0%. Fewer cannot be kept: the clips left have the same score" in as_yaml(proposal, WISHES)
+    assert "Wanted: 30.0%. Fewer cannot be kept: the clips left have the same score" in written(proposal)
     steps = Sample({"text_area": np.arange(CLIPS) // (CLIPS // 5) / 5.0}, sample.video)
     proposal = propose(steps, {"text_area": FILTERS["text_area"]}, 0.3, {})
     assert proposal.kept.mean() == 0.4
-    assert "Wanted: 30.0%. No step between comes nearer: the next one drops several" in as_yaml(proposal, WISHES)
+    assert f"Wanted: 30.0%. The next step drops several of the {CLIPS} clips at once; a larger sample" in written(
+        proposal
+    )
+
+
+def test_a_sample_that_is_too_small_for_the_share_is_told():
+    chance = np.random.default_rng(2)
+    filters = {name: {"min": 0, "max": 1} for name in ("motion", "brightness", "contrast")}
+    sample = Sample({name: chance.random(5) for name in filters}, np.zeros(5, object))
+    proposal = propose(sample, filters, 0.3, {})
+    assert proposal.kept.all() and yaml.safe_load(written(proposal)) == {"filters": {}}
+    told = "drops several of the 5 clips at once; a larger sample (calibrate.videos) has finer steps"
+    assert told in written(proposal)
 
 
 def test_a_share_that_nothing_can_be_moved_for_is_told(sample):
     told = "Wanted: 30.0%. Nothing to move for it: set a bound of a score under filters"
     given = {"motion": [0.1, None]}
     for filters, quantiles in (({}, {}), ({"area": FILTERS["area"]}, {}), ({"motion": FILTERS["motion"]}, given)):
-        assert told in as_yaml(propose(sample, filters, 0.3, quantiles), WISHES)
-    assert "Wanted" not in as_yaml(propose(sample, FILTERS, None, given), {**WISHES, "keep": None})
+        assert told in written(propose(sample, filters, 0.3, quantiles))
+    assert "Wanted" not in written(propose(sample, FILTERS, None, given), keep=None)
 
 
 def test_numbers_have_as_few_digits_as_keep_the_same_clips(sample):
@@ -180,12 +226,12 @@ def test_the_standard_error_takes_videos_for_what_was_drawn():
 def test_one_video_has_no_standard_error():
     sample = Sample({"motion": np.arange(10.0)}, np.zeros(10, object))
     proposal = propose(sample, {"motion": FILTERS["motion"]}, 0.5, {})
-    assert proposal.error is None and "give or take" not in as_yaml(proposal, WISHES)
+    assert proposal.error is None and "give or take" not in written(proposal)
 
 
 def test_the_file_is_a_config_that_says_what_it_keeps(sample):
     proposal = propose(sample, FILTERS, 0.3, {"motion": [0.00001, 0.99]})
-    text = as_yaml(proposal, WISHES)
+    text = written(proposal)
     values = yaml.safe_load(text)
     assert values == {"filters": {name: proposal.settled[name] for name in ("motion", "consistency", "text_area")}}
     config = copy.deepcopy({**CONFIG, "videos": "videos"})
@@ -199,8 +245,14 @@ def test_the_file_is_a_config_that_says_what_it_keeps(sample):
     assert line.endswith(f"min q{proposal.tail:.4g}; drops {out} by itself, {CLIPS // 10} have no score")
 
 
+def test_the_file_says_how_to_give_it(sample):
+    (line,) = (line for line in written(propose(sample, FILTERS, 0.3, {})).splitlines() if "--configfile" in line)
+    command = shlex.split(line.removeprefix("#"))
+    assert command == ["snakemake", "--profile", "profiles/local", "--configfile", "my.yaml", str(FILE)]
+
+
 def test_nothing_to_propose_is_an_empty_config(sample):
-    assert yaml.safe_load(as_yaml(propose(sample, {}, 0.3, {}), WISHES)) == {"filters": {}}
+    assert yaml.safe_load(written(propose(sample, {}, 0.3, {}))) == {"filters": {}}
 
 
 def test_a_sample_without_clips_or_without_a_score_is_told(tmp_path):

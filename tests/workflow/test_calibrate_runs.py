@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -117,6 +119,9 @@ def test_a_larger_sample_decodes_what_is_new(run):
 def test_the_file_works_as_a_config(run):
     """Over all videos, with a cascade: of the sample's clips it keeps the same."""
     sample = sampled(run)
+    text = (sample.outdir / "calibrated.yaml").read_text(encoding="utf-8")
+    given = shlex.split(re.search(r"--configfile my\.yaml (.*)", text)[1])
+    assert [(run.workdir / path).resolve() for path in given] == [(sample.outdir / "calibrated.yaml").resolve()]
     expected = {row["clip_id"]: row["kept"] for row in sample.verdicts()}
     run.settings["caption"] = {"backend": "describe"}
     run.settings = merged(run.settings, proposed(run))
