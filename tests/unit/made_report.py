@@ -18,7 +18,9 @@ from clipmill.frames import ArchiveWriter
 from clipmill.index import IndexPaths
 from clipmill.report import write_report
 
-CONFIG = yaml.safe_load((Path(__file__).resolve().parents[2] / "config" / "config.yaml").read_text(encoding="utf-8"))
+FOLDER = Path(__file__).resolve().parents[2] / "config"
+SCHEMA = FOLDER / "config.schema.yaml"
+CONFIG = yaml.safe_load((FOLDER / "config.yaml").read_text(encoding="utf-8"))
 ORDER = CONFIG["filter_order"]
 NAMES = [*verdict.FILTERS, *verdict.LATE_FILTERS]
 

@@ -7,14 +7,16 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
-from made_report import CONFIG, ORDER, Finished, bounds, row
+from made_report import CONFIG, NAMES, ORDER, SCHEMA, Finished, bounds, row
 
 from clipmill import verdict
+from clipmill.config import check_config
+from clipmill.errors import SetupError
 from clipmill.report import page, whatif
 from clipmill.report.collect import Nearest, collect
 from clipmill.report.costs import costs
 from clipmill.report.judge import BAD_FILE, BAD_TEXT, GONE_ON, NOT_CAPTIONED, NOT_CUT, SHORT, Judge, fates, out_of
-from clipmill.report.scales import BINS, histogram, nice, scale
+from clipmill.report.scales import BINS, GAP, histogram, nice, scale
 
 FILTERS = bounds(motion=(1, 20), brightness=(20, None), consistency=(0.5, None), text_area=(None, 0.1))
 ALL = FILTERS | {"alignment": {"min": 0.2, "max": None}}
@@ -159,12 +161,91 @@ def test_missing_and_unknown_have_codes_of_their_own():
 
 
 @pytest.mark.parametrize(
-    ("values", "bound"), [([], {}), ([3.0] * 9, {"min": 3.0}), ([0.0, 1e9], {}), ([1e-6, 2e-6], {})]
+    ("values", "bound"),
+    [
+        ([], {}),
+        ([3.0] * 9, {"min": 3.0}),
+        ([0.0, 1e9], {}),
+        ([1e-6, 2e-6], {}),
+        ([1.0, 2.0], {"min": -9.0, "max": 1e300}),
+        ([1.0, 2.0], {"min": 7.0, "max": 9.0}),
+    ],
 )
 def test_stops_rise_and_reach_beyond_the_values(values, bound):
     stops = scale(np.array(values), bound, np.dtype(np.uint8)).stops
     assert (np.diff(stops) > 0).all() and len(stops) >= 3
     assert all(stops[0] < value < stops[-1] for value in [*values, *bound.values()])
+
+
+def test_a_slider_is_scaled_by_the_scores_and_a_bound_far_from_them_is_a_stop_at_its_end():
+    values = np.linspace(0.16, 4.8, 22)
+    own = scale(values, {"min": 0.8, "max": 150.0}, np.dtype(np.uint16))
+    assert 0 <= own.span[0] < 0.16 and 4.8 < own.span[1] < 5.1
+    assert own.place(own.span[0]) == 0 and own.place(own.span[1]) == BINS
+    assert own.place(150.0) == BINS + GAP and own.place(own.stops[-1]) == own.places[-1] == BINS + 2 * GAP
+    assert np.diff(own.stops[(own.stops > 0.16) & (own.stops < 4.8)]).max() <= 0.101
+    near = scale(values, {"min": 0.8, "max": 6.0}, np.dtype(np.uint16))
+    assert near.span[1] > 6 and near.places.tolist() == [0, BINS]
+    same = scale(np.array([1.7778, 1.7786]), {"min": 0.33, "max": 3.0}, np.dtype(np.uint16))
+    assert same.span[0] < 0.33 and same.span[1] > 3
+    low = scale(values + 100, {"min": 20.0, "max": 235.0}, np.dtype(np.uint8))
+    assert low.places.tolist() == [-2 * GAP, -GAP, 0, BINS, BINS + GAP, BINS + 2 * GAP]
+    assert [low.place(bound) for bound in (20.0, 235.0)] == [-GAP, BINS + GAP]
+
+
+@pytest.mark.parametrize("end", [0, -1])
+def test_a_bound_at_the_very_end_of_the_histogram_is_not_taken_for_none(end):
+    values = np.linspace(0.16, 4.8, 22)
+    edge = scale(values, {}, np.dtype(np.uint16)).span[end]
+    stops = scale(values, {"min": edge}, np.dtype(np.uint16)).stops
+    assert edge in stops and edge not in (stops[0], stops[-1])
+
+
+def test_scores_whose_bounds_the_config_would_refuse_get_no_slider(tmp_path):
+    rows = [row(number, bounds(), **dict.fromkeys(NAMES[:-2], 1.0), width=10, height=10) for number in range(3)]
+    found = collected(tmp_path, bounds(), rows)
+    for frames in (1, 2):
+        config = {**CONFIG, "videos": "here", "text": {**CONFIG["text"], "frames": frames}}
+        offered = whatif.offered(found, config)
+        for name in NAMES:
+            changed = {**config, "filters": {**CONFIG["filters"], name: {"min": 0, "max": None}}}
+            if name in offered:
+                check_config(changed, SCHEMA)
+            else:
+                with pytest.raises(SetupError, match=f"filters.{name}: needs"):
+                    check_config(changed, SCHEMA)
+        assert ("text_static_area" in offered) == (frames == 2) and "alignment" not in offered
+
+
+def test_words_are_listed_without_digits(tmp_path):
+    text = "A 9.6-second clip of 1980s look, an mp4, 2-year-old's toy"
+    found = collected(tmp_path, FILTERS, [row(0, FILTERS, text=text) | {"text": text}])
+    assert set(found.words) == {"a", "second", "clip", "of", "s", "look", "an", "mp", "year-old's", "toy"}
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((0, 0, 0), "No clip fails it."),
+        ((1, 1, 0), "1 clip fails it. 1 of them fails nothing else."),
+        ((11, 0, 11), "11 clips fail it. 11 of them fail no other filter whose score was computed."),
+        ((5, 0, 0), "5 clips fail it. Each of them fails something else too."),
+    ],
+)
+def test_how_many_fail_a_filter_is_said_in_sentences(counts, said):
+    assert page.failing(*counts) == said
+
+
+def test_backticks_are_code_and_what_stands_in_them_is_text():
+    assert page.code("a <b> `<i>` `") == "a &lt;b&gt; <code>&lt;i&gt;</code> `"
+
+
+def test_the_funnel_says_what_it_counts(tmp_path):
+    run = Finished(tmp_path, FILTERS, [row(0, FILTERS)])
+    html = run.report().read_text(encoding="utf-8")
+    head = html.partition('data-is="funnel"')[2].partition("</thead>")[0]
+    assert ">count<" in head and ">clips<" not in head
+    assert "From 1 video and" in html and "came 1 scene;" in html
 
 
 def test_steps_are_nice():

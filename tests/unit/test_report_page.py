@@ -381,6 +381,60 @@ def test_dragging_a_slider_changes_the_numbers(made):
         assert page.page.locator('[data-filter="motion"] input[type="number"]').first.input_value() == f"{value:g}"
 
 
+def test_a_slider_covers_the_scores_although_a_bound_is_far_from_them(tmp_path):
+    filters = bounds(motion=(0.8, 150))
+    rows = [row(number, filters, motion=round(0.16 + 0.22 * number, 2)) for number in range(22)]
+    with opened(Finished(tmp_path, filters, rows).report()) as page:
+        least, most = (page.page.locator(f"#motion-{end}") for end in ("min", "max"))
+        least.scroll_into_view_if_needed()
+        box = least.bounding_box()
+        seen = []
+        for part in np.linspace(0.05, 0.8, 16):
+            page.page.mouse.click(box["x"] + part * box["width"], box["y"] + box["height"] / 2)
+            page.settle()
+            seen.append(page.yaml["filters"]["motion"]["min"])
+            assert page.kept == len(kept(rows, moved(filters, "motion", "min", seen[-1])))
+        assert seen == sorted(set(seen)) and seen[0] < 0.5 and seen[-1] > 3.5
+        page.put_back()
+        assert least.get_attribute("aria-valuetext") == "0.8" and most.get_attribute("aria-valuetext") == "150"
+        assert "⋯ 150" in page.page.locator("#filter-motion .axis").inner_text()
+        for key, value in (("ArrowRight", None), ("ArrowLeft", 150), ("ArrowLeft", pytest.approx(4.9, abs=0.3))):
+            most.press(key)
+            page.settle()
+            assert (page.yaml or {"filters": {"motion": {"max": 150}}})["filters"]["motion"]["max"] == value
+        least.press("Home")
+        page.settle()
+        assert page.yaml["filters"]["motion"]["min"] is None and page.kept == 22
+
+
+def test_scores_that_the_run_did_not_compute_have_no_slider(tmp_path):
+    rows = [row(number, FILTERS, text_static_area=0.0, text_scene_area=0.0) for number in range(9)]
+    with opened(Finished(tmp_path, FILTERS, rows).report()) as page:
+        assert page.page.locator("#filter-text_static_area, #filter-alignment").count() == 0
+        said = page.page.locator("#thresholds").inner_text()
+        assert "Not computed in this run" in said and "text_static_area, text_scene_area" in said
+
+
+def test_crossed_bounds_say_that_the_config_refuses_them(made):
+    with opened(made.outdir / "report.html") as page:
+        page.set("motion", "min", 30.0)
+        assert page.kept == 0 and "# no clip can pass: min 30 is more than max 20" in page.written
+        page.set("motion", "max", 40.0)
+        assert "no clip can pass" not in page.written
+
+
+def test_how_to_give_the_thresholds_is_a_command(made):
+    with opened(made.outdir / "report.html") as page:
+        said = page.page.locator("#yaml").inner_text()
+        assert "snakemake --profile profiles/local --configfile my.yaml thresholds.yaml" in said
+
+
+def test_long_errors_wrap_in_a_narrow_window(made):
+    with opened(made.outdir / "report.html", 400) as page:
+        table = page.page.get_by_role("region", name="Errors")
+        assert table.evaluate("one => one.scrollWidth - one.clientWidth") <= 0
+
+
 @pytest.mark.parametrize("width", [400, 1600])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_its_window(made, width, scheme):
@@ -435,7 +489,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         json.dumps([{"step": word, "model": word, "revision": HOSTILE[1], "licence": HOSTILE[2]}])
     )
     (run.outdir / "errors.csv").write_text(
-        f"video,video_id,clip_id,rule,kind,message\n{word},,,decode,not_a_video,{word}\n"
+        f"video,video_id,clip_id,rule,kind,message\n{word},,,decode,not_a_video,{word} `{word}`\n"
     )
     return run.report(config={**CONFIG, "videos": HOSTILE[2], "outdir": HOSTILE[1]})
 
@@ -476,7 +530,8 @@ def test_a_run_that_kept_nothing_has_a_report(tmp_path):
 
 def test_every_filter_has_sliders_for_both_ends(tmp_path):
     rows = [row(number, bounds(), **dict.fromkeys(NAMES, 1.0 + number), width=10, height=10) for number in range(20)]
-    with opened(Finished(tmp_path, bounds(), rows).report()) as page:
+    config = {**CONFIG, "text": {**CONFIG["text"], "frames": 2}}
+    with opened(Finished(tmp_path, bounds(), rows).report(config=config)) as page:
         for name in NAMES:
             if name == "aspect_ratio":  # follows from the size
                 continue

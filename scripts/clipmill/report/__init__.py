@@ -43,7 +43,7 @@ def write_report(outdir: Path, settings: Mapping[str, Any], config: Mapping[str,
     shown = pictures.read_rows(verdicts, rows, list(dict.fromkeys([*columns(judge), *pictures.ABOUT, *pictures.TEXTS])))
     looked = look(shown, judge)
 
-    table, scales = whatif.tabulate(collected, looked)
+    table, scales = whatif.tabulate(collected, looked, whatif.offered(collected, config))
     cards = page.filters(collected, scales, near, _found(settings["filters"], settings["quantiles"]))
     view = {
         "collected": collected,
@@ -53,6 +53,7 @@ def write_report(outdir: Path, settings: Mapping[str, Any], config: Mapping[str,
         "table": table,
         "funnel": page.funnel(collected, summary),
         "cards": cards,
+        "not_offered": [name for name in judge.filters if name not in scales],
         "sheet": near["", "", "in"],
         "pictures": page.pictures(pictures.look_at(outdir, shown.to_pylist())),
         "overlap": page.overlap(collected),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ MOST_ROWS = 1_000_000  # clips in the page's table; of more a sample
 MOST_TEXTS = 20_000  # texts that words are counted in; of more a sample
 KEPT_PICTURES, NEAR_PICTURES = 24, 6
 CANDIDATES = 200  # a side of a threshold, from which pictures of different videos are taken
+LETTERS = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")  # of a word: digits are no part of one that is listed
 
 COLUMNS = ("video_id", "seconds", "width", "height", "fps", "kept", "reason", "text", "cut_seconds")
 
@@ -181,9 +183,9 @@ def _count(collected: Collected, looked: Looked, seconds: np.ndarray, batch: pa.
     for rate, count in zip(rates.tolist(), counts.tolist(), strict=True):
         _add(collected.rates[rate], count)
     for text in batch.column("text").filter(pa.array(kept & heard)).to_pylist():
-        words = [word.lower() for word in text_checks.WORD.findall(text or "")]
+        words = text_checks.WORD.findall(text or "")
         collected.lengths.append(len(words))
-        collected.words.update(set(words))
+        collected.words.update({part.lower() for word in words for part in LETTERS.findall(word)})
 
 
 def _add(to: list[int], counts: list[int]) -> None:

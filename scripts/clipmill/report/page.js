@@ -205,8 +205,13 @@
   function line(filter, held) {
     const { name, is, quantiles } = filter, differing = differs(filter);
     const bounds = ENDS.filter((end) => differing.includes(end) || held.includes(end)).map((end) => `${end}: ${plain(is[end])}`);
-    const note = held.map((end) => `${end} was ${quantiles[end]}`).join(", ");
-    return bounds.length ? `  ${name}: {${bounds.join(", ")}}${note && `  # ${note}, which would be found anew`}\n` : "";
+    const was = held.map((end) => `${end} was ${quantiles[end]}`).join(", ");
+    const crossed = is.min !== null && is.max !== null && is.min > is.max;
+    const notes = [
+      ...(was ? [`${was}, which would be found anew`] : []),
+      ...(crossed ? [`no clip can pass: min ${is.min} is more than max ${is.max}, which the config refuses`] : []),
+    ];
+    return bounds.length ? `  ${name}: {${bounds.join(", ")}}${notes.length ? `  # ${notes.join("; ")}` : ""}\n` : "";
   }
 
   let asked = false;
@@ -223,14 +228,21 @@
   // --- thresholds ------------------------------------------------------------------------------------------------------
 
   const nearest = (stops, value) => stops.reduce((best, stop) => (Math.abs(stop - value) < Math.abs(best - value) ? stop : best));
+  /** Where a value stands on the slider. */
+  function placeOf({ knots, places }, value) {
+    const next = Math.min(knots.length - 1, Math.max(1, below(knots, value, false))), last = next - 1;
+    const part = Math.min(1, Math.max(0, (value - knots[last]) / (knots[next] - knots[last])));
+    return places[last] + part * (places[next] - places[last]);
+  }
 
   for (const filter of filters) apply(filter, false);
   for (let row = 0; row < rows; row++) recount(row, 1);
 
   for (const filter of filters) {
     const card = document.querySelector(`[data-filter="${filter.name}"]`);
-    const { stops } = filter, low = stops[0], high = stops[stops.length - 1];
-    const beyond = { min: low, max: high };
+    const { stops, places } = filter, left = places[0], right = places[places.length - 1];
+    const beyond = { min: stops[0], max: stops[stops.length - 1] };
+    const stopPlaces = stops.map((stop) => placeOf(filter, stop));
     const reset = find("reset", card);
     const dials = ENDS.map((end) => ({
       end,
@@ -243,13 +255,12 @@
     const draw = (not) => {
       for (const { end, range, field, shade } of dials) {
         const value = filter.is[end];
-        const at = value === null ? beyond[end] : Math.min(high, Math.max(low, value));
+        const at = placeOf(filter, value ?? beyond[end]);
         range.value = at;
         range.toggleAttribute("data-none", value === null);
         range.setAttribute("aria-valuetext", value === null ? "no bound" : String(value));
         if (field !== not) field.value = value === null ? "" : value;
-        const x = (60 * (at - low)) / (high - low);
-        if (end === "min") shade.setAttribute("width", x); else { shade.setAttribute("x", x); shade.setAttribute("width", Math.max(0, 60 - x)); }
+        if (end === "min") shade.setAttribute("width", at - left); else { shade.setAttribute("x", at); shade.setAttribute("width", right - at); }
       }
       reset.hidden = !changed(filter);
       card.classList.toggle("changed", changed(filter));
@@ -264,7 +275,7 @@
 
     for (const { end, range, field } of dials) {
       range.disabled = field.disabled = false;
-      range.addEventListener("input", () => slid(end, nearest(stops, Number(range.value))));
+      range.addEventListener("input", () => slid(end, stops[stopPlaces.indexOf(nearest(stopPlaces, Number(range.value)))]));
       range.addEventListener("keydown", (event) => {
         const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key];
         const edge = { Home: 0, End: stops.length - 1 }[event.key];
@@ -277,7 +288,7 @@
       const typed = (event) => {
         const value = field.value.trim() === "" ? null : Number(field.value);
         if (field.validity.badInput || Number.isNaN(value)) return;
-        set(end, value === null || filter.whole ? value : nearest(stops, value), event.type === "input" ? field : null);
+        set(end, value === null || filter.whole ? value : nearest(stops.slice(1, -1), value), event.type === "input" ? field : null);
       };
       field.addEventListener("input", typed);
       field.addEventListener("change", typed);

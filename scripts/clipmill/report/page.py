@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import jinja2
 import numpy as np
 import yaml
+from markupsafe import Markup
 
 from clipmill import tables, verdict
 from clipmill.report import whatif
@@ -43,7 +45,7 @@ def render(view: Mapping[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters |= {"count": count, "hours": hours, "number": number, "share": share, "clock": clock}
-    environment.filters["lasting"] = lasting
+    environment.filters |= {"lasting": lasting, "plural": plural, "code": code}
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     style = (HERE / "page.css").read_text(encoding="utf-8")
@@ -56,6 +58,10 @@ def render(view: Mapping[str, Any]) -> str:
 
 def count(value: float) -> str:
     return f"{round(value):,}"
+
+
+def plural(value: float, word: str) -> str:
+    return f"{count(value)} {word}{'' if round(value) == 1 else 's'}"
 
 
 def hours(seconds: float) -> str:
@@ -88,6 +94,14 @@ def clock(seconds: float) -> str:
     return f"{whole}:{tenths / 10:04.1f}"
 
 
+def code(text: str) -> Markup:
+    """What stands in backticks as code; all of it is escaped."""
+    parts = re.split(r"`([^`]+)`", text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
+    )
+
+
 # --- parts of the page ------------------------------------------------------------------------------------------------
 
 
@@ -98,7 +112,7 @@ def funnel(collected: Collected, summary: Mapping[str, Any]) -> Lines:
     found, short = collected.found, collected.short
     lines = [
         {"label": "videos", "count": videos, "seconds": None, "clips": False},
-        {"label": "decoded", "count": summary["videos"]["decoded"], "seconds": length, "clips": False},
+        {"label": "videos decoded", "count": summary["videos"]["decoded"], "seconds": length, "clips": False},
         {"label": "scenes", "count": summary["scenes"], "seconds": found.seconds, "clips": False},
         {"label": "clips", "count": found.clips, "seconds": found.seconds, "clips": True},
         {
@@ -139,7 +153,7 @@ def filters(
     for name, own in scales.items():
         values, active, bound = collected.values[name], name in collected.judge.active, collected.judge.bounds[name]
         finite = np.isfinite(values)
-        counts = histogram(values[finite], own.stops)
+        counts, (low, high) = histogram(values[finite], own.span), own.span.tolist()
         decided_by = collected.judge.decides(name)
         cards.append(
             {
@@ -150,20 +164,22 @@ def filters(
                 "known": int(finite.sum()),
                 "scored": bool(finite.any()),
                 "late": name in verdict.LATE_FILTERS,
-                "low": float(own.stops[0]),
                 # The first stop is below all scores, and so below zero where a score never is.
-                "low_said": float(own.stops[0] if (values[finite] < 0).any() else max(own.stops[0], 0)),
-                "high": float(own.stops[-1]),
+                "low": low if (values[finite] < 0).any() else max(low, 0.0),
+                "high": high,
+                "far_low": [value for value in sorted(set(bound.values()) - {None}) if value < low],
+                "far_high": [value for value in sorted(set(bound.values()) - {None}) if value > high],
+                "left": float(own.places[0]),
+                "right": float(own.places[-1]),
                 "whole": own.whole,
                 "bounds": {end: bound.get(end) for end in ("min", "max")},
+                "places": {end: own.place(value) for end, value in bound.items() if value is not None},
                 # Only those that other thresholds move: what is of all clips stays what it is.
                 "quantiles": quantiles.get(name, {}) if decided_by else {},
                 "decided_by": decided_by,
                 "all": bars(counts, counts.max(initial=0)),
-                "kept": bars(histogram(values[finite & kept], own.stops), counts.max(initial=0)),
-                "fails": overlap[name][name] if active else 0,
-                "alone": alone[name][0] if active else 0,
-                "alone_unsure": alone[name][1] if active else 0,
+                "kept": bars(histogram(values[finite & kept], own.span), counts.max(initial=0)),
+                "failing": failing(overlap[name][name], *alone[name]) if active else "",
                 "unknown": unknown[name] if active else int(collected.unknown[name].sum()),
                 "near": [
                     {"end": end, **{side: near[name, end, side] for side in ("out", "in")}}
@@ -173,6 +189,22 @@ def filters(
             }
         )
     return sorted(cards, key=lambda card: not card["active"])
+
+
+def failing(fail: int, alone: int, unsure: int) -> str:
+    """How many clips fail a filter; `alone`: nothing else; `unsure`: nothing else that was computed."""
+
+    def said(number: int, who: str, what: str) -> str:
+        return f"{who} {'fails' if number == 1 else 'fail'} {what}."
+
+    if not fail:
+        return "No clip fails it."
+    sentences = [said(fail, plural(fail, "clip"), "it")]
+    if alone:
+        sentences.append(said(alone, f"{count(alone)} of them", "nothing else"))
+    if unsure:
+        sentences.append(said(unsure, f"{count(unsure)} of them", "no other filter whose score was computed"))
+    return " ".join(sentences if alone or unsure else [*sentences, "Each of them fails something else too."])
 
 
 def bars(counts: np.ndarray, most: float) -> str:
@@ -271,6 +303,8 @@ def data(collected: Collected, scales: Mapping[str, Scale], table: Mapping[str, 
                 "name": card["name"],
                 "stops": scales[card["name"]].stops.tolist(),
                 "edges": whatif.edges(scales[card["name"]]),
+                "knots": scales[card["name"]].knots.tolist(),
+                "places": scales[card["name"]].places.tolist(),
                 "quantiles": card["quantiles"],
                 "decidedBy": card["decided_by"],
                 **card["bounds"],

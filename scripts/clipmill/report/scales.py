@@ -15,6 +15,8 @@ import numpy as np
 GRID, QUANTILES = 72, 40  # where a slider stops
 TAIL = 0.005  # share of the clips that may lie beyond either end of a slider
 BINS = 60
+FAR = 0.5  # a bound that lies further outside the data than this share of their range stretches no slider
+GAP = 4  # bins from stop to stop of such bounds
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,23 @@ class Scale:
     """`stops`: where the slider may stand, the first and last of them without a bound. `edges`: see above.
 
     `whole`: every value that occurs is an edge, so that any threshold is exact and not only those at the stops.
+    `knots`: between which values lie evenly on the slider, and `places`, where those are, in bins of the histogram: it
+    reaches from 0 to BINS, and what lies outside are bounds far from the data, and the end that is no bound.
     """
 
     stops: np.ndarray
+    knots: np.ndarray
+    places: np.ndarray
     edges: np.ndarray
     whole: bool
+
+    @property
+    def span(self) -> np.ndarray:
+        """The values at both ends of the histogram."""
+        return self.knots[np.searchsorted(self.places, [0, BINS])]
+
+    def place(self, value: float) -> float:
+        return float(np.interp(value, self.knots, self.places))
 
     def codes(self, values: np.ndarray, unknown: np.ndarray, kind: np.dtype) -> np.ndarray:
         """A number a value; the greatest of `kind` is missing, the one before it unknown."""
@@ -39,24 +53,43 @@ class Scale:
 
 def scale(values: np.ndarray, bound: Mapping[str, float | None], kind: np.dtype) -> Scale:
     """A scale for finite `values` and what is in force, with as many edges as codes of `kind` can tell apart."""
-    stops = _stops(values, [float(value) for value in bound.values() if value is not None and math.isfinite(value)])
+    bounds = sorted(float(value) for value in bound.values() if value is not None and math.isfinite(value))
+    inner = _inner(values, bounds)
+    below, above = _beyond(inner, bounds)
+    stops = np.unique([*below, *inner, *bounds, *above]) + 0.0
+    knots = np.array([*below, inner[0], inner[-1], *above])
+    places = np.array([*(-GAP * np.arange(len(below), 0, -1)), 0, BINS, *(BINS + GAP * np.arange(1, len(above) + 1))])
     room = (np.iinfo(kind).max - 3) // 2
     edges = np.union1d(values, stops) if len(values) else stops
-    return Scale(stops, edges, True) if len(edges) <= room else Scale(stops, stops, False)
+    whole = len(edges) <= room
+    return Scale(stops, knots, places, edges if whole else stops, whole)
 
 
-def _stops(values: np.ndarray, bounds: list[float]) -> np.ndarray:
+def _inner(values: np.ndarray, bounds: list[float]) -> list[float]:
+    """Rising stops from one step below the values, and the bounds that are near them, to one step above."""
     ends = np.quantile(values, [TAIL, 1 - TAIL]).tolist() if len(values) else []
+    reach = FAR * (ends[1] - ends[0]) if ends else 0.0
+    if reach > 1e-3 * max(map(abs, ends), default=0.0):  # values that hardly differ say nothing of what is far
+        bounds = [value for value in bounds if ends[0] - reach <= value <= ends[1] + reach]
     low, high = min([*ends, *bounds], default=0.0), max([*ends, *bounds], default=1.0)
-    span = (high - low) or abs(high) or 1.0
-    step = nice(span / GRID)
+    high = high if high > low else low + (abs(low) or 1.0)
+    step = nice((high - low) / GRID)
     decimals = max(0, -math.floor(math.log10(step)))
     grid = [round(k * step, decimals) for k in range(math.floor(low / step) - 1, math.ceil(high / step) + 2)]
-    inner = []
+    dense = []
     if len(values):
-        inner = np.round(np.quantile(values, np.linspace(TAIL, 1 - TAIL, QUANTILES)), decimals + 1).tolist()
-    inside = [stop for stop in inner if grid[0] < stop < grid[-1]]
-    return np.unique([*grid, *inside, *bounds]) + 0.0
+        dense = np.round(np.quantile(values, np.linspace(TAIL, 1 - TAIL, QUANTILES)), decimals + 1).tolist()
+    return sorted({*grid, *(stop for stop in dense if grid[0] < stop < grid[-1])})
+
+
+def _beyond(inner: list[float], bounds: list[float]) -> tuple[list[float], list[float]]:
+    """The bounds outside the inner stops, on either side, and one stop more there that stands for no bound."""
+    below = [value for value in bounds if value <= inner[0]]
+    above = [value for value in bounds if value >= inner[-1]]
+    return (
+        [math.nextafter(value, -math.inf) for value in below[:1]] + [value for value in below if value < inner[0]],
+        [value for value in above if value > inner[-1]] + [math.nextafter(value, math.inf) for value in above[-1:]],
+    )
 
 
 def nice(least: float) -> float:
@@ -65,6 +98,6 @@ def nice(least: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))
 
 
-def histogram(values: np.ndarray, stops: np.ndarray) -> np.ndarray:
-    """Counts of finite `values` in equal bins over the slider's range; what lies beyond it is in the outer ones."""
-    return np.histogram(np.clip(values, stops[0], stops[-1]), BINS, (stops[0], stops[-1]))[0]
+def histogram(values: np.ndarray, span: np.ndarray) -> np.ndarray:
+    """Counts of finite `values` in equal bins over `span`; what lies beyond it is in the outer ones."""
+    return np.histogram(np.clip(values, *span), BINS, tuple(span))[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,25 @@ FINE_ROWS = (
 )
 MICROSECONDS = 1_000_000  # tables are no finer
 MOST_BYTES = 10_500_000  # of all columns on the page; of more a sample of the rows
+# Of one frame these are known where there is no text at all. The config refuses bounds of them then, see `config.py`.
+OF_SEVERAL_FRAMES = ("text_static_area", "text_scene_area")
+
+
+def offered(collected: Collected, config: Mapping[str, Any]) -> list[str]:
+    """The filters that have a bound, or could have one as the config stands: some clips have the score."""
+    one_frame = config.get("text", {}).get("frames", 2) < 2
+    return [
+        name
+        for name, values in collected.values.items()
+        if name in collected.judge.active
+        or (np.isfinite(values).any() and not (one_frame and name in OF_SEVERAL_FRAMES))
+    ]
 
 
 def tabulate(
-    collected: Collected, pictures: Looked, most_bytes: int = MOST_BYTES
+    collected: Collected, pictures: Looked, names: list[str], most_bytes: int = MOST_BYTES
 ) -> tuple[dict[str, Any], dict[str, Scale]]:
-    """The table as JSON can hold it, and the scale of each filter that has scores or a bound.
+    """The table as JSON can hold it, and the scale of each of the filters `names`.
 
     A column is deflated and in base64. Its last rows are the clips that the page shows, and are not counted. `clips`:
     how many there are in all; where `rows` are fewer they are a sample. `lengths`: those of each bin, in microseconds;
@@ -31,10 +45,9 @@ def tabulate(
     rows = np.arange(len(collected.fate))
     kind = np.dtype(np.uint16 if len(rows) <= FINE_ROWS else np.uint8)
     scales = {}
-    for name, values in collected.values.items():
-        finite = values[np.isfinite(values)]
-        if len(finite) or name in collected.judge.active:
-            scales[name] = scale(finite, collected.judge.bounds[name], kind)
+    for name in names:
+        values = collected.values[name]
+        scales[name] = scale(values[np.isfinite(values)], collected.judge.bounds[name], kind)
     columns = _columns(collected, pictures, scales, kind)
     lengths, exact = {}, True
     for name in ("seconds", "trimmed"):
