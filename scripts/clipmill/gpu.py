@@ -59,8 +59,8 @@ def lease(count: int) -> Iterator[list[str]]:
 
     To be entered before CUDA starts in this process, which then sees those devices alone: `cuda:0` is the first of
     them. Waits while too few are free. A device is held by a lock on a file, and so at most as long as its process
-    lives; devices that CUDA_VISIBLE_DEVICES hides are left alone, which inside a job of Slurm's are those of others.
-    Raises SetupError where there are fewer.
+    lives; devices that CUDA_VISIBLE_DEVICES hides are left alone. Inside a job of Slurm's those that it gave are shared
+    out. Raises SetupError where there are fewer.
     """
     if count == 0:
         yield []
@@ -96,7 +96,7 @@ def visible_devices() -> list[str]:
     if wanted is None:
         return devices
     visible: dict[str, None] = {}
-    for entry in filter(None, map(str.strip, wanted.split(","))):
+    for entry in _listed(wanted):
         if entry.startswith("MIG-"):
             found = [entry]
         elif entry.isdigit():
@@ -119,9 +119,23 @@ def all_devices() -> list[str]:
     return done.stdout.split()
 
 
+def _listed(text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
+
+
+def _offered() -> dict[str, str]:
+    """The devices to choose from, each with the name of its lock."""
+    job, given = os.environ.get("SLURM_JOB_ID"), os.environ.get(VISIBLE)
+    if (
+        job and given is not None
+    ):  # taken at its word: Slurm keeps other jobs away, and numbers may be of this job alone
+        return {device: f"slurm-{job}-{device}" for device in _listed(given)}
+    return {device: device for device in visible_devices()}
+
+
 def _take(count: int, locks: ExitStack) -> list[str]:
     """The first `count` free devices, held until `locks` is closed."""
-    devices, folder = visible_devices(), _lock_folder()
+    devices, folder = _offered(), _lock_folder()
     if len(devices) < count:
         seen = f"{len(devices)} of {count} GPUs" if devices else "no GPU"
         hidden = f" ({VISIBLE} is {os.environ[VISIBLE]!r})" if VISIBLE in os.environ else ""
@@ -130,8 +144,8 @@ def _take(count: int, locks: ExitStack) -> list[str]:
     while True:
         with ExitStack() as held:
             taken: list[str] = []
-            for device in devices:
-                if len(taken) < count and _lock(folder / f"{device.replace('/', '_')}.lock", held):
+            for device, name in devices.items():
+                if len(taken) < count and _lock(folder / f"{name.replace('/', '_')}.lock", held):
                     taken.append(device)
             if len(taken) == count:
                 locks.push(held.pop_all())

@@ -170,17 +170,22 @@ def test_jobs_inside_one_of_slurm_share_out_what_it_gave(machine, monkeypatch, c
     monkeypatch.setenv("SLURM_JOB_ID", "1")
     monkeypatch.setenv(gpu.VISIBLE, "2")
     holder = child(machine, HOLD, 1)
-    assert holder.stdout.readline().split() == DEVICES[2:]
+    assert holder.stdout.readline().split() == ["2"]
     threading.Timer(0.6, holder.stdin.close).start()
     with gpu.lease(1) as devices:
-        assert devices == DEVICES[2:]
-        assert visible() == DEVICES[2]
+        assert devices == ["2"]
+        assert visible() == "2"
         assert holder.wait() == 0
+        monkeypatch.setenv("SLURM_JOB_ID", "2")  # its 2 is another device
+        with child(machine, HOLD, 1) as other:
+            assert other.stdout.readline().split() == ["2"]
+            other.stdin.close()
+        monkeypatch.setenv("SLURM_JOB_ID", "1")
     holder.stdout.close()
     waits, waited, runs = caplog.messages
     assert waits.startswith("waits for 1 of 1 GPUs to be free")
     assert re.fullmatch(r"waited \d s for a GPU", waited)
-    assert runs == f"runs on GPU {DEVICES[2]}"
+    assert runs == "runs on GPU 2"
     with pytest.raises(SetupError, match="^1 of 2 GPUs visible"), gpu.lease(2):
         pass
 
