@@ -4,9 +4,10 @@
 # make awq                     install what `snakemake quantize` needs: the models' packages and AutoAWQ
 # make vllm                    install all of clipmill with vLLM, for GPUs, into .venv-vllm
 # make slurm                   install what submits jobs to SLURM, into .venv, and into .venv-vllm if it is there
-# make test                    run all tests but those of vLLM and SLURM
+# make test                    run all tests but those of vLLM, of SLURM and of GPUs
 # make test-vllm               run the tests against a real vLLM, on the CPU
 # make test-slurm              run the tests on a SLURM cluster that they start, if SLURM is installed: see docs/slurm.md
+# make test-gpu                run the tests that need a GPU
 # make bench                   measure speed
 # make bench-models            measure the models' speed against the usual way: ten minutes without a GPU
 # make bench-report            measure the report of a million clips: some minutes
@@ -29,7 +30,7 @@ OUTDIR ?= demo/results
 endif
 export VIDEOS OUTDIR
 
-.PHONY: demo test test-vllm test-slurm bench bench-models bench-report lock install models awq vllm slurm
+.PHONY: demo test test-vllm test-slurm test-gpu bench bench-models bench-report lock install models awq vllm slurm
 
 install: $(VENV)/core.stamp
 
@@ -94,13 +95,16 @@ demo: $(VENV)/core.stamp
 	{ [ "$$OUTDIR/summary.json" -nt demo/config.json ] || $(BIN)/python scripts/summary.py "$$OUTDIR"; }
 
 test: $(VENV)/models.stamp $(VENV)/test.stamp
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10 --ignore tests/with_vllm --ignore tests/slurm tests $(PYTEST)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10 --ignore tests/with_vllm --ignore tests/slurm --ignore tests/gpu tests $(PYTEST)
 
 test-vllm: $(TEST_VLLM)/test.stamp
 	PYTHONPATH="$(CURDIR)/tests/with_vllm/site:$(CURDIR)/scripts" $(TEST_VLLM)/bin/python -m pytest -q --durations 10 tests/with_vllm $(PYTEST)
 
 test-slurm: $(VENV)/slurm.stamp $(VENV)/test.stamp
 	$(BIN)/python -m pytest -q -rs --durations 10 tests/slurm $(PYTEST)
+
+test-gpu: $(VENV)/models.stamp $(VENV)/test.stamp
+	$(BIN)/python -m pytest -q -rs tests/gpu $(PYTEST)
 
 bench: $(VENV)/core.stamp
 	@test -d ../shared/videos || $(BIN)/python scripts/render_samples.py $(SAMPLES)

@@ -1,0 +1,132 @@
+"""What can be true on a GPU alone: values are those of the CPU, a device has one job, a full memory is got over.
+
+    make test-gpu
+
+Small random checkpoints; without a GPU all of it is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import checkpoints
+from clipmill import backends, gpu
+from clipmill.errors import SetupError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIG = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
+# step, backend -> the keys of its section that name checkpoints, and of which layout these are
+MODELS = {
+    ("aesthetic", "siglip-v2.5"): {"model": "siglip", "head": "siglip_head"},
+    ("aesthetic", "laion"): {"model": "clip", "head": "laion_head"},
+    ("consistency", "clip"): {"model": "clip"},
+    ("consistency", "dinov2"): {"model": "dinov2"},
+    ("text", "easyocr"): {"model": "craft"},
+    ("alignment", "clip"): {"model": "clip"},
+    ("alignment", "videoclip-xl"): {"model": "videoclip_xl", "tokenizer": "tokenizer"},
+}
+# Largest difference from fp32 on the CPU, as a share of the largest value where that is above 1. cuDNN computes fp32 in
+# TF32 where it may.
+TOLERANCES = {"fp32": 5e-3, "fp16": 2e-2, "bf16": 5e-2}
+TEXT = "a red car under a wide sky"
+WAITING = """
+import logging, sys
+from clipmill import gpu
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+with gpu.lease(1):
+    pass
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("checkpoints")
+    layouts = {layout for parts in MODELS.values() for layout in parts.values()} - {"tokenizer"}
+    made = {layout: str(checkpoints.MAKERS[layout](folder / layout)) for layout in layouts}
+    return made | {"tokenizer": str(checkpoints.make_clip_tokenizer(folder / "tokenizer"))}
+
+
+@pytest.fixture
+def leased() -> Iterator[str]:
+    try:
+        gpu.visible_devices()
+    except SetupError as error:
+        pytest.skip(str(error))
+    with gpu.lease(1) as (device,):
+        yield device
+        torch.cuda.empty_cache()
+
+
+def backend_of(step: str, name: str, made: dict[str, str], dtype: str) -> Any:
+    """A backend on the device of the lease that the caller is in."""
+    own = {**CONFIG[step][name], "dtype": dtype, **{key: made[of] for key, of in MODELS[step, name].items()}}
+    section = {**CONFIG[step], "backend": name, name: own}
+    return backends.load(step, backends.settings(step, section, REPOSITORY / "config" / "prompts"))
+
+
+def frames(count: int = 8) -> list[np.ndarray]:
+    return [np.random.default_rng(number).integers(0, 255, (128, 224, 3), np.uint8) for number in range(count)]
+
+
+def values(backend: Any) -> np.ndarray:
+    """All that a backend measures of some frames and a text; of boxes, the maps that they are found in."""
+    units = list(backend.prepare(frames()))
+    if hasattr(backend, "canvas_size"):
+        return backend._maps([unit.pixels for unit in units])()
+    found = gpu.in_batches(backend.measure, units, len(units))
+    if hasattr(backend, "measure_texts"):
+        found = [*found, *backend.measure_texts(backend.pieces(TEXT))]
+    return np.concatenate([np.ravel(np.asarray(value, np.float64)) for value in found])
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize(("step", "name"), MODELS)
+def test_values_are_those_of_the_cpu(made, request, step, name, dtype):
+    on_the_cpu = values(backend_of(step, name, made, "fp32"))
+    request.getfixturevalue("leased")
+    on_the_gpu = values(backend_of(step, name, made, dtype))
+    assert np.isfinite(on_the_gpu).all()
+    assert np.abs(on_the_gpu - on_the_cpu).max() <= TOLERANCES[dtype] * max(1.0, np.abs(on_the_cpu).max())
+
+
+def test_a_second_job_waits_for_the_device(leased, monkeypatch):
+    monkeypatch.setenv(gpu.VISIBLE, leased)
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", WAITING],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "scripts")},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert waiting.stdout.readline().startswith("waits for 1 of 1 GPUs")
+        assert waiting.poll() is None
+    finally:
+        waiting.kill()
+        waiting.communicate()
+
+
+def test_a_batch_that_is_too_large_is_halved_and_its_values_are_the_same(leased, made, caplog):
+    backend = backend_of("consistency", "dinov2", made, "fp32")
+    units = list(backend.prepare(frames()))
+    expected = np.array(backend.measure(units))  # and the model has its place
+    left, (_, whole) = 2**29, torch.cuda.mem_get_info()
+    many = units * (2**30 // sum(unit.nbytes for unit in units))  # as bytes twice what is left, as numbers eight times
+    torch.cuda.set_per_process_memory_fraction(min(1.0, (torch.cuda.memory_reserved() + left) / whole))
+    try:
+        found = np.array(gpu.in_batches(backend.measure, many, len(many)))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert "the GPU's memory is too small for a batch of" in caplog.text
+    np.testing.assert_allclose(
+        found.reshape(-1, *expected.shape), expected[None].repeat(len(many) // len(units), 0), atol=1e-3
+    )
