@@ -36,7 +36,7 @@ def refused(run: Run):
     ("config", "parts"),
     [
         ({"filters": {"motoin": {"min": 1}}}, ("filters.motoin", "unknown key", "did you mean `motion`?", "text_area")),
-        ({"cut": {"crf": "low"}}, ("cut.crf", "'low'", "integer")),
+        ({"cut": {"crf": "low"}}, ("cut.crf", "'low'", "a whole number")),
         ({"decode": {"sample_quality": 101}}, ("decode.sample_quality", "101", "at most 100")),
         ({"split": {"detector": "contents"}}, ("split.detector", "'contents'", "content, adaptive")),
         ({"aesthetic": {"backend": "beauty"}}, ("aesthetic.backend", "`beauty`", "not known", "classic, siglip-v2.5")),
