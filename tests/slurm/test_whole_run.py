@@ -13,8 +13,9 @@ from slurm_runs import SlurmRun
 
 PROFILE = yaml.safe_load((REPOSITORY / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8"))
 # Embedded backends that are given GPUs, so that no model is needed; all three at once, eight GPUs where there are four.
+# A node of the cluster has two cores, fewer than a job on a GPU asks for by itself.
 GPUS = {"text": 2, "aesthetic": 1, "consistency": 1}
-RESOURCES = {**{step: {"gpu": count} for step, count in GPUS.items()}, "cut": {"runtime": 99_999}}
+RESOURCES = {**{step: {"gpu": count, "threads": 1} for step, count in GPUS.items()}, "cut": {"runtime": 99_999}}
 # The first has GPUs and the second none, as where a step was set back to its embedded backend.
 MODEL = ("--set-resources", "score_aesthetic:gpu_model=h100", "caption_clips:gpu_model=h100")
 SHARDS = ("000000", "000001")
