@@ -184,7 +184,7 @@ def test_a_missing_caption_is_left_out_and_text_stands_in_for_all(tmp_path, orde
         ({"buckets": {"resolutions": [], "aspect_ratios": None, "frames": None}}, ["export.buckets.resolutions: []"]),
         (
             {"buckets": {"resolutions": None, "aspect_ratios": None, "frames": "6n+1"}},
-            ["export.buckets.frames: '6n+1' is none of: 4n+1, 8n+1, array, null"],
+            ["export.buckets.frames: '6n+1' is none of: 4n+1, 8n+1, a list, as [a, b], null"],
         ),
         ({"card": {"title": None, "license": "", "language": None}}, ["export.card.license: must not be empty"]),
         ({"shards": 3}, ["export.shards: unknown key"]),
