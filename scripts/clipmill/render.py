@@ -34,7 +34,8 @@ Rate = int | Fraction  # frames a second
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 CONTAINERS |= {".ts": "mpegts", ".mpg": "mpeg", ".flv": "flv"}
 CODEC_OPTIONS = {
-    "libx264": {"preset": "veryfast"},
+    # Of AVX-512 it has code whose results differ from call to call, on a busy machine.
+    "libx264": {"preset": "veryfast", "x264-params": "cpu-independent=1"},
     "libx265": {"preset": "ultrafast", "x265-params": "pools=none:frame-threads=1:log-level=error"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
 }
