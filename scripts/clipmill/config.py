@@ -232,6 +232,6 @@ def _without_score(name: str, config: dict[str, Any]) -> str | None:
     """What is wrong with a filter whose score the config does not make: it would drop every clip."""
     if name in verdict.LATE_FILTERS and config["alignment"]["backend"] == "none":
         return f"filters.{name}: needs an alignment score; choose an alignment.backend, or set its bounds to null"
-    if name in ("text_static_area", "text_scene_area") and config["text"]["frames"] < 2:
+    if name in verdict.OF_SEVERAL_FRAMES and config["text"]["frames"] < 2:
         return f"filters.{name}: needs several frames a clip; set text.frames to 2 or more, or its bounds to null"
     return None

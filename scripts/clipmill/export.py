@@ -117,13 +117,13 @@ def export_dataset(
     gone = {video["video_id"] for video in removed}
     dataset, export = outdir / "dataset", settings["export"]
     clips = Tree(dataset / "clips")
-    splits = formats.splits(export["validation_share"])
-    summary, numbers = Summary(settings["backends"], settings["thresholds"]), Numbers(splits)
+    summary = Summary(settings["backends"], settings["thresholds"])
     late = verdict.Late(**settings["late"])
     common = common_texts(outdir, groups, late.checks["same_text"], gone)
     with ExitStack() as stack:
         out = _Files(stack, outdir)
-        layout = _layout(outdir, export, splits, stack)
+        layout = _layout(outdir, export, stack)
+        numbers = Numbers(layout.splits)
         handed_over = {name: formats.FORMATS[name](layout) for name in export["formats"]}
         for problem in problems:
             out.error({"rule": "index", **problem})
@@ -145,7 +145,7 @@ def export_dataset(
             numbers.shard(rows)
         for one in handed_over.values():
             one.finish()
-    formats.remove_unwanted(dataset, export["formats"], splits)
+    formats.remove_unwanted(dataset, export["formats"], layout.splits)
     for one in handed_over.values():
         one.clean()
     clips.remove_others()
@@ -162,11 +162,11 @@ def export_dataset(
     return summary.as_dict()
 
 
-def _layout(outdir: Path, export: dict[str, Any], splits: tuple[str, ...], stack: ExitStack) -> Layout:
+def _layout(outdir: Path, export: dict[str, Any], stack: ExitStack) -> Layout:
     return Layout(
         dataset=outdir / "dataset",
         state=outdir / "work" / "export",
-        splits=splits,
+        splits=formats.splits(export["validation_share"]),
         captions=tuple(export["captions"]),
         buckets=Buckets(**export["buckets"]),
         tar_bytes=export["tar_megabytes"] * 10**6,

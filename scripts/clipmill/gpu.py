@@ -126,9 +126,8 @@ def _listed(text: str) -> list[str]:
 def _offered() -> dict[str, str]:
     """The devices to choose from, each with the name of its lock."""
     job, given = os.environ.get("SLURM_JOB_ID"), os.environ.get(VISIBLE)
-    if (
-        job and given is not None
-    ):  # taken at its word: Slurm keeps other jobs away, and numbers may be of this job alone
+    # Slurm is taken at its word: it keeps other jobs away, and its numbers may be of this job alone.
+    if job and given is not None:
         return {device: f"slurm-{job}-{device}" for device in _listed(given)}
     return {device: device for device in visible_devices()}
 
@@ -202,8 +201,9 @@ def resolved(dtype: str = "auto") -> str:
     """
     import torch
 
-    if dtype not in ("auto", *DTYPES):
-        raise SetupError(f"dtype `{dtype}` is not known; choose from: {', '.join(('auto', *DTYPES))}")
+    known = ("auto", *DTYPES)
+    if dtype not in known:
+        raise SetupError(f"dtype `{dtype}` is not known; choose from: {', '.join(known)}")
     if device().type != "cuda":
         return "bf16" if dtype == "bf16" else "fp32"
     if dtype != "auto":

@@ -31,6 +31,8 @@ FILTERS = {
 }
 COSTLY = ("consistency", "aesthetic", "text")
 LATE_FILTERS = ("alignment", "alignment_margin")  # of clips that have a text; looked at after all others
+# Of one frame these say nothing, though they are known where there is no text at all.
+OF_SEVERAL_FRAMES = ("text_static_area", "text_scene_area")
 
 Bounds = dict[str, dict[str, float | None]]
 

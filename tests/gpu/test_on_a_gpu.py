@@ -10,31 +10,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import yaml
 
-import checkpoints
-from clipmill import backends, gpu
+from clipmill import gpu
 from clipmill.errors import SetupError
+from model_backends import MODELS, paths
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CONFIG = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
-# step, backend -> the keys of its section that name checkpoints, and of which layout these are
-MODELS = {
-    ("aesthetic", "siglip-v2.5"): {"model": "siglip", "head": "siglip_head"},
-    ("aesthetic", "laion"): {"model": "clip", "head": "laion_head"},
-    ("consistency", "clip"): {"model": "clip"},
-    ("consistency", "dinov2"): {"model": "dinov2"},
-    ("text", "easyocr"): {"model": "craft"},
-    ("alignment", "clip"): {"model": "clip"},
-    ("alignment", "videoclip-xl"): {"model": "videoclip_xl", "tokenizer": "tokenizer"},
-}
 # Largest difference from fp32 on the CPU, as a share of the largest value where that is above 1. cuDNN computes fp32 in
 # TF32 where it may.
 TOLERANCES = {"fp32": 5e-3, "fp16": 2e-2, "bf16": 5e-2}
@@ -49,11 +37,8 @@ with gpu.lease(1):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("checkpoints")
-    layouts = {layout for parts in MODELS.values() for layout in parts.values()} - {"tokenizer"}
-    made = {layout: str(checkpoints.MAKERS[layout](folder / layout)) for layout in layouts}
-    return made | {"tokenizer": str(checkpoints.make_clip_tokenizer(folder / "tokenizer"))}
+def at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    return paths(tmp_path_factory.mktemp("checkpoints"))
 
 
 @pytest.fixture
@@ -65,13 +50,6 @@ def leased() -> Iterator[str]:
     with gpu.lease(1) as (device,):
         yield device
         torch.cuda.empty_cache()
-
-
-def backend_of(step: str, name: str, made: dict[str, str], dtype: str) -> Any:
-    """A backend on the device of the lease that the caller is in."""
-    own = {**CONFIG[step][name], "dtype": dtype, **{key: made[of] for key, of in MODELS[step, name].items()}}
-    section = {**CONFIG[step], "backend": name, name: own}
-    return backends.load(step, backends.settings(step, section, REPOSITORY / "config" / "prompts"))
 
 
 def frames(count: int = 8) -> list[np.ndarray]:
@@ -90,11 +68,11 @@ def values(backend: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
-@pytest.mark.parametrize(("step", "name"), MODELS)
-def test_values_are_those_of_the_cpu(made, request, step, name, dtype):
-    on_the_cpu = values(backend_of(step, name, made, "fp32"))
+@pytest.mark.parametrize("name", MODELS)
+def test_values_are_those_of_the_cpu(at, request, name, dtype):
+    on_the_cpu = values(MODELS[name](at, "fp32"))
     request.getfixturevalue("leased")
-    on_the_gpu = values(backend_of(step, name, made, dtype))
+    on_the_gpu = values(MODELS[name](at, dtype))
     assert np.isfinite(on_the_gpu).all()
     assert np.abs(on_the_gpu - on_the_cpu).max() <= TOLERANCES[dtype] * max(1.0, np.abs(on_the_cpu).max())
 
@@ -115,8 +93,8 @@ def test_a_second_job_waits_for_the_device(leased, monkeypatch):
         waiting.communicate()
 
 
-def test_a_batch_that_is_too_large_is_halved_and_its_values_are_the_same(leased, made, caplog):
-    backend = backend_of("consistency", "dinov2", made, "fp32")
+def test_a_batch_that_is_too_large_is_halved_and_its_values_are_the_same(leased, at, caplog):
+    backend = MODELS["dinov2"](at, "fp32")
     units = list(backend.prepare(frames()))
     expected = np.array(backend.measure(units))  # and the model has its place
     left, (_, whole) = 2**29, torch.cuda.mem_get_info()

@@ -170,14 +170,6 @@ def test_numbers_that_overflow_are_never_scores(tmp_path):
 # --- with models ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def fitted(folder: Path, clips: list[dict], outdir: Path) -> VideoClipXl:
     """VideoCLIP-XL with random towers whose last matrix turns each clip's text towards what is special in the clip."""
     weights = make_videoclip_xl(folder)

@@ -26,12 +26,7 @@ SHORT = "A red car drives on the road."
 LONG = " ".join(f"In scene {n} the red car and the dog are in the road." for n in range(20))  # some 600 tokens
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

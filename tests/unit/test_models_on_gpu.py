@@ -12,55 +12,25 @@ import torch
 from made_shards import Levels, Shard, thirty_clips
 from pretended import pretended_gpu
 
-import checkpoints
 from clipmill import checks, gpu
-from clipmill.alignment.clip import ClipAlignment
 from clipmill.alignment.shard import text_features
-from clipmill.alignment.videoclip_xl import VideoClipXl
 from clipmill.errors import SetupError
-from clipmill.scores import Backend
 from clipmill.scores.classic import Classic
-from clipmill.scores.easyocr import EasyOcr
-from clipmill.scores.embeddings import ClipConsistency, Dinov2Consistency
 from clipmill.scores.histogram import Histogram
-from clipmill.scores.laion import Laion
 from clipmill.scores.rapidocr import RapidOcr
 from clipmill.scores.readers import size_of
-from clipmill.scores.siglip import SiglipV25
+from model_backends import MODELS, paths
 
-# Made of a function from a name to the path of its small checkpoint, and of a dtype.
-MODELS: dict[str, Callable[[Callable[[str], str], str], Backend]] = {
-    "siglip-v2.5": lambda at, dtype: SiglipV25(2, at("siglip"), None, at("siglip_head"), dtype=dtype),
-    "laion": lambda at, dtype: Laion(2, at("clip"), None, at("laion_head"), dtype=dtype),
-    "clip": lambda at, dtype: ClipConsistency(at("clip"), None, dtype, keep_embeddings=True),
-    "dinov2": lambda at, dtype: Dinov2Consistency(at("dinov2"), None, dtype),
-    "easyocr": lambda at, dtype: EasyOcr(2, at("craft"), canvas_size=64, dtype=dtype),
-    "videoclip-xl": lambda at, dtype: VideoClipXl(at("videoclip_xl"), None, at("tokenizer"), dtype=dtype),
-    "alignment-clip": lambda at, dtype: ClipAlignment(at("clip"), None, dtype),
-}
 EMBEDDED = {"rapidocr": lambda: RapidOcr(2), "classic": lambda: Classic(2), "histogram": Histogram}
 FULL = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
 def at(tmp_path_factory) -> Callable[[str], str]:
-    folder, made = tmp_path_factory.mktemp("models"), {}
-
-    def path(name: str) -> str:
-        make = checkpoints.make_clip_tokenizer if name == "tokenizer" else checkpoints.MAKERS[name]
-        if name not in made:
-            made[name] = str(make(folder / name))
-        return made[name]
-
-    return path
+    return paths(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture

@@ -29,12 +29,7 @@ MODEL_OF = {"siglip-v2.5": "siglip", "laion": "clip", "clip": "clip", "dinov2": 
 HEADS = {"siglip-v2.5": "siglip_head", "laion": "laion_head"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

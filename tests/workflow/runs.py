@@ -175,6 +175,15 @@ class Run:
         assert outcome.code == 0, outcome.output
         return outcome
 
+    def job(self, rule: str, shard: str, **environment: str) -> Outcome:
+        """Run one job as another machine does: by a Snakemake of its own, which is told the job and not the target."""
+        command = [
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")),
+            *("--configfile", "my.yaml", "--cores", "1", "--mode", "remote", "--nolock"),
+            *("--target-jobs", f"{rule}:shard={shard}", "--allowed-rules", rule, "--force"),
+        ]
+        return call(command, self.workdir, env={**os.environ, **environment})
+
     @contextmanager
     def started(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -132,19 +131,11 @@ def test_the_file_works_as_a_config(run):
 
 
 def test_a_job_on_another_machine_works_on_the_sample(run):
-    """Such a job is a Snakemake of its own, which is told one job and not the target."""
     run.command(config=ASKED)
     table = run.outdir / "calibrate" / "work" / "videos" / "000003.parquet"
     table.unlink()
-    command = [
-        *(sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")),
-        *("--configfile", "my.yaml", "--cores", "1", "--mode", "remote", "--nolock"),
-        *("--target-jobs", "decode_videos:shard=000003", "--allowed-rules", "decode_videos", "--force"),
-    ]
-    done = subprocess.run(
-        command, cwd=run.workdir, env={**os.environ, "CLIPMILL_CALIBRATES": "1"}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    done = run.job("decode_videos", "000003", CLIPMILL_CALIBRATES="1")
+    assert done.code == 0, done.output
     assert table.exists()
 
 

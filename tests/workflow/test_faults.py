@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +17,6 @@ from runs import (
     REPOSITORY,
     SETTINGS,
     Run,
-    call,
     explain,
     make_shots,
     make_video,
@@ -263,18 +261,13 @@ def test_a_second_run_is_refused_by_name_and_a_clock_jumps_back(faulty, undistur
 
 
 def test_a_late_job_of_a_run_that_another_has_followed_touches_nothing(faulty, undisturbed):
-    """As one that waited in a queue while its Snakemake died: a Snakemake of its own, which is told one job."""
+    """As one that waited in a queue while its Snakemake died."""
     faulty.done()
     table = faulty.outdir / FIRST
     before = table.read_bytes()
-    command = [
-        *(sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--configfile", "my.yaml"),
-        *("--cores", "1", "--mode", "remote", "--nolock", "--force"),
-        *("--target-jobs", "decode_videos:shard=000000", "--allowed-rules", "decode_videos"),
-    ]
     last = (faulty.outdir / "work" / "run.lock").read_text(encoding="utf-8")
-    late = call(command, faulty.workdir, env={**os.environ, "CLIPMILL_RUN": "process 1 on another machine"})
+    late = faulty.job("decode_videos", "000000", CLIPMILL_RUN="process 1 on another machine")
     assert explain(late, "this job is of an earlier run (process 1 on another machine)", last)
     assert table.read_bytes() == before
-    assert call(command, faulty.workdir, env={**os.environ, "CLIPMILL_RUN": last}).code == 0
+    assert faulty.job("decode_videos", "000000", CLIPMILL_RUN=last).code == 0
     assert same(faulty.left(), undisturbed)

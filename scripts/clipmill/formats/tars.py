@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,17 +60,13 @@ class WebDataset(Format):
     def clean(self) -> None:
         whole = {shard["url"] for tars in self._tars.values() for shard in tars.shards}
         for split in self._tars:
-            self._remove(self._folder, split, whole)
+            self.remove(self.layout.dataset, split, whole)
 
     @classmethod
-    def remove(cls, dataset: Path, split: str) -> None:
-        cls._remove(dataset / "webdataset", split, set())
-
-    @staticmethod
-    def _remove(folder: Path, split: str, whole: set[str]) -> None:
+    def remove(cls, dataset: Path, split: str, whole: Collection[str] = ()) -> None:
         """Remove the tar files of a split but for the `whole` ones, and what a killed export left."""
         for pattern in (f"{split}-*.tar", f".{split}-*.tar{TEMPORARY}"):
-            for file in folder.glob(pattern):
+            for file in (dataset / "webdataset").glob(pattern):
                 if file.name not in whole:
                     file.unlink()
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from clipmill import verdict
 from clipmill.report.collect import SEED, Collected
 from clipmill.report.judge import Looked
 from clipmill.report.scales import Scale, scale
@@ -18,8 +19,6 @@ FINE_ROWS = (
 )
 MICROSECONDS = 1_000_000  # tables are no finer
 MOST_BYTES = 10_500_000  # of all columns on the page; of more a sample of the rows
-# Of one frame these are known where there is no text at all. The config refuses bounds of them then, see `config.py`.
-OF_SEVERAL_FRAMES = ("text_static_area", "text_scene_area")
 
 
 def offered(collected: Collected, config: Mapping[str, Any]) -> list[str]:
@@ -29,7 +28,7 @@ def offered(collected: Collected, config: Mapping[str, Any]) -> list[str]:
         name
         for name, values in collected.values.items()
         if name in collected.judge.active
-        or (np.isfinite(values).any() and not (one_frame and name in OF_SEVERAL_FRAMES))
+        or (np.isfinite(values).any() and not (one_frame and name in verdict.OF_SEVERAL_FRAMES))
     ]
 
 

@@ -1,0 +1,38 @@
+"""The backends of scores that are models, made of small random checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import checkpoints
+from clipmill.alignment.clip import ClipAlignment
+from clipmill.alignment.videoclip_xl import VideoClipXl
+from clipmill.scores import Backend
+from clipmill.scores.easyocr import EasyOcr
+from clipmill.scores.embeddings import ClipConsistency, Dinov2Consistency
+from clipmill.scores.laion import Laion
+from clipmill.scores.siglip import SiglipV25
+
+# Made of a function from a name to the path of its small checkpoint, and of a dtype.
+MODELS: dict[str, Callable[[Callable[[str], str], str], Backend]] = {
+    "siglip-v2.5": lambda at, dtype: SiglipV25(2, at("siglip"), None, at("siglip_head"), dtype=dtype),
+    "laion": lambda at, dtype: Laion(2, at("clip"), None, at("laion_head"), dtype=dtype),
+    "clip": lambda at, dtype: ClipConsistency(at("clip"), None, dtype, keep_embeddings=True),
+    "dinov2": lambda at, dtype: Dinov2Consistency(at("dinov2"), None, dtype),
+    "easyocr": lambda at, dtype: EasyOcr(2, at("craft"), canvas_size=64, dtype=dtype),
+    "videoclip-xl": lambda at, dtype: VideoClipXl(at("videoclip_xl"), None, at("tokenizer"), dtype=dtype),
+    "alignment-clip": lambda at, dtype: ClipAlignment(at("clip"), None, dtype),
+}
+
+
+def paths(folder: Path) -> Callable[[str], str]:
+    """Where the checkpoint of a name is, made once."""
+
+    @cache
+    def path(name: str) -> str:
+        make = checkpoints.make_clip_tokenizer if name == "tokenizer" else checkpoints.MAKERS[name]
+        return str(make(folder / name))
+
+    return path
