@@ -1,8 +1,5 @@
 """clipmill: a folder of raw videos becomes a training-ready set of captioned clips."""
 
-import os
-import sys
-
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -11,18 +8,20 @@ min_version("9.27")
 configfile: os.path.join(workflow.basedir, "config", "config.yaml")
 
 
-report: "rules/captions/run.rst"
+report: "rules/report_texts/run.rst"
 
 
 include: "rules/common.smk"
+include: "rules/inputs.smk"
 include: "rules/resources.smk"
-include: "rules/bounds.smk"
 include: "rules/check.smk"
 include: "rules/decode.smk"
 include: "rules/split.smk"
+include: "rules/thresholds.smk"
 include: "rules/score.smk"
 include: "rules/filter.smk"
 include: "rules/caption.smk"
+include: "rules/align.smk"
 include: "rules/cut.smk"
 include: "rules/export.smk"
 include: "rules/report.smk"

@@ -4,18 +4,31 @@ out: <prompts>.beautified.jsonl beside it. Undeclared: what is finished stands i
 """
 
 
+def beautify_settings(wildcards):
+    """What the backend of rewriting is made with to make prompts longer."""
+    if not backend_entry("rewrite").chat:
+        sys.exit(
+            f"config: rewrite.backend: `{config['rewrite']['backend']}` writes no prompts; choose a language model"
+        )
+    return as_json(
+        backend_settings(
+            "rewrite", prompt="beautify", max_growth=100, on_failure="keep"
+        )
+    )
+
+
 rule beautify:
     """Write short prompts in the style of the training captions: `snakemake beautify --config prompts=FILE`."""
     input:
-        needed=needs("prompts"),
+        needed=require_config_keys("prompts"),
     log:
         f"{OUT}/logs/beautify/beautify.log",
     conda:
         environment("rewrite")
     threads: threads_of("rewrite")
     resources:
-        mem_mb=job("rewrite", "mem_mb"),
-        runtime=job("rewrite", "runtime"),
+        mem_mb=resource("rewrite", "mem_mb"),
+        runtime=resource("rewrite", "runtime"),
         gpu=gpus_of("rewrite"),
         batch=batch_of("rewrite"),
     params:

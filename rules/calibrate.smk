@@ -12,9 +12,7 @@ rule propose_thresholds:
             name=(
                 "videos",
                 "clips",
-                "scores/motion",
-                "scores/technical",
-                *(f"scores/{metric}" for metric in verdict.COSTLY),
+                *(f"scores/{metric}" for metric in (*MEASURED, *COSTLY)),
             ),
             shard=SHARDS,
         ),
@@ -29,10 +27,10 @@ rule propose_thresholds:
     conda:
         "../envs/video.yaml"
     resources:
-        mem_mb=job("export", "mem_mb"),
-        runtime=job("export", "runtime"),
+        mem_mb=resource("export", "mem_mb"),
+        runtime=resource("export", "runtime"),
     params:
-        settings=lambda wildcards: as_json(bounds(config["filter_order"])),
+        settings=lambda wildcards: as_json(all_filters()),
         wishes=lambda wildcards: as_json(config["calibrate"]),
     shell:
         r"""
@@ -49,7 +47,7 @@ rule propose_thresholds:
 rule calibrate:
     """Propose thresholds from a sample of the videos, and show what they keep: `snakemake calibrate`."""
     input:
-        needed=needs("videos"),
+        needed=require_config_keys("videos"),
         config=rules.propose_thresholds.output.config,
         run=rules.export_dataset.output,
         report=rules.write_report.output.report,

@@ -1,6 +1,6 @@
 """
 in:  work/verdicts/<shard>.parquet, and the frames of the kept clips
-out: work/captions/ and work/rewrites/ of a group of shards, named after its first; work/scores/alignment/ of a shard
+out: work/captions/ and work/rewrites/ of a group of shards, named after its first
 
 Settings with a prompt are given by a function: in a string Snakemake would take the prompt's {places} for wildcards.
 """
@@ -22,13 +22,13 @@ rule caption_clips:
         environment("caption")
     threads: threads_of("caption")
     resources:
-        mem_mb=job("caption", "mem_mb"),
-        runtime=job("caption", "runtime"),
+        mem_mb=resource("caption", "mem_mb"),
+        runtime=resource("caption", "runtime"),
         gpu=gpus_of("caption"),
         batch=batch_of("caption"),
     params:
         shards=lambda wildcards: GROUPS[wildcards.shard],
-        settings=lambda wildcards: as_json(settings_of("caption")),
+        settings=lambda wildcards: as_json(backend_settings("caption")),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/caption.py \
@@ -59,14 +59,14 @@ rule rewrite_captions:
         environment("rewrite")
     threads: threads_of("rewrite")
     resources:
-        mem_mb=job("rewrite", "mem_mb"),
-        runtime=job("rewrite", "runtime"),
+        mem_mb=resource("rewrite", "mem_mb"),
+        runtime=resource("rewrite", "runtime"),
         gpu=gpus_of("rewrite"),
         batch=batch_of("rewrite"),
     params:
         shards=lambda wildcards: GROUPS[wildcards.shard],
         settings=lambda wildcards: as_json(
-            {"backend": settings_of("rewrite"), "checks": config["text_checks"]}
+            {"backend": backend_settings("rewrite"), "checks": config["text_checks"]}
         ),
     shell:
         r"""
@@ -80,44 +80,5 @@ rule rewrite_captions:
             --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
             --captions {input.captions:q} \
             --output {output.texts:q} \
-            >{log:q} 2>&1
-        """
-
-
-rule align_captions:
-    """Score how well the texts of a shard fit their clips."""
-    input:
-        clips=f"{WORK}/clips/{{shard}}.parquet",
-        texts=texts_of_shard,
-        check=f"{WORK}/checks/alignment.json",
-    output:
-        scores=f"{WORK}/scores/alignment/{{shard}}.parquet",
-    log:
-        f"{OUT}/logs/alignment/{{shard}}.log",
-    benchmark:
-        f"{OUT}/benchmarks/alignment/{{shard}}.tsv"
-    conda:
-        environment("alignment")
-    threads: threads_of("alignment")
-    resources:
-        mem_mb=job("alignment", "mem_mb"),
-        runtime=job("alignment", "runtime"),
-        gpu=gpus_of("alignment"),
-        batch=batch_of("alignment"),
-    params:
-        settings=lambda wildcards: as_json(settings_of("alignment")),
-    shell:
-        r"""
-        python "$CLIPMILL_SCRIPTS"/align.py \
-            --outdir "$CLIPMILL_OUTDIR" \
-            --shard {wildcards.shard} \
-            --settings {params.settings:q} \
-            --threads {threads} \
-            --gpu {resources.gpu} \
-            --batch {resources.batch} \
-            --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
-            --clips {input.clips:q} \
-            --texts {input.texts:q} \
-            --output {output.scores:q} \
             >{log:q} 2>&1
         """

@@ -4,6 +4,13 @@ out: work/checks/<step>.json: that the step's backend runs, and the models that 
 """
 
 
+def steps_with_models():
+    """Those whose backend needs files from elsewhere; embedded ones bring their own."""
+    return [
+        step for step in WITH_BACKENDS if backend_entry(step).environment != "video"
+    ]
+
+
 rule check_backend:
     """Check that a step's backend can run: its packages, its model files, the device. Before any other job."""
     output:
@@ -14,13 +21,13 @@ rule check_backend:
     conda:
         lambda wildcards: environment(wildcards.step)
     resources:
-        mem_mb=lambda wildcards, attempt: job(wildcards.step, "mem_mb")(
+        mem_mb=lambda wildcards, attempt: resource(wildcards.step, "mem_mb")(
             wildcards, attempt
         ),
-        runtime=job("instant", "runtime"),
+        runtime=resource("instant", "runtime"),
         gpu=lambda wildcards: gpus_of(wildcards.step),
     params:
-        settings=lambda wildcards: as_json(settings_of(wildcards.step)),
+        settings=lambda wildcards: as_json(backend_settings(wildcards.step)),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/check.py \
@@ -41,7 +48,7 @@ rule fetch_models:
         "../envs/vision.yaml"
     params:
         settings=lambda wildcards: as_json(
-            {step: settings_of(step) for step in steps_with_models()}
+            {step: backend_settings(step) for step in steps_with_models()}
         ),
     shell:
         r"""

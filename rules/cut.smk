@@ -4,6 +4,11 @@ out: work/cuts/<shard>.parquet; beside it, undeclared, work/clip_files/<shard>/<
 """
 
 
+def cut_settings():
+    """What the cutting of a clip depends on."""
+    return {**config["cut"], "min_seconds": config["split"]["min_seconds"]}
+
+
 rule cut_clips:
     """Cut the clips of a shard that every filter kept, and check each file."""
     input:
@@ -22,11 +27,11 @@ rule cut_clips:
         "../envs/video.yaml"
     threads: threads_of("cut")
     resources:
-        mem_mb=job("cut", "mem_mb"),
-        runtime=job("cut", "runtime"),
+        mem_mb=resource("cut", "mem_mb"),
+        runtime=resource("cut", "runtime"),
     params:
         settings=lambda wildcards: as_json(cut_settings()),
-        late=lambda wildcards: as_json(late_verdict()),
+        late=lambda wildcards: as_json(last_verdict_settings()),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/cut.py \

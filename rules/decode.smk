@@ -18,8 +18,8 @@ rule decode_videos:
         "../envs/video.yaml"
     threads: threads_of("decode")
     resources:
-        mem_mb=job("decode", "mem_mb"),
-        runtime=job("decode", "runtime"),
+        mem_mb=resource("decode", "mem_mb"),
+        runtime=resource("decode", "runtime"),
     params:
         settings=lambda wildcards: as_json(config["decode"]),
     shell:

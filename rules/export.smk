@@ -3,35 +3,70 @@ in:  all tables of all shards, by way of the last ones; the lists of removed vid
 out: dataset/, verdicts.parquet, errors.csv, summary.json, models.json
 """
 
+from clipmill.dataset import formats
+from clipmill.dataset.summary import as_text
+
+
+def dataset_files():
+    """The files that the formats of the dataset are read by, besides the metadata."""
+    export = config["export"]
+    splits = formats.splits(export["validation_share"])
+    return [
+        f"{OUT}/dataset/{name}" for name in formats.entries(export["formats"], splits)
+    ]
+
+
+def summary_time():
+    """When the summary was written, in nanoseconds; None where there is none."""
+    path = Path(config["outdir"]) / "summary.json"
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+SUMMARY_BEFORE = summary_time()
+
+
+def print_summary():
+    """What came of the run, after its last job; nothing after a command that leaves the dataset alone."""
+    if summary_time() != SUMMARY_BEFORE and not CALIBRATES:
+        path = Path(config["outdir"]) / "summary.json"
+        print(
+            as_text(json.loads(path.read_text(encoding="utf-8")), path.parent),
+            file=sys.stderr,
+        )
+
 
 rule export_dataset:
     """Put the dataset together, with the verdicts, the errors and the summary."""
     input:
-        needed=needs("videos"),
+        needed=require_config_keys("videos"),
         thresholds=resolved("filter", "late"),
         cuts=expand(f"{WORK}/cuts/{{shard}}.parquet", shard=SHARDS),
-        checks=CHECKS,
+        checks=expand(f"{WORK}/checks/{{step}}.json", step=WITH_BACKENDS),
         removed=f"{WORK}/index/removed.jsonl",
         problems=f"{WORK}/index/problems.jsonl",
     output:
         metadata=f"{OUT}/dataset/metadata.parquet",
         formats=report(
-            dataset_files(), caption="captions/formats.rst", category="Dataset"
+            dataset_files(), caption="report_texts/formats.rst", category="Dataset"
         ),
         card=report(
-            f"{OUT}/dataset/README.md", caption="captions/card.rst", category="Dataset"
+            f"{OUT}/dataset/README.md",
+            caption="report_texts/card.rst",
+            category="Dataset",
         ),
         verdicts=report(
-            f"{OUT}/verdicts.parquet", caption="captions/verdicts.rst", category="Run"
+            f"{OUT}/verdicts.parquet",
+            caption="report_texts/verdicts.rst",
+            category="Run",
         ),
         errors=report(
-            f"{OUT}/errors.csv", caption="captions/errors.rst", category="Run"
+            f"{OUT}/errors.csv", caption="report_texts/errors.rst", category="Run"
         ),
         summary=report(
-            f"{OUT}/summary.json", caption="captions/summary.rst", category="Run"
+            f"{OUT}/summary.json", caption="report_texts/summary.rst", category="Run"
         ),
         models=report(
-            f"{OUT}/models.json", caption="captions/models.rst", category="Run"
+            f"{OUT}/models.json", caption="report_texts/models.rst", category="Run"
         ),
     log:
         f"{OUT}/logs/export/export.log",
@@ -40,15 +75,15 @@ rule export_dataset:
     conda:
         "../envs/video.yaml"
     resources:
-        mem_mb=job("export", "mem_mb"),
-        runtime=job("export", "runtime"),
+        mem_mb=resource("export", "mem_mb"),
+        runtime=resource("export", "runtime"),
     params:
         settings=lambda wildcards: as_json(
             {
-                "backends": {step: config[step]["backend"] for step in STEPS},
-                "late": late_verdict(),
+                "backends": {step: config[step]["backend"] for step in WITH_BACKENDS},
+                "late": last_verdict_settings(),
                 "export": config["export"],
-                "filters": config["filters"],
+                "filters": active(config["filters"], SOURCES),
             }
         ),
         clips_per_caption_job=(

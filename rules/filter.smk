@@ -1,43 +1,7 @@
 """
 in:  work/videos/, work/clips/ and all scores of a shard
-out: work/verdicts/<shard>.parquet; where thresholds are quantiles, work/thresholds/<stage>.json from all shards first
+out: work/verdicts/<shard>.parquet
 """
-
-
-wildcard_constraints:
-    stage="|".join(STAGES),
-
-
-rule resolve_thresholds:
-    """Find the values of the thresholds that are quantiles, over all clips of the run that came to this stage."""
-    input:
-        tables=quantile_tables,
-        removed=f"{WORK}/index/removed.jsonl",
-    output:
-        thresholds=report(
-            f"{WORK}/thresholds/{{stage}}.json",
-            caption="captions/thresholds.rst",
-            category="Thresholds",
-        ),
-    log:
-        f"{OUT}/logs/thresholds/{{stage}}.log",
-    benchmark:
-        f"{OUT}/benchmarks/thresholds/{{stage}}.tsv"
-    conda:
-        "../envs/video.yaml"
-    resources:
-        mem_mb=job("export", "mem_mb"),
-        runtime=job("export", "runtime"),
-    params:
-        quantiles=lambda wildcards: as_json(stage_quantiles(wildcards.stage)),
-    shell:
-        r"""
-        python "$CLIPMILL_SCRIPTS"/resolve_thresholds.py \
-            --outdir "$CLIPMILL_OUTDIR" \
-            --quantiles {params.quantiles:q} \
-            --output {output.thresholds:q} \
-            >{log:q} 2>&1
-        """
 
 
 rule filter_clips:
@@ -47,7 +11,7 @@ rule filter_clips:
         clips=f"{WORK}/clips/{{shard}}.parquet",
         scores=expand(
             f"{WORK}/scores/{{metric}}/{{{{shard}}}}.parquet",
-            metric=("motion", "technical", *verdict.COSTLY),
+            metric=(*MEASURED, *COSTLY),
         ),
         thresholds=resolved("filter"),
     output:
@@ -59,10 +23,10 @@ rule filter_clips:
     conda:
         "../envs/video.yaml"
     resources:
-        mem_mb=job("instant", "mem_mb"),
-        runtime=job("instant", "runtime"),
+        mem_mb=resource("instant", "mem_mb"),
+        runtime=resource("instant", "runtime"),
     params:
-        settings=lambda wildcards: as_json(bounds(config["filter_order"])),
+        settings=lambda wildcards: as_json(filter_settings(FILTER_ORDER)),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/filter.py \

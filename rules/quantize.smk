@@ -7,15 +7,15 @@ out: the folder `out`, a model in 4 bits. Undeclared: Snakemake would delete fro
 rule quantize:
     """Make a 4-bit AWQ checkpoint of a language model: `snakemake quantize --config model=NAME out=FOLDER`."""
     input:
-        needed=needs("model", "out"),
+        needed=require_config_keys("model", "out"),
     log:
         f"{OUT}/logs/quantize/quantize.log",
     conda:
         "../envs/awq.yaml"
     threads: threads_of("quantize")
     resources:
-        mem_mb=job("quantize", "mem_mb"),
-        runtime=job("quantize", "runtime"),
+        mem_mb=resource("quantize", "mem_mb"),
+        runtime=resource("quantize", "runtime"),
         gpu=gpus_of("quantize"),
     params:
         model=lambda wildcards: config["model"],

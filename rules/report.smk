@@ -4,6 +4,17 @@ out: report.html, one file that needs no other. Times and memory are in it, so i
 """
 
 
+def report_settings():
+    """By what a run has judged its clips, for the page that shows it."""
+    late = {name: config["filters"][name] for name in LATE_FILTERS}
+    known = all_filters()
+    return {
+        "filters": known["filters"] | late,
+        "order": known["order"],
+        "cascade": config["cascade"],
+    }
+
+
 rule write_report:
     """Show what the run found, kept and dropped, and what other thresholds would keep: one page."""
     input:
@@ -14,15 +25,15 @@ rule write_report:
         thresholds=resolved("filter", "late"),
     output:
         report=report(
-            f"{OUT}/report.html", caption="captions/page.rst", category="Report"
+            f"{OUT}/report.html", caption="report_texts/page.rst", category="Report"
         ),
     log:
         f"{OUT}/logs/report/report.log",
     conda:
         "../envs/video.yaml"
     resources:
-        mem_mb=job("export", "mem_mb"),
-        runtime=job("export", "runtime"),
+        mem_mb=resource("export", "mem_mb"),
+        runtime=resource("export", "runtime"),
     params:
         settings=lambda wildcards: as_json(report_settings()),
     shell:

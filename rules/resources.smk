@@ -1,41 +1,39 @@
 """
-in:  the sections `resources` of the config, and the table of backends
+in:  the section `resources` of the config, and the table of backends
 out: helpers: what a job of each step may use, the environment that it runs in, which shards share a job
 """
 
-from clipmill.gpu import THREADS
+from clipmill.models.leases import THREADS
+from clipmill.store.index import shard_groups
 
 ENGINE_CLIPS = 2000  # kept clips for a job whose model takes minutes to start
 
 
-def job(step, name):
+def resource(step, name):
     """A resource of a step's jobs, growing with each attempt."""
     value = config["resources"][step][name]
     if value == "auto":
-        value = chosen(step).memory
+        value = backend_entry(step).memory
     return lambda wildcards, attempt: value * attempt
 
 
 def threads_of(step):
+    """Cores of a job."""
     wanted = config["resources"][step]["threads"]
     if wanted == "auto":
         return THREADS if gpus_of(step) else 1
     return wanted
 
 
-def chosen(step):
+def backend_entry(step):
     """The backend of a step, as the table of backends knows it."""
     return backends.entry(step, config[step]["backend"])
 
 
-def steps_with_models():
-    """Those whose backend needs files from elsewhere; embedded ones bring their own."""
-    return [step for step in STEPS if chosen(step).environment != "video"]
-
-
 def gpus_of(step):
+    """GPUs of a job."""
     wanted = config["resources"][step].get("gpu", 0)
-    wanted = chosen(step).gpus if wanted == "auto" else wanted
+    wanted = backend_entry(step).gpus if wanted == "auto" else wanted
     limit = getattr(workflow.global_resources.get("gpu"), "value", None)
     if workflow.is_main_process and limit is not None and wanted > limit:
         # Snakemake itself would give the job fewer, and say nothing.
@@ -52,14 +50,16 @@ def batch_of(step):
 
 
 def environment(step):
-    return f"../envs/{chosen(step).environment}.yaml"
+    """The conda environment of a step's backend."""
+    return f"../envs/{backend_entry(step).environment}.yaml"
 
 
 def clips_per_caption_job():
-    """Kept clips to reckon with in a job of captioning or rewriting; None gives each shard a job."""
+    """About how many kept clips a job of captioning or rewriting serves; None gives each shard a job."""
     if config["clips_per_caption_job"] != "auto":
         return config["clips_per_caption_job"]
-    return ENGINE_CLIPS if chosen("caption").gpus or chosen("rewrite").gpus else None
+    starts_slowly = backend_entry("caption").gpus or backend_entry("rewrite").gpus
+    return ENGINE_CLIPS if starts_slowly else None
 
 
 GROUPS = shard_groups(SHARDS, clips_per_caption_job())
@@ -72,48 +72,12 @@ def of_group(pattern):
 
 
 def texts_of_shard(wildcards):
+    """The table that holds the texts of a shard."""
     return f"{WORK}/rewrites/{GROUP_OF[wildcards.shard]}.parquet"
 
 
 def lost_tables(wildcards):
-    """Asks for the tables that failed jobs have taken with them.
-
-    Snakemake by itself makes no table anew whose successors are there, though these are of other settings.
-    """
-    from clipmill import tables  # pyarrow, which jobs need not load
+    """Tables that Snakemake deleted when their job failed. It would not recreate them while later tables still exist."""
+    from clipmill.store import tables
 
     return [f"{OUT}/{path}" for path in tables.lost(Path(OUT), SHARDS, GROUPS)]
-
-
-def plan_settings(wildcards):
-    """What a plan depends on: settings that make a job dear, cores and GPUs of a job, which shards share one."""
-    return as_json(
-        {
-            "decode": config["decode"],
-            "split": config["split"],
-            "cut": cut_settings(),
-            "steps": {step: settings_of(step) for step in STEPS},
-            "resources": {
-                step: {"threads": threads_of(step), "gpu": gpus_of(step)}
-                for step in STEPS
-            }
-            | {
-                step: {"threads": threads_of(step), "gpu": 0}
-                for step in ("decode", "cut")
-            },
-            "clips_per_caption_job": clips_per_caption_job(),
-            "dataset": [*rules.export_dataset.output],
-            "quantiles": [stage for stage in STAGES if stage_quantiles(stage)],
-        }
-    )
-
-
-def beautify_settings(wildcards):
-    """What the backend of rewriting is made with to make prompts longer."""
-    if not chosen("rewrite").chat:
-        sys.exit(
-            f"config: rewrite.backend: `{config['rewrite']['backend']}` writes no prompts; choose a language model"
-        )
-    return as_json(
-        settings_of("rewrite", prompt="beautify", max_growth=100, on_failure="keep")
-    )

@@ -19,8 +19,8 @@ rule split_videos:
     conda:
         "../envs/video.yaml"
     resources:
-        mem_mb=job("instant", "mem_mb"),
-        runtime=job("instant", "runtime"),
+        mem_mb=resource("instant", "mem_mb"),
+        runtime=resource("instant", "runtime"),
     params:
         settings=lambda wildcards: as_json(config["split"]),
     shell:

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-import cv2
-
-from clipmill import tables
-from clipmill.cli import loaded, model_parser, run_step
+from clipmill.cli import backend_on_device, model_parser, run_step
+from clipmill.store import tables
 
 
 def main() -> None:
@@ -14,10 +12,9 @@ def main() -> None:
     parser.add_argument("--texts", type=Path, required=True, help="table of rewrites")
     parser.add_argument("--output", type=Path, required=True, help="table of alignment scores to write")
     args = parser.parse_args()
-    cv2.setNumThreads(1)
     rows = [row for row in tables.REWRITES.rows(args.texts) if row["shard"] == args.shard]
     texts = {row["clip_id"]: row["text"] for row in rows if row["text"] is not None}
-    with loaded("alignment", args.settings, args) as backend:
+    with backend_on_device("alignment", args.settings, args.gpu, args.threads, args.batch) as backend:
         if backend is None:
             rows, about = [{"clip_id": clip_id} for clip_id in texts], args.settings
         else:

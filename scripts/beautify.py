@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from clipmill.captions.beautify import beautify, read_prompts, write_beautified
-from clipmill.cli import loaded, model_parser, run_step
+from clipmill.cli import backend_on_device, model_parser, run_step
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     prompts = read_prompts(args.prompts)
-    with loaded("rewrite", args.settings, args) as backend:
+    with backend_on_device("rewrite", args.settings, args.gpu, args.threads, args.batch) as backend:
         rows = beautify(backend, prompts, args.outdir, args.max_error_rate)
     print(write_beautified(args.prompts, prompts, rows))
 

@@ -4,11 +4,12 @@ import argparse
 import json
 from pathlib import Path
 
-from clipmill import verdict
-from clipmill.calibrate import Sample, as_yaml, propose
+from clipmill.base.files import write_json, write_text
 from clipmill.cli import run_step
-from clipmill.files import write_json, write_text
-from clipmill.index import IndexPaths, read_json_lines, shard_sizes
+from clipmill.filters import verdict
+from clipmill.filters.calibrate import CalibrationSample, as_yaml, propose
+from clipmill.store.index import read_json_lines, shard_sizes
+from clipmill.store.layout import Paths
 
 
 def main() -> None:
@@ -20,11 +21,11 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="the config file to write")
     args = parser.parse_args()
     keep, quantiles = args.wishes["keep"], args.wishes["quantiles"]
-    gone = {video["video_id"] for video in read_json_lines(IndexPaths(args.outdir).removed)}
+    gone = {video["video_id"] for video in read_json_lines(Paths(args.outdir).removed)}
     order = args.settings["order"]
     filters = {name: args.settings["filters"][name] for name in order}
     names = [name for name in order if name in quantiles or name in verdict.active(filters, order)]
-    sample = Sample.read(args.outdir, shard_sizes(args.outdir), names, gone)
+    sample = CalibrationSample.read(args.outdir, shard_sizes(args.outdir), names, gone)
     proposal = propose(sample, {name: filters[name] for name in names}, keep, quantiles)
     write_json(args.thresholds, proposal.proposed)
     write_text(args.config, as_yaml(proposal, args.wishes, args.config))

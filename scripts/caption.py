@@ -2,24 +2,17 @@
 
 from pathlib import Path
 
-import cv2
-
-from clipmill import tables
-from clipmill.captions.shard import caption_shards
-from clipmill.cli import group_parser, loaded, run_step
+from clipmill.captions.shard import caption_shards, kept_clips
+from clipmill.cli import backend_on_device, group_parser, run_step
+from clipmill.store import tables
 
 
 def main() -> None:
     parser = group_parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, help="table of captions to write")
     args = parser.parse_args()
-    cv2.setNumThreads(1)
-    clips = {}
-    for shard in args.shards:
-        keys = {clip["clip_id"]: clip["source_key"] for clip in tables.CLIPS.rows(tables.CLIPS.of(args.outdir, shard))}
-        verdicts = tables.VERDICTS.rows(tables.VERDICTS.of(args.outdir, shard))
-        clips[shard] = [{**row, "source_key": keys[row["clip_id"]]} for row in verdicts if row["kept"]]
-    with loaded("caption", args.settings, args) as backend:
+    clips = kept_clips(args.outdir, args.shards)
+    with backend_on_device("caption", args.settings, args.gpu, args.threads, args.batch) as backend:
         rows = caption_shards(backend, clips, args.outdir, args.max_error_rate)
         tables.CAPTIONS.write(args.output, rows, backend.about)
 

@@ -4,10 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from clipmill import backends
+from clipmill.base.files import write_json
 from clipmill.checks import check_backend
-from clipmill.cli import held, naming, run_step
-from clipmill.files import write_json
+from clipmill.cli import backend_on_device, naming, run_step
+from clipmill.models import backends
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--gpu", type=int, default=0, help="GPUs that its jobs run on")
     parser.add_argument("--output", type=Path, required=True, help="list of its models to write")
     args = parser.parse_args()
-    with naming(args.step, args.settings), held(args.step, args.settings, args.gpu, threads=1) as backend:
+    with naming(args.step, args.settings), backend_on_device(args.step, args.settings, args.gpu, threads=1) as backend:
         checked = check_backend(args.step, args.settings["backend"], backend)
     write_json(args.output, checked)
 

@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-import cv2
-
-from clipmill import tables, verdict
-from clipmill.cli import add_thresholds, run_step, settled, step_parser
-from clipmill.cutting import cut_shard
+from clipmill.cli import add_thresholds, run_step, step_parser, with_numbers
+from clipmill.cut.shard import cut_shard
+from clipmill.filters import verdict
+from clipmill.store import tables
 
 
 def main() -> None:
@@ -20,11 +19,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="table of cuts to write")
     add_thresholds(parser)
     args = parser.parse_args()
-    cv2.setNumThreads(1)
-    late = verdict.Late(**settled(args.late, args))
+    late = verdict.Late(**with_numbers(args.late, args))
     alignment = {row["clip_id"]: row for row in tables.ALIGNMENT.rows(args.alignment)}
     texts = {row["clip_id"]: row["text"] for row in tables.REWRITES.rows(args.texts) if row["clip_id"] in alignment}
-    kept = {clip_id for clip_id, text in texts.items() if late.reason({"text": text, **alignment[clip_id]}) is None}
+    known = {clip_id: {"text": text, **alignment[clip_id]} for clip_id, text in texts.items()}
+    kept = {clip_id for clip_id, values in known.items() if late.first_failure(values) is None}
     clips = [clip for clip in tables.CLIPS.rows(args.clips) if clip["clip_id"] in kept]
     videos = {video["video_id"]: video for video in tables.VIDEOS.rows(args.videos)}
     rows = cut_shard(clips, videos, args.outdir, args.shard, args.settings, args.threads, args.max_error_rate)

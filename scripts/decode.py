@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import cv2
-
-from clipmill import tables
 from clipmill.cli import run_step, step_parser
-from clipmill.decode import DecodeSettings, decode_shard
-from clipmill.index import read_json_lines
+from clipmill.decode.shard import decode_shard
+from clipmill.decode.video import DecodeSettings
+from clipmill.store import tables
+from clipmill.store.index import read_json_lines
 
 
 def main() -> None:
@@ -15,7 +14,6 @@ def main() -> None:
     parser.add_argument("--videos", type=Path, required=True, help="the shard's list of videos")
     parser.add_argument("--output", type=Path, required=True, help="table of videos to write")
     args = parser.parse_args()
-    cv2.setNumThreads(1)
     settings = DecodeSettings(**args.settings)
     videos = read_json_lines(args.videos)
     rows = decode_shard(videos, args.outdir, args.shard, settings, args.threads, args.max_error_rate)

@@ -1,6 +1,6 @@
 """Print docs/tables.md from the definitions of the tables."""
 
-from clipmill import tables
+from clipmill.store import tables
 
 HEAD = """# Tables
 

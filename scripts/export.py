@@ -4,10 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from clipmill import thresholds
-from clipmill.cli import add_thresholds, run_step, settled
-from clipmill.export import export_dataset
-from clipmill.index import shard_groups, shard_sizes
+from clipmill.cli import add_thresholds, run_step, with_numbers
+from clipmill.dataset.export import export_dataset
+from clipmill.filters import thresholds
+from clipmill.store.index import shard_groups, shard_sizes
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     args = parser.parse_args()
     checks = [json.loads(path.read_text(encoding="utf-8")) for path in args.checks]
     groups = shard_groups(shard_sizes(args.outdir), args.clips_per_caption_job)
-    settings = {**args.settings, "late": settled(args.settings["late"], args)}
+    settings = {**args.settings, "late": with_numbers(args.settings["late"], args)}
     settings["thresholds"] = thresholds.read(args.thresholds)
     export_dataset(args.outdir, groups, settings, checks)
 

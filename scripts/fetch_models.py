@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from clipmill import backends
-from clipmill.cli import means, naming, run_step
-from clipmill.files import write_json
+from clipmill.base.files import write_json
+from clipmill.cli import naming, run_step, runtime_settings
+from clipmill.models import backends
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     models = []
     for step, settings in args.settings.items():
         with naming(step, settings):
-            backend = backends.load(step, settings, means(step))
+            backend = backends.load(step, settings, runtime_settings(step))
             found = getattr(getattr(backend, "chat", backend), "checkpoints", list)()
         for checkpoint in found:
             about, path = checkpoint.about(), str(checkpoint.path)

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from clipmill import tables, verdict
-from clipmill.cli import add_thresholds, read_scores, run_step, settled, step_parser
+from clipmill.cli import add_thresholds, read_scores, run_step, step_parser, with_numbers
+from clipmill.filters.shard import judge_shard
+from clipmill.store import tables
 
 
 def main() -> None:
@@ -14,15 +15,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="table of verdicts to write")
     add_thresholds(parser)
     args = parser.parse_args()
-    settings = settled(args.settings, args)
-    bounds = verdict.active(settings["filters"], settings["order"])
-    columns = {column.name for column in tables.VERDICTS.columns}
-    rows = []
-    videos = tables.VIDEOS.rows(args.videos)
-    for known in verdict.gather(videos, tables.CLIPS.rows(args.clips), read_scores(args.scores)):
-        reason = verdict.reason(known, bounds)
-        row = {name: value for name, value in known.items() if name in columns}
-        rows.append({**row, "kept": reason is None, "reason": reason})
+    settings = with_numbers(args.settings, args)
+    videos, clips, scores = tables.VIDEOS.rows(args.videos), tables.CLIPS.rows(args.clips), read_scores(args.scores)
+    rows = judge_shard(videos, clips, scores, settings["filters"], settings["order"])
     tables.VERDICTS.write(args.output, rows, {"settings": settings})
 
 

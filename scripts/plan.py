@@ -4,10 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
+from clipmill.base.files import write_json
 from clipmill.cli import run_step
-from clipmill.files import write_json
-from clipmill.plan import make_plan
-from clipmill.plan_text import as_text
+from clipmill.plan.plan import make_plan
+from clipmill.plan.text import as_text
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ import json
 import os
 from pathlib import Path
 
-from clipmill import gpu
 from clipmill.cli import run_step
-from clipmill.quantize import QuantizeSettings, quantize_model
+from clipmill.extras.quantize import QuantizeSettings, quantize_model
+from clipmill.models import leases
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(args.threads)  # read when torch is imported
     os.environ.setdefault("TQDM_MININTERVAL", "10")  # seconds between two updates of AutoAWQ's progress bar
     if not args.gpu:
-        os.environ[gpu.VISIBLE] = ""  # AutoAWQ takes any that it sees
+        os.environ[leases.VISIBLE] = ""  # AutoAWQ takes any that it sees
     quantize_model(args.model, args.out, QuantizeSettings(**args.settings), args.outdir, args.gpu)
 
 

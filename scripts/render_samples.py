@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from clipmill.cli import run_step
-from clipmill.samples import render_samples
+from clipmill.demo.videos import render_samples
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ import json
 import os
 from pathlib import Path
 
-from clipmill.cli import add_thresholds, run_step, settled
+from clipmill.cli import add_thresholds, run_step, with_numbers
+from clipmill.filters.thresholds import quantiles
 from clipmill.report import write_report
-from clipmill.thresholds import quantiles
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
     add_thresholds(parser)
     args = parser.parse_args()
     config = json.loads(os.environ.get("CLIPMILL_CONFIG", "{}"))  # shown, and re-runs nothing
-    settings = {**settled(args.settings, args), "quantiles": quantiles(args.settings["filters"])}
+    settings = {**with_numbers(args.settings, args), "quantiles": quantiles(args.settings["filters"])}
     write_report(args.outdir, settings, config, args.output)
 
 

@@ -5,10 +5,11 @@ import json
 import logging
 from pathlib import Path
 
+from clipmill.base.files import write_json
 from clipmill.cli import run_step
-from clipmill.files import write_json
-from clipmill.index import IndexPaths, read_json_lines, shard_sizes
-from clipmill.thresholds import resolve
+from clipmill.filters.thresholds import resolve
+from clipmill.store.index import read_json_lines, shard_sizes
+from clipmill.store.layout import Paths
 
 log = logging.getLogger("clipmill")
 
@@ -19,7 +20,7 @@ def main() -> None:
     parser.add_argument("--quantiles", type=json.loads, required=True, help="filter -> min or max -> q0.3, as JSON")
     parser.add_argument("--output", type=Path, required=True, help="the values to write, as JSON")
     args = parser.parse_args()
-    gone = {video["video_id"] for video in read_json_lines(IndexPaths(args.outdir).removed)}
+    gone = {video["video_id"] for video in read_json_lines(Paths(args.outdir).removed)}
     resolved = resolve(args.outdir, shard_sizes(args.outdir), args.quantiles, gone)
     for name, bounds in resolved.items():
         for side, found in bounds.items():

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from clipmill import tables, text_checks
 from clipmill.captions.shard import rewrite_shards
-from clipmill.cli import group_parser, loaded, run_step
+from clipmill.cli import backend_on_device, group_parser, run_step
+from clipmill.filters.verdict import caption_failure
+from clipmill.store import tables
 
 
 def main() -> None:
@@ -13,11 +14,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="table of rewrites to write")
     args = parser.parse_args()
     checks = args.settings["checks"]
-    captions = {shard: [] for shard in args.shards}
+    captions: dict[str, list[dict]] = {shard: [] for shard in args.shards}
     for row in tables.CAPTIONS.rows(args.captions):
-        if row["caption"] is not None and not text_checks.of_caption(row["caption"], row["caption_whole"], checks):
+        if caption_failure(row["caption"], row["caption_whole"], checks) is None:
             captions[row["shard"]].append(row)
-    with loaded("rewrite", args.settings["backend"], args) as backend:
+    with backend_on_device("rewrite", args.settings["backend"], args.gpu, args.threads, args.batch) as backend:
         rows = rewrite_shards(backend, captions, args.outdir, args.max_error_rate)
         tables.REWRITES.write(args.output, rows, backend.about)
 

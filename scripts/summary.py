@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
+from clipmill.base.errors import SetupError
 from clipmill.cli import run_step
-from clipmill.errors import SetupError
-from clipmill.summary import as_text
+from clipmill.dataset.summary import as_text
 
 
 def main() -> None:

@@ -11,16 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from clipmill import tables
+from clipmill.base.files import atomic
+from clipmill.base.opencv import cv2
 from clipmill.cli import run_step
-from clipmill.files import atomic
-from clipmill.index import shard_sizes
-from clipmill.render import cover
-from clipmill.scores import Sampling
-from clipmill.scores.shard import Samples
+from clipmill.decode.reading import FrameChoice, KeptFrames
+from clipmill.demo.render import cover
+from clipmill.store import tables
+from clipmill.store.index import shard_sizes
 
 SCORES = ("brightness", "contrast", "sharpness", "border_area", "frozen_share", "motion", "consistency", "aesthetic")
 SCORES += ("text_area", "text_static_area", "text_scene_area")
@@ -76,8 +75,8 @@ def label(value: float) -> str:
 
 def column(outdir: Path, clip: dict[str, Any], score: str) -> np.ndarray:
     """One clip: its samples over its score."""
-    with Samples(outdir, clip["shard"]) as samples:
-        frames = list(samples.frames(clip, Sampling()))
+    with KeptFrames(outdir, clip["shard"]) as samples:
+        frames = list(samples.frames(clip, FrameChoice()))
     middle = len(frames) // 2
     places = {"motion": (middle - 1, middle, middle + 1), **dict.fromkeys(OVER_TIME, (0, middle, -1))}
     paper = np.full((LABEL, TILE[0], 3), PAPER, np.uint8)

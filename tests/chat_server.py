@@ -21,9 +21,10 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
-import cv2
 import jsonschema
 import numpy as np
+
+from clipmill.base.opencv import cv2
 
 # --- what a request may be --------------------------------------------------------------------------------------------
 

@@ -309,7 +309,7 @@ def _transformers() -> Any:
 
 
 def _declare_missing_operators() -> None:
-    from clipmill.torchvision_ops import declare_missing_operators
+    from clipmill.models.torchvision_ops import declare_missing_operators
 
     declare_missing_operators()
 

@@ -14,10 +14,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
-import cv2
-
-cv2.setNumThreads(1)  # as every tool does: a forked worker would wait for ever for OpenCV's threads of its parent
-
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[None]:

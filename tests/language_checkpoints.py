@@ -188,7 +188,7 @@ def _write(path: Path, values: dict[str, Any]) -> None:
 
 
 def _transformers() -> Any:
-    from clipmill.torchvision_ops import declare_missing_operators
+    from clipmill.models.torchvision_ops import declare_missing_operators
 
     declare_missing_operators()
     import transformers

@@ -10,10 +10,10 @@ import checkpoints
 from clipmill.alignment.clip import ClipAlignment
 from clipmill.alignment.videoclip_xl import VideoClipXl
 from clipmill.scores import Backend
-from clipmill.scores.easyocr import EasyOcr
-from clipmill.scores.embeddings import ClipConsistency, Dinov2Consistency
-from clipmill.scores.laion import Laion
-from clipmill.scores.siglip import SiglipV25
+from clipmill.scores.aesthetic.laion import Laion
+from clipmill.scores.aesthetic.siglip import SiglipV25
+from clipmill.scores.consistency.embeddings import ClipConsistency, Dinov2Consistency
+from clipmill.scores.text.easyocr import EasyOcr
 
 # Made of a function from a name to the path of its small checkpoint, and of a dtype.
 MODELS: dict[str, Callable[[Callable[[str], str], str], Backend]] = {

@@ -1,3 +1,13 @@
-"""clipmill: from raw videos to captioned training clips. Knows nothing of Snakemake."""
+"""clipmill: from raw videos to captioned training clips. Knows nothing of Snakemake.
 
-__version__ = "0.1.0"
+The way of the data, a folder for each station, which has the name of what its rule and its tool do:
+
+    inputs → decode → split → scores → filters → captions → alignment → cut → dataset → report
+
+In a station, `shard.py` is the loop over a shard that the tool in `scripts/` calls. Beside the way lie `plan` (what a
+run will cost), `extras` (a language model in four bits) and `demo` (rendered videos). Below it lies the ground, which
+knows no video: `base`, `texts`, `store`, `models`, `chat`. `steps` lists the steps once. `pyproject.toml` says which
+folder may import which, and a linter checks it; `docs/architecture.md` draws it.
+"""
+
+__version__ = "0.2.0"

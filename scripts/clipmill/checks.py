@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import cv2
 import numpy as np
 
-from clipmill.backends import explaining_missing_packages
+from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.opencv import cv2
 from clipmill.chat import Request
-from clipmill.errors import ItemError, SetupError
-from clipmill.gpu import in_batches
+from clipmill.models.backends import explaining_missing_packages
+from clipmill.models.batches import in_batches
 from clipmill.scores import Backend
 from clipmill.scores.shard import finish
 

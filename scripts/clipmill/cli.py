@@ -13,13 +13,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from clipmill import backends, gpu, tables, thresholds
-from clipmill.errors import SetupError, explain_os_error
-from clipmill.workers import tie
+from clipmill.base.errors import SetupError, explain_os_error
+from clipmill.base.processes import die_with_parent
+from clipmill.filters import thresholds
+from clipmill.models import backends, leases
+from clipmill.steps import SCORE_TABLES
+from clipmill.store import table
 
 log = logging.getLogger("clipmill")
 
-tie()  # where a library has spawned this process, it imports the tool and ends up here
+die_with_parent()  # where a library has spawned this process, it imports the tool and ends up here
 
 
 def step_parser(description: str | None, one_shard: bool = True) -> argparse.ArgumentParser:
@@ -56,14 +59,15 @@ def add_thresholds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--thresholds", type=Path, nargs="*", default=[], help="values of those that are quantiles")
 
 
-def settled(settings: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+def with_numbers(settings: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
     """`settings`, which has `filters`, with numbers in place of quantiles."""
-    return {**settings, "filters": thresholds.settled(settings["filters"], thresholds.read(args.thresholds))}
+    resolved = thresholds.read(args.thresholds)
+    return {**settings, "filters": thresholds.with_resolved_quantiles(settings["filters"], resolved)}
 
 
-def means(step: str) -> dict[str, Any]:
-    """The settings of a step's backend that change no result: they come by the environment, and re-run nothing."""
-    return json.loads(os.environ.get("CLIPMILL_MEANS", "{}")).get(step, {})
+def runtime_settings(step: str) -> dict[str, Any]:
+    """Settings of a step's backend that change no result. They come by the environment, so that they re-run nothing."""
+    return json.loads(os.environ.get("CLIPMILL_RUNTIME_SETTINGS", "{}")).get(step, {})
 
 
 @contextlib.contextmanager
@@ -76,31 +80,26 @@ def naming(step: str, settings: dict[str, Any]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def held(step: str, settings: dict[str, Any], gpus: int, threads: int) -> Iterator[Any]:
-    """The backend of a step, on so many GPUs as long as they are held, and on so many cores."""
+def backend_on_device(step: str, settings: dict[str, Any], gpus: int, threads: int, batch: int = 0) -> Iterator[Any]:
+    """The backend of a step, on `gpus` GPUs that no other job uses meanwhile (0: the CPU), and on `threads` cores.
+
+    `batch`: units in a batch; 0 is the backend's own choice. Gives None for a backend without work.
+    """
     backends.check_package(step, settings["backend"])
-    with gpu.lease(gpus):
-        backend = backends.load(step, settings, means(step))
+    with leases.lease(gpus):
+        backend = backends.load(step, settings, runtime_settings(step))
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(threads)
-        yield backend
-
-
-@contextlib.contextmanager
-def loaded(step: str, settings: dict[str, Any], args: argparse.Namespace) -> Iterator[Any]:
-    """The backend of a step, on the device and in the batches that `args` of a `model_parser` say."""
-    with held(step, settings, args.gpu, args.threads) as backend:
-        if args.batch and backend is not None:
-            getattr(backend, "chat", backend).batch = args.batch
+        if batch and backend is not None:
+            getattr(backend, "chat", backend).batch = batch
         if os.environ.get("CLIPMILL_COMPILE") == "1" and hasattr(backend, "compile"):
             backend.compile = True
         yield backend
 
 
-def read_scores(paths: list[Path]) -> dict[str, list[dict]]:
+def read_scores(paths: list[Path]) -> dict[str, list[dict[str, Any]]]:
     """Rows of score tables, by the metric that their folder is named after."""
-    by_metric = {table.path.split("/")[-2]: table for table in tables.ALL if "/scores/" in table.path}
-    return {path.parent.name: by_metric[path.parent.name].rows(path) for path in paths}
+    return {path.parent.name: SCORE_TABLES[path.parent.name].rows(path) for path in paths}
 
 
 class _Stopped(SystemExit):
@@ -118,7 +117,7 @@ def run_step(main: Callable[[], None]) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )
-    tables.spare_pandas()
+    table.spare_pandas()
     signal.signal(signal.SIGTERM, _stop)
     try:
         main()

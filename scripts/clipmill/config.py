@@ -11,11 +11,13 @@ from typing import Any
 import jsonschema
 import yaml
 
-from clipmill import backends, formats, verdict
-from clipmill.errors import SetupError
-from clipmill.keys import SECRET
-from clipmill.prompts import PLACES, places
-from clipmill.thresholds import as_quantile
+from clipmill.base.errors import SetupError
+from clipmill.chat.keys import SECRET
+from clipmill.dataset import formats
+from clipmill.filters.columns import FILTERS, LATE_FILTERS, OF_SEVERAL_FRAMES
+from clipmill.filters.thresholds import as_quantile
+from clipmill.models import backends
+from clipmill.texts.prompts import PLACES, places
 
 # What a command cannot do without, where it has no default: how to set it.
 COMMAND = "snakemake --profile profiles/local"
@@ -157,18 +159,15 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
         low, high = bound.get("min"), bound.get("max")
         if _more(low, high):
             problems.append(f"filters.{name}: min {low} is more than max {high}; no clip could pass")
-    order = config["filter_order"]
-    names = [name for name in config["filters"] if name not in verdict.LATE_FILTERS]
     problems += [
-        f"filter_order: {name!r} is no filter; choose from: {', '.join(names)}" for name in order if name not in names
-    ]
-    problems += [
-        f"filter_order: {name!r} is missing; it must name every filter once" for name in names if name not in order
+        f"filter_order: {name!r} is no filter; choose from: {', '.join(FILTERS)}"
+        for name in config["filter_order"]
+        if name not in FILTERS
     ]
     problems += _export_problems(config["export"])
     for name, (low, high) in config["calibrate"]["quantiles"].items():
-        if name not in names:
-            problems.append(f"calibrate.quantiles: {name!r} is no filter of scores; choose from: {', '.join(names)}")
+        if name not in FILTERS:
+            problems.append(f"calibrate.quantiles: {name!r} is no filter of scores; choose from: {', '.join(FILTERS)}")
         elif _more(low, high):
             problems.append(f"calibrate.quantiles.{name}: {low} is more than {high}; no clip could pass")
     problems += [_without_score(name, config) for name, bound in config["filters"].items() if _is_set(bound)]
@@ -230,8 +229,8 @@ def _is_set(bound: dict[str, Any]) -> bool:
 
 def _without_score(name: str, config: dict[str, Any]) -> str | None:
     """What is wrong with a filter whose score the config does not make: it would drop every clip."""
-    if name in verdict.LATE_FILTERS and config["alignment"]["backend"] == "none":
+    if name in LATE_FILTERS and config["alignment"]["backend"] == "none":
         return f"filters.{name}: needs an alignment score; choose an alignment.backend, or set its bounds to null"
-    if name in verdict.OF_SEVERAL_FRAMES and config["text"]["frames"] < 2:
+    if name in OF_SEVERAL_FRAMES and config["text"]["frames"] < 2:
         return f"filters.{name}: needs several frames a clip; set text.frames to 2 or more, or its bounds to null"
     return None

@@ -25,18 +25,20 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
-import cv2
 import imageio_ffmpeg
 import usual_way
 import yaml
 
-from clipmill import verdict
-from clipmill.clips import SplitSettings, read_signals, video_clips
-from clipmill.cutting import cut_shard
-from clipmill.decode import DecodeSettings, decode_shard
-from clipmill.discovery import update_index
-from clipmill.index import IndexPaths, read_json_lines
-from clipmill.scores.measured import motion_score, technical_score
+from clipmill.cut.shard import cut_shard
+from clipmill.decode.reading import read_signals
+from clipmill.decode.shard import decode_shard
+from clipmill.decode.video import DecodeSettings
+from clipmill.filters import columns, verdict
+from clipmill.inputs.discovery import update_index
+from clipmill.split.measured import motion_score, technical_score
+from clipmill.split.scenes import SplitSettings, video_clips
+from clipmill.store.index import read_json_lines
+from clipmill.store.layout import Paths
 
 CONFIG = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
 REAL_VIDEOS = REPOSITORY.parent / "shared" / "videos"
@@ -52,7 +54,6 @@ def main() -> None:
     parser.add_argument("--engine", action=argparse.BooleanOptionalAction, default=True, help="steps: also a whole run")
     parser.add_argument("--listed", type=int, nargs="+", default=[200, 2000, 2_000_000], help="plan: videos in a sheet")
     args = parser.parse_args()
-    cv2.setNumThreads(1)
     for what in args.what or MEASUREMENTS:
         with tempfile.TemporaryDirectory(prefix="clipmill-bench-") as place:
             print(f"\n## {what}\n", flush=True)
@@ -87,7 +88,7 @@ STEPS = ("scene detection", "decode, all signals, samples", "split, free scores,
 def our_way(videos: Path, outdir: Path) -> dict[str, float]:
     """Wall seconds of clipmill's steps, as its tools do them."""
     update_index(videos, outdir, 1000)
-    listed = read_json_lines(IndexPaths(outdir).shard("000000"))
+    listed = read_json_lines(Paths(outdir).shard("000000"))
     took = {}
     rows, took[STEPS[1]] = timed(
         lambda: decode_shard(listed, outdir, "000000", DecodeSettings(**CONFIG["decode"]), CORES, 1.0)
@@ -109,11 +110,11 @@ def kept_clips(videos: list[dict[str, Any]], outdir: Path) -> list[dict[str, Any
             clips.append(clip)
             motion.append(motion_score(clip, video, signals))
             technical.append(technical_score(clip, signals))
-    free = [name for name in CONFIG["filter_order"] if verdict.FILTERS[name] not in verdict.COSTLY]
+    free = [name for name in CONFIG["filter_order"] if columns.FILTERS[name] not in columns.COSTLY]
     bounds = verdict.active(CONFIG["filters"], free)
     videos = [{"error_kind": None, **video} for video in videos]
     known = verdict.gather(videos, clips, {"motion": motion, "technical": technical})
-    kept = {row["clip_id"] for row in known if verdict.reason(row, bounds) is None}
+    kept = {row["clip_id"] for row in known if verdict.first_failure(row, bounds) is None}
     return [clip for clip in clips if clip["clip_id"] in kept]
 
 
@@ -153,7 +154,7 @@ def bench_decode(args: argparse.Namespace, place: Path) -> None:
 
 def decode_folder(videos: Path, outdir: Path) -> None:
     update_index(videos, outdir, 1000)
-    listed = read_json_lines(IndexPaths(outdir).shard("000000"))
+    listed = read_json_lines(Paths(outdir).shard("000000"))
     rows = decode_shard(listed, outdir, "000000", DecodeSettings(**CONFIG["decode"]), CORES, 1.0)
     assert not any(row.get("error") for row in rows), rows
 
@@ -182,7 +183,7 @@ def bench_memory(args: argparse.Namespace, place: Path) -> None:
             "000000",
         ]
         command += ["--settings", json.dumps(CONFIG["decode"]), "--threads", "1", "--output", folder / "videos.parquet"]
-        command += ["--videos", IndexPaths(folder / "out").shard("000000")]
+        command += ["--videos", Paths(folder / "out").shard("000000")]
         rows.append((f"{minutes} minutes", f"{peak_memory(command):.0f}"))
     table(["length", "MiB"], rows)
 

@@ -23,12 +23,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-from clipmill import render, tables
 from clipmill.captions.captioner import Captioner
 from clipmill.captions.shard import caption_shards
 from clipmill.chat.endpoint import Endpoint
-from clipmill.decode import DecodePaths
-from clipmill.frames import ArchiveWriter
+from clipmill.decode.frames import ArchiveWriter
+from clipmill.decode.video import DecodePaths
+from clipmill.demo import render
+from clipmill.store import tables
 
 LATENCY, UNDER_WAY = 0.2, 64  # seconds, requests
 SAMPLES, FRAMES, SIZE, QUALITY = 400, 8, (854, 480), 90

@@ -37,7 +37,6 @@ PROMPTS = REPOSITORY / "config" / "prompts"
 os.environ |= {"TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
 
-import cv2
 import imageio_ffmpeg
 import original_way
 import pyarrow.compute as pc
@@ -47,14 +46,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import bench
 import checkpoints
-from clipmill import backends, gpu
-from clipmill.clips import SplitSettings, read_signals, video_clips
-from clipmill.decode import DecodeSettings, decode_shard
-from clipmill.discovery import update_index
-from clipmill.errors import SetupError
-from clipmill.index import IndexPaths, read_json_lines
-from clipmill.scores import Backend, Sampling
+from clipmill.base.errors import SetupError
+from clipmill.decode.reading import FrameChoice, read_signals
+from clipmill.decode.shard import decode_shard
+from clipmill.decode.video import DecodeSettings
+from clipmill.inputs.discovery import update_index
+from clipmill.models import backends, gpu, leases
+from clipmill.scores import Backend
 from clipmill.scores import shard as shards
+from clipmill.split.scenes import SplitSettings, video_clips
+from clipmill.store.index import read_json_lines
+from clipmill.store.layout import Paths
 
 SHARD = "000000"
 CORES = len(os.sched_getaffinity(0))
@@ -85,10 +87,9 @@ def main() -> None:
     standard = bench.REAL_VIDEOS if bench.REAL_VIDEOS.is_dir() else bench.SAMPLE_VIDEOS
     parser.add_argument("--videos", type=Path, default=standard)
     args = parser.parse_args()
-    cv2.setNumThreads(1)
     sys.stdout.reconfigure(line_buffering=True)
-    with gpu.lease(gpus()), tempfile.TemporaryDirectory(prefix="clipmill-bench-") as place:
-        args.threads = min(gpu.THREADS, CORES) if on_gpu() else CORES
+    with leases.lease(gpus()), tempfile.TemporaryDirectory(prefix="clipmill-bench-") as place:
+        args.threads = min(leases.THREADS, CORES) if on_gpu() else CORES
         torch.set_num_threads(args.threads)
         if args.clips is None:
             args.clips = CLIPS_ON_GPU if on_gpu() else CLIPS_TINY if args.tiny else CLIPS_ON_CPU
@@ -102,7 +103,7 @@ def main() -> None:
 def gpus() -> int:
     """How many GPUs to use: one where there is one."""
     try:
-        return min(1, len(gpu.visible_devices()))
+        return min(1, len(leases.visible_devices()))
     except SetupError:
         return 0
 
@@ -153,15 +154,15 @@ class Films:
         chosen = islice(cycle(self.clips), count)
         return [{**clip, "clip_id": f"{clip['clip_id']}#{number}"} for number, clip in enumerate(chosen)]
 
-    def clip_files(self, rows: list[dict[str, Any]], sampling: Sampling) -> list[original_way.ClipFile]:
-        """The files of clips, with the times of the same frames that `sampling` chooses."""
+    def clip_files(self, rows: list[dict[str, Any]], choice: FrameChoice) -> list[original_way.ClipFile]:
+        """The files of clips, with the times of the same frames that `choice` chooses."""
         samples = shards.Samples(self.outdir, SHARD)
         made = []
         for row in rows:
             table = read_signals(self.outdir, SHARD, row["video_id"], ["time", "sample"])
             table = table.filter(pc.is_valid(table["sample"]))
             times = dict(zip(table["sample"].to_pylist(), table["time"].to_pylist(), strict=True))
-            wanted = [times[sample] - row["start"] for sample in samples.of(row, sampling)]
+            wanted = [times[sample] - row["start"] for sample in samples.of(row, choice)]
             made.append(original_way.ClipFile(self.files[row["clip_id"].rpartition("#")[0]], wanted))
         return made
 
@@ -172,7 +173,7 @@ def made_films(videos: Path, lines: int | None, place: Path) -> Films:
         videos = enlarged(videos, lines, place / "videos")
     outdir = place / "out"
     update_index(videos, outdir, 1000)
-    listed = read_json_lines(IndexPaths(outdir).shard(SHARD))
+    listed = read_json_lines(Paths(outdir).shard(SHARD))
     rows = decode_shard(listed, outdir, SHARD, DecodeSettings(**bench.CONFIG["decode"]), CORES, 1.0)
     clips, files = [], {}
     paths = {video["video_id"]: Path(video["path"]) for video in listed}
@@ -247,7 +248,7 @@ class Timed(Backend):
 
     def __init__(self, backend: Any, clock: Clock | None = None):
         self._backend, self._clock = backend, clock
-        self.sampling, self.about = getattr(backend, "sampling", None), getattr(backend, "about", {})
+        self.choice, self.about = getattr(backend, "choice", None), getattr(backend, "about", {})
         self.batch, self.prepare = backend.batch, backend.prepare
 
     def measure(self, units: list[Any]) -> list[Any]:
@@ -300,7 +301,7 @@ def measured(name: str, folder: Path, films: Films, args: argparse.Namespace) ->
     network = network_of(ours)
     result = Result(name, clips=args.clips)
     runs = {
-        "original": lambda rows, clock, _: run_original(original, films, rows, ours.sampling, clock, args.threads),
+        "original": lambda rows, clock, _: run_original(original, films, rows, ours.choice, clock, args.threads),
         "clipmill": lambda rows, clock, metric: run_clipmill(
             ours, films, rows, clock, f"{name}-{metric}", args.threads
         ),
@@ -319,7 +320,7 @@ def measured(name: str, folder: Path, films: Films, args: argparse.Namespace) ->
         if not on_gpu():  # nothing overlaps there
             result.walls.append(wall)
         print(f"{name}: {label} {result.walls[-1]:.1f} s", file=sys.stderr, flush=True)
-    read_alone(result, runs, films, ours.sampling)
+    read_alone(result, runs, films, ours.choice)
     if args.clips:
         del original, runs
         gc.collect()
@@ -348,9 +349,9 @@ def network_of(backend: Any) -> torch.nn.Module:
 
 
 def run_original(
-    original: Any, films: Films, rows: list, sampling: Sampling, clock: Clock | None, threads: int
+    original: Any, films: Films, rows: list, choice: FrameChoice, clock: Clock | None, threads: int
 ) -> None:
-    files = films.clip_files(rows, sampling)
+    files = films.clip_files(rows, choice)
     scored = original_way.score(Timed(original, clock), files, threads, clock or Clock())
     assert len(scored) == len(rows)
 
@@ -370,10 +371,10 @@ def run_clipmill(backend: Any, films: Films, rows: list, clock: Clock | None, me
     assert not any(row.get("error") for row in scored), scored
 
 
-def read_alone(result: Result, runs: dict[str, Callable], films: Films, sampling: Sampling) -> None:
+def read_alone(result: Result, runs: dict[str, Callable], films: Films, choice: FrameChoice) -> None:
     """Frames a second of reading and preparing: the same as a whole run, with nothing measured. In turns."""
     rows = films.rows(max(CLIPS_READ, len(films.clips)))
-    frames = sum(len(file.times) for file in films.clip_files(rows, sampling))
+    frames = sum(len(file.times) for file in films.clip_files(rows, choice))
     took: dict[str, list[tuple[float, float]]] = {label: [] for label in runs}
     for number in range(ROUNDS):
         for label, run in runs.items():

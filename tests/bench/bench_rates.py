@@ -20,7 +20,8 @@ import tempfile
 from pathlib import Path
 
 from bench import REAL_VIDEOS, REPOSITORY, SAMPLE_VIDEOS, loop, table, videos_of
-from clipmill import backends, tables
+from clipmill.models import backends
+from clipmill.store import tables
 
 JOB = re.compile(r'^ *(python "\$CLIPMILL_SCRIPTS".*?)>\S+ 2>&1$', re.MULTILINE | re.DOTALL)
 SHARD = "000000"
@@ -65,7 +66,7 @@ def processor_seconds(command: str, place: Path) -> float:
         "CLIPMILL_SCRIPTS": str(REPOSITORY / "scripts"),
         "CLIPMILL_OUTDIR": "out",
         "CLIPMILL_MAX_ERROR_RATE": "0.5",
-        "CLIPMILL_MEANS": json.dumps({step: {} for step in backends.AVAILABLE}),
+        "CLIPMILL_RUNTIME_SETTINGS": json.dumps({step: {} for step in backends.AVAILABLE}),
     }
     process = subprocess.Popen(["bash", "-c", command], cwd=place, env=environment, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

@@ -26,10 +26,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from clipmill import render, tables, verdict
-from clipmill.decode import DecodePaths
-from clipmill.frames import ArchiveWriter
-from clipmill.index import IndexPaths
+from clipmill.decode.frames import ArchiveWriter
+from clipmill.decode.video import DecodePaths
+from clipmill.demo import render
+from clipmill.filters import verdict
+from clipmill.store import tables
+from clipmill.store.layout import Paths
 
 CLIPS_A_VIDEO, SHARD_CLIPS = 10, 1000
 SAMPLES_A_SECOND, FPS = 2, 24
@@ -145,8 +147,8 @@ def _shard(chance: np.random.Generator, first: int, count: int, bounds: verdict.
 def _frames(outdir: Path, videos: int) -> None:
     """The index, and for each video the same frames and signals."""
     seconds = CLIPS_A_VIDEO * 4
-    index = IndexPaths(outdir)
-    index.folder.mkdir(parents=True)
+    index = Paths(outdir)
+    index.index.mkdir(parents=True)
     names = [_video(video * CLIPS_A_VIDEO) for video in range(videos)]
     shards = [video * CLIPS_A_VIDEO // SHARD_CLIPS for video in range(videos)]
     pq.write_table(pa.table({"video_id": names, "shard": shards}), index.videos)

@@ -26,7 +26,7 @@ from cluster import Cluster, missing
 from runs import Run
 from slurm_runs import SlurmRun
 
-from clipmill.samples import render_samples
+from clipmill.demo.videos import render_samples
 
 # Each waits for the one before it; the checks run beside each other and count once.
 CHAIN = 12

@@ -26,8 +26,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from clipmill.alignment import towers
+from clipmill.models.torchvision_ops import declare_missing_operators
 from clipmill.scores.vision import CLIP, DINOV2, SIGLIP, Architecture
-from clipmill.torchvision_ops import declare_missing_operators
 
 FRAMES_AT_ONCE = 16
 

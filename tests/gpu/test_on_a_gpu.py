@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import torch
 
-from clipmill import gpu
-from clipmill.errors import SetupError
+from clipmill.base.errors import SetupError
+from clipmill.models import batches, leases
 from model_backends import MODELS, paths
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -29,9 +29,9 @@ TOLERANCES = {"fp32": 5e-3, "fp16": 2e-2, "bf16": 5e-2}
 TEXT = "a red car under a wide sky"
 WAITING = """
 import logging, sys
-from clipmill import gpu
+from clipmill.models import gpu
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-with gpu.lease(1):
+with leases.lease(1):
     pass
 """
 
@@ -44,10 +44,10 @@ def at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 @pytest.fixture
 def leased() -> Iterator[str]:
     try:
-        gpu.visible_devices()
+        leases.visible_devices()
     except SetupError as error:
         pytest.skip(str(error))
-    with gpu.lease(1) as (device,):
+    with leases.lease(1) as (device,):
         yield device
         torch.cuda.empty_cache()
 
@@ -61,7 +61,7 @@ def values(backend: Any) -> np.ndarray:
     units = list(backend.prepare(frames()))
     if hasattr(backend, "canvas_size"):
         return backend._maps([unit.pixels for unit in units])()
-    found = gpu.in_batches(backend.measure, units, len(units))
+    found = batches.in_batches(backend.measure, units, len(units))
     if hasattr(backend, "measure_texts"):
         found = [*found, *backend.measure_texts(backend.pieces(TEXT))]
     return np.concatenate([np.ravel(np.asarray(value, np.float64)) for value in found])
@@ -78,7 +78,7 @@ def test_values_are_those_of_the_cpu(at, request, name, dtype):
 
 
 def test_a_second_job_waits_for_the_device(leased, monkeypatch):
-    monkeypatch.setenv(gpu.VISIBLE, leased)
+    monkeypatch.setenv(leases.VISIBLE, leased)
     waiting = subprocess.Popen(
         [sys.executable, "-c", WAITING],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY / "scripts")},
@@ -101,7 +101,7 @@ def test_a_batch_that_is_too_large_is_halved_and_its_values_are_the_same(leased,
     many = units * (2**30 // sum(unit.nbytes for unit in units))  # as bytes twice what is left, as numbers eight times
     torch.cuda.set_per_process_memory_fraction(min(1.0, (torch.cuda.memory_reserved() + left) / whole))
     try:
-        found = np.array(gpu.in_batches(backend.measure, many, len(many)))
+        found = np.array(batches.in_batches(backend.measure, many, len(many)))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert "the GPU's memory is too small for a batch of" in caplog.text

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm, linear
+
+from clipmill.base.opencv import cv2
 
 TEXT, VIDEO = "model.", "viclip_model.vision_encoder."
 HEAD = 64

@@ -7,16 +7,16 @@ from functools import cache
 from pathlib import Path
 
 import av
-import cv2
 import imageio_ffmpeg
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 
-from clipmill.cut import CutSettings, cut_clip
-from clipmill.media import best_video_stream, open_video
-from clipmill.pictures import analysis_size, orientation, small_bgr, thumbnail
-from clipmill.verify import SourceFrames
+from clipmill.base.opencv import cv2
+from clipmill.cut.clip import CutSettings, cut_clip
+from clipmill.cut.verify import SourceFrames
+from clipmill.decode.media import best_video_stream, open_video
+from clipmill.decode.pictures import analysis_size, orientation, small_bgr, thumbnail
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 FPS = 24

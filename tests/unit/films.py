@@ -9,19 +9,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 
-from clipmill import render, tables
-from clipmill.decode import DecodePaths, DecodeSettings, decode_video
-from clipmill.frames import FrameArchive
-from clipmill.render import Frame, Rate, Size
+from clipmill.decode.frames import FrameArchive
+from clipmill.decode.video import DecodePaths, DecodeSettings, decode_video
+from clipmill.demo import render
+from clipmill.demo.render import Frame, Rate, Size
+from clipmill.store import tables
 
 SETTINGS = DecodeSettings(samples_per_second=2, sample_short_side=512, sample_quality=90)
 REAL = Path(__file__).resolve().parents[3] / "shared" / "videos"
 SIZE = (192, 108)
-cv2.setNumThreads(1)
 
 
 def entry(path: Path, video_id: str = "v") -> dict[str, Any]:

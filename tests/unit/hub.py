@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from clipmill.errors import SetupError
+from clipmill.base.errors import SetupError
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

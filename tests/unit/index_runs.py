@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from clipmill.discovery import update_index
-from clipmill.index import IndexPaths, read_json_lines, shard_sizes
+from clipmill.inputs.discovery import update_index
+from clipmill.store.index import read_json_lines, shard_sizes
+from clipmill.store.layout import Paths
 
 
 class Run:
@@ -17,7 +18,7 @@ class Run:
     def __init__(self, folder: Path):
         self.videos, self.outdir = folder / "videos", folder / "out"
         self.videos.mkdir()
-        self.paths = IndexPaths(self.outdir)
+        self.paths = Paths(self.outdir)
         self.clock = 10**18
 
     def put(self, *names: str, size: int = 1) -> None:
@@ -52,8 +53,8 @@ class Run:
     @property
     def written(self) -> dict[str, tuple[int, int]]:
         """Which file each one is: another inode or time after it was written again."""
-        files = [path for path in self.paths.folder.rglob("*") if path.is_file()]
-        states = {str(path.relative_to(self.paths.folder)): path.stat() for path in files}
+        files = [path for path in self.paths.index.rglob("*") if path.is_file()]
+        states = {str(path.relative_to(self.paths.index)): path.stat() for path in files}
         return {name: (state.st_ino, state.st_mtime_ns) for name, state in states.items()}
 
     def rewritten(self, before: dict[str, tuple[int, int]]) -> set[str]:

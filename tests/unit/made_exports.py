@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
-from clipmill import tables
-from clipmill.export import export_dataset
-from clipmill.index import IndexPaths
+from clipmill.dataset.export import export_dataset
+from clipmill.store import tables
+from clipmill.store.layout import Paths
 
 CONFIG = yaml.safe_load((Path(__file__).resolve().parents[2] / "config" / "config.yaml").read_text(encoding="utf-8"))
 STEPS = ("text", "aesthetic", "consistency", "caption", "rewrite", "alignment")
@@ -78,8 +78,8 @@ class Export:
 
     def _shards(self) -> dict[str, list[str]]:
         """Write all tables, and return the groups of shards."""
-        index = IndexPaths(self.outdir)
-        index.folder.mkdir(parents=True, exist_ok=True)
+        index = Paths(self.outdir)
+        index.index.mkdir(parents=True, exist_ok=True)
         index.removed.write_text("")
         index.problems.write_text("")
         videos = list(dict.fromkeys(clip.video for clip in self.clips))

@@ -12,17 +12,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from clipmill import tables, verdict
-from clipmill.decode import DecodePaths
-from clipmill.frames import ArchiveWriter
-from clipmill.index import IndexPaths
+from clipmill.decode.frames import ArchiveWriter
+from clipmill.decode.video import DecodePaths
+from clipmill.filters import columns, verdict
 from clipmill.report import write_report
+from clipmill.store import tables
+from clipmill.store.layout import Paths
 
 FOLDER = Path(__file__).resolve().parents[2] / "config"
 SCHEMA = FOLDER / "config.schema.yaml"
 CONFIG = yaml.safe_load((FOLDER / "config.yaml").read_text(encoding="utf-8"))
 ORDER = CONFIG["filter_order"]
-NAMES = [*verdict.FILTERS, *verdict.LATE_FILTERS]
+NAMES = [*columns.FILTERS, *columns.LATE_FILTERS]
 
 
 def bounds(**given: tuple[float | None, float | None]) -> verdict.Bounds:
@@ -39,9 +40,9 @@ def row(number: int, filters: verdict.Bounds, **known: Any) -> dict[str, Any]:
     values["aspect_ratio"] = round(values["width"] / values["height"], 6)
     exact = {**values, "aspect_ratio": values["width"] / values["height"]}
     reason = known.get("reason") or verdict.out_of(verdict.active(filters, ORDER), exact)
-    captioned = reason is None or reason.rpartition(" ")[0] not in verdict.FILTERS and reason != "too_short"
+    captioned = reason is None or reason.rpartition(" ")[0] not in columns.FILTERS and reason != "too_short"
     text = f"The number of this clip is {number}, and it is about a cat." if captioned else None
-    late = verdict.out_of(verdict.active(filters, list(verdict.LATE_FILTERS)), values) if captioned else None
+    late = verdict.out_of(verdict.active(filters, list(columns.LATE_FILTERS)), values) if captioned else None
     reason = reason or late
     made = {
         "kept": reason is None,
@@ -70,8 +71,8 @@ class Finished:
             for first in range(0, len(self.rows), 7):  # in row groups, as shards give
                 writer.write_table(tables.FINAL_VERDICTS.from_rows(self.rows[first : first + 7]))
         videos = sorted({row["video_id"] for row in self.rows})
-        index = IndexPaths(outdir)
-        index.folder.mkdir(parents=True, exist_ok=True)
+        index = Paths(outdir)
+        index.index.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table({"video_id": videos, "shard": [0] * len(videos)}), index.videos)
         seconds = sum(row["seconds"] for row in self.rows)
         kept = [row for row in self.rows if row["kept"]]
@@ -84,7 +85,7 @@ class Finished:
                 "clips": seconds / 3600,
                 "dataset": sum(row["cut_seconds"] for row in kept) / 3600,
             },
-            "errors": [{"rule": "decode", "kind": "not_a_video", "count": 1}],
+            "errors": [{"step": "decode", "kind": "not_a_video", "count": 1}],
             "settings": {"caption": "describe", "rewrite": "rules", "alignment": "none"},
         }
         (outdir / "summary.json").write_text(json.dumps(summary))

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from clipmill import tables
-from clipmill.decode import DecodePaths
-from clipmill.frames import ArchiveWriter
-from clipmill.scores import Backend, Sampling
+from clipmill.decode.frames import ArchiveWriter
+from clipmill.decode.reading import FrameChoice
+from clipmill.decode.video import DecodePaths
+from clipmill.scores import Backend
 from clipmill.scores.shard import score_shard
+from clipmill.store import tables
 
-EVERY_SECOND = Sampling(per_second=1, ends=True)
+EVERY_SECOND = FrameChoice(per_second=1, ends=True)
 
 
 def level(video: int, sample: int) -> int:
@@ -62,9 +63,9 @@ def thirty_clips(outdir: Path) -> Shard:
 class Levels(Backend):
     """The levels of all frames of a clip; keeps the sizes of its batches and what was in each."""
 
-    def __init__(self, batch: int = 1, sampling: Sampling = EVERY_SECOND):
-        self.batch, self.sampling, self.batches = batch, sampling, []
-        self.about = {"backend": "levels", "sampling": str(sampling)}
+    def __init__(self, batch: int = 1, choice: FrameChoice = EVERY_SECOND):
+        self.batch, self.choice, self.batches = batch, choice, []
+        self.about = {"backend": "levels", "sampling": str(choice)}
 
     def prepare(self, frames):
         return [frame[:1, :1].copy() for frame in frames]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from clipmill import gpu
+from clipmill.models import leases
 
 FREE = 2 * 2**30  # bytes of its memory
 
@@ -76,8 +76,8 @@ def pretended_gpu(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Pre
     with monkeypatch.context() as patch:
         made = PretendedGpu(patch)
         patch.setattr("tempfile.tempdir", str(folder))
-        patch.setattr(gpu, "all_devices", lambda: ["GPU-a"])
-        patch.setitem(os.environ, gpu.VISIBLE, "0")
+        patch.setattr(leases, "all_devices", lambda: ["GPU-a"])
+        patch.setitem(os.environ, leases.VISIBLE, "0")
         patch.setattr(torch.cuda, "is_available", lambda: True)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
         patch.setattr(torch.cuda, "mem_get_info", lambda: (FREE, 2 * FREE))
@@ -86,5 +86,5 @@ def pretended_gpu(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[Pre
         patch.setattr(torch, "autocast", lambda _, half, enabled: _AUTOCAST("cpu", half, enabled=enabled))
         patch.setattr(torch.Tensor, "to", lambda tensor, *args, **options: made.tensor_to(tensor, *args, **options))
         patch.setattr(torch.nn.Module, "to", module_to)
-        with gpu.lease(1):
+        with leases.lease(1):
             yield made

@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 from films import Film, panned
 
-from clipmill import render
-from clipmill.clips import SplitSettings
+from clipmill.demo import render
+from clipmill.split.scenes import SplitSettings
 
 CONFIG = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
 DEFAULT = SplitSettings(**yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["split"])

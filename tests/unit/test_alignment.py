@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from alignment_formula import Formula
 
 from checkpoints import make_clip, make_clip_tokenizer, make_videoclip_xl
-from clipmill import tables
 from clipmill.alignment.clip import ClipAlignment
 from clipmill.alignment.shard import OTHERS, align_shard
 from clipmill.alignment.videoclip_xl import VideoClipXl
-from clipmill.errors import SetupError
-from clipmill.frames import ArchiveWriter, FrameArchive
-from clipmill.scores import Backend, Sampling
-from clipmill.scores.shard import frames_path
+from clipmill.base.errors import SetupError
+from clipmill.base.opencv import cv2
+from clipmill.decode.frames import ArchiveWriter, FrameArchive
+from clipmill.decode.reading import FrameChoice
+from clipmill.scores import Backend
+from clipmill.store import tables
+from clipmill.store.layout import Paths
 
 SHARD = "000000"
 COLUMNS = {"clip_id", "alignment", "alignment_margin", "error_kind", "error"}
@@ -32,7 +33,7 @@ def make_clips(outdir: Path, texts: list[str], samples: int = 9) -> list[dict]:
         video = f"video{number}"
         noise = np.random.default_rng(number).integers(0, 256, (6, 16, 3), np.uint8)
         picture = cv2.resize(noise, (160, 45), interpolation=cv2.INTER_CUBIC)
-        path = frames_path(outdir, SHARD, video)
+        path = Paths(outdir).frames(SHARD, video)
         path.parent.mkdir(parents=True, exist_ok=True)
         archive = ArchiveWriter(path, 95)
         for sample in range(samples):
@@ -50,7 +51,7 @@ def make_clips(outdir: Path, texts: list[str], samples: int = 9) -> list[dict]:
 class Spy(Backend):
     """A clip's feature points along its video's number, a text's along those of the words it holds."""
 
-    sampling = Sampling(count=2)
+    choice = FrameChoice(count=2)
     batch = 2
 
     def __init__(self, version: int = 1, dimensions: int = 3):
@@ -140,7 +141,7 @@ def test_nothing_is_measured_twice(tmp_path):
 
 def test_lost_frames_cost_their_clip_its_score(tmp_path):
     clips = make_clips(tmp_path, ["0", "1", "2"])
-    path = frames_path(tmp_path, SHARD, "video0")
+    path = Paths(tmp_path).frames(SHARD, "video0")
     content = path.read_bytes()
     path.write_bytes(content[:-20])
     rows = align(Spy(), clips, tmp_path)
@@ -186,7 +187,7 @@ def fitted(folder: Path, clips: list[dict], outdir: Path) -> VideoClipXl:
 
 
 def _frame(outdir: Path, clip: dict, sample: int) -> np.ndarray:
-    with FrameArchive(frames_path(outdir, SHARD, clip["video_id"])) as archive:
+    with FrameArchive(Paths(outdir).frames(SHARD, clip["video_id"])) as archive:
         return archive.read(sample)
 
 

@@ -7,7 +7,6 @@ import json
 import re
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,7 +16,8 @@ from checkpoints import make_clip, make_clip_tokenizer, make_videoclip_xl
 from clipmill.alignment import mean_direction
 from clipmill.alignment.clip import ClipAlignment
 from clipmill.alignment.videoclip_xl import VideoClipXl
-from clipmill.errors import SetupError
+from clipmill.base.errors import SetupError
+from clipmill.base.opencv import cv2
 
 # Cosines lie within -1 to 1, and each number of a unit feature too. Against float64.
 FP32, BF16 = 2e-6, 0.01

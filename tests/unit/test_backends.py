@@ -17,8 +17,9 @@ import pytest
 import yaml
 
 from checkpoints import make_laion_head
-from clipmill import backends, checks, cli, gpu
-from clipmill.errors import ItemError, SetupError
+from clipmill import checks, cli
+from clipmill.base.errors import ItemError, SetupError
+from clipmill.models import backends, leases
 from clipmill.scores import Backend
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +37,7 @@ def default_settings(step: str, name: str) -> dict[str, Any]:
 
 def default_means(step: str, name: str) -> dict[str, Any]:
     """What else it is made with, and changes no result."""
-    return backends.means(step, {**CONFIG[step], "backend": name})
+    return backends.runtime_settings(step, {**CONFIG[step], "backend": name})
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
@@ -325,7 +326,7 @@ def loaded(monkeypatch):
         settings = {"backend": "rapidocr"}
         asked = ("text", settings, {"servers": 2})
         monkeypatch.setattr(backends, "load", lambda *given: given == asked and backend)
-        monkeypatch.setenv("CLIPMILL_MEANS", '{"text": {"servers": 2}, "caption": {"servers": 3}}')
+        monkeypatch.setenv("CLIPMILL_RUNTIME_SETTINGS", '{"text": {"servers": 2}, "caption": {"servers": 3}}')
         base = ["--outdir", "o", "--shard", "000000", "--settings", "{}"]
         return cli.loaded("text", settings, cli.model_parser("").parse_args([*base, *flags]))
 
@@ -368,14 +369,14 @@ def test_what_can_be_compiled_is_where_the_environment_says_so(loaded, monkeypat
 
 def test_gpus_are_held_while_the_backend_is(loaded, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(gpu, "all_devices", lambda: ["GPU-a", "GPU-b"])
-    for name in (gpu.VISIBLE, "SLURM_JOB_ID"):
+    monkeypatch.setattr(leases, "all_devices", lambda: ["GPU-a", "GPU-b"])
+    for name in (leases.VISIBLE, "SLURM_JOB_ID"):
         monkeypatch.delenv(name, raising=False)
     with loaded(Loaded(), "--gpu", "1"):
-        assert os.environ[gpu.VISIBLE] == "GPU-a"
-    assert gpu.VISIBLE not in os.environ
+        assert os.environ[leases.VISIBLE] == "GPU-a"
+    assert leases.VISIBLE not in os.environ
     with loaded(Loaded()):
-        assert gpu.VISIBLE not in os.environ
+        assert leases.VISIBLE not in os.environ
     with pytest.raises(SetupError, match=r"3 .*; set resources.<step>.gpu: 0"), loaded(Loaded(), "--gpu", "3"):
         pass
 

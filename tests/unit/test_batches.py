@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import random
 
-import cv2
 import numpy as np
 import pytest
 from made_shards import EVERY_SECOND, Levels, Shard, level, thirty_clips
 
-from clipmill.errors import ItemError, SetupError
-from clipmill.frames import FrameArchive
-from clipmill.scores import Sampling
-from clipmill.scores.shard import Samples
+from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.opencv import cv2
+from clipmill.decode.frames import FrameArchive
+from clipmill.decode.reading import FrameChoice, KeptFrames
 
 # --- which samples ----------------------------------------------------------------------------------------------------
 
@@ -21,8 +20,8 @@ from clipmill.scores.shard import Samples
 @pytest.mark.parametrize(
     ("sampling", "times", "chosen"),
     [
-        (Sampling(count=3, per_second=1), [0, 0.5, 1, 1.5, 2], [0, 2, 4]),
-        (Sampling(count=2, per_second=1), [0, 0.5, 1, 1.5, 2], [1, 3]),  # more than two: uniform ones
+        (FrameChoice(count=3, per_second=1), [0, 0.5, 1, 1.5, 2], [0, 2, 4]),
+        (FrameChoice(count=2, per_second=1), [0, 0.5, 1, 1.5, 2], [1, 3]),  # more than two: uniform ones
         (EVERY_SECOND, [], []),
         (EVERY_SECOND, [3.5], [0]),
         (EVERY_SECOND, [3.5, 4.0], [0, 1]),
@@ -33,16 +32,16 @@ from clipmill.scores.shard import Samples
         (EVERY_SECOND, [0, 0.75, 1.25, 2.9], [0, 1, 2, 3]),  # the earlier of two as near
         (EVERY_SECOND, [0, 2.4, 4.8], [0, 1, 2]),  # fewer samples than seconds: none twice
         (EVERY_SECOND, [0.033333, 1.0332, 2.033332], [0, 1, 2]),  # times are rounded
-        (Sampling(per_second=1), [0, 0.5, 1, 1.5, 2, 2.5], [0, 2, 4]),
-        (Sampling(per_second=2), [0, 0.25, 0.5, 0.75, 1.0, 1.25], [0, 2, 4]),
-        (Sampling(per_second=0.5, ends=True), [0, 1, 2, 3, 4, 5], [0, 2, 4, 5]),
-        (Sampling(), [0, 1, 2], [0, 1, 2]),
-        (Sampling(count=1), [0, 1, 2], [1]),
+        (FrameChoice(per_second=1), [0, 0.5, 1, 1.5, 2, 2.5], [0, 2, 4]),
+        (FrameChoice(per_second=2), [0, 0.25, 0.5, 0.75, 1.0, 1.25], [0, 2, 4]),
+        (FrameChoice(per_second=0.5, ends=True), [0, 1, 2, 3, 4, 5], [0, 2, 4, 5]),
+        (FrameChoice(), [0, 1, 2], [0, 1, 2]),
+        (FrameChoice(count=1), [0, 1, 2], [1]),
     ],
 )
-def test_samples_of_a_clip(sampling, times, chosen):
+def test_samples_of_a_clip(choice, times, chosen):
     numbers = [100 + place for place in range(len(times))]
-    assert sampling.choose(numbers, np.array(times)) == [100 + place for place in chosen]
+    assert choice.choose(numbers, np.array(times)) == [100 + place for place in chosen]
 
 
 def test_steady_samples_are_in_order_with_both_ends_and_none_twice():
@@ -65,13 +64,13 @@ def films(tmp_path):
     return thirty_clips(tmp_path)
 
 
-@pytest.mark.parametrize("sampling", [Sampling(), Sampling(count=2), EVERY_SECOND])
-def test_rows_are_the_same_whatever_threads_and_batch_size(films, sampling):
+@pytest.mark.parametrize("sampling", [FrameChoice(), FrameChoice(count=2), EVERY_SECOND])
+def test_rows_are_the_same_whatever_threads_and_batch_size(films, choice):
     wanted = None
     for batch in (1, 3, 16, 1000):
         batches = None
         for threads in (1, 2, 5):
-            backend = Levels(batch, sampling)
+            backend = Levels(batch, choice)
             rows = films.score(backend, threads, metric=f"{batch}-{threads}")
             wanted = wanted or rows
             batches = batches or backend.batches
@@ -82,7 +81,7 @@ def test_rows_are_the_same_whatever_threads_and_batch_size(films, sampling):
         assert 1 <= len(batches[-1]) <= batch
     for clip, row in zip(films.clips, wanted, strict=True):
         numbers = range(clip["start_frame"], clip["end_frame"])
-        samples = sampling.choose(numbers, [number / 2 for number in numbers])
+        samples = choice.choose(numbers, [number / 2 for number in numbers])
         assert row["levels"] == pytest.approx([level(int(clip["video_id"][1:]), sample) for sample in samples], abs=2)
 
 
@@ -98,10 +97,10 @@ class OneAClip(Levels):
 
 
 def test_a_unit_may_be_a_clip(films):
-    backend = OneAClip(8, Sampling(count=4))
+    backend = OneAClip(8, FrameChoice(count=4))
     rows = films.score(backend, 2)
     assert [len(units) for units in backend.batches] == [8, 8, 8, 6]
-    assert rows == films.score(OneAClip(1, Sampling(count=4)), metric="one by one")
+    assert rows == films.score(OneAClip(1, FrameChoice(count=4)), metric="one by one")
 
 
 def test_frames_are_read_one_by_one_as_they_are_asked_for(films, monkeypatch):
@@ -119,7 +118,7 @@ def test_frames_are_read_one_by_one_as_they_are_asked_for(films, monkeypatch):
             return [frames[-1]]
 
     clips = [clip for clip in films.clips if clip["seconds"] >= 2.5]
-    assert len(films.score(Looks(1, Sampling()), clips=clips)) == len(clips) > 5
+    assert len(films.score(Looks(1, FrameChoice()), clips=clips)) == len(clips) > 5
 
 
 def test_what_a_score_depends_on_is_asked_once(films):
@@ -141,9 +140,9 @@ def test_what_a_score_depends_on_is_asked_once(films):
 
 def test_samples_as_they_lie_in_the_archive(films):
     clip = films.clips[1]
-    with Samples(films.outdir, "000000") as samples:
-        jpegs, times = samples.jpegs(clip, Sampling(2))
-        frames = list(samples.frames(clip, Sampling(2)))
+    with KeptFrames(films.outdir, "000000") as samples:
+        jpegs, times = samples.jpegs(clip, FrameChoice(2))
+        frames = list(samples.frames(clip, FrameChoice(2)))
     assert len(jpegs) == len(times) == 2 and times == sorted(times)
     for jpeg, frame in zip(jpegs, frames, strict=True):
         assert (cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) == frame).all()
@@ -156,7 +155,7 @@ class Picky(Levels):
     """Refuses some clips, by their first level."""
 
     def __init__(self, bad: set[int], step: str, batch: int = 1):
-        super().__init__(batch, Sampling(count=1))
+        super().__init__(batch, FrameChoice(count=1))
         self.bad, self.step = bad, step
 
     def refuse(self, step: str, value: float) -> None:
@@ -175,7 +174,7 @@ class Picky(Levels):
 @pytest.mark.parametrize("step", ["prepare", "finish"])
 @pytest.mark.parametrize("batch", [1, 1000])
 def test_a_bad_clip_costs_itself(films, step, batch):
-    fine = films.score(Levels(1, Sampling(count=1)), metric="fine")
+    fine = films.score(Levels(1, FrameChoice(count=1)), metric="fine")
     bad = {round(row["mean"]) for row in fine[3::5]}
     for threads in (1, 3):
         rows = films.score(Picky(bad, step, batch), threads)  # the second time it tries the bad ones again

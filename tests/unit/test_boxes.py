@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 
-from clipmill.scores.boxes import TextBoxes, overlap, polygons_area, standing, text_columns
+from clipmill.base.opencv import cv2
+from clipmill.scores.text.boxes import TextBoxes, overlap, polygons_area, standing, text_columns
 
 SHAPE = (500, 1000)  # height, width
 SUBTITLE = (300, 430, 700, 470)

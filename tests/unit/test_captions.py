@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import random
 
-import cv2
 import numpy as np
 import pytest
 from made_shards import Shard, level, thirty_clips
 
+from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.opencv import cv2
 from clipmill.captions import Caption
 from clipmill.captions.captioner import Captioner, smaller
 from clipmill.captions.fields import FIELDS, read_fields, schema
 from clipmill.captions.rewriter import Rewriter, loss
 from clipmill.captions.shard import caption_shards, rewrite_shards
 from clipmill.chat import Answer, Request
-from clipmill.errors import ItemError, SetupError
-from clipmill.frames import jpeg_size
-from clipmill.index import SHARDS_PER_GROUP, shard_groups
-from clipmill.prompts import places, read_prompt
+from clipmill.decode.frames import jpeg_size
+from clipmill.store.index import SHARDS_PER_GROUP, shard_groups
+from clipmill.texts.prompts import places, read_prompt
 
 FACTS = dict.fromkeys(
     ("fps", "brightness", "contrast", "colourfulness", "sharpness", "motion", "consistency", "text_area"), 1.0

@@ -8,11 +8,11 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
-import cv2
 import numpy as np
 import pytest
 
 from chat_server import ChatServer
+from clipmill.base.opencv import cv2
 
 JPEG = cv2.imencode(".jpg", np.zeros((6, 8, 3), np.uint8))[1].tobytes()
 URL = "data:image/jpeg;base64," + base64.b64encode(JPEG).decode()

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from hub import COMMIT, SCRIPTS, refused, serving
 
-from clipmill import checkpoints, published
-from clipmill.checkpoints import Checkpoint, find_file, find_model
+from clipmill.models import checkpoints, published
+from clipmill.models.checkpoints import Checkpoint, find_file, find_model
 
 FILES = ["config.json", "model*.safetensors", "pytorch_model*.bin"]
 SAFE = {"config.json": b"{}", "model.safetensors": b"s" * 1000, "pytorch_model.bin": b"p" * 1000, "README.md": b"#"}

@@ -11,8 +11,8 @@ import pytest
 from films import cinema
 from shots import DEFAULT, FILMS, uneven
 
-from clipmill import tables
-from clipmill.clips import divide, find_cuts, video_clips
+from clipmill.split.scenes import divide, find_cuts, video_clips
+from clipmill.store import tables
 
 EQUAL, FIXED = replace(DEFAULT, pieces="equal"), replace(DEFAULT, pieces="fixed")
 

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
-from clipmill import backends, verdict
-from clipmill.clips import SplitSettings
+from clipmill.base.errors import SetupError
 from clipmill.config import check_config, check_files, check_set
-from clipmill.cut import CutSettings
-from clipmill.decode import DecodeSettings
-from clipmill.errors import SetupError
-from clipmill.quantize import QuantizeSettings
+from clipmill.cut.clip import CutSettings
+from clipmill.decode.video import DecodeSettings
+from clipmill.extras.quantize import QuantizeSettings
+from clipmill.filters import columns
+from clipmill.models import backends
+from clipmill.split.scenes import SplitSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "config" / "config.yaml").read_text(encoding="utf-8")
@@ -130,9 +131,9 @@ def test_every_key_has_a_comment():
 
 
 def test_filters_are_the_same_everywhere():
-    assert list(verdict.FILTERS) == CONFIG["filter_order"]
-    assert [*verdict.FILTERS, *verdict.LATE_FILTERS] == list(CONFIG["filters"])
-    assert set(verdict.FILTERS.values()) == {"videos", "technical", "motion", *verdict.COSTLY}
+    assert list(columns.FILTERS) == CONFIG["filter_order"]
+    assert [*columns.FILTERS, *columns.LATE_FILTERS] == list(CONFIG["filters"])
+    assert set(columns.FILTERS.values()) == {"videos", "technical", "motion", *columns.COSTLY}
 
 
 def test_steps_with_backends_are_the_same_everywhere():

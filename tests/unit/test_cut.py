@@ -6,16 +6,16 @@ from functools import cache
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
 from cut_sources import COPIED, FPS, KINDS, Source, check, draw, h264, make, read, read_number, run, sources_in
 
-from clipmill import cut
-from clipmill.cut import CopyPlan, CutSettings, grey_levels, plan_copy
-from clipmill.pictures import orientation
-from clipmill.verify import SourceFrames
+from clipmill.base.opencv import cv2
+from clipmill.cut import clip as cut
+from clipmill.cut.clip import CopyPlan, CutSettings, grey_levels, plan_copy
+from clipmill.cut.verify import SourceFrames
+from clipmill.decode.pictures import orientation
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "videos"
 

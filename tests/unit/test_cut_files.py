@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from cut_sources import FPS, Source, check, read, run, sources_in
 
-from clipmill import cut
-from clipmill.cut import CutSettings, cut_clip
-from clipmill.errors import ItemError, SetupError
-from clipmill.verify import SourceFrames
+from clipmill.base.errors import ItemError, SetupError
+from clipmill.cut import clip as cut
+from clipmill.cut.clip import CutSettings, cut_clip
+from clipmill.cut.verify import SourceFrames
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import pytest
 from huggingface_hub import DatasetCard
 from made_exports import CONFIG, Clip, Export
 
-from clipmill import formats
-from clipmill.formats.assign import SPLITS
-from clipmill.formats.card import MOST_ROWS, Numbers, in_markdown, write_card
-from clipmill.summary import as_text
+from clipmill.dataset import formats
+from clipmill.dataset.formats.assign import SPLITS
+from clipmill.dataset.formats.card import MOST_ROWS, Numbers, in_markdown, write_card
+from clipmill.dataset.summary import as_text
 
 CARD = CONFIG["export"]["card"]
 NASTY = '<script>alert(1)</script> | "><img onerror=x> [a](b) `c` *d* _e_\n# head\n---\nlicense: mit'

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from films import SETTINGS, Film, cinema, decoded, grey, panned, standing
 
-from clipmill import render, tables
-from clipmill.decode import DecodeSettings, _CleanBoundaries
-from clipmill.frames import FrameArchive, archive_key
+from clipmill.decode.frames import FrameArchive, archive_key
+from clipmill.decode.video import DecodeSettings, _CleanBoundaries
+from clipmill.demo import render
+from clipmill.store import tables
 
 NTSC = Fraction(30000, 1001)
 SQUARES = [Fraction(number * number, 1000) for number in range(40)]  # each frame lasts longer than the one before

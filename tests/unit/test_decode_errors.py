@@ -9,16 +9,18 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import pytest
 from films import SETTINGS, SIZE, Film, decoded, entry, panned, standing
 from index_runs import refuse
 
-from clipmill import render, tables
-from clipmill.decode import DecodePaths, DecodeSettings, decode_shard, decode_video, source_key
-from clipmill.errors import ItemError, SetupError
-from clipmill.frames import ArchiveWriter
-from clipmill.journal import Journal
+from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.journal import Journal
+from clipmill.base.opencv import cv2
+from clipmill.decode.frames import ArchiveWriter
+from clipmill.decode.shard import decode_shard
+from clipmill.decode.video import DecodePaths, DecodeSettings, decode_video, source_key
+from clipmill.demo import render
+from clipmill.store import tables
 
 FILM = Film(panned(), seconds=4, settings={"keyframe_interval": 24})
 FAST_START = {"movflags": "+faststart"}
@@ -149,7 +151,7 @@ def test_a_video_that_goes_or_changes_meanwhile(whole, tmp_path, monkeypatch):
         patch.setattr(ArchiveWriter, "add", lambda *args: (add(*args), os.utime(path, ns=(2, 2))))
         assert error() == "changed"
     video = entry(path)
-    monkeypatch.setattr("clipmill.media.Path.stat", refuse)
+    monkeypatch.setattr("clipmill.decode.media.Path.stat", refuse)
     assert error() == "unreadable"
     monkeypatch.undo()
     path.unlink()
@@ -198,7 +200,7 @@ def test_a_shard_decodes_each_video_once(shard, tmp_path, monkeypatch):
     before = files(outdir)
     assert set(before) == {"v0.zip", "v0.parquet", "v1.zip", "v1.parquet"}
     with monkeypatch.context() as patch:
-        patch.setattr("clipmill.decode.decode_video", lambda *_: pytest.fail("decoded again"))
+        patch.setattr("clipmill.decode.video.decode_video", lambda *_: pytest.fail("decoded again"))
         assert run_shard(shard, outdir) == rows
         renamed = [{**video, "name": "new", "path": "/new"} for video in shard]
         assert {(row["name"], row["path"]) for row in run_shard(renamed, outdir)} == {("new", "/new")}

@@ -7,10 +7,10 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
+from clipmill.base.opencv import cv2
 from clipmill.captions import ClipFacts
 from clipmill.captions.describe import MAX_WORDS, MIN_WORDS, PALETTE, describe, place_of
 from clipmill.captions.rules import rewrite

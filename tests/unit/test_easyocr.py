@@ -10,17 +10,17 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
 from checkpoints import make_craft
-from clipmill import render
-from clipmill.errors import ItemError, SetupError
-from clipmill.published import CRAFT, PUBLISHED
-from clipmill.scores.boxes import polygons_area
-from clipmill.scores.easyocr import Canvas, EasyOcr, text_boxes
+from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.opencv import cv2
+from clipmill.demo import render
+from clipmill.models.published import CRAFT, PUBLISHED
+from clipmill.scores.text.boxes import polygons_area
+from clipmill.scores.text.easyocr import Canvas, EasyOcr, text_boxes
 
 LANDSCAPE = (910, 512)
 
@@ -232,7 +232,7 @@ def test_boxes_are_found_in_the_threads_of_the_job(detector, monkeypatch, thread
         return text_boxes(*given)
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    monkeypatch.setattr("clipmill.scores.easyocr.text_boxes", noted)
+    monkeypatch.setattr("clipmill.scores.text.easyocr.text_boxes", noted)
     for one, other in zip(detector.measure(units), wanted, strict=True):
         np.testing.assert_array_equal(one.boxes, other.boxes)
     assert len(names) == threads and threading.main_thread() not in names

@@ -15,15 +15,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
 from chat_server import Asked, ChatServer, Reply, free_port, refusal
+from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.opencv import cv2
 from clipmill.chat import PASSING, Answer, Outcome, Request, Task, endpoint
 from clipmill.chat.endpoint import Endpoint
-from clipmill.errors import ItemError, SetupError
-from clipmill.keys import HIDDEN, Secrets
+from clipmill.chat.keys import HIDDEN, Secrets
 
 TASK = Task(max_tokens=64)
 TRIES = 3

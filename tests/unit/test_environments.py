@@ -23,19 +23,27 @@ IMPORTED = {
     "video.yaml": [
         *("check", "decode", "split", "score", "filter", "caption", "rewrite", "align", "cut", "export", "report"),
         *("resolve_thresholds", "calibrate"),
-        *("clipmill.scores.rapidocr", "clipmill.scores.classic", "clipmill.scores.histogram"),
+        *(
+            "clipmill.scores.text.rapidocr",
+            "clipmill.scores.aesthetic.classic",
+            "clipmill.scores.consistency.histogram",
+        ),
         *("clipmill.captions.describe", "clipmill.captions.rules"),
         *("clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.endpoint"),
     ],
-    "ocr.yaml": ["check", "score", "clipmill.scores.easyocr"],
+    "ocr.yaml": ["check", "score", "clipmill.scores.text.easyocr"],
     "vision.yaml": [
-        *("check", "fetch_models", "score", "caption", "rewrite", "align", "clipmill.scores.easyocr"),
-        *("clipmill.scores.siglip", "clipmill.scores.laion", "clipmill.scores.embeddings"),
+        *("check", "fetch_models", "score", "caption", "rewrite", "align", "clipmill.scores.text.easyocr"),
+        *(
+            "clipmill.scores.aesthetic.siglip",
+            "clipmill.scores.aesthetic.laion",
+            "clipmill.scores.consistency.embeddings",
+        ),
         *("clipmill.alignment.clip", "clipmill.alignment.videoclip_xl"),
         *("clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.local"),
         *("caption", "rewrite", "clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.local"),
     ],
-    "awq.yaml": ["quantize", "clipmill.quantize", "clipmill.calibration_texts"],
+    "awq.yaml": ["quantize", "clipmill.extras.quantize", "clipmill.extras.calibration_texts"],
     "vllm.yaml": [
         *("check", "fetch_models", "caption", "rewrite"),
         *("clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.engine"),

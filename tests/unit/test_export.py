@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from clipmill import tables
-from clipmill.errors import SetupError
-from clipmill.export import export_dataset, list_models
-from clipmill.index import IndexPaths
+from clipmill.base.errors import SetupError
+from clipmill.dataset.export import export_dataset, list_models
+from clipmill.store import tables
+from clipmill.store.layout import Paths
 
 SHARD = "000000"
 BACKENDS = {"caption": "describe", "rewrite": "rules", "alignment": "clip"}
@@ -83,8 +83,8 @@ class Made:
 
     def __init__(self, outdir: Path, clips: dict[str, dict[str, Any]]):
         self.outdir = outdir
-        index = IndexPaths(outdir)
-        index.folder.mkdir(parents=True)
+        index = Paths(outdir)
+        index.index.mkdir(parents=True)
         index.removed.write_text("")
         index.problems.write_text("")
         video = {"video_id": "v", "name": "v.mp4", "seconds": 60.0, "width": 64, "height": 48, "fps": 10.0}
@@ -183,7 +183,7 @@ def test_a_clip_that_a_looser_bound_lets_in_must_have_been_cut(made):
 
 def test_errors_of_alignment_are_listed(made):
     made.export(late(bound(0.2), bound(0)))
-    assert made.summary["errors"] == [{"rule": "alignment", "kind": "bad_frames", "count": 1}]
+    assert made.summary["errors"] == [{"step": "alignment", "kind": "bad_frames", "count": 1}]
 
 
 # --- the list of models -----------------------------------------------------------------------------------------------

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from clipmill import tables
+from clipmill.base.errors import MIN_ITEMS_FOR_RATE, ItemError, SetupError, check_error_rate, explain_os_error
+from clipmill.base.files import atomic, clean_text, date_back, write_json, write_text
+from clipmill.base.workers import map_in_processes
 from clipmill.cli import run_step
-from clipmill.errors import MIN_ITEMS_FOR_RATE, ItemError, SetupError, check_error_rate, explain_os_error
-from clipmill.files import atomic, clean_text, date_back, write_json, write_text
-from clipmill.workers import each
+from clipmill.store import tables
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -158,7 +158,7 @@ def test_a_full_disk_in_a_worker_is_explained():
             handle.write("x" * 10**6)
 
     with pytest.raises(OSError, match="No space left") as caught:
-        list(each([1], fill, 1))
+        list(map_in_processes([1], fill, 1))
     assert explain_os_error(caught.value).startswith("no space left on the disk")
 
 

@@ -14,8 +14,8 @@ import pytest
 import webdataset
 from made_exports import Clip, Export
 
-from clipmill import formats
-from clipmill.formats import folders
+from clipmill.dataset import formats
+from clipmill.dataset.formats import folders
 
 TEXT = 'A "cat" <b>looks</b>\nout, & sees\u2028snow.'
 IN_A_LINE = 'A "cat" <b>looks</b> out, & sees snow.'

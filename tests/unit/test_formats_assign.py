@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from made_exports import CONFIG, Clip, Export
 
+from clipmill.base.errors import SetupError
 from clipmill.config import check_config
-from clipmill.errors import SetupError
-from clipmill.formats.assign import Bucket, Buckets, split_of
-from clipmill.formats.layout import Layout
+from clipmill.dataset.formats.assign import Bucket, Buckets, split_of
+from clipmill.dataset.formats.layout import Layout
 
 VIDEOS = [f"video-{number}" for number in range(20_000)]
 SCHEMA = Path(__file__).resolve().parents[2] / "config" / "config.schema.yaml"

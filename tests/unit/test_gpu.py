@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from clipmill import gpu
-from clipmill.errors import SetupError
+from clipmill.base.errors import SetupError
+from clipmill.models import gpu, leases
 
-SCRIPTS = Path(gpu.__file__).resolve().parents[1]
+SCRIPTS = Path(leases.__file__).resolve().parents[1]
 DEVICES = ["GPU-aa11", "GPU-aa22", "GPU-bb33"]
 
 
@@ -27,15 +27,15 @@ DEVICES = ["GPU-aa11", "GPU-aa22", "GPU-bb33"]
 def machine(monkeypatch, tmp_path):
     """A machine with three devices and no scheduler, and a folder for its locks."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(gpu, "all_devices", lambda: list(DEVICES))
-    monkeypatch.setattr(gpu, "TRY_SECONDS", 0.02)
-    for name in (gpu.VISIBLE, "SLURM_JOB_ID"):
+    monkeypatch.setattr(leases, "all_devices", lambda: list(DEVICES))
+    monkeypatch.setattr(leases, "TRY_SECONDS", 0.02)
+    for name in (leases.VISIBLE, "SLURM_JOB_ID"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
 
 def visible() -> str | None:
-    return os.environ.get(gpu.VISIBLE)
+    return os.environ.get(leases.VISIBLE)
 
 
 # --- which devices there are ------------------------------------------------------------------------------------------
@@ -63,8 +63,8 @@ def visible() -> str | None:
 )
 def test_visible_devices_are_read_as_cuda_reads_them(monkeypatch, wanted, devices):
     if wanted is not None:
-        monkeypatch.setenv(gpu.VISIBLE, wanted)
-    assert gpu.visible_devices() == devices
+        monkeypatch.setenv(leases.VISIBLE, wanted)
+    assert leases.visible_devices() == devices
 
 
 DRIVER = """
@@ -99,10 +99,13 @@ def driver(monkeypatch, tmp_path):
 
 def test_the_driver_is_asked_for_all_devices(driver, monkeypatch):
     driver(0)
-    monkeypatch.setenv(gpu.VISIBLE, "0")
-    assert gpu.all_devices() == ["GPU-00010203-0405-0607-0809-0a0b0c0d0e0f", "GPU-0a0b0c0d-0e0f-1011-1213-141516171819"]
+    monkeypatch.setenv(leases.VISIBLE, "0")
+    assert leases.all_devices() == [
+        "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f",
+        "GPU-0a0b0c0d-0e0f-1011-1213-141516171819",
+    ]
     assert visible() == "0"
-    assert gpu.visible_devices() == ["GPU-00010203-0405-0607-0809-0a0b0c0d0e0f"]
+    assert leases.visible_devices() == ["GPU-00010203-0405-0607-0809-0a0b0c0d0e0f"]
 
 
 def test_a_driver_that_does_not_start_is_named(driver):
@@ -110,7 +113,7 @@ def test_a_driver_that_does_not_start_is_named(driver):
     message = (
         r"^no GPU visible \(the NVIDIA driver's cuInit failed with status 803\); set resources.<step>.gpu: 0 to run"
     )
-    with pytest.raises(SetupError, match=message), gpu.lease(1):
+    with pytest.raises(SetupError, match=message), leases.lease(1):
         pass
 
 
@@ -118,7 +121,7 @@ def test_a_driver_that_does_not_start_is_named(driver):
 def test_a_machine_without_a_driver(monkeypatch):
     monkeypatch.undo()
     message = r"^no GPU visible \(there is no NVIDIA driver \(libcuda.so.1\)\); set resources.<step>.gpu: 0 to run"
-    with pytest.raises(SetupError, match=message), gpu.lease(1):
+    with pytest.raises(SetupError, match=message), leases.lease(1):
         pass
 
 
@@ -126,8 +129,8 @@ def test_a_machine_without_a_driver(monkeypatch):
 
 
 def test_no_gpu_is_leased_for_the_cpu(machine, monkeypatch):
-    monkeypatch.setattr(gpu, "all_devices", lambda: 1 / 0)
-    with gpu.lease(0) as devices:
+    monkeypatch.setattr(leases, "all_devices", lambda: 1 / 0)
+    with leases.lease(0) as devices:
         assert devices == []
         assert visible() is None
         assert gpu.device().type == "cpu"
@@ -137,12 +140,12 @@ def test_no_gpu_is_leased_for_the_cpu(machine, monkeypatch):
 @pytest.mark.parametrize("before", [None, "0,1,2", "GPU-aa11,GPU-b,GPU-aa22"])
 def test_a_lease_is_what_the_process_sees(monkeypatch, before):
     if before:
-        monkeypatch.setenv(gpu.VISIBLE, before)
-    with gpu.lease(2) as devices:
+        monkeypatch.setenv(leases.VISIBLE, before)
+    with leases.lease(2) as devices:
         assert devices == ([DEVICES[0], DEVICES[2]] if before and "GPU" in before else DEVICES[:2])
         assert visible() == ",".join(devices)
     assert visible() == before
-    with pytest.raises(KeyError), gpu.lease(1) as devices:
+    with pytest.raises(KeyError), leases.lease(1) as devices:
         assert devices == DEVICES[:1]  # free again
         raise KeyError("any error")
     assert visible() == before
@@ -159,8 +162,8 @@ def test_a_lease_is_what_the_process_sees(monkeypatch, before):
 )
 def test_too_few_devices(monkeypatch, hidden, count, message):
     if hidden is not None:
-        monkeypatch.setenv(gpu.VISIBLE, hidden)
-    with pytest.raises(SetupError, match=message), gpu.lease(count):
+        monkeypatch.setenv(leases.VISIBLE, hidden)
+    with pytest.raises(SetupError, match=message), leases.lease(count):
         pass
 
 
@@ -168,11 +171,11 @@ def test_jobs_inside_one_of_slurm_share_out_what_it_gave(machine, monkeypatch, c
     """As a run of the local profile below `sbatch --gres=gpu:1` does: its second job waits for the first."""
     caplog.set_level(logging.INFO)
     monkeypatch.setenv("SLURM_JOB_ID", "1")
-    monkeypatch.setenv(gpu.VISIBLE, "2")
+    monkeypatch.setenv(leases.VISIBLE, "2")
     holder = child(machine, HOLD, 1)
     assert holder.stdout.readline().split() == ["2"]
     threading.Timer(0.6, holder.stdin.close).start()
-    with gpu.lease(1) as devices:
+    with leases.lease(1) as devices:
         assert devices == ["2"]
         assert visible() == "2"
         assert holder.wait() == 0
@@ -186,7 +189,7 @@ def test_jobs_inside_one_of_slurm_share_out_what_it_gave(machine, monkeypatch, c
     assert waits.startswith("waits for 1 of 1 GPUs to be free")
     assert re.fullmatch(r"waited \d s for a GPU", waited)
     assert runs == "runs on GPU 2"
-    with pytest.raises(SetupError, match="^1 of 2 GPUs visible"), gpu.lease(2):
+    with pytest.raises(SetupError, match="^1 of 2 GPUs visible"), leases.lease(2):
         pass
 
 
@@ -194,7 +197,7 @@ def test_a_lock_folder_of_somebody_else_is_refused(machine):
     (machine / "elsewhere").mkdir()
     (machine / f"clipmill-gpu-{os.getuid()}").symlink_to("elsewhere")
     message = r"clipmill-gpu-\d+ is not a folder of yours; remove it, or set TMPDIR"
-    with pytest.raises(SetupError, match=message), gpu.lease(1):
+    with pytest.raises(SetupError, match=message), leases.lease(1):
         pass
 
 
@@ -215,7 +218,7 @@ def child(folder: Path, program: str, *arguments: object) -> subprocess.Popen:
 TAKE_TURNS = """
 from pathlib import Path
 for turn in range(15):
-    with gpu.lease(int(sys.argv[2])) as devices:
+    with leases.lease(int(sys.argv[2])) as devices:
         assert os.environ["CUDA_VISIBLE_DEVICES"] == ",".join(devices)
         marks = [Path(sys.argv[1]) / device for device in devices]
         for mark in marks:
@@ -238,7 +241,7 @@ def test_no_two_processes_hold_a_device(machine):
 
 
 HOLD = """
-with gpu.lease(int(sys.argv[1])) as devices:
+with leases.lease(int(sys.argv[1])) as devices:
     print(*devices, flush=True)
     sys.stdin.read()
 """
@@ -248,30 +251,30 @@ with gpu.lease(int(sys.argv[1])) as devices:
 def test_the_lease_of_a_dead_process_is_free_at_once(machine, monkeypatch, death):
     holder = child(machine, HOLD, 2)
     assert holder.stdout.readline().split() == DEVICES[:2]
-    with gpu.lease(1) as devices:
+    with leases.lease(1) as devices:
         assert devices == DEVICES[2:]
     if death:
         holder.send_signal(death)
     holder.communicate()
-    monkeypatch.setattr(gpu, "TRY_SECONDS", 1e9)  # the first try must do
-    with gpu.lease(3) as devices:
+    monkeypatch.setattr(leases, "TRY_SECONDS", 1e9)  # the first try must do
+    with leases.lease(3) as devices:
         assert devices == DEVICES
 
 
 def test_a_job_waits_for_devices_and_holds_none_meanwhile(machine, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(gpu, "TELL_SECONDS", 0.2)
+    monkeypatch.setattr(leases, "TELL_SECONDS", 0.2)
     holder = child(machine, HOLD, 2)
     holder.stdout.readline()
     waiting = child(machine, HOLD, 3)
     time.sleep(0.3)
     for _ in range(20):  # the one that is free stays free for those who want no more
-        with gpu.lease(1) as devices:
+        with leases.lease(1) as devices:
             assert devices == DEVICES[2:]
     waiting.kill()
     waiting.communicate()
     threading.Timer(0.7, holder.stdin.close).start()
-    with gpu.lease(2) as devices:  # any two: the holder lets go of one after the other
+    with leases.lease(2) as devices:  # any two: the holder lets go of one after the other
         assert len(devices) == 2 and set(devices) < set(DEVICES)
     holder.wait()
     holder.stdout.close()
@@ -290,7 +293,7 @@ def test_device_of_a_lease(monkeypatch):
     import torch
 
     assert gpu.device() == torch.device("cpu")
-    with gpu.lease(1):
+    with leases.lease(1):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         with pytest.raises(SetupError, match=r"^torch \S+ cannot use GPU GPU-aa11 .*; install a torch that fits"):
             gpu.device()
@@ -325,7 +328,7 @@ def test_precision_on_a_gpu(monkeypatch, dtype, has_bf16, wanted):
     monkeypatch.setattr(
         torch, "autocast", lambda kind, half, enabled: seen.append((kind, half, enabled)) or torch.inference_mode()
     )
-    with gpu.lease(1), gpu.autocast(dtype):
+    with leases.lease(1), gpu.autocast(dtype):
         pass
     assert seen == [("cuda", wanted and getattr(torch, wanted), wanted is not None)]
 
@@ -339,7 +342,7 @@ def test_an_unknown_precision():
 def test_steps_without_a_model_do_not_import_torch():
     program = (
         "import sys\nfrom clipmill import gpu\nimport clipmill.scores.shard, clipmill.scores.classic\n"
-        "assert gpu.in_batches(lambda items: items, [1, 2], 1) == [1, 2]\nassert 'torch' not in sys.modules"
+        "assert batches.in_batches(lambda items: items, [1, 2], 1) == [1, 2]\nassert 'torch' not in sys.modules"
     )
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from clipmill import gpu
-from clipmill.errors import SetupError
+from clipmill.base.errors import SetupError
+from clipmill.models import leases
+from clipmill.models.batches import Batches, in_batches
 
 
 class Narrow:
@@ -26,7 +27,7 @@ class Narrow:
 @pytest.mark.parametrize("count", [0, 1, 7, 16, 29])
 def test_batches_that_are_too_large_are_halved(caplog, room, count):
     narrow = Narrow(room)
-    assert gpu.in_batches(narrow.squares, list(range(count)), 16) == [number**2 for number in range(count)]
+    assert in_batches(narrow.squares, list(range(count)), 16) == [number**2 for number in range(count)]
     too_large = [size for size in narrow.sizes if size > room]
     assert len(too_large) <= 4
     assert caplog.messages == [
@@ -37,11 +38,11 @@ def test_batches_that_are_too_large_are_halved(caplog, room, count):
 def test_a_batch_size_that_fits_is_remembered(caplog):
     narrow = Narrow(5)
     for first in (0, 16):
-        gpu.in_batches(narrow.squares, list(range(first, first + 16)), 16)
+        in_batches(narrow.squares, list(range(first, first + 16)), 16)
     assert narrow.sizes == [16, 8, 4, 4, 4, 4, 4, 4, 4, 4]
     assert len(caplog.messages) == 2
     other = Narrow(100)
-    gpu.in_batches(other.squares, list(range(16)), 16)
+    in_batches(other.squares, list(range(16)), 16)
     assert other.sizes == [16]
 
 
@@ -49,7 +50,7 @@ def test_a_batch_of_one_that_is_too_large():
     with pytest.raises(
         SetupError, match="^the GPU's memory is too small for a batch of one; take a larger GPU, or set"
     ):
-        gpu.in_batches(Narrow(0).squares, [1, 2, 3], 2)
+        in_batches(Narrow(0).squares, [1, 2, 3], 2)
 
 
 def test_memory_is_given_back_before_the_next_try(monkeypatch):
@@ -72,15 +73,15 @@ def test_memory_is_given_back_before_the_next_try(monkeypatch):
 
     emptied = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(len(held)))
-    assert gpu.in_batches(measure, [1, 2, 3, 4], 4) == [1, 2, 3, 4]
+    assert in_batches(measure, [1, 2, 3, 4], 4) == [1, 2, 3, 4]
     assert emptied == [0, 0]
 
 
 def test_other_errors_are_raised():
     with pytest.raises(RuntimeError, match="illegal"):
-        gpu.in_batches(lambda items: (_ for _ in ()).throw(RuntimeError("illegal memory access")), [1], 1)
+        in_batches(lambda items: (_ for _ in ()).throw(RuntimeError("illegal memory access")), [1], 1)
     with pytest.raises(ValueError, match="^1 values for 2 items$"):
-        gpu.in_batches(lambda items: items[:1], [1, 2], 2)
+        in_batches(lambda items: items[:1], [1, 2], 2)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_all_ways_in_which_a_full_memory_shows(kind, message):
             raise kind(message)
         return items
 
-    assert gpu.in_batches(measure, [1, 2, 3], 4) == [1, 2, 3]
+    assert in_batches(measure, [1, 2, 3], 4) == [1, 2, 3]
     assert sizes == [3, 1, 1, 1]
 
 
@@ -113,7 +114,7 @@ def test_a_full_memory_of_the_machine_itself_is_none_of_the_gpu():
         raise MemoryError("CUDA error: out of memory")
 
     with pytest.raises(MemoryError):
-        gpu.in_batches(measure, [1, 2], 2)
+        in_batches(measure, [1, 2], 2)
 
 
 # --- one under way ----------------------------------------------------------------------------------------------------
@@ -142,11 +143,11 @@ class Device:
 
 @pytest.fixture
 def leased(monkeypatch):
-    monkeypatch.setattr(gpu, "_held", ["GPU-a"])
+    monkeypatch.setattr(leases, "_held", ["GPU-a"])
 
 
 def test_a_batch_is_begun_before_the_one_before_it_is_fetched(leased):
-    batches = gpu.Batches((device := Device()).start, 4)
+    batches = Batches((device := Device()).start, 4)
     assert batches.put([0, 1, 2, 3]) == []
     assert batches.put([4, 5, 6, 7]) == [0, 1, 4, 9]
     assert batches.put([8]) == [16, 25, 36, 49]
@@ -156,7 +157,7 @@ def test_a_batch_is_begun_before_the_one_before_it_is_fetched(leased):
 
 
 def test_without_a_gpu_each_is_fetched_at_once():
-    batches = gpu.Batches((device := Device()).start, 2)
+    batches = Batches((device := Device()).start, 2)
     assert batches.put([1, 2, 3]) == [1, 4, 9]
     assert device.told == ["start 2", "fetch 2", "start 1", "fetch 1"]
     assert batches.rest() == []
@@ -165,7 +166,7 @@ def test_without_a_gpu_each_is_fetched_at_once():
 @pytest.mark.parametrize("room", [1, 2, 3, 4, 5, 8, 12, 100])
 def test_no_value_is_lost_where_the_memory_runs_full_with_one_under_way(leased, caplog, room):
     """What is under way is fetched first: only what does not fit into the whole memory is halved."""
-    batches = gpu.Batches((device := Device(room)).start, 4)
+    batches = Batches((device := Device(room)).start, 4)
     values = [value for first in range(0, 24, 4) for value in batches.put(list(range(first, first + 4)))]
     assert values + batches.rest() == [number**2 for number in range(24)]
     assert len(caplog.messages) == {1: 2, 2: 1, 3: 1}.get(room, 0)
@@ -174,7 +175,7 @@ def test_no_value_is_lost_where_the_memory_runs_full_with_one_under_way(leased, 
 
 def test_one_item_that_does_not_fit_with_one_under_way(leased):
     device = Device(1)
-    batches = gpu.Batches(device.start, 1)
+    batches = Batches(device.start, 1)
     assert batches.put([3]) == []
     assert batches.put([4]) == [9]
     device.room = 0
@@ -183,7 +184,7 @@ def test_one_item_that_does_not_fit_with_one_under_way(leased):
 
 
 def test_a_batch_that_miscounts_is_found_once_it_is_fetched(leased):
-    batches = gpu.Batches(lambda items: lambda: items[1:], 3)
+    batches = Batches(lambda items: lambda: items[1:], 3)
     assert batches.put([1, 2, 3]) == []
     with pytest.raises(ValueError, match="^2 values for 3 items$"):
         batches.rest()

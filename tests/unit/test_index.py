@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from index_runs import Run, refuse
 
-from clipmill.discovery import make_id, update_index
-from clipmill.errors import SetupError
-from clipmill.index import IndexPaths, shard_sizes
+from clipmill.base.errors import SetupError
+from clipmill.inputs.discovery import update_index
+from clipmill.inputs.identities import make_id
+from clipmill.store.index import shard_sizes
+from clipmill.store.layout import Paths
 
 SAFE = re.compile(r"[a-z0-9][a-z0-9-]*-[0-9a-f]{12}")
 
@@ -85,7 +87,7 @@ def test_links(run, tmp_path):
 @pytest.mark.parametrize("link", [False, True])
 def test_outdir_is_not_searched(run, link):
     run.outdir = run.videos / "results"
-    run.paths = IndexPaths(run.outdir)
+    run.paths = Paths(run.outdir)
     run.put("a.mp4", "results/work/clip_files/c.mp4", "results2/b.mp4")
     if link:
         os.symlink(run.outdir, run.videos / "also")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from clipmill.errors import SetupError
-from clipmill.journal import Journal, fingerprint
+from clipmill.base.errors import SetupError
+from clipmill.base.journal import Journal, fingerprint
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 

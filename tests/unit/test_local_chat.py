@@ -10,9 +10,10 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+
+from clipmill.base.opencv import cv2
 
 pytest.importorskip("torch", reason="needs `make models`")
 pytest.importorskip("transformers", reason="needs `make models`")
@@ -22,14 +23,15 @@ from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
-from clipmill import chat, gpu
+from clipmill import chat
+from clipmill.base.errors import ItemError, SetupError
 from clipmill.captions.captioner import Captioner
 from clipmill.captions.fields import FIELDS, schema
 from clipmill.chat import Answer, Request, Task
 from clipmill.chat.grammar import Grammar
 from clipmill.chat.local import Local, _Draw, _Loaded
 from clipmill.checks import check_backend
-from clipmill.errors import ItemError, SetupError
+from clipmill.models import gpu
 from language_checkpoints import MAKERS
 
 SHORT = schema({"first": 12, "second": 30})

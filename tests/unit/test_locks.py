@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from clipmill.errors import SetupError
-from clipmill.locks import RunLock, one_at_a_time
+from clipmill.base.errors import SetupError
+from clipmill.base.locks import one_at_a_time
+from clipmill.store.run_lock import RunLock
 
 HOLD = """
 import sys, time

@@ -12,13 +12,14 @@ import torch
 from made_shards import Levels, Shard, thirty_clips
 from pretended import pretended_gpu
 
-from clipmill import checks, gpu
+from clipmill import checks
 from clipmill.alignment.shard import text_features
-from clipmill.errors import SetupError
-from clipmill.scores.classic import Classic
-from clipmill.scores.histogram import Histogram
-from clipmill.scores.rapidocr import RapidOcr
+from clipmill.base.errors import SetupError
+from clipmill.models import gpu
+from clipmill.scores.aesthetic.classic import Classic
+from clipmill.scores.consistency.histogram import Histogram
 from clipmill.scores.readers import size_of
+from clipmill.scores.text.rapidocr import RapidOcr
 from model_backends import MODELS, paths
 
 EMBEDDED = {"rapidocr": lambda: RapidOcr(2), "classic": lambda: Classic(2), "histogram": Histogram}

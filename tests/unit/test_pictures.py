@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import subprocess
 
-import cv2
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
 from cut_sources import FFMPEG, h264, make, run
 
-from clipmill.media import open_video
-from clipmill.pictures import analysis_size, orientation, small_bgr, thumbnail
-from clipmill.signals import FrameSignals
+from clipmill.base.opencv import cv2
+from clipmill.decode.media import open_video
+from clipmill.decode.pictures import analysis_size, orientation, small_bgr, thumbnail
+from clipmill.decode.signals import FrameSignals
 
 
 @pytest.mark.parametrize("matrix", ["bt709", "smpte170m", "bt2020nc"])

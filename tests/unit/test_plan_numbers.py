@@ -10,18 +10,22 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clipmill import backends, rates, render, tables
+from clipmill.base.errors import ItemError
+from clipmill.base.progress import TAKEN_UP
 from clipmill.captions.describe import Describe
 from clipmill.captions.rules import Rules
-from clipmill.decode import DecodeSettings, source_key
-from clipmill.discovery import update_index
-from clipmill.durations import Sample, Video, carried_over, estimate, read_header
-from clipmill.errors import ItemError
-from clipmill.index import IndexPaths, read_json_lines
-from clipmill.plan import make_plan
-from clipmill.plan_text import as_text
-from clipmill.progress import TAKEN_UP
-from clipmill.survey import STEPS
+from clipmill.decode.video import DecodeSettings, source_key
+from clipmill.demo import render
+from clipmill.inputs.discovery import update_index
+from clipmill.models import backends
+from clipmill.plan import rates
+from clipmill.plan.headers import Sample, Video, carried_over, estimate, read_header
+from clipmill.plan.plan import make_plan
+from clipmill.plan.text import as_text
+from clipmill.steps import STEPS
+from clipmill.store import tables
+from clipmill.store.index import read_json_lines
+from clipmill.store.layout import Paths
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
@@ -142,7 +146,7 @@ def outdir(tmp_path: Path) -> Path:
 def finish(outdir: Path, shard: str, seconds: float = 3.0, clips: int = 4, kept: int = 3, took: float = 8.0) -> None:
     """Write the tables, logs and benchmarks of one shard's jobs."""
     decode = DecodeSettings(**CONFIG["decode"])
-    videos = read_json_lines(IndexPaths(outdir).shard(shard))
+    videos = read_json_lines(Paths(outdir).shard(shard))
     rows = [{"video_id": one["video_id"], "source_key": source_key(one, decode), "seconds": seconds} for one in videos]
     names = [f"{shard}-{number}" for number in range(clips)]
     made = settings()
@@ -162,8 +166,8 @@ def finish(outdir: Path, shard: str, seconds: float = 3.0, clips: int = 4, kept:
                 content = [{"clip_id": name, "kept": n < kept, "seconds": 2.0} for n, name in enumerate(names)]
             elif table is tables.CUTS:
                 content = [{"clip_id": name, "cut_bytes": 1000} for name in names[:kept]]
-            table.write(table.of(outdir, shard), content, about.get(step.folder))
-        measure(outdir, step.folder, shard, took)
+            table.write(table.of(outdir, shard), content, about.get(step.name))
+        measure(outdir, step.name, shard, took)
 
 
 def measure(outdir: Path, folder: str, name: str, took: float, log: str = "") -> None:
@@ -325,7 +329,7 @@ def test_the_rates_are_those_of_the_docs():
     assert {
         (step, backend): (float(seconds), float(start)) for step, backend, seconds, _, start in rows
     } == rates.DOCUMENTED
-    units = {step.folder: step.unit for step in STEPS} | {"export": rates.KEPT}
+    units = {step.name: step.unit for step in STEPS} | {"export": rates.KEPT}
     units |= dict.fromkeys(("thresholds", "report"), rates.CLIP)
     assert all(units[step] == unit for step, _, _, unit, _ in rows)
     assert f"{rates.FRAME_BYTES_A_PIXEL} bytes a pixel" in text

@@ -11,8 +11,8 @@ import torch
 from vision_formulas import FRAMES, SOFT, as_pictures, published
 
 import checkpoints
-from clipmill.checkpoints import Checkpoint
-from clipmill.errors import SetupError
+from clipmill.base.errors import SetupError
+from clipmill.models.checkpoints import Checkpoint
 from clipmill.scores.preprocess import Preprocess
 
 

@@ -9,11 +9,11 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from clipmill import backends
 from clipmill.captions.captioner import Captioner
 from clipmill.captions.rewriter import Rewriter
 from clipmill.config import check_config
-from clipmill.published import LICENCES
+from clipmill.models import backends
+from clipmill.models.published import LICENCES
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def merged(*presets: Path) -> dict[str, Any]:
 def asked(config: dict[str, Any]) -> dict[str, Any]:
     """What a run with this config captions with. Arguments that are null are not given."""
     section = config["caption"]
-    chosen = backends.settings("caption", section, PROMPTS) | backends.means("caption", section)
+    chosen = backends.settings("caption", section, PROMPTS) | backends.runtime_settings("caption", section)
     options = {name: value for name, value in chosen["options"].items() if value is not None}
     return {**chosen, "options": options, "resources": config["resources"]["caption"]}
 
@@ -60,7 +60,7 @@ def test_presets_are_valid(preset):
 @pytest.mark.parametrize(("step", "kind"), [("caption", Captioner), ("rewrite", Rewriter)])
 def test_presets_make_captioners_and_rewriters_without_any_file(preset, step, kind):
     section = merged(preset)[step]
-    backend = backends.load(step, backends.settings(step, section, PROMPTS), backends.means(step, section))
+    backend = backends.load(step, backends.settings(step, section, PROMPTS), backends.runtime_settings(step, section))
     assert isinstance(backend, kind) == (backends.entry(step, section["backend"]).chat is not None)
 
 

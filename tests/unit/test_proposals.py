@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import yaml
 
-from clipmill import tables
-from clipmill.calibrate import Proposal, Sample, as_yaml, propose
+from clipmill.base.errors import SetupError
 from clipmill.config import check_config
-from clipmill.draw import sample_config, write_sheet
-from clipmill.errors import SetupError
-from clipmill.thresholds import settled
+from clipmill.filters.calibrate import CalibrationSample, Proposal, as_yaml, propose
+from clipmill.filters.calibration_sample import sample_config, write_sheet
+from clipmill.filters.thresholds import with_resolved_quantiles
+from clipmill.store import tables
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
@@ -38,7 +38,7 @@ def written(proposal: Proposal, **wishes) -> str:
 
 
 @pytest.fixture
-def sample() -> Sample:
+def sample() -> CalibrationSample:
     """Motions alike within a video; four of five clips without text; every tenth without a consistency."""
     chance = np.random.default_rng(3)
     video = np.repeat(np.arange(VIDEOS), CLIPS // VIDEOS)
@@ -47,7 +47,7 @@ def sample() -> Sample:
     consistency[::10] = np.nan
     text = np.where(chance.random(CLIPS) < 0.8, 0, chance.random(CLIPS))
     values = {"area": np.where(video % 20, 5000.0, 500), "motion": motion, "consistency": consistency}
-    return Sample({**values, "text_area": text, "sharpness": chance.random(CLIPS)}, video.astype(object))
+    return CalibrationSample({**values, "text_area": text, "sharpness": chance.random(CLIPS)}, video.astype(object))
 
 
 @pytest.mark.parametrize("keep", [0.02, 0.1, 0.3, 0.5, 0.8])
@@ -56,8 +56,8 @@ def test_the_share_that_is_kept_is_the_one_asked_for(sample, keep):
     reached = proposal.kept.mean()
     assert keep <= reached <= keep + 0.01
     assert 0 < proposal.tail < 0.5
-    # Not through Sample's own eyes.
-    bounds = settled(FILTERS, proposal.proposed)
+    # Not through CalibrationSample's own eyes.
+    bounds = with_resolved_quantiles(FILTERS, proposal.proposed)
     passing = np.ones(CLIPS, bool)
     for name in ("area", "motion", "consistency", "text_area"):
         values = sample.values[name]
@@ -74,7 +74,7 @@ def test_every_share_is_reached_where_all_scores_differ(sides, keep):
     chance = np.random.default_rng(11)
     ends = {"min": (5, None), "max": (None, 5), "both": (1, 9), "fixed": (5, None)}
     names = dict(zip(("motion", "aesthetic"), sides.split(), strict=False))
-    sample = Sample({name: chance.random(1000) for name in names}, np.arange(1000).astype(object))
+    sample = CalibrationSample({name: chance.random(1000) for name in names}, np.arange(1000).astype(object))
     filters = {name: dict(zip(("min", "max"), ends[which], strict=True)) for name, which in names.items()}
     given = {name: [0.1, None] for name, which in names.items() if which == "fixed"}
     proposal = propose(sample, filters, keep, given)
@@ -89,7 +89,7 @@ def test_every_share_is_reached_where_all_scores_differ(sides, keep):
 
 def test_each_moved_bound_cuts_off_the_same_share(sample):
     proposal = propose(sample, FILTERS, 0.3, {})
-    bounds = settled(FILTERS, proposal.proposed)
+    bounds = with_resolved_quantiles(FILTERS, proposal.proposed)
     for values, out in (
         (sample.values["motion"], sample.values["motion"] < bounds["motion"]["min"]),
         (sample.values["motion"], sample.values["motion"] > bounds["motion"]["max"]),
@@ -105,8 +105,8 @@ def test_what_a_video_is_and_what_has_no_bound_stays_as_it_is(sample):
         "consistency": {"min"},
         "text_area": {"max"},
     }
-    assert proposal.settled["area"] == FILTERS["area"]
-    assert proposal.settled["sharpness"] == FILTERS["sharpness"]
+    assert proposal.resolved_filters["area"] == FILTERS["area"]
+    assert proposal.resolved_filters["sharpness"] == FILTERS["sharpness"]
 
 
 def test_a_bound_that_would_let_the_same_clips_pass_stays_as_it_is():
@@ -115,7 +115,7 @@ def test_a_bound_that_would_let_the_same_clips_pass_stays_as_it_is():
     few[0] = 0.4
     traces = np.linspace(0, 0.09, 100)
     values = {"text_area": np.zeros(100), "border_area": few, "frozen_share": traces, "motion": np.arange(1.0, 101)}
-    sample = Sample(values, np.arange(100).astype(object))
+    sample = CalibrationSample(values, np.arange(100).astype(object))
     filters = {
         "text_area": {"min": None, "max": 0.05},
         "border_area": {"min": None, "max": 0.1},
@@ -124,13 +124,13 @@ def test_a_bound_that_would_let_the_same_clips_pass_stays_as_it_is():
     }
     proposal = propose(sample, filters, 0.5, {})
     assert {name for name, sides in proposal.proposed.items() if sides} == {"frozen_share", "motion"}
-    assert proposal.settled["text_area"] == filters["text_area"]
-    assert proposal.settled["border_area"] == filters["border_area"]  # 0 drops the same one
+    assert proposal.resolved_filters["text_area"] == filters["text_area"]
+    assert proposal.resolved_filters["border_area"] == filters["border_area"]  # 0 drops the same one
     assert yaml.safe_load(written(proposal))["filters"].keys() == {"frozen_share", "motion"}
     assert 0.5 <= proposal.kept.mean() <= 0.53
     # The same clips are kept as with the ends of the sample in place of those bounds.
     ends = {"text_area": {"min": None, "max": 0}, "border_area": {"min": None, "max": 0}}
-    assert (sample.kept({**proposal.settled, **ends}) == proposal.kept).all()
+    assert (sample.kept({**proposal.resolved_filters, **ends}) == proposal.kept).all()
 
     one_side = propose(sample, {"motion": {"min": 30, "max": 150}}, 1, {})
     assert one_side.settled == {"motion": {"min": 1, "max": 150}}
@@ -147,17 +147,22 @@ def test_given_quantiles_are_set_by_themselves_and_the_others_move_around_them(s
     assert alone.sample.passing("sharpness", bounds["sharpness"]).mean() == pytest.approx(0.5, abs=0.002)
 
     both = propose(sample, FILTERS, 0.3, given)
-    assert both.settled["sharpness"] == bounds["sharpness"] and both.settled["motion"] == bounds["motion"]
+    assert (
+        both.resolved_filters["sharpness"] == bounds["sharpness"]
+        and both.resolved_filters["motion"] == bounds["motion"]
+    )
     assert 0.3 <= both.kept.mean() <= 0.31
 
 
 def test_quantiles_of_the_config_become_numbers(sample):
     filters = {**FILTERS, "area": {"min": "q0.5", "max": None}, "motion": {"min": "q0.2", "max": None}}
     proposal = propose(sample, filters, None, {"consistency": [0.1, None]})
-    assert proposal.settled["area"]["min"] == 5000
-    assert proposal.settled["motion"]["min"] == pytest.approx(np.quantile(sample.values["motion"], 0.2), rel=0.01)
+    assert proposal.resolved_filters["area"]["min"] == 5000
+    assert proposal.resolved_filters["motion"]["min"] == pytest.approx(
+        np.quantile(sample.values["motion"], 0.2), rel=0.01
+    )
     beside = propose(sample, filters, None, {"motion": [None, 0.9]})
-    assert beside.settled["motion"]["min"] == proposal.settled["motion"]["min"]
+    assert beside.resolved_filters["motion"]["min"] == proposal.resolved_filters["motion"]["min"]
 
 
 def test_a_share_that_cannot_be_reached_is_told(sample):
@@ -165,11 +170,11 @@ def test_a_share_that_cannot_be_reached_is_told(sample):
     assert proposal.tail == 0
     assert proposal.kept.mean() == pytest.approx(0.9 * 0.95, abs=0.01)  # those without a score, those too small
     assert "More cannot be kept: the other clips lack a score" in written(proposal, keep=0.95)
-    equal = Sample({"text_area": np.zeros(CLIPS)}, sample.video)
+    equal = CalibrationSample({"text_area": np.zeros(CLIPS)}, sample.video)
     proposal = propose(equal, {"text_area": FILTERS["text_area"]}, 0.3, {})
     assert proposal.kept.all()
     assert "Wanted: 30.0%. Fewer cannot be kept: the clips left have the same score" in written(proposal)
-    steps = Sample({"text_area": np.arange(CLIPS) // (CLIPS // 5) / 5.0}, sample.video)
+    steps = CalibrationSample({"text_area": np.arange(CLIPS) // (CLIPS // 5) / 5.0}, sample.video)
     proposal = propose(steps, {"text_area": FILTERS["text_area"]}, 0.3, {})
     assert proposal.kept.mean() == 0.4
     assert f"Wanted: 30.0%. The next step drops several of the {CLIPS} clips at once; a larger sample" in written(
@@ -180,7 +185,7 @@ def test_a_share_that_cannot_be_reached_is_told(sample):
 def test_a_sample_that_is_too_small_for_the_share_is_told():
     chance = np.random.default_rng(2)
     filters = {name: {"min": 0, "max": 1} for name in ("motion", "brightness", "contrast")}
-    sample = Sample({name: chance.random(5) for name in filters}, np.zeros(5, object))
+    sample = CalibrationSample({name: chance.random(5) for name in filters}, np.zeros(5, object))
     proposal = propose(sample, filters, 0.3, {})
     assert proposal.kept.all() and yaml.safe_load(written(proposal)) == {"filters": {}}
     told = "drops several of the 5 clips at once; a larger sample (calibrate.videos) has finer steps"
@@ -201,8 +206,8 @@ def test_numbers_have_as_few_digits_as_keep_the_same_clips(sample):
     at = proposal.proposed["motion"]["min"]["value"]
     exact = motion[motion >= at].min()
     assert at <= exact and len(repr(at)) < len(repr(float(exact)))
-    few = Sample({"motion": np.array([0.000012, 1234.5678, 99999.0])}, np.arange(3).astype(object))
-    bounds = propose(few, {"motion": {"min": 1, "max": 2}}, 1, {}).settled["motion"]
+    few = CalibrationSample({"motion": np.array([0.000012, 1234.5678, 99999.0])}, np.arange(3).astype(object))
+    bounds = propose(few, {"motion": {"min": 1, "max": 2}}, 1, {}).resolved_filters["motion"]
     assert bounds == {"min": 0.00001, "max": 100000}
 
 
@@ -215,7 +220,7 @@ def test_the_standard_error_takes_videos_for_what_was_drawn():
         video = np.repeat(chance.choice(5000, 50, replace=False), 20)
         values = level[video] + chance.normal(0, 0.3, 1000)
         proposal = propose(
-            Sample({"motion": values}, video.astype(object)), {"motion": {"min": 0, "max": None}}, None, {}
+            CalibrationSample({"motion": values}, video.astype(object)), {"motion": {"min": 0, "max": None}}, None, {}
         )
         shares.append(proposal.kept.mean())
         errors.append(proposal.error)
@@ -224,7 +229,7 @@ def test_the_standard_error_takes_videos_for_what_was_drawn():
 
 
 def test_one_video_has_no_standard_error():
-    sample = Sample({"motion": np.arange(10.0)}, np.zeros(10, object))
+    sample = CalibrationSample({"motion": np.arange(10.0)}, np.zeros(10, object))
     proposal = propose(sample, {"motion": FILTERS["motion"]}, 0.5, {})
     assert proposal.error is None and "give or take" not in written(proposal)
 
@@ -233,7 +238,9 @@ def test_the_file_is_a_config_that_says_what_it_keeps(sample):
     proposal = propose(sample, FILTERS, 0.3, {"motion": [0.00001, 0.99]})
     text = written(proposal)
     values = yaml.safe_load(text)
-    assert values == {"filters": {name: proposal.settled[name] for name in ("motion", "consistency", "text_area")}}
+    assert values == {
+        "filters": {name: proposal.resolved_filters[name] for name in ("motion", "consistency", "text_area")}
+    }
     config = copy.deepcopy({**CONFIG, "videos": "videos"})
     config["filters"] |= values["filters"]
     check_config(config, ROOT / "config" / "config.schema.yaml")
@@ -258,16 +265,16 @@ def test_nothing_to_propose_is_an_empty_config(sample):
 def test_a_sample_without_clips_or_without_a_score_is_told(tmp_path):
     tables.CLIPS.write(tables.CLIPS.of(tmp_path, "000000"), [])
     with pytest.raises(SetupError, match="no clip of the sample is long enough; raise calibrate.videos"):
-        Sample.read(tmp_path, ["000000"], ["motion"], set())
+        CalibrationSample.read(tmp_path, ["000000"], ["motion"], set())
     clip = {"clip_id": "v_1", "video_id": "v", "too_short": False}
     tables.CLIPS.write(tables.CLIPS.of(tmp_path, "000000"), [clip])
     for value, fine in ((None, False), (2.5, True)):
         tables.MOTION.write(tables.MOTION.of(tmp_path, "000000"), [{"clip_id": "v_1", "motion": value}])
         if fine:
-            assert Sample.read(tmp_path, ["000000"], ["motion"], set()).values["motion"].tolist() == [2.5]
+            assert CalibrationSample.read(tmp_path, ["000000"], ["motion"], set()).values["motion"].tolist() == [2.5]
         else:
             with pytest.raises(SetupError, match="no clip of the sample has the score motion; repair what the logs"):
-                Sample.read(tmp_path, ["000000"], ["motion"], set())
+                CalibrationSample.read(tmp_path, ["000000"], ["motion"], set())
 
 
 # --- the draw ---------------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clipmill import tables, verdict
-from clipmill.thresholds import (
+from clipmill.filters import columns, verdict
+from clipmill.filters.thresholds import (
     as_quantile,
     at_quantile,
     counted_clips,
@@ -20,9 +20,10 @@ from clipmill.thresholds import (
     read,
     read_scores,
     resolve,
-    settled,
     source,
+    with_resolved_quantiles,
 )
+from clipmill.store import tables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -125,7 +126,7 @@ def test_without_clips_there_is_no_value_and_only_clips_with_a_score_pass(outdir
     found = resolve(outdir, SHARDS, {"motion": {"min": "q0.3", "max": "q0.9"}}, {"v1", "v2"})
     nothing = {"clips": 0, "value": None}
     assert found["motion"] == {"min": {"quantile": 0.3, **nothing}, "max": {"quantile": 0.9, **nothing}}
-    filters = settled({"motion": {"min": "q0.3", "max": "q0.9"}}, found)
+    filters = with_resolved_quantiles({"motion": {"min": "q0.3", "max": "q0.9"}}, found)
     assert verdict.out_of(verdict.active(filters, ["motion"]), {"motion": -1e300}) is None
     assert verdict.out_of(verdict.active(filters, ["motion"]), {"motion": None}) == "motion missing"
 
@@ -136,20 +137,23 @@ def test_values_take_the_place_of_quantiles_alone(tmp_path):
     for name, value in (("early", {"motion": {"min": {"value": 2.5}}}), ("late", {"alignment": {"min": {"value": 1}}})):
         (tmp_path / name).write_text(json.dumps(value))
     found = read([tmp_path / "early", tmp_path / "late"])
-    assert settled(filters, found) == {"motion": {"min": 2.5, "max": 9}, "area": {"min": 5, "max": None}}
-    assert read([]) == {} and settled(filters, {}) == filters
+    assert with_resolved_quantiles(filters, found) == {
+        "motion": {"min": 2.5, "max": 9},
+        "area": {"min": 5, "max": None},
+    }
+    assert read([]) == {} and with_resolved_quantiles(filters, {}) == filters
 
 
 def test_every_filter_has_a_source():
     known = {"videos", "technical", "motion", "consistency", "aesthetic", "text", "alignment"}
-    assert {source(name) for name in (*verdict.FILTERS, *verdict.LATE_FILTERS)} == known
+    assert {source(name) for name in (*columns.FILTERS, *columns.LATE_FILTERS)} == known
 
 
 def test_the_documentation_has_a_section_for_every_filter_and_its_pictures():
     text = (ROOT / "docs" / "thresholds.md").read_text(encoding="utf-8")
     headings = re.findall(r"^### (.+)$", text, re.MULTILINE)
     assert sorted(name for heading in headings for name in heading.split(", ")) == sorted(
-        (*verdict.FILTERS, *verdict.LATE_FILTERS)
+        (*columns.FILTERS, *columns.LATE_FILTERS)
     )
     linked = {name for name in re.findall(r"\]\((?!http)([^)#]+)\)", text)}
     assert all((ROOT / "docs" / name).is_file() for name in linked)

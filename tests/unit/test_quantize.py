@@ -16,10 +16,9 @@ import pytest
 from hub import SCRIPTS, refused
 from safetensors.numpy import save_file
 
-from clipmill import quantize, tables
-from clipmill.calibration_texts import GENERIC, find_texts
-from clipmill.checkpoints import Checkpoint
-from clipmill.quantize import (
+from clipmill.extras import quantize
+from clipmill.extras.calibration_texts import GENERIC, find_texts
+from clipmill.extras.quantize import (
     QuantizeSettings,
     check_layers,
     check_model,
@@ -28,6 +27,8 @@ from clipmill.quantize import (
     quantize_model,
     read_about,
 )
+from clipmill.models.checkpoints import Checkpoint
+from clipmill.store import table, tables
 
 SETTINGS = QuantizeSettings(None, 128, None, 128, 512)
 LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "dtype": "bfloat16"}
@@ -154,7 +155,7 @@ def test_without_the_packages_the_message_says_how_to_install_them(tmp_path, mon
 # --- which texts ------------------------------------------------------------------------------------------------------
 
 
-def write_texts(outdir: Path, table: tables.Table, column: str, *shards: list[str | None]) -> None:
+def write_texts(outdir: Path, table: table.Table, column: str, *shards: list[str | None]) -> None:
     for number, texts in enumerate(shards):
         table.write(table.of(outdir, f"{number:06d}"), [{"clip_id": str(n), column: t} for n, t in enumerate(texts)])
 

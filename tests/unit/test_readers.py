@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from made_shards import Levels, Shard, thirty_clips
 
-from clipmill.errors import ItemError, SetupError
-from clipmill.scores import Sampling, readers
+from clipmill.base.errors import ItemError, SetupError
+from clipmill.decode.reading import FrameChoice
+from clipmill.scores import readers
 from clipmill.scores.readers import Readers, size_of
 
 
@@ -25,7 +26,7 @@ class Ahead(Levels):
     """Counts units that wait to be measured: before it measures any it waits for there to be `enough`."""
 
     def __init__(self, enough: int, patience: float):
-        super().__init__(4, Sampling())
+        super().__init__(4, FrameChoice())
         self.enough, self.patience = enough, patience
         self.waiting = self.most = 0
         self.changed = threading.Condition()
@@ -64,7 +65,7 @@ def test_a_clip_larger_than_the_limit_goes_through(tmp_path, monkeypatch):
     monkeypatch.setattr(readers, "MOST_UNITS", 2)
     monkeypatch.setattr(readers, "MOST_BYTES", 10)
     films = Shard(tmp_path, [[9, 1, 9], [30, 9]])
-    assert [len(row["levels"]) for row in films.score(Levels(4, Sampling()), 4)] == [9, 1, 9, 30, 9]
+    assert [len(row["levels"]) for row in films.score(Levels(4, FrameChoice()), 4)] == [9, 1, 9, 30, 9]
 
 
 def results(reader: Readers, count: int) -> list:

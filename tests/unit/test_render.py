@@ -10,14 +10,15 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
 
 import render_samples as command
-from clipmill import render, samples
-from clipmill.errors import ItemError, SetupError
-from clipmill.media import file_url, open_video
+from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.opencv import cv2
+from clipmill.decode.media import file_url, open_video
+from clipmill.demo import render
+from clipmill.demo import videos as samples
 
 SIZE = (320, 180)
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from made_report import CONFIG, NAMES, ORDER, SCHEMA, Finished, bounds, row
 
-from clipmill import verdict
+from clipmill.base.errors import SetupError
 from clipmill.config import check_config
-from clipmill.errors import SetupError
+from clipmill.filters import verdict
 from clipmill.report import page, whatif
 from clipmill.report.collect import Nearest, collect
 from clipmill.report.costs import costs

@@ -12,7 +12,7 @@ import pytest
 from made_report import CONFIG, NAMES, ORDER, Finished, bounds, row
 
 from browser import IN_CHROMIUM, opened
-from clipmill import thresholds, verdict
+from clipmill.filters import columns, thresholds, verdict
 from clipmill.report import whatif
 
 pytestmark = list(IN_CHROMIUM)
@@ -45,7 +45,7 @@ def many(count: int, filters: verdict.Bounds, seed: int = 0, **more) -> list[dic
 
 def kept(rows: list[dict], filters: verdict.Bounds) -> list[dict]:
     """What the rule of the filters keeps, one clip at a time; what was dropped for another reason stays dropped."""
-    active = verdict.active(filters, [*ORDER, *verdict.LATE_FILTERS])
+    active = verdict.active(filters, [*ORDER, *columns.LATE_FILTERS])
     fixed = {"too_short", "caption failed", "cut failed", "text on many clips"}
     return [row for row in rows if row["reason"] not in fixed and verdict.out_of(active, row) is None]
 

@@ -9,7 +9,8 @@ from collections import Counter
 import pytest
 
 from clipmill.captions import Caption
-from clipmill.captions.rules import MAX_PASSES, Rules, rewrite, sentences
+from clipmill.captions.rules import MAX_PASSES, Rules, rewrite
+from clipmill.texts.sentences import sentences
 
 OPENINGS = [
     ("The video shows a dog running across a field.", "A dog running across a field."),

@@ -12,7 +12,7 @@ from films import REAL, cinema, decoded
 from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode, detect
 from shots import DEFAULT, FILMS
 
-from clipmill.clips import find_cuts
+from clipmill.split.scenes import find_cuts
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from made_shards import Levels, thirty_clips
 
-from clipmill.scores import Sampling, shard
+from clipmill.decode.reading import FrameChoice
+from clipmill.scores import shard
 
 SCRIPTS = Path(shard.__file__).resolve().parents[2]
 
@@ -83,7 +84,7 @@ def test_results_are_synced_together(films, monkeypatch):
             time.sleep(0.01)
             return super().measure(units)
 
-    films.score(Slow(1, Sampling(count=1)))
+    films.score(Slow(1, FrameChoice(count=1)))
     assert synced[-1] == 30
     assert 3 <= len(synced) <= 10
 
@@ -103,7 +104,7 @@ def test_results_are_synced_while_a_file_keeps_all_waiting(films, monkeypatch):
             found.append(len(films.journal().splitlines()))
             return super().prepare(frames)
 
-    films.score(Stuck(1, Sampling(count=1)))
+    films.score(Stuck(1, FrameChoice(count=1)))
     assert found[14] == 14
 
 

@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 from films import SETTINGS, SIZE, Decoded, Film, decoded, entry, panned
 
-from clipmill import render, tables
-from clipmill.decode import DecodePaths, decode_shard
-from clipmill.errors import ItemError, SetupError
-from clipmill.frames import FrameArchive, archive_key
-from clipmill.scores import Backend, Sampling
-from clipmill.scores.measured import motion_score, technical_score
-from clipmill.scores.shard import frames_path, score_shard
+from clipmill.base.errors import ItemError, SetupError
+from clipmill.decode.frames import FrameArchive, archive_key
+from clipmill.decode.reading import FrameChoice
+from clipmill.decode.shard import decode_shard
+from clipmill.decode.video import DecodePaths
+from clipmill.demo import render
+from clipmill.scores import Backend
+from clipmill.scores.shard import score_shard
+from clipmill.split.measured import motion_score, technical_score
+from clipmill.store import tables
+from clipmill.store.layout import Paths
 
 
 @pytest.fixture(scope="session")
@@ -62,14 +66,14 @@ def test_motion_from_before_the_clip_does_not_count(pan):
     ],
 )
 def test_frames_are_spaced_evenly(samples, count, chosen):
-    assert Sampling(count).choose(samples, [0.5 * k for k in range(len(samples))]) == chosen
+    assert FrameChoice(count).choose(samples, [0.5 * k for k in range(len(samples))]) == chosen
 
 
 class Spy(Backend):
     """Gives the mean level of a clip's first frame, and keeps the levels of all that it measured."""
 
     def __init__(self, frames: int | None = None, version: int = 1):
-        self.sampling, self.seen = Sampling(frames), []
+        self.choice, self.seen = FrameChoice(frames), []
         self.about = {"backend": "spy", "version": version, "frames": frames}
 
     def prepare(self, frames):
@@ -148,7 +152,7 @@ def test_a_clip_is_scored_again_when_what_it_depends_on_changes(shard):
 
 @pytest.mark.parametrize("damage", ["missing", "torn", "folder", "overwritten"])
 def test_lost_frames_cost_their_video_alone(shard, damage):
-    path = frames_path(shard.outdir, "000000", "a")
+    path = Paths(shard.outdir).frames("000000", "a")
     assert path == DecodePaths.of(shard.outdir, "000000", "a").frames
     content = path.read_bytes()
     path.unlink()

@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 from films import SIZE, panned
 
-from clipmill import render
-from clipmill.scores import FrameScore, Sampling, classic, histogram
-from clipmill.scores.boxes import polygons_area
-from clipmill.scores.rapidocr import RapidOcr
+from clipmill.base.opencv import cv2
+from clipmill.decode.reading import FrameChoice
+from clipmill.demo import render
+from clipmill.scores import FrameScore
+from clipmill.scores.aesthetic import classic
+from clipmill.scores.consistency import histogram
+from clipmill.scores.text.boxes import polygons_area
+from clipmill.scores.text.rapidocr import RapidOcr
 
 LINES = ["Four score and seven years ago", "our fathers brought forth", "on this continent, a new nation,"]
 PHOTOGRAPHS = ("coffee.png", "rocket.jpg", "chelsea.png", "astronaut.png", "gravel.png", "motorcycle_left.png")
@@ -198,7 +201,7 @@ def test_cuts_between_photographs_are_seen(one, other):
 def test_what_a_score_depends_on_names_the_number_of_frames(backend):
     assert backend(1).about == {**backend(2).about, "frames": 1}
     assert {"backend", "version"} <= set(backend(1).about)
-    assert backend(3).sampling == Sampling(count=3)
+    assert backend(3).choice == FrameChoice(count=3)
 
 
 @pytest.mark.parametrize("backend", [RapidOcr(1), classic.Classic(1), histogram.Histogram()])

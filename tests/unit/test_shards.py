@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from index_runs import Run, refuse
 
-from clipmill.discovery import SHARD_COLUMNS, make_id
-from clipmill.index import note_again, read_json_lines, shard_sizes
+from clipmill.inputs.discovery import SHARD_COLUMNS
+from clipmill.inputs.identities import make_id
+from clipmill.store.index import note_again, read_json_lines, shard_sizes
 
 
 @pytest.fixture

@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from index_runs import refuse
 
-from clipmill.discovery import make_id, update_index
-from clipmill.errors import SetupError
-from clipmill.index import IndexPaths, read_json_lines
+from clipmill.base.errors import SetupError
+from clipmill.inputs.discovery import update_index
+from clipmill.inputs.identities import make_id
+from clipmill.store.index import read_json_lines
+from clipmill.store.layout import Paths
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet")
 
@@ -50,10 +52,10 @@ def index(sheet: Path, outdir: Path | None = None, **options) -> tuple[dict[str,
     outdir = outdir or sheet.parent / "out"
     videos: dict[str, str] = {}
     for shard in update_index(sheet, outdir, **options):
-        for row in read_json_lines(IndexPaths(outdir).shard(shard)):
+        for row in read_json_lines(Paths(outdir).shard(shard)):
             videos[row["name"]] = row["video_id"]
             assert row["path"] == os.path.join(sheet.parent, row["name"])
-    return videos, {row["video"]: row["kind"] for row in read_json_lines(IndexPaths(outdir).problems)}
+    return videos, {row["video"]: row["kind"] for row in read_json_lines(Paths(outdir).problems)}
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -108,7 +110,7 @@ def test_rows_that_cannot_be_used(folder, kind):
     ]
     sheet = write(folder / f"s.{kind}", rows)
     update_index(sheet, folder / "out")
-    problems = [(row["video"], row["kind"]) for row in read_json_lines(IndexPaths(folder / "out").problems)]
+    problems = [(row["video"], row["kind"]) for row in read_json_lines(Paths(folder / "out").problems)]
     assert problems == [
         ("b.mp4", "listed_twice"),
         ("nowhere.mp4", "missing"),
@@ -116,7 +118,7 @@ def test_rows_that_cannot_be_used(folder, kind):
         ("sub", "not_a_file"),
         ("sub/c.mp4", "listed_twice"),
     ]
-    messages = {row["kind"]: row["message"] for row in read_json_lines(IndexPaths(folder / "out").problems)}
+    messages = {row["kind"]: row["message"] for row in read_json_lines(Paths(folder / "out").problems)}
     assert messages["no_path"] == f"{sheet.name} row 6: the column `path` is empty"
     assert messages["missing"] == f"{sheet.name} row 7: {folder}/nowhere.mp4 cannot be read (No such file or directory)"
 

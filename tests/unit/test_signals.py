@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 from films import SETTINGS, Decoded, Film, cinema, decoded, grey, panned, standing
 
-from clipmill import render, tables
-from clipmill.scores.measured import motion_score, technical_score
-from clipmill.signals import black_borders, colourfulness, sharpness
+from clipmill.base.opencv import cv2
+from clipmill.decode.signals import black_borders, colourfulness, sharpness
+from clipmill.demo import render
+from clipmill.split.measured import motion_score, technical_score
+from clipmill.store import tables
 
 LOSSLESS = {"options": {"qp": "0"}}
 LEVELS = (0, 16, 90, 200, 255)

@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clipmill import tables
-from clipmill.errors import SetupError
+from clipmill.base.errors import SetupError
+from clipmill.store import tables
+from clipmill.store.table import FLAG, INTEGER, REAL, REALS, SMALL, SMALL_INTEGER, TEXT, THUMBNAIL, Column
+from clipmill.store.table import about as about_file
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIP = {
@@ -31,17 +33,17 @@ CLIP = {
 }
 
 
-def example(column: tables.Column):
+def example(column: Column):
     """Some value that fits a column exactly."""
-    if column.type == tables.REALS:
+    if column.type == REALS:
         return [0.5, 0.25]
-    if column.type == tables.THUMBNAIL:
+    if column.type == THUMBNAIL:
         return bytes(range(64))
     if pa.types.is_fixed_size_list(column.type):
         return [0.5, -0.25] * (column.type.list_size // 2)
-    if pa.types.is_floating(column.type):
+    if column.type in (REAL, SMALL):
         return 0.5
-    return {tables.TEXT: "caf\u00e9\n", tables.FLAG: True}.get(column.type, 7)
+    return {TEXT: "caf\u00e9\n", FLAG: True}.get(column.type, 7)
 
 
 @pytest.mark.parametrize("table", tables.ALL, ids=lambda table: table.name)
@@ -68,8 +70,8 @@ def test_definitions(table):
     assert len(set(names)) == len(names)
     assert all(column.meaning for column in table.columns)
     for column in table.columns:
-        assert column.decimals is None or pa.types.is_floating(column.type) or column.type == tables.REALS
-        assert column.unit or column.type in (tables.TEXT, tables.FLAG) or pa.types.is_integer(column.type)
+        assert column.decimals is None or column.type in (REAL, SMALL) or column.type == REALS
+        assert column.unit or column.type in (TEXT, FLAG) or column.type in (INTEGER, SMALL_INTEGER)
 
 
 def test_shard_tables_lie_apart():
@@ -155,22 +157,22 @@ def test_times_of_long_videos_keep_their_microseconds(tmp_path):
 
 def test_text_that_utf8_cannot_hold_is_escaped(tmp_path):
     path = tmp_path / "t.parquet"
-    tables.ERRORS.write(path, [{"video": "bad\udcff.mp4", "message": "half \ud800 of a pair", "rule": "\u2028"}])
+    tables.ERRORS.write(path, [{"video": "bad\udcff.mp4", "message": "half \ud800 of a pair", "step": "\u2028"}])
     row = tables.ERRORS.rows(path)[0]
-    assert (row["video"], row["message"], row["rule"]) == ("bad\\udcff.mp4", "half \\ud800 of a pair", "\u2028")
+    assert (row["video"], row["message"], row["step"]) == ("bad\\udcff.mp4", "half \\ud800 of a pair", "\u2028")
 
 
 def test_metadata_says_how_a_table_was_made(tmp_path):
     path = tmp_path / "t.parquet"
     about = {"settings": {"max": None, "min": 0.5}, "model": "caf\u00e9"}
     tables.CLIPS.write(path, [CLIP], about)
-    assert tables.about(path) == about
+    assert about_file(path) == about
     assert tables.CLIPS.rows(path) == [CLIP]
     content = path.read_bytes()
     tables.CLIPS.write(path, [CLIP], dict(reversed(about.items())))
     assert path.read_bytes() == content
     tables.CLIPS.write(path, [CLIP])
-    assert tables.about(path) == {}
+    assert about_file(path) == {}
 
 
 def test_parts_are_row_groups_of_one_table(tmp_path):
@@ -179,7 +181,7 @@ def test_parts_are_row_groups_of_one_table(tmp_path):
     tables.CLIPS.write_parts(path, parts, {"x": 1})
     assert [row["scene"] for row in tables.CLIPS.rows(path)] == [0, 0, 1, 1, 2, 2]
     assert pq.ParquetFile(path).num_row_groups == 3
-    assert tables.about(path) == {"x": 1}
+    assert about_file(path) == {"x": 1}
 
 
 def test_an_error_in_a_part_leaves_the_old_table(tmp_path):

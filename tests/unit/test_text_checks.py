@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clipmill import text_checks
+from clipmill.texts import checks as text_checks
 
 CONFIG = yaml.safe_load((Path(__file__).resolve().parents[2] / "config" / "config.yaml").read_text(encoding="utf-8"))
 CHECKS = CONFIG["text_checks"]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clipmill import tables, verdict
+from clipmill.filters import columns, verdict
+from clipmill.store import tables
 
 CONFIG = yaml.safe_load((Path(__file__).resolve().parents[2] / "config" / "config.yaml").read_text(encoding="utf-8"))
 ORDER, FILTERS = CONFIG["filter_order"], CONFIG["filters"]
@@ -43,7 +44,7 @@ ALL = {name: bound(value - 1, value + 1) for name, value in GOOD.items() if name
 
 
 def reason(filters=ALL, order=ORDER, **values):
-    return verdict.reason({**GOOD, **values}, verdict.active(filters, order))
+    return verdict.first_failure({**GOOD, **values}, verdict.active(filters, order))
 
 
 def test_a_good_clip_is_kept():
@@ -79,14 +80,14 @@ def test_what_was_not_measured_is_not_kept(name, value, limits):
     values = {**GOOD, name: value}
     if value == "absent":
         del values[name]
-    assert verdict.reason(values, verdict.active({**ALL, name: limits}, ORDER)) == f"{name} missing"
-    assert verdict.reason(values, verdict.active({**ALL, name: bound()}, ORDER)) is None  # nobody asks for it
+    assert verdict.first_failure(values, verdict.active({**ALL, name: limits}, ORDER)) == f"{name} missing"
+    assert verdict.first_failure(values, verdict.active({**ALL, name: bound()}, ORDER)) is None  # nobody asks for it
 
 
 def test_too_short_comes_first():
     assert reason(too_short=True, area=0, motion=None) == "too_short"
-    assert verdict.reason({"too_short": True}, {}) == "too_short"
-    assert verdict.reason({"too_short": False}, {}) is None
+    assert verdict.first_failure({"too_short": True}, {}) == "too_short"
+    assert verdict.first_failure({"too_short": False}, {}) is None
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -127,21 +128,21 @@ def test_filters_before_a_costly_score():
     ],
 )  # fmt: skip
 def test_costly_scores_before_one_another(order, wanted):
-    assert {name: verdict.costly_before(name, order) for name in verdict.COSTLY} == wanted
+    assert {name: verdict.costly_before(name, order) for name in columns.COSTLY} == wanted
 
 
 def test_costly_scores_never_wait_for_each_other():
     """In every order of the filters, the scores can be computed one after the other."""
-    cheap = [name for name in ORDER if verdict.FILTERS[name] not in verdict.COSTLY]
-    costly = [name for name in ORDER if verdict.FILTERS[name] in verdict.COSTLY]
-    assert {verdict.FILTERS[name] for name in costly} == set(verdict.COSTLY)
+    cheap = [name for name in ORDER if columns.FILTERS[name] not in columns.COSTLY]
+    costly = [name for name in ORDER if columns.FILTERS[name] in columns.COSTLY]
+    assert {columns.FILTERS[name] for name in costly} == set(columns.COSTLY)
     for arranged in itertools.permutations(costly):
         order = [*cheap[:3], arranged[0], *cheap[3:8], *arranged[1:], *cheap[8:]]
-        waits = {name: set(verdict.costly_before(name, order)) for name in verdict.COSTLY}
+        waits = {name: set(verdict.costly_before(name, order)) for name in columns.COSTLY}
         done: set[str] = set()
-        for _ in verdict.COSTLY:
+        for _ in columns.COSTLY:
             done |= {name for name, others in waits.items() if others <= done}
-        assert done == set(verdict.COSTLY)
+        assert done == set(columns.COSTLY)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -152,12 +153,12 @@ def test_the_cascade_changes_no_verdict(seed):
     values = {name: chance.choice((value, value, value, -1e6, None)) for name, value in GOOD.items()}
     values["too_short"] = False
     bounds = verdict.active(ALL, order)
-    full = verdict.reason(values, bounds)
-    for metric in verdict.COSTLY:
+    full = verdict.first_failure(values, bounds)
+    for metric in columns.COSTLY:
         earlier = verdict.active(ALL, verdict.before(metric, order))
-        if verdict.reason(values, earlier) is not None:
-            values = {name: None if verdict.FILTERS.get(name) == metric else v for name, v in values.items()}
-    assert verdict.reason(values, bounds) == full
+        if verdict.first_failure(values, earlier) is not None:
+            values = {name: None if columns.FILTERS.get(name) == metric else v for name, v in values.items()}
+    assert verdict.first_failure(values, bounds) == full
 
 
 # --- gathering --------------------------------------------------------------------------------------------------------
@@ -176,7 +177,7 @@ def test_gather_brings_all_that_is_known_of_a_clip_together():
     assert (one["clip_id"], one["motion"], two["motion"]) == ("one", 1.0, 2.0)
     assert (one["area"], one["aspect_ratio"], one["video_seconds"]) == (640 * 360, 640 / 360, 9.0)
     assert not {"error_kind", "error"} & (set(one) | set(two))
-    assert verdict.reason(one, {"text_area": bound(None, 1)}) == "text_area missing"
+    assert verdict.first_failure(one, {"text_area": bound(None, 1)}) == "text_area missing"
 
 
 def test_a_clip_without_its_row_in_a_table_is_a_bug():
@@ -187,10 +188,10 @@ def test_a_clip_without_its_row_in_a_table_is_a_bug():
 
 
 def test_every_filter_has_its_column_in_the_verdicts():
-    assert set(verdict.FILTERS) <= {column.name for column in tables.VERDICTS.columns}
+    assert set(columns.FILTERS) <= {column.name for column in tables.VERDICTS.columns}
     sources = {"motion": tables.MOTION, "technical": tables.TECHNICAL, "consistency": tables.CONSISTENCY}
     sources |= {"aesthetic": tables.AESTHETIC, "text": tables.TEXT_SCORES}
-    for name, source in verdict.FILTERS.items():
+    for name, source in columns.FILTERS.items():
         assert source == "videos" or name in {column.name for column in sources[source].columns}
     for table in (tables.ALIGNMENT, tables.FINAL_VERDICTS, tables.METADATA):
-        assert set(verdict.LATE_FILTERS) <= {column.name for column in table.columns}
+        assert set(columns.LATE_FILTERS) <= {column.name for column in table.columns}

@@ -17,11 +17,11 @@ from safetensors.torch import load_file, save_file
 from vision_formulas import FRAMES, embeddings, head_scores
 
 import checkpoints
-from clipmill.errors import SetupError
-from clipmill.scores.aesthetic import Head
-from clipmill.scores.embeddings import ClipConsistency, Dinov2Consistency
-from clipmill.scores.laion import Laion
-from clipmill.scores.siglip import SiglipV25
+from clipmill.base.errors import SetupError
+from clipmill.scores.aesthetic.laion import Laion
+from clipmill.scores.aesthetic.learned import Head
+from clipmill.scores.aesthetic.siglip import SiglipV25
+from clipmill.scores.consistency.embeddings import ClipConsistency, Dinov2Consistency
 
 FP32, BF16 = 1e-6, 0.01
 BACKENDS = {"siglip-v2.5": SiglipV25, "laion": Laion, "clip": ClipConsistency, "dinov2": Dinov2Consistency}
@@ -227,11 +227,11 @@ def test_about_says_what_the_score_depends_on_and_no_more(models):
         assert all(found["revision"].startswith("sha256:") for found in files)
         scorer.batch, scorer.compile = 3, True
         assert scorer.about == about and json.dumps(about)
-    assert backend("laion", models, frames=5).about["frames"] == backend("laion", models, frames=5).sampling.count == 5
+    assert backend("laion", models, frames=5).about["frames"] == backend("laion", models, frames=5).choice.count == 5
     kept = backend("dinov2", models, keep_embeddings=True).about
     assert kept != backend("dinov2", models).about  # rows of the one lack what those of the other have
-    sampling = backend("dinov2", models).sampling
-    assert (sampling.count, sampling.per_second, sampling.ends) == (None, 1, True)
+    choice = backend("dinov2", models).choice
+    assert (choice.count, choice.per_second, choice.ends) == (None, 1, True)
 
 
 def test_compile_hands_the_model_to_torch(models, monkeypatch):

@@ -15,9 +15,9 @@ import torch
 from hub import refused
 from safetensors.torch import save, save_file
 
-from clipmill.checkpoints import Checkpoint, check_tensors, find_model, load_tensors, load_transformers
-from clipmill.errors import SetupError
-from clipmill.torchvision_ops import declare_missing_operators
+from clipmill.base.errors import SetupError
+from clipmill.models.checkpoints import Checkpoint, check_tensors, find_model, load_tensors, load_transformers
+from clipmill.models.torchvision_ops import declare_missing_operators
 
 declare_missing_operators()
 torch.set_num_threads(1)

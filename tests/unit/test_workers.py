@@ -14,9 +14,9 @@ from threading import Lock
 
 import pytest
 
-from clipmill.errors import ItemError, SetupError
-from clipmill.progress import Progress
-from clipmill.workers import each
+from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.progress import Progress
+from clipmill.base.workers import map_in_processes
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -33,9 +33,9 @@ def child(program: str, *arguments: object) -> subprocess.Popen:
 
 
 def test_each_gives_every_item_its_result():
-    results = dict(each(list(range(20)), lambda item: item * item, 3))
+    results = dict(map_in_processes(list(range(20)), lambda item: item * item, 3))
     assert results == {number: number * number for number in range(20)}
-    assert list(each([], lambda item: item, 3)) == []
+    assert list(map_in_processes([], lambda item: item, 3)) == []
 
 
 def test_each_works_in_other_processes_and_in_at_most_so_many(tmp_path):
@@ -47,7 +47,7 @@ def test_each_works_in_other_processes_and_in_at_most_so_many(tmp_path):
         mark.unlink()
         return os.getpid(), together
 
-    results = [result for _, result in each(list(range(12)), work, 3)]
+    results = [result for _, result in map_in_processes(list(range(12)), work, 3)]
     assert len({pid for pid, _ in results} - {os.getpid()}) == 3
     assert max(together for _, together in results) in (2, 3)  # two at least, on a busy machine too
 
@@ -58,7 +58,7 @@ def test_item_errors_are_results_and_the_others_go_on():
             raise ItemError("bad", "no good", lasting=False)
         return item
 
-    results = dict(each([0, 1, 2], work, 1))
+    results = dict(map_in_processes([0, 1, 2], work, 1))
     assert (results[0], results[2]) == (0, 2)
     assert (results[1].kind, str(results[1]), results[1].lasting) == ("bad", "no good", False)
 
@@ -77,7 +77,7 @@ def test_a_crash_costs_its_item_alone(crash, name, workers):
         faulthandler.disable()  # pytest's, which would print a trace
         return crash() if item == 2 else item
 
-    results = dict(each(list(range(5)), work, workers))
+    results = dict(map_in_processes(list(range(5)), work, workers))
     assert {item: result for item, result in results.items() if item != 2} == {0: 0, 1: 1, 3: 3, 4: 4}
     assert results[2].kind == "crashed"
     assert str(results[2]) == f"the decoder crashed on this file ({name}); repair or remove it"
@@ -86,7 +86,7 @@ def test_a_crash_costs_its_item_alone(crash, name, workers):
 
 def test_a_worker_out_of_memory_is_a_fault_of_the_set_up():
     with pytest.raises(SetupError, match="most likely because the memory ran out; give the job more memory"):
-        list(each([1], lambda item: os.kill(os.getpid(), signal.SIGKILL), 1))
+        list(map_in_processes([1], lambda item: os.kill(os.getpid(), signal.SIGKILL), 1))
 
 
 def test_a_crash_while_the_result_is_sent(tmp_path):
@@ -101,7 +101,7 @@ def test_a_crash_while_the_result_is_sent(tmp_path):
         return b"x" * 10**7 if item == "large" else item
 
     results = {}
-    for item, result in each(["large", "quick"], work, 2):
+    for item, result in map_in_processes(["large", "quick"], work, 2):
         if item == "quick":
             (tmp_path / "quick is out").touch()
             time.sleep(0.3)  # by now the pipe is full
@@ -125,7 +125,7 @@ def test_other_exceptions_are_raised_with_their_trace(error, raised):
         raise error
 
     with pytest.raises(raised) as caught:
-        list(each([1], work, 1))
+        list(map_in_processes([1], work, 1))
     assert any("in work" in note for note in caught.value.__notes__)
 
 
@@ -145,11 +145,11 @@ def gone(pids: list[int], seconds: float = 30) -> bool:
 
 PARENT = """
 import os, sys, time
-from clipmill.workers import each
+from clipmill.workers import map_in_processes
 def work(item):
     os.write(1, f"{os.getpid()}\\n".encode())
     time.sleep(60)
-list(each([1, 2, 3], work, 2))
+list(map_in_processes([1, 2, 3], work, 2))
 """
 
 
@@ -174,7 +174,7 @@ def test_children_die_when_the_caller_gives_up(tmp_path):
         time.sleep(60)
 
     start = time.monotonic()
-    for _ in each([0, 1], work, 2):
+    for _ in map_in_processes([0, 1], work, 2):
         break
     assert time.monotonic() - start < 30
     assert gone([int(path.name) for path in tmp_path.iterdir()])

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from clipmill.torchvision_ops import declare_missing_operators
+from clipmill.models.torchvision_ops import declare_missing_operators
 
 SHAPES = [(120, 213), (213, 120), (96, 96), (71, 60), (20, 31), (57, 400)]  # the models take 56 × 56
 

@@ -7,15 +7,15 @@ import os
 import subprocess
 import sys
 
-import cv2
 import numpy as np
 import psutil
 import pytest
 
+from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.opencv import cv2
 from clipmill.captions.fields import read_fields, schema
 from clipmill.chat import Answer, Request, Task
 from clipmill.chat.engine import Engine
-from clipmill.errors import ItemError, SetupError
 
 FIELDS = {"subject": 20, "action": 12}
 

@@ -16,8 +16,9 @@ import torch
 from runs import Outcome, call, explain, snakemake, wait_for
 from safetensors.torch import load_file
 
-from clipmill import quantize, tables
-from clipmill.calibration_texts import GENERIC
+from clipmill.extras import quantize
+from clipmill.extras.calibration_texts import GENERIC
+from clipmill.store import tables
 
 ORDER = (0, 4, 1, 5, 2, 6, 3, 7)  # where the first, second … number of eight stands in AWQ's 32 bits
 PROMPT = list(range(40, 120))

@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from clipmill import render
+from clipmill.demo import render
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARD_RULES = (

@@ -12,8 +12,8 @@ import av
 import pytest
 from runs import Outcome, Run, make_video, obey_modes, whole_plan
 
-from clipmill import render
-from clipmill.media import file_url
+from clipmill.decode.media import file_url
+from clipmill.demo import render
 
 NAMES = (
     "two  spaces .mp4",
@@ -135,7 +135,7 @@ def test_a_single_frame_is_too_short(run):
 def test_each_bad_file_is_one_row_that_says_why(run):
     found = {error["video"]: error for error in run.errors()}
     assert len(found) == len(run.errors())
-    assert {name: (error["rule"], error["kind"]) for name, error in found.items()} == {
+    assert {name: (error["step"], error["kind"]) for name, error in found.items()} == {
         name: (rule, kind) for name, (rule, kind, _) in BAD.items()
     }
     for name, (_, _, words) in BAD.items():

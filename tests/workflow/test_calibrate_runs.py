@@ -10,10 +10,11 @@ import sys
 from collections import Counter
 from dataclasses import replace
 
-import cv2
 import pytest
 import yaml
 from runs import CHECKS, REPOSITORY, Run, Saved, all_of, explain, merged, same, wait_for
+
+from clipmill.base.opencv import cv2
 
 SPEEDS = [6, 14, 22, 30, 38]
 DRAWN, CLIPS = 4, 24

@@ -148,7 +148,7 @@ def test_each_clip_is_asked_for_once_and_has_its_own_texts(finished: Run, story:
 
 def test_a_clip_that_the_server_refuses_costs_itself_alone(finished: Run):
     (error,) = finished.errors()
-    assert (error["rule"], error["video"], error["kind"]) == ("caption", ODD, "refused")
+    assert (error["step"], error["video"], error["kind"]) == ("caption", ODD, "refused")
     assert "status 400: You are Bearer ***: no portraits." in error["message"]
     assert {row["reason"] for row in finished.verdicts() if row["name"] == ODD} == {"caption failed"}
 

@@ -28,7 +28,7 @@ from runs import (
     whole_plan,
 )
 
-from clipmill.discovery import make_id
+from clipmill.inputs.identities import make_id
 
 FAULTS = {**SETTINGS, "videos_per_shard": 3}
 DECODE = {str(REPOSITORY / "scripts" / "decode.py"), "000000"}  # in the command of the job on the first shard

@@ -24,7 +24,7 @@ import pytest
 from model_runs import ANY, CLIP_WIDTH, DINOV2_WIDTH, MODEL_STEPS, ON_THE_CPU, Models, archive, running
 from runs import AFTER_FILTER, LAST, Outcome, Run, Saved, explain, wait_for
 
-from clipmill import tables
+from clipmill.store import table, tables
 
 KEPT, LOST, STILL = {"a.mp4", "b.mp4", "c.mp4"}, "lost.mp4", "still.mp4"
 SCORES = {"text": tables.TEXT_SCORES, "aesthetic": tables.AESTHETIC, "consistency": tables.CONSISTENCY}
@@ -180,7 +180,7 @@ def test_every_kept_clip_has_every_score(finished: Run):
 def test_frames_that_were_overwritten_cost_their_video_alone(finished: Run):
     (clip,) = {row["clip_id"] for row in finished.verdicts() if row["name"] == LOST}
     errors = finished.errors()
-    assert [(error["rule"], error["video"], error["clip_id"], error["kind"]) for error in errors] == [
+    assert [(error["step"], error["video"], error["clip_id"], error["kind"]) for error in errors] == [
         (rule, LOST, clip, "bad_frames") for rule in ("consistency", "aesthetic", "text")
     ]
     for error in errors:
@@ -199,7 +199,7 @@ def test_tables_and_the_list_of_models_say_what_was_used(finished: Run, models: 
     }
     chosen = {step: models.sections()[step]["backend"] for step in MODEL_STEPS}
     for step, rows in by_step.items():
-        about = tables.about(score_table(finished, step))
+        about = table.about(score_table(finished, step))
         assert about["backend"] == chosen[step]
         assert about["version"]
         assert rows == [
@@ -224,7 +224,7 @@ def check_embeddings(run: Run, backend: str, width: int) -> None:
     path = run.outdir / "work" / "embeddings" / backend / "000000.parquet"
     table = pq.read_table(path)
     assert table.schema.field("embedding").type == pa.list_(pa.float16(), width)
-    assert tables.about(path) == tables.about(score_table(run, "consistency"))
+    assert table.about(path) == table.about(score_table(run, "consistency"))
     scores = {row["clip_id"]: row["consistency"] for row in tables.CONSISTENCY.rows(score_table(run, "consistency"))}
     rows = table.to_pylist()
     assert {row["clip_id"] for row in rows} == {clip for clip, score in scores.items() if score is not None}
@@ -262,7 +262,7 @@ def test_another_aesthetic_model_runs_its_check_its_score_and_what_follows(finis
     made = [(row["backend"], row["model"]) for row in listed(finished) if row["step"] == "aesthetic"]
     assert made == [("laion", str(models.folder / "clip")), ("laion", str(models.laion_head))]
     assert [row for row in listed(finished) if row["step"] != "aesthetic"] == others
-    assert tables.about(score_table(finished, "aesthetic"))["backend"] == "laion"
+    assert table.about(score_table(finished, "aesthetic"))["backend"] == "laion"
 
 
 def test_other_models_for_consistency_and_alignment_run_their_checks_and_what_follows(finished: Run):

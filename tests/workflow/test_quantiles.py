@@ -10,7 +10,7 @@ import pytest
 from runs import LAST, SHARD_RULES, Run, Saved, whole_plan
 
 import checkpoints
-from clipmill import tables
+from clipmill.store import tables
 
 SPEEDS = {"slow": 5, "calm": 12, "medium": 20, "quick": 30, "fast": 42}
 SHARDS = 2

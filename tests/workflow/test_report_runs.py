@@ -9,7 +9,7 @@ import pytest
 from runs import LAST, Run, Saved
 
 from browser import in_chromium, opened
-from clipmill.thresholds import at_quantile
+from clipmill.filters.thresholds import at_quantile
 
 HOSTILE = ("<script>alert(1)</script>.mp4", '"><img src=x onerror=alert(1)>.mp4')
 PICTURES = ("coffee.png", "chelsea.png", "astronaut.png")

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from runs import Outcome, Run, whole_plan
 
-from clipmill.media import file_url
-from clipmill.samples import SAMPLES, render_samples
+from clipmill.decode.media import file_url
+from clipmill.demo.videos import SAMPLES, render_samples
 
 STRANGE = SAMPLES[8].name
 # Video by video, scene by scene: the reason against each clip, None where it is kept.
@@ -123,7 +123,7 @@ def test_the_only_model_is_the_text_detector_inside_its_package(run):
 
 def test_the_broken_file_is_the_only_error(run):
     (error,) = run.errors()
-    assert (error["video"], error["rule"], error["kind"]) == ("broken off.mp4", "decode", "not_a_video")
+    assert (error["video"], error["step"], error["kind"]) == ("broken off.mp4", "decode", "not_a_video")
     assert error["message"].endswith("repair or remove it")
     assert error["clip_id"] == ""
 

@@ -75,7 +75,7 @@ def test_rows_that_cannot_be_used_are_told_by_their_number(run):
     outcome = run.done()
     assert outcome.jobs == LAST
     assert "4 entries cannot be used (errors.csv says why)" in outcome.output
-    assert {(error["rule"], error["kind"], error["message"].split(":")[0]) for error in run.errors()} == {
+    assert {(error["step"], error["kind"], error["message"].split(":")[0]) for error in run.errors()} == {
         ("index", "missing", "more.csv row 4"),
         ("index", "no_path", "more.csv row 5"),
         ("index", "listed_twice", "more.csv row 6"),

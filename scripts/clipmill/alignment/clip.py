@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from torch.nn import Module
 
-from clipmill import gpu
 from clipmill.alignment import FEATURE, mean_direction
 from clipmill.alignment.tokens import Tokens, unit_features
-from clipmill.checkpoints import MODEL_FILES, TOKENIZER_FILES, Checkpoint, find_model, load_transformers
-from clipmill.errors import SetupError
-from clipmill.scores import Sampling
+from clipmill.base.errors import SetupError
+from clipmill.decode.reading import FrameChoice
+from clipmill.models import gpu
+from clipmill.models.checkpoints import MODEL_FILES, TOKENIZER_FILES, Checkpoint, find_model, load_transformers
+from clipmill.models.torchvision_ops import declare_missing_operators
 from clipmill.scores.vision import CLIP, VisionBackend
-from clipmill.torchvision_ops import declare_missing_operators
 
 LEGACY_END = 2  # end token of old configurations, at which transformers takes the highest token for the end
 
@@ -29,7 +29,7 @@ class ClipAlignment(VisionBackend):
     name = "clip"
     version = 1
     architecture = CLIP
-    sampling = Sampling(count=8)
+    choice = FrameChoice(count=8)
 
     @cached_property
     def checkpoint(self) -> Checkpoint:

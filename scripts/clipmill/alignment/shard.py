@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from clipmill.alignment import FEATURE, AlignmentBackend, mean_direction
-from clipmill.errors import SetupError
-from clipmill.gpu import in_batches
-from clipmill.journal import Journal, fingerprint
-from clipmill.progress import Progress
+from clipmill.base.errors import SetupError
+from clipmill.base.journal import Journal, fingerprint
+from clipmill.base.progress import Progress
+from clipmill.models.batches import in_batches
 from clipmill.scores.shard import score_shard
+from clipmill.store.layout import Paths
 
 OTHERS = 16  # texts of other clips that a clip is compared with, for the margin
 TEXT_BATCH = 32
@@ -45,7 +46,7 @@ def align_shard(
 def text_features(backend: AlignmentBackend, texts: set[str], outdir: Path, shard: str) -> dict[str, np.ndarray]:
     """A unit feature for each text, in alphabetical order: the mean direction of its pieces'."""
     packed: dict[str, str] = {}
-    with Journal(outdir / "work" / "journals" / "alignment_texts" / f"{shard}.jsonl") as journal:
+    with Journal(Paths(outdir).journal("alignment_texts", shard)) as journal:
         key = fingerprint(backend.about)
         for text in texts:
             if (known := journal.get(fingerprint(text), key)) is not None:

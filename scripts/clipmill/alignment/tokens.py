@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from clipmill import gpu
-from clipmill.captions.rules import sentences
-from clipmill.errors import SetupError
-from clipmill.torchvision_ops import declare_missing_operators
+from clipmill.base.errors import SetupError
+from clipmill.models import gpu
+from clipmill.models.torchvision_ops import declare_missing_operators
+from clipmill.texts.sentences import sentences
 
 TAKE = "take tokenizer.json, or vocab.json and merges.txt, of the model's release or of openai/clip-vit-large-patch14"
 

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from clipmill import checkpoints
-from clipmill.torchvision_ops import declare_missing_operators
+from clipmill.models import checkpoints
+from clipmill.models.torchvision_ops import declare_missing_operators
 
 TEXT, VIDEO = "model.", "viclip_model.vision_encoder."  # what the names begin with
 HEAD = 64  # numbers in an attention head, in both towers

@@ -9,15 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
-from clipmill import gpu
 from clipmill.alignment import FEATURE, towers
 from clipmill.alignment.tokens import Tokens, unit_features
-from clipmill.checkpoints import TOKENIZER_FILES, Checkpoint, find_file, find_model
-from clipmill.scores import ModelBackend, Sampling
+from clipmill.base.opencv import cv2
+from clipmill.decode.reading import FrameChoice
+from clipmill.models import gpu, leases
+from clipmill.models.checkpoints import TOKENIZER_FILES, Checkpoint, find_file, find_model
+from clipmill.scores import ModelBackend
 
 WEIGHTS = "VideoCLIP-XL-v2.bin"
 FRAMES = 8
@@ -45,7 +46,7 @@ class VideoClipXl(ModelBackend):
 
     name = "videoclip-xl"
     version = 1
-    sampling = Sampling(count=FRAMES)
+    choice = FrameChoice(count=FRAMES)
     compile = False
 
     def __init__(
@@ -59,7 +60,7 @@ class VideoClipXl(ModelBackend):
     ):
         self.model, self.revision, self.sha256 = model, revision, sha256
         self.tokenizer, self.tokenizer_revision, self.dtype = tokenizer, tokenizer_revision, dtype
-        self.batch = BATCH_ON_GPU if gpu.held() else BATCH
+        self.batch = BATCH_ON_GPU if leases.leased_devices() else BATCH
         self._loading = threading.Lock()
 
     def checkpoints(self) -> list[Checkpoint]:

@@ -11,9 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from clipmill.errors import ItemError
-from clipmill.scores import Sampling
-from clipmill.scores.shard import Samples
+from clipmill.base.errors import ItemError
+from clipmill.decode.reading import FrameChoice, KeptFrames
 
 Answered = tuple[str, "dict[str, Any] | ItemError"]
 """A clip's id, and its columns or what went wrong."""
@@ -59,19 +58,19 @@ class Clip:
     facts: ClipFacts
     row: dict[str, Any]
     """The row of the table of verdicts."""
-    samples: Samples
+    samples: KeptFrames
 
     @property
     def clip_id(self) -> str:
         return self.facts.clip_id
 
-    def frames(self, sampling: Sampling) -> list[np.ndarray]:
+    def frames(self, choice: FrameChoice) -> list[np.ndarray]:
         """Frames that `sampling` chooses, BGR, height × width × 3 bytes. May raise ItemError."""
-        return list(self.samples.frames(self.row, sampling))
+        return list(self.samples.frames(self.row, choice))
 
-    def jpegs(self, sampling: Sampling) -> tuple[list[bytes], list[float]]:
+    def jpegs(self, choice: FrameChoice) -> tuple[list[bytes], list[float]]:
         """The same as the archive has them, and their times in seconds. May raise ItemError."""
-        return self.samples.jpegs(self.row, sampling)
+        return self.samples.jpegs(self.row, choice)
 
 
 class CaptionBackend(Protocol):

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from clipmill.base.errors import SetupError
+from clipmill.base.files import write_text
+from clipmill.base.journal import fingerprint
 from clipmill.captions import RewriteBackend
 from clipmill.captions.shard import rewrite_shards
-from clipmill.errors import SetupError
-from clipmill.files import write_text
-from clipmill.journal import fingerprint
 
 SHARD = "prompts"  # they share a journal, whatever file they come from
 

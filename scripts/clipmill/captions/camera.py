@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 
-import cv2
 import numpy as np
+
+from clipmill.base.opencv import cv2
 
 CELLS = 8  # the frame is judged in CELLS × CELLS parts
 LEAST_TEXTURE, LEAST_EXPLAINED = 0.6, 0.3  # grey levels; share of the texture put right by a camera move that is told

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import cv2
 import numpy as np
 
+from clipmill.base.errors import ItemError
+from clipmill.base.opencv import cv2
 from clipmill.captions import Answered, Clip
-from clipmill.captions.asking import Asking
 from clipmill.captions.describe import FRAMES, camera_phrase
 from clipmill.captions.fields import CAPTION, FIELDS, read_fields, schema
+from clipmill.captions.language_step import Asking
 from clipmill.chat import Answer, ChatModel, Request, Task
-from clipmill.errors import ItemError
-from clipmill.frames import jpeg_size
-from clipmill.scores import Sampling
+from clipmill.decode.frames import jpeg_size
+from clipmill.decode.reading import FrameChoice
 
 QUALITY = 90  # of pictures that are made smaller
 
@@ -55,9 +55,9 @@ class Captioner(Asking):
             max_side=max_side,
             send=send,
             structured=structured,
-            sampling=[temperature, seed] if temperature else [0],
+            choice=[temperature, seed] if temperature else [0],
         )
-        self._sampling, self._max_side = Sampling(frames, frames_per_second), max_side
+        self._sampling, self._max_side = FrameChoice(frames, frames_per_second), max_side
         self._structured, self._temperature, self._seed = structured, temperature, seed
 
     def caption(self, clips: Iterable[Clip]) -> Iterator[Answered | None]:

@@ -9,16 +9,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from math import exp, inf, log
 
-import cv2
 import numpy as np
 
+from clipmill.base.errors import ItemError
+from clipmill.base.opencv import cv2
 from clipmill.captions import Answered, Clip, ClipFacts
 from clipmill.captions.camera import Camera, camera_path
-from clipmill.errors import ItemError
-from clipmill.scores import Sampling
+from clipmill.decode.reading import FrameChoice
 
 MAX_WORDS, MIN_WORDS = 80, 25
-FRAMES = Sampling(count=8)
+FRAMES = FrameChoice(count=8)
 WORK_SIDE = 240  # pixels: short side at which neighbouring frames are matched
 
 Steps = tuple[tuple[float, str], ...]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from clipmill.base.errors import ItemError
 from clipmill.chat import whole
-from clipmill.errors import ItemError
 
 # Field of the answer -> its longest length in characters, which also bounds a model that does not come to an end.
 FIELDS = {

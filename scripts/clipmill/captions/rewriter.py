@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from clipmill.base.errors import ItemError
 from clipmill.captions import Answered, Caption
-from clipmill.captions.asking import Asking
 from clipmill.captions.fields import read_fields, schema
+from clipmill.captions.language_step import Asking
 from clipmill.chat import PASSING, Answer, ChatModel, Request, Task
-from clipmill.errors import ItemError
-from clipmill.prompts import PLACES
-from clipmill.text_checks import REFUSAL, WORD
+from clipmill.texts.checks import REFUSAL, WORD
+from clipmill.texts.prompts import PLACES
 
 FIELD = {"text": 2000}  # the answer's one field, and its longest length in characters
 RETRY_TEMPERATURE = 0.7  # the likeliest answer has been refused: draw another
@@ -53,7 +53,7 @@ class Rewriter(Asking):
             chat_model,
             prompt,
             Task(max_tokens, system, schema(FIELD)),
-            sampling=[temperature, seed],
+            choice=[temperature, seed],
             max_tries=max_tries,
             max_growth=max_growth,
             on_failure=on_failure,

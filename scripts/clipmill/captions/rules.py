@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from clipmill.captions import Answered, Caption
+from clipmill.texts.sentences import sentences
 
 MAX_PASSES = 5
 
@@ -144,11 +145,6 @@ PREFACE = _pattern(
 WRAPPED = 40  # characters: a line this long without an end mark goes on in the next
 QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "«": "»"}
 
-SENTENCE_END = re.compile(r"(?<![.!?])[.!?]{1,8}[\"”’')\]]{0,3} ")
-NO_END = _pattern(
-    r"(?:\b(?:mr|mrs|ms|dr|prof|st|vs|no|e\.g|i\.e|approx|etc|jr|sr|fig)|(?<![\w.])[a-z]|\b[a-z]\.[a-z])$"
-)
-
 # Small words by which English is told from other languages in Latin letters; those of both are in neither.
 ENGLISH = frozenset(
     re.findall(r"\w+", "the of and with is are to on this that there by from it its at an while he she")
@@ -207,17 +203,6 @@ def plain(caption: str) -> str:
     if len(text) > 2 and QUOTES.get(text[0]) == text[-1] and not set(text[0] + text[-1]) & set(text[1:-1]):
         text = text[1:-1].strip()
     return text
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences of a text on one line, each with its end mark."""
-    found, start = [], 0
-    for match in SENTENCE_END.finditer(text):
-        if text[match.start()] == "." and NO_END.search(text[max(start, match.start() - 8) : match.start()]):
-            continue
-        found.append(text[start : match.end() - 1])
-        start = match.end()
-    return [*found, text[start:]] if start < len(text) else found
 
 
 def without_nothings(sentence: str) -> str:

@@ -6,19 +6,31 @@ those of the shards, so that other groups of shards find them too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from clipmill.base.clip_rows import SYNC_SECONDS, ClipRows
+from clipmill.base.journal import Journal, fingerprint
 from clipmill.captions import Answered, Caption, CaptionBackend, Clip, ClipFacts, RewriteBackend
-from clipmill.journal import Journal, fingerprint
-from clipmill.results import SYNC_SECONDS, Results
-from clipmill.scores.shard import Samples
+from clipmill.decode.reading import KeptFrames
+from clipmill.store import tables
+from clipmill.store.layout import Paths
 
 Rows = dict[str, list[dict[str, Any]]]
 """Rows of tables, by the shard that they belong to."""
+
+
+def kept_clips(outdir: Path, shards: Iterable[str]) -> Rows:
+    """The clips of some shards that the filters kept: VERDICTS rows, with the `source_key` of their video."""
+    clips: Rows = {}
+    for shard in shards:
+        keys = {clip["clip_id"]: clip["source_key"] for clip in tables.CLIPS.rows(tables.CLIPS.of(outdir, shard))}
+        verdicts = tables.VERDICTS.rows(tables.VERDICTS.of(outdir, shard))
+        clips[shard] = [{**row, "source_key": keys[row["clip_id"]]} for row in verdicts if row["kept"]]
+    return clips
 
 
 def caption_shards(backend: CaptionBackend, clips: Rows, outdir: Path, max_error_rate: float) -> list[dict[str, Any]]:
@@ -30,7 +42,7 @@ def caption_shards(backend: CaptionBackend, clips: Rows, outdir: Path, max_error
 
     def to_read(todo: Rows) -> Iterator[Clip]:
         for shard, rows in todo.items():
-            with Samples(outdir, shard) as samples:
+            with KeptFrames(outdir, shard) as samples:
                 for row in rows:
                     facts = {field.name: row[field.name] for field in fields(ClipFacts) if field.name != "frames"}
                     yield Clip(ClipFacts(**facts), row, samples)
@@ -66,10 +78,10 @@ def _finish(
     with ExitStack() as stack:
         owner, keys = {}, {}
         for shard, mine in rows.items():
-            journal = stack.enter_context(Journal(outdir / "work" / "journals" / step / f"{shard}.jsonl"))
+            journal = stack.enter_context(Journal(Paths(outdir).journal(step, shard)))
             owner |= {row["clip_id"]: journal for row in mine}
             keys |= {row["clip_id"]: key(row) for row in mine}
-        results = stack.enter_context(Results(owner, keys, max_error_rate))
+        results = stack.enter_context(ClipRows(owner, keys, max_error_rate))
         todo = {shard: [row for row in mine if row["clip_id"] not in results.rows] for shard, mine in rows.items()}
         if any(todo.values()):
             for answered in work(todo):

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from clipmill.checkpoints import Checkpoint
-from clipmill.errors import ItemError
+from clipmill.base.errors import ItemError
+from clipmill.models.checkpoints import Checkpoint
 
 IDLE_SECONDS = 2.0  # a backend says that it waits at least so often, so that what has come is written down meanwhile
 

@@ -25,10 +25,10 @@ import openai
 import pybase64
 import tenacity
 
+from clipmill.base.errors import ItemError, SetupError
 from clipmill.chat import IDLE_SECONDS, Answer, Outcome, Request, Task, media_kwargs, messages, whole
-from clipmill.checkpoints import Checkpoint
-from clipmill.errors import ItemError, SetupError
-from clipmill.keys import Secrets
+from clipmill.chat.keys import Secrets
+from clipmill.models.checkpoints import Checkpoint
 
 log = logging.getLogger("clipmill")
 

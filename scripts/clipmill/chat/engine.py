@@ -11,11 +11,11 @@ from typing import Any
 
 import pybase64
 
-from clipmill import gpu
+from clipmill.base.errors import ItemError, SetupError, in_line
+from clipmill.base.processes import children_die_with_us
 from clipmill.chat import IDLE_SECONDS, Answer, Outcome, Request, Task, media_kwargs, messages
-from clipmill.checkpoints import Checkpoint, find_language_model
-from clipmill.errors import ItemError, SetupError, in_line
-from clipmill.workers import children_die_with_us
+from clipmill.models import leases
+from clipmill.models.checkpoints import Checkpoint, find_language_model
 
 log = logging.getLogger("clipmill")
 
@@ -105,7 +105,7 @@ class Engine:
             with children_die_with_us():  # vLLM's own process outlives a killed job, and holds the GPU's memory
                 self._engine = vllm.LLM(
                     model=str(self._checkpoint.path),
-                    tensor_parallel_size=max(len(gpu.held()), 1),
+                    tensor_parallel_size=max(len(leases.leased_devices()), 1),
                     trust_remote_code=self._trust,
                     max_num_seqs=self.batch,
                     seed=0,

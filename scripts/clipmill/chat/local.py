@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from clipmill import gpu
+from clipmill.base.errors import ItemError, SetupError, in_line
 from clipmill.chat import Answer, Outcome, Request, Task
 from clipmill.chat.grammar import Grammar
-from clipmill.checkpoints import Checkpoint, find_language_model, load_transformers
-from clipmill.errors import ItemError, SetupError, in_line
-from clipmill.torchvision_ops import declare_missing_operators
+from clipmill.models import batches, gpu
+from clipmill.models.checkpoints import Checkpoint, find_language_model, load_transformers
+from clipmill.models.torchvision_ops import declare_missing_operators
 
 declare_missing_operators()  # transformers is imported where it is used: it brings torchvision
 
@@ -61,7 +61,7 @@ class Local:
         todo = iter(requests)
         while asked := list(islice(todo, self.batch)):
             yield None  # what came before is written down before this takes its time
-            outcomes = gpu.in_batches(self._answer, [(request, task) for request in asked], self.batch)
+            outcomes = batches.in_batches(self._answer, [(request, task) for request in asked], self.batch)
             yield from zip((request.id for request in asked), outcomes, strict=True)
 
     @cached_property

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from clipmill import verdict
-from clipmill.files import write_text
+from clipmill.base.files import write_text
+from clipmill.filters import verdict
 from clipmill.report import page, pictures, whatif
 from clipmill.report.collect import MOST_ROWS, collect, columns, in_order, look
 from clipmill.report.costs import costs
 from clipmill.report.judge import GONE_ON, Judge
+from clipmill.store import tables
+from clipmill.store.layout import Paths
 
 LARGEST = 1e300  # stands for no number at all, which JSON does not have
 
@@ -31,16 +34,17 @@ def write_report(outdir: Path, settings: Mapping[str, Any], config: Mapping[str,
         name: {end: _finite(value) for end, value in bound.items()} for name, bound in settings["filters"].items()
     }
     judge = Judge(filters, settings["order"], settings["cascade"])
-    verdicts = outdir / "verdicts.parquet"
-    summary = json.loads((outdir / "summary.json").read_text(encoding="utf-8"))
-    models = json.loads((outdir / "models.json").read_text(encoding="utf-8"))
-    collected = collect(verdicts, judge, MOST_ROWS)
+    paths = Paths(outdir)
+    summary = json.loads(paths.summary.read_text(encoding="utf-8"))
+    models = json.loads(paths.models.read_text(encoding="utf-8"))
+    collected = collect(paths.final_verdicts, judge, MOST_ROWS)
 
     places = dict(in_order(collected))
     rows = sorted({row for group in places.values() for row in group})
     number = {row: place for place, row in enumerate(rows)}
     near = {place: [number[row] for row in group] for place, group in places.items()}
-    shown = pictures.read_rows(verdicts, rows, list(dict.fromkeys([*columns(judge), *pictures.ABOUT, *pictures.TEXTS])))
+    wanted = list(dict.fromkeys([*columns(judge), *pictures.ABOUT, *pictures.TEXTS]))
+    shown = one_batch(tables.FINAL_VERDICTS.take(paths.final_verdicts, rows, wanted))
     looked = look(shown, judge)
 
     table, scales = whatif.tabulate(collected, looked, whatif.offered(collected, config))
@@ -82,3 +86,8 @@ def _found(filters: verdict.Bounds, quantiles: Mapping[str, Mapping[str, str]]) 
 
 def _finite(value: float | None) -> float | None:
     return None if value is None else max(-LARGEST, min(LARGEST, value))
+
+
+def one_batch(table: pa.Table) -> pa.RecordBatch:
+    """A small table in one piece."""
+    return pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], schema=table.schema)

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from clipmill import text_checks
 from clipmill.report.judge import GONE_ON, SHORT, Amount, Judge, Looked, Tally, Values
+from clipmill.store import tables
+from clipmill.texts import checks as text_checks
 
 SEED = 6
 BATCH = 65_536
@@ -84,25 +84,24 @@ def collect(path: Path, judge: Judge, most_rows: int = MOST_ROWS) -> Collected:
         for end in ("min", "max"):
             if bound.get(end) is not None:
                 collected.near |= {(name, end, side): Nearest(CANDIDATES) for side in ("out", "in")}
-    with pq.ParquetFile(path) as file:
-        total = file.metadata.num_rows
-        share = min(1.0, MOST_TEXTS / max(1, _kept(file)))
-        rows = _Rows(judge, min(total, most_rows))
-        taken = np.sort(chance.choice(total, most_rows, replace=False)) if total > most_rows else None
-        at, video, last = 0, 0, None
-        for batch in file.iter_batches(BATCH, columns=columns(judge), use_threads=False):
-            looked, seconds = look(batch, judge), _numbers(batch, "seconds")
-            video_numbers = video + np.cumsum(_begins(batch.column("video_id"), last))
-            lot = chance.random(len(seconds))
-            _count(collected, looked, seconds, batch, chance.random(len(seconds)) < share)
-            _draw(collected, looked, lot, at + np.arange(len(seconds)), video_numbers)
-            chosen = np.ones(len(seconds), bool)
-            if taken is not None:
-                chosen = np.zeros(len(seconds), bool)
-                chosen[taken[np.searchsorted(taken, at) : np.searchsorted(taken, at + len(seconds))] - at] = True
-            rows.add(looked, seconds, _numbers(batch, "cut_seconds"), chosen & (looked.fate != SHORT))
-            at, video = at + len(seconds), int(video_numbers[-1]) if len(video_numbers) else video
-            last = batch.column("video_id")[-1].as_py() if len(seconds) else last
+    total = tables.FINAL_VERDICTS.count(path)
+    share = min(1.0, MOST_TEXTS / max(1, _kept(path)))
+    rows = _Rows(judge, min(total, most_rows))
+    taken = np.sort(chance.choice(total, most_rows, replace=False)) if total > most_rows else None
+    at, video, last = 0, 0, None
+    for batch in tables.FINAL_VERDICTS.batches(path, columns(judge), BATCH):
+        looked, seconds = look(batch, judge), _numbers(batch, "seconds")
+        video_numbers = video + np.cumsum(_begins(batch.column("video_id"), last))
+        lot = chance.random(len(seconds))
+        _count(collected, looked, seconds, batch, chance.random(len(seconds)) < share)
+        _draw(collected, looked, lot, at + np.arange(len(seconds)), video_numbers)
+        chosen = np.ones(len(seconds), bool)
+        if taken is not None:
+            chosen = np.zeros(len(seconds), bool)
+            chosen[taken[np.searchsorted(taken, at) : np.searchsorted(taken, at + len(seconds))] - at] = True
+        rows.add(looked, seconds, _numbers(batch, "cut_seconds"), chosen & (looked.fate != SHORT))
+        at, video = at + len(seconds), int(video_numbers[-1]) if len(video_numbers) else video
+        last = batch.column("video_id")[-1].as_py() if len(seconds) else last
     rows.give(collected)
     return collected
 
@@ -139,8 +138,8 @@ class _Rows:
         to.fate, to.seconds, to.trimmed = self._fate[here], self._seconds[here], self._trimmed[here]
 
 
-def _kept(file: pq.ParquetFile) -> int:
-    return sum(pc.sum(batch.column(0)).as_py() or 0 for batch in file.iter_batches(BATCH, columns=["kept"]))
+def _kept(path: Path) -> int:
+    return sum(pc.sum(batch.column(0)).as_py() or 0 for batch in tables.FINAL_VERDICTS.batches(path, ["kept"], BATCH))
 
 
 def _numbers(batch: pa.RecordBatch, name: str) -> np.ndarray:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipmill import benchmarks
-from clipmill.survey import STEPS
+from clipmill.steps import STEPS
+from clipmill.store import benchmarks
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Cost:
 
 def costs(outdir: Path) -> list[Cost]:
     """A row a folder of benchmarks, in the order of the data."""
-    order = {step.folder: place for place, step in enumerate(STEPS)}
+    order = {step.name: place for place, step in enumerate(STEPS)}
     folders = [path for path in (outdir / "benchmarks").glob("*") if path.is_dir()]
     found = []
     for folder in sorted(folders, key=lambda path: (order.get(path.name, len(order)), path.name)):

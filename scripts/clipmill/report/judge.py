@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from clipmill import verdict
+from clipmill.filters import reasons, verdict
+from clipmill.filters.columns import COSTLY, FILTERS, LATE_FILTERS
 
 # Stages besides the filters: what no threshold changes.
 TEXTS, FILES = "texts", "files"
-TOO_SHORT = "too_short"
-AFTER_ALL = ("text on many clips", "cut failed")
 
 # What became of a clip in the run, as far as its scores do not say it.
 GONE_ON, NOT_CAPTIONED, BAD_TEXT, NOT_CUT, BAD_FILE, SHORT = range(6)
@@ -40,19 +39,19 @@ class Judge:
     """Gives verdicts with the bounds of a run. `cascade`: whether it spared clips the costly scores."""
 
     def __init__(self, filters: verdict.Bounds, order: list[str], cascade: bool):
-        self.filters = [*order, *verdict.LATE_FILTERS]
-        self.stages = [*order, TEXTS, *verdict.LATE_FILTERS, FILES]
+        self.filters = [*order, *LATE_FILTERS]
+        self.stages = [*order, TEXTS, *LATE_FILTERS, FILES]
         self.bit = {name: 1 << place for place, name in enumerate(self.stages)}
         self.active = verdict.active(filters, self.filters)
         self.bounds = {name: filters[name] for name in self.filters}
         self.cascade = cascade
         self._order = order
-        self._before = {metric: verdict.before(metric, order) for metric in verdict.COSTLY} if cascade else {}
+        self._before = {metric: verdict.before(metric, order) for metric in COSTLY} if cascade else {}
 
     def decides(self, name: str) -> int:
         """The stages, as bits, that say which clips have the score `name` at all. A quantile of it moves with them."""
-        late = name in verdict.LATE_FILTERS  # only clips with a text have those
-        return sum(self.bit[one] for one in (self._order if late else self._before.get(verdict.FILTERS[name], [])))
+        late = name in LATE_FILTERS  # only clips with a text have those
+        return sum(self.bit[one] for one in (self._order if late else self._before.get(FILTERS[name], [])))
 
     def look(self, values: Values, reasons: pa.Array, has_text: np.ndarray) -> Looked:
         """Judge a batch. `values`: each filter's score, NaN where missing; `reasons`, `has_text`: from the run."""
@@ -64,7 +63,7 @@ class Judge:
         }
         unknown = {}
         for name in self.filters:
-            not_made = ~has_text if name in verdict.LATE_FILTERS else spared.get(verdict.FILTERS[name], nobody)
+            not_made = ~has_text if name in LATE_FILTERS else spared.get(FILTERS[name], nobody)
             unknown[name] = not_made & np.isnan(values[name])
         fate = fates(reasons)
         fails = np.where(fate == BAD_TEXT, self.bit[TEXTS], 0) | np.where(fate == BAD_FILE, self.bit[FILES], 0)
@@ -92,15 +91,17 @@ def fates(reasons: pa.Array) -> np.ndarray:
     return of_reason[encoded.indices.fill_null(len(of_reason) - 1).to_numpy(zero_copy_only=False)]
 
 
-def _fate(reason: str) -> int:
-    name = reason.rpartition(" ")[0]
-    if name in verdict.FILTERS:
+def _fate(words: str) -> int:
+    reason = reasons.BY_WORDS.get(words)
+    if reason is None:
+        return BAD_TEXT
+    if reason.stage in FILTERS:
         return NOT_CAPTIONED
-    if name in verdict.LATE_FILTERS:
+    if reason.stage in LATE_FILTERS:
         return NOT_CUT
-    if reason == TOO_SHORT:
+    if reason == reasons.TOO_SHORT:
         return SHORT
-    return BAD_FILE if reason in AFTER_ALL else BAD_TEXT
+    return BAD_FILE if reason in (reasons.COMMON_TEXT, reasons.CUT_FAILED) else BAD_TEXT
 
 
 @dataclass

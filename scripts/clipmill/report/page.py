@@ -16,13 +16,15 @@ import numpy as np
 import yaml
 from markupsafe import Markup
 
-from clipmill import tables, verdict
+from clipmill.filters.columns import LATE_FILTERS
 from clipmill.report import whatif
 from clipmill.report.collect import Collected
 from clipmill.report.costs import Cost
 from clipmill.report.judge import FILES, GONE_ON, TEXTS
 from clipmill.report.pictures import Picture
 from clipmill.report.scales import Scale, histogram
+from clipmill.store import tables
+from clipmill.store.layout import Paths
 
 HERE = Path(__file__).parent
 MOST_LINES = 12  # of a list of sizes or rates; the rest is one line
@@ -163,7 +165,7 @@ def filters(
                 "active": active,
                 "known": int(finite.sum()),
                 "scored": bool(finite.any()),
-                "late": name in verdict.LATE_FILTERS,
+                "late": name in LATE_FILTERS,
                 # The first stop is below all scores, and so below zero where a score never is.
                 "low": low if (values[finite] < 0).any() else max(low, 0.0),
                 "high": high,
@@ -260,11 +262,11 @@ def plot(values: np.ndarray, kept: np.ndarray | None = None) -> dict[str, Any] |
 def errors(outdir: Path, summary: Mapping[str, Any]) -> Lines:
     """How often each kind of error came, and the first message of each."""
     first: dict[tuple[str, str], tuple[str, str]] = {}
-    with open(outdir / "errors.csv", encoding="utf-8", newline="") as handle:
+    with open(Paths(outdir).errors, encoding="utf-8", newline="") as handle:
         for row in csv.DictReader(handle):
-            first.setdefault((row["rule"], row["kind"]), (row["video"], row["message"]))
+            first.setdefault((row["step"], row["kind"]), (row["video"], row["message"]))
     return [
-        {**error, **dict(zip(("video", "message"), first.get((error["rule"], error["kind"]), ("", "")), strict=True))}
+        {**error, **dict(zip(("video", "message"), first.get((error["step"], error["kind"]), ("", "")), strict=True))}
         for error in summary["errors"][:MOST_ERRORS]
     ]
 

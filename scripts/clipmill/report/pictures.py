@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from clipmill.errors import ItemError, SetupError
-from clipmill.index import IndexPaths
-from clipmill.scores import Sampling
-from clipmill.scores.shard import Samples
+from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.opencv import cv2
+from clipmill.decode.reading import FrameChoice, KeptFrames
+from clipmill.store import tables
+from clipmill.store.layout import Paths
 
 LONG_SIDE = 208  # pixels
 QUALITY = 55
-MIDDLE = Sampling(count=1)
+MIDDLE = FrameChoice(count=1)
 ABOUT = ["clip_id", "video_id", "name", "start", "end", "seconds", "start_frame", "end_frame", "reason"]
 TEXTS = ["text", "caption"]
 
@@ -41,23 +38,6 @@ class Picture:
         return self.about["text"] or self.about["caption"]
 
 
-def read_rows(path: Path, rows: Iterable[int], columns: list[str]) -> pa.RecordBatch:
-    """These rows of the table at `path`, in rising order, each once; a row group is held at a time."""
-    wanted = np.unique(np.fromiter(rows, np.int64))
-    parts = []
-    with pq.ParquetFile(path) as file:
-        first = 0
-        for group in range(file.num_row_groups):
-            count = file.metadata.row_group(group).num_rows
-            here = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, first + count)]
-            if len(here):
-                parts.append(file.read_row_group(group, columns, use_threads=False).take(here - first))
-            first += count
-        schema = pa.schema([file.schema_arrow.field(name) for name in columns])
-    table = pa.concat_tables([schema.empty_table(), *parts]).combine_chunks()
-    return table.to_batches()[0] if len(table) else pa.RecordBatch.from_pylist([], schema)
-
-
 def look_at(outdir: Path, clips: list[dict[str, Any]]) -> list[Picture]:
     """A picture of each clip, in their order; one whose frames are missing says so."""
     pictures = [Picture(clip) for clip in clips]
@@ -70,9 +50,8 @@ def look_at(outdir: Path, clips: list[dict[str, Any]]) -> list[Picture]:
 
 def _shards(outdir: Path, videos: set[str]) -> dict[str, str]:
     """Which shard each of these videos belongs to; those that the index does not know are left out."""
-    index = pq.read_table(IndexPaths(outdir).videos, columns=["video_id", "shard"], use_threads=False)
-    found = {}
-    for batch in index.to_batches(65_536):
+    found: dict[str, str] = {}
+    for batch in tables.INDEX.batches(Paths(outdir).videos, ["video_id", "shard"], 65_536):
         names, shards = (batch.column(name).to_pylist() for name in ("video_id", "shard"))
         found |= {name: f"{shard:06d}" for name, shard in zip(names, shards, strict=True) if name in videos}
     return found
@@ -84,7 +63,7 @@ def _fill(outdir: Path, shard: str | None, pictures: list[Picture]) -> None:
         for picture in pictures:
             picture.lost = "the index does not know this video"
         return
-    with Samples(outdir, shard) as samples:
+    with KeptFrames(outdir, shard) as samples:
         for picture in pictures:
             try:
                 frame = samples.frames(picture.about, MIDDLE)[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from clipmill import verdict
+from clipmill.filters.columns import OF_SEVERAL_FRAMES
 from clipmill.report.collect import SEED, Collected
 from clipmill.report.judge import Looked
 from clipmill.report.scales import Scale, scale
@@ -28,7 +28,7 @@ def offered(collected: Collected, config: Mapping[str, Any]) -> list[str]:
         name
         for name, values in collected.values.items()
         if name in collected.judge.active
-        or (np.isfinite(values).any() and not (one_frame and name in verdict.OF_SEVERAL_FRAMES))
+        or (np.isfinite(values).any() and not (one_frame and name in OF_SEVERAL_FRAMES))
     ]
 
 

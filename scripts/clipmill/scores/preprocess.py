@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 import torch
 
-from clipmill import gpu
-from clipmill.errors import SetupError
+from clipmill.base.errors import SetupError
+from clipmill.base.opencv import cv2
+from clipmill.models import gpu
 
 if TYPE_CHECKING:
-    from clipmill.checkpoints import Checkpoint
+    from clipmill.models.checkpoints import Checkpoint
 
 FILE = "preprocessor_config.json"
 FILTERS = {2: "bilinear", 3: "bicubic"}  # by Pillow's numbers

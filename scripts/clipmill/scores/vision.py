@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from clipmill import gpu
-from clipmill.checkpoints import MODEL_FILES, Checkpoint, find_model, load_transformers
+from clipmill.models import gpu, leases
+from clipmill.models.checkpoints import MODEL_FILES, Checkpoint, find_model, load_transformers
+from clipmill.models.torchvision_ops import declare_missing_operators
 from clipmill.scores import ModelBackend
 from clipmill.scores.preprocess import Preprocess
-from clipmill.torchvision_ops import declare_missing_operators
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class VisionBackend(ModelBackend):
 
     def __init__(self, model: str, revision: str | None, dtype: str):
         self.model, self.revision, self.dtype = model, revision, dtype
-        self.batch = BATCH_ON_GPU if gpu.held() else BATCH
+        self.batch = BATCH_ON_GPU if leases.leased_devices() else BATCH
 
     @cached_property
     def checkpoint(self) -> Checkpoint:

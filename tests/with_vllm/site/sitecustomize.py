@@ -9,7 +9,7 @@ class _BeforeTorchvision:
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name == "torchvision":
             sys.meta_path.remove(self)
-            from clipmill.torchvision_ops import declare_missing_operators
+            from clipmill.models.torchvision_ops import declare_missing_operators
 
             declare_missing_operators()
 

@@ -1,0 +1,101 @@
+"""
+in:  the sections `filters`, `filter_order`, `cascade` and `text_checks` of the config
+out: what the rules that judge clips need to know; of thresholds that are quantiles work/thresholds/<stage>.json
+"""
+
+from clipmill.filters import thresholds
+from clipmill.filters.columns import COSTLY, LATE_FILTERS, SOURCES, in_order
+from clipmill.filters.verdict import active, before, costly_before
+from clipmill.steps import MEASURED
+
+# A costly score that clips may be spared has a stage of its own: its quantiles count the clips that came so far.
+STAGES = (*COSTLY, "filter", "late")
+FILTER_ORDER = in_order(config["filter_order"])
+
+
+def filter_settings(order):
+    """Those filters in `order` that have a bound, and their order, for the tools that give verdicts."""
+    filters = active(config["filters"], order)
+    return {"filters": filters, "order": list(filters)}
+
+
+def all_filters():
+    """All filters but the late ones, with or without a bound, and their order."""
+    return {
+        "filters": {name: config["filters"][name] for name in FILTER_ORDER},
+        "order": FILTER_ORDER,
+    }
+
+
+def last_verdict_settings():
+    """What may speak against a clip that has a text, for the tools that give the last verdict."""
+    return {"checks": config["text_checks"], **filter_settings(LATE_FILTERS)}
+
+
+def spared_by(metric):
+    """The filters whose failures spare a clip the costly `metric`."""
+    return before(metric, FILTER_ORDER) if config["cascade"] else []
+
+
+def stage_quantiles(stage):
+    """The bounds that are quantiles among the filters of a stage."""
+    orders = {"filter": FILTER_ORDER, "late": LATE_FILTERS}
+    order = orders[stage] if stage in orders else spared_by(stage)
+    return thresholds.quantiles(filter_settings(order)["filters"])
+
+
+def quantile_tables(wildcards):
+    """The tables, of all shards, in which the quantiles of a stage are found."""
+    sources = {SOURCES[name] for name in stage_quantiles(wildcards.stage)}
+    names = ["clips"] + sorted(
+        name if name == "videos" else f"scores/{name}" for name in sources
+    )
+    return expand(f"{WORK}/{{name}}/{{shard}}.parquet", name=names, shard=SHARDS)
+
+
+def resolved(*stages):
+    """The files with the values of the quantiles of these stages; none where no threshold is one.
+
+    The run on a calibration sample takes what is proposed from it.
+    """
+    if CALIBRATES:
+        return [f"{WORK}/thresholds/proposed.json"] if "filter" in stages else []
+    return [
+        f"{WORK}/thresholds/{stage}.json" for stage in stages if stage_quantiles(stage)
+    ]
+
+
+wildcard_constraints:
+    stage="|".join(STAGES),
+
+
+rule resolve_thresholds:
+    """Find the values of the thresholds that are quantiles, over all clips of the run that came to this stage."""
+    input:
+        tables=quantile_tables,
+        removed=f"{WORK}/index/removed.jsonl",
+    output:
+        thresholds=report(
+            f"{WORK}/thresholds/{{stage}}.json",
+            caption="report_texts/thresholds.rst",
+            category="Thresholds",
+        ),
+    log:
+        f"{OUT}/logs/thresholds/{{stage}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/thresholds/{{stage}}.tsv"
+    conda:
+        "../envs/video.yaml"
+    resources:
+        mem_mb=resource("export", "mem_mb"),
+        runtime=resource("export", "runtime"),
+    params:
+        quantiles=lambda wildcards: as_json(stage_quantiles(wildcards.stage)),
+    shell:
+        r"""
+        python "$CLIPMILL_SCRIPTS"/resolve_thresholds.py \
+            --outdir "$CLIPMILL_OUTDIR" \
+            --quantiles {params.quantiles:q} \
+            --output {output.thresholds:q} \
+            >{log:q} 2>&1
+        """

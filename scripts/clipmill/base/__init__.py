@@ -1,0 +1,1 @@
+"""How any job works safely: errors, files, locks, journals, worker processes. Knows no video."""

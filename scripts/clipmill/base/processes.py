@@ -1,0 +1,47 @@
+"""Child processes that die with their parent, so that a killed job leaves nothing running."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+from collections.abc import Iterator
+
+_PR_SET_PDEATHSIG = 1
+
+
+_PARENT = "CLIPMILL_PARENT"  # environment variable: the process whose children die with it
+
+
+@contextlib.contextmanager
+def children_die_with_us() -> Iterator[None]:
+    """Processes that a library starts inside, in this thread, are killed as soon as this process is dead.
+
+    Forked ones are tied here. Spawned ones import this process's main module anew: its tools call `die_with_parent`.
+    """
+    parent, inside = os.getpid(), True
+    os.register_at_fork(after_in_child=lambda: inside and die_with_parent())
+    os.environ[_PARENT] = str(parent)
+    try:
+        yield
+    finally:
+        inside = False
+        del os.environ[_PARENT]
+
+
+def die_with_parent() -> None:
+    """Tie this process to its parent, if that has asked for it; it has asked for its children alone."""
+    parent = os.environ.get(_PARENT)
+    if parent == str(os.getppid()):
+        die_with(int(parent))
+
+
+def die_with(parent: int) -> None:
+    """Ask Linux to kill this process when the parent dies; elsewhere children end when their pipe breaks."""
+    try:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    except (AttributeError, OSError):
+        return
+    if os.getppid() != parent:
+        os._exit(1)

@@ -1,0 +1,1 @@
+"""Station 8: kept clips become files."""

@@ -1,0 +1,98 @@
+"""Cutting the clips of a shard: in parallel, map_in_processes once ever, and files of clips no longer kept removed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from clipmill.base.errors import ItemError, check_error_rate
+from clipmill.base.journal import Journal, fingerprint
+from clipmill.base.progress import Progress
+from clipmill.base.workers import map_in_processes
+from clipmill.cut.clip import CutSettings, SourceFrames, cut_clip
+from clipmill.decode.reading import frame_times, read_signals
+from clipmill.store.index import note_again
+from clipmill.store.layout import Paths
+
+log = logging.getLogger("clipmill")
+
+VERSION = 1  # part of every key: raise it when the same clip and settings give another file
+
+
+def cut_shard(
+    clips: list[dict[str, Any]],
+    videos: dict[str, dict[str, Any]],
+    outdir: Path,
+    shard: str,
+    settings: dict[str, Any],
+    threads: int,
+    max_error_rate: float,
+) -> list[dict[str, Any]]:
+    """CUTS rows of `clips`, whose files are then the only ones in the shard's folder of clip files."""
+    settings = CutSettings(**settings)
+    folder = Paths(outdir).clip_files / shard
+    rows: dict[str, dict[str, Any]] = {}
+    passing: list[str] = []
+    with Journal(Paths(outdir).journal("cut", shard)) as journal:
+        keys = {clip["clip_id"]: _key(clip, settings) for clip in clips}
+        for clip_id, key in keys.items():
+            row = journal.get(clip_id, key)
+            if row and (row.get("error_kind") or _size(folder.parent / row["file"]) == row["cut_bytes"]):
+                rows[clip_id] = row
+        todo = [clip for clip in clips if clip["clip_id"] not in rows]
+        progress = Progress("clips", len(clips), len(rows))
+
+        def cut(clip: dict[str, Any]) -> dict[str, Any]:
+            video = videos[clip["video_id"]]
+            file = folder / clip["video_id"] / f"{clip['clip_id']}.mp4"
+            source = _source_frames(clip, video, outdir, shard)
+            row = cut_clip(Path(video["path"]), file, video, clip, source, settings)
+            return {**row, "file": str(file.relative_to(folder.parent))}
+
+        for clip, result in map_in_processes(todo, cut, threads):
+            clip_id = clip["clip_id"]
+            row = result
+            if isinstance(result, ItemError):
+                log.warning("%s: %s", clip_id, result)
+                row = {"error_kind": result.kind, "error": str(result)}
+            if not isinstance(result, ItemError) or result.lasting:
+                journal.add([(clip_id, keys[clip_id], row)])
+            else:
+                passing.append(clip["video_id"])
+            rows[clip_id] = row
+            progress.step()
+            check_error_rate(sum("error" in row for row in rows.values()), len(rows), max_error_rate, "clips")
+        note_again(outdir, "cut", shard, passing)
+        _remove_others(folder, {row["file"] for row in rows.values() if "file" in row})
+    return [{"clip_id": clip["clip_id"], **rows[clip["clip_id"]]} for clip in clips]
+
+
+def _key(clip: dict[str, Any], settings: CutSettings) -> str:
+    return fingerprint("cut", VERSION, clip["source_key"], clip["start_frame"], clip["end_frame"], asdict(settings))
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _source_frames(clip: dict[str, Any], video: dict[str, Any], outdir: Path, shard: str) -> SourceFrames:
+    columns = ["time", "is_key", "is_clean", "thumbnail"]
+    table = read_signals(outdir, shard, clip["video_id"], columns)
+    return SourceFrames.of(table, frame_times(video, table), clip["start_frame"], clip["end_frame"])
+
+
+def _remove_others(folder: Path, files: set[str]) -> None:
+    """Remove files of clips that are no longer kept, and what killed jobs left behind."""
+    for directory, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            path = Path(directory, name)
+            if str(path.relative_to(folder.parent)) not in files:
+                path.unlink()
+        if not os.listdir(directory):
+            os.rmdir(directory)

@@ -1,0 +1,279 @@
+"""The dataset: clip files, metadata, formats and card, and beside it the verdicts, the errors and the summary.
+
+Shards pass one after the other, so memory grows with the number of kept clips' names alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clipmill.base.errors import SetupError
+from clipmill.base.files import atomic, open_text, write_json, write_text
+from clipmill.dataset import formats
+from clipmill.dataset.formats.assign import NO_BUCKET, Buckets, split_of
+from clipmill.dataset.formats.card import Numbers, write_card
+from clipmill.dataset.formats.layout import Layout
+from clipmill.dataset.formats.tree import Tree, size_and_time
+from clipmill.dataset.summary import Summary
+from clipmill.filters import reasons, verdict
+from clipmill.filters.reasons import Reason
+from clipmill.steps import AFTER_FILTER, BY_NAME, STEPS, found_by
+from clipmill.store import tables
+from clipmill.store.index import read_json_lines
+from clipmill.store.layout import Paths
+from clipmill.store.table import Table
+from clipmill.texts.checks import same
+
+log = logging.getLogger("clipmill")
+
+# Tables by the name of their table: those of a shard, and those of a group of shards.
+SHARD_TABLES = {table.name: table for step in STEPS if not step.grouped for table in step.tables}
+GROUP_TABLES = {table.name: table for step in STEPS if step.grouped for table in step.tables}
+
+Rows = dict[str, list[dict[str, Any]]]
+"""Rows of tables, by the name of the table."""
+
+
+@dataclass
+class Shard:
+    """The rows of all tables of one shard, without the videos that have gone."""
+
+    name: str
+    rows: dict[str, list[dict[str, Any]]]
+
+    @staticmethod
+    def read(outdir: Path, name: str, texts: Rows, removed: set[str]) -> Shard:
+        """`texts`: the shard's rows of GROUP_TABLES."""
+        rows = {table.name: table.rows(table.of(outdir, name)) for table in SHARD_TABLES.values()} | texts
+        for table in (tables.VIDEOS, tables.CLIPS, tables.VERDICTS):
+            rows[table.name] = [row for row in rows[table.name] if row["video_id"] not in removed]
+        clip_ids = {row["clip_id"] for row in rows["clips"]}
+        for table_name in rows.keys() - {tables.VIDEOS.name}:
+            rows[table_name] = [row for row in rows[table_name] if row["clip_id"] in clip_ids]
+        return Shard(name, rows)
+
+    def verdicts(self, late: verdict.Late, common: set[bytes]) -> Iterator[dict[str, Any]]:
+        """FINAL_VERDICTS rows: what captioning, alignment and cutting said comes after the filters.
+
+        `common`: texts that too many clips have.
+        """
+        later = {
+            table.name: {row["clip_id"]: row for row in self.rows[table.name]}
+            for step in AFTER_FILTER
+            for table in step.tables
+        }
+        for early in self.rows["verdicts"]:
+            row = dict(early)
+            for table in later.values():
+                row.update(_plain(table.get(early["clip_id"], {})))
+            if row["kept"]:
+                reason = _late_failure(row, late, common)
+                row |= {"kept": reason is None, "reason": None if reason is None else str(reason)}
+            yield row
+
+    def errors(self) -> Iterator[dict[str, Any]]:
+        """ERRORS rows, in the order of the steps; those of groups of shards come last."""
+        names = {video["video_id"]: video["name"] for video in self.rows["videos"]}
+        owner = {clip["clip_id"]: clip["video_id"] for clip in self.rows["clips"]}
+        for table in (*SHARD_TABLES.values(), *GROUP_TABLES.values()):
+            for row in self.rows[table.name]:
+                if row.get("error_kind"):
+                    video_id = row.get("video_id") or owner[row["clip_id"]]
+                    yield {
+                        "video": names[video_id],
+                        "video_id": video_id,
+                        "clip_id": row.get("clip_id"),
+                        "step": found_by(table),
+                        "kind": row["error_kind"],
+                        "message": row["error"],
+                    }
+
+
+def export_dataset(
+    outdir: Path, groups: Mapping[str, list[str]], settings: dict[str, Any], checks: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Write the dataset folder, verdicts.parquet, errors.csv, summary.json and models.json; return the summary.
+
+    `groups`: all shards, as `index.shard_groups` gives them. `settings`: the steps' `backends`, `late` as
+    `verdict.Late` takes it, `thresholds`, what quantiles were resolved to, and of the config `export` and `filters`.
+    `checks`: what `checks.check_backend` found.
+
+    A list of clips names only files that are there, and files leave only after all lists have stopped naming them.
+    """
+    paths = Paths(outdir)
+    removed, problems = read_json_lines(paths.removed), read_json_lines(paths.problems)
+    gone = {video["video_id"] for video in removed}
+    dataset, export = paths.dataset, settings["export"]
+    clips = Tree(dataset / "clips")
+    summary = Summary(settings["backends"], settings["thresholds"])
+    late = verdict.Late(**settings["late"])
+    common = common_texts(outdir, groups, late.checks["same_text"], gone)
+    with ExitStack() as stack:
+        out = _Files(stack, outdir)
+        layout = _layout(outdir, export, stack)
+        numbers = Numbers(layout.splits)
+        handed_over = {name: formats.FORMATS[name](layout) for name in export["formats"]}
+        for problem in problems:
+            out.error({"step": "index", **problem})
+            summary.error("index", problem["kind"])
+        for name, texts in _texts(outdir, groups):
+            shard = Shard.read(outdir, name, texts, gone)
+            verdicts = list(shard.verdicts(late, common))
+            metadata = _metadata(verdicts, clips, paths.clip_files, layout.buckets, export)
+            out.verdicts(verdicts)
+            out.clips(metadata)
+            rows = metadata.to_pylist()
+            for row in rows:
+                for one in handed_over.values():
+                    one.clip(row)
+            for error in shard.errors():
+                out.error(error)
+                summary.error(error["step"], error["kind"])
+            summary.shard(shard.rows["videos"], verdicts)
+            numbers.shard(rows)
+        for one in handed_over.values():
+            one.finish()
+    formats.remove_unwanted(dataset, export["formats"], layout.splits)
+    for one in handed_over.values():
+        one.clean()
+    clips.remove_others()
+    if clips.copied:
+        log.warning("%d clips were copied: the file system has no hard links", clips.copied)
+    if layout.buckets != Buckets() and numbers.without_bucket:
+        log.warning("%d of %d clips fit no bucket", numbers.without_bucket, numbers.clips.total())
+    summary.removed(len(removed))
+    summary.divide(numbers.clips)
+    models = list_models(checks)
+    write_json(paths.summary, summary.as_dict())
+    write_json(paths.models, models)
+    write_text(dataset / "README.md", write_card(numbers, handed_over, settings, models))
+    return summary.as_dict()
+
+
+def _layout(outdir: Path, export: dict[str, Any], stack: ExitStack) -> Layout:
+    return Layout(
+        dataset=Paths(outdir).dataset,
+        state=Paths(outdir).export_state,
+        splits=formats.splits(export["validation_share"]),
+        captions=tuple(export["captions"]),
+        buckets=Buckets(**export["buckets"]),
+        tar_bytes=export["tar_megabytes"] * 10**6,
+        stack=stack,
+    )
+
+
+def _metadata(
+    verdicts: list[dict[str, Any]], clips: Tree, store: Path, buckets: Buckets, export: dict[str, Any]
+) -> pa.Table:
+    """METADATA of the kept clips, whose files are put in place."""
+    rows, names = [], tables.METADATA.schema.names
+    for row in verdicts:
+        if not row["kept"]:
+            continue
+        source = store / row["file"]
+        if (size_and_time(source) or (None,))[0] != row["cut_bytes"]:
+            raise SetupError(
+                f"{source}: the clip file is missing or has changed; run again with `--forcerun cut_clips`, "
+                "which cuts the missing ones anew"
+            )
+        below = f"{row['video_id']}/{row['clip_id']}.mp4"
+        clips.link(source, below)
+        bucket = buckets.of(row["cut_width"], row["cut_height"], row["cut_frames"])
+        split = split_of(row["video_id"], export["validation_share"], export["seed"])
+        known = row | {"file_path": f"clips/{below}", "split": split} | vars(bucket or NO_BUCKET)
+        rows.append({name: known.get(name) for name in names})
+    return tables.METADATA.from_rows(rows)
+
+
+def common_texts(outdir: Path, groups: Iterable[str], most: int | None, gone: set[str]) -> set[bytes]:
+    """Digests of the texts that more than `most` clips have, those of videos that have `gone` left out."""
+    if most is None:
+        return set()
+    counts: Counter[bytes] = Counter()
+    for group in groups:
+        for row in tables.REWRITES.rows(tables.REWRITES.of(outdir, group)):
+            if row["text"] is not None and row["clip_id"].rpartition("_")[0] not in gone:
+                counts[_digest(row["text"])] += 1
+    return {digest for digest, count in counts.items() if count > most}
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(same(text).encode()).digest()[:12]
+
+
+def _texts(outdir: Path, groups: Mapping[str, list[str]]) -> Iterator[tuple[str, Rows]]:
+    """Each shard's name with its rows of GROUP_TABLES, of which one group's are held at a time."""
+    for first, shards in groups.items():
+        texts: dict[str, Rows] = {name: {table: [] for table in GROUP_TABLES} for name in shards}
+        for table in GROUP_TABLES.values():
+            for row in table.rows(table.of(outdir, first)):
+                texts[row.pop("shard")][table.name].append(row)
+        yield from texts.items()
+
+
+def list_models(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row a model and step: its licence, what it is exactly, and the columns of the dataset that it made."""
+    return [
+        {
+            "step": check["step"],
+            "backend": check["backend"],
+            **model,
+            "columns": [column.name for column in tables.scores(BY_NAME[check["step"]].tables[0])],
+        }
+        for check in checks
+        for model in check["models"]
+    ]
+
+
+class _Files:
+    """The tables that grow shard by shard, each replacing its older self only when all are whole."""
+
+    def __init__(self, stack: ExitStack, outdir: Path):
+        def parquet(path: Path, table: Table[Any]) -> pq.ParquetWriter:
+            return stack.enter_context(
+                pq.ParquetWriter(stack.enter_context(atomic(path)), table.schema_about(), compression="zstd")
+            )
+
+        paths = Paths(outdir)
+        self._metadata = parquet(paths.metadata, tables.METADATA)
+        self._verdicts = parquet(paths.final_verdicts, tables.FINAL_VERDICTS)
+        self._errors = csv.DictWriter(open_text(stack, paths.errors), tables.ERRORS.schema.names)
+        self._errors.writeheader()
+
+    def error(self, row: dict[str, Any]) -> None:
+        self._errors.writerow(row)
+
+    def verdicts(self, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self._verdicts.write_table(tables.FINAL_VERDICTS.from_rows(rows))
+
+    def clips(self, rows: pa.Table) -> None:
+        if len(rows):
+            self._metadata.write_table(rows)
+
+
+def _late_failure(row: dict[str, Any], late: verdict.Late, common: set[bytes]) -> Reason | None:
+    if failure := verdict.caption_failure(row.get("caption"), row.get("caption_whole"), late.checks):
+        return failure
+    if row.get("text") is None:
+        return reasons.REWRITE_FAILED
+    if failure := late.first_failure(row):
+        return failure
+    if common and _digest(row["text"]) in common:
+        return reasons.COMMON_TEXT
+    return reasons.CUT_FAILED if row.get("file") is None else None
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in ("error_kind", "error")}

@@ -1,0 +1,69 @@
+"""The formats in which the dataset is handed over: by the names that the config's `export.formats` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from clipmill.dataset.formats.assign import SPLITS
+from clipmill.dataset.formats.folders import DiffusionPipe, MusubiTuner, VideoFolder
+from clipmill.dataset.formats.layout import Format
+from clipmill.dataset.formats.lists import DataJuicer, Diffusers, EasyAnimate, Finetrainers, JsonLines
+from clipmill.dataset.formats.tars import WebDataset
+from clipmill.dataset.formats.tree import remove, remove_empty
+
+
+class Parquet(Format):
+    """All columns of the metadata, typed. It is always written, since the report reads it too."""
+
+    entries = ("metadata.parquet",)
+    title = "Parquet"
+    language = "python"
+    load = 'import pandas\n\nclips = pandas.read_parquet("metadata.parquet")'
+
+
+FORMATS: dict[str, type[Format]] = {
+    "easyanimate": EasyAnimate,
+    "jsonl": JsonLines,
+    "parquet": Parquet,
+    "hf-videofolder": VideoFolder,
+    "webdataset": WebDataset,
+    "finetrainers": Finetrainers,
+    "diffusers": Diffusers,
+    "musubi-tuner": MusubiTuner,
+    "diffusion-pipe": DiffusionPipe,
+    "data-juicer": DataJuicer,
+}
+
+
+def splits(validation_share: float) -> tuple[str, ...]:
+    """The parts that the dataset has."""
+    return SPLITS if validation_share else SPLITS[:1]
+
+
+def entries(names: Sequence[str], parts: Sequence[str]) -> list[str]:
+    """The files below the dataset folder by which the formats `names` are read, those of all `parts`."""
+    found = [
+        entry.format(split=split)
+        for name in names
+        if name != "parquet"
+        for entry in FORMATS[name].entries
+        for split in parts
+    ]
+    return list(dict.fromkeys(found))
+
+
+def remove_unwanted(dataset: Path, names: Collection[str], parts: Collection[str]) -> None:
+    """Remove the files of formats that are not among `names`, and those of splits that are not among `parts`.
+
+    What others have put beside them stays: trainers are started here, and leave caches and checkpoints.
+    """
+    wanted = set(entries(list(names), list(parts)))
+    for name, kind in FORMATS.items():
+        gone = [split for split in SPLITS if name not in names or split not in parts]
+        for below in set(entries([name], gone)) - wanted:
+            remove(dataset / below)
+        for split in gone:
+            kind.remove(dataset, split)
+            remove_empty(dataset / name / split)
+        remove_empty(dataset / name)

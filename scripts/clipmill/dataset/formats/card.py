@@ -1,0 +1,158 @@
+"""The dataset card: `README.md` of the dataset folder, with the front matter that the Hugging Face hub reads."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from clipmill import __version__
+from clipmill.dataset.formats.assign import SPLITS
+from clipmill.dataset.formats.layout import Format, bucket_of
+
+MOST_ROWS = 10
+SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
+WORDS_PER_ROW = 25
+# What the hub and `datasets` load of a format: the pattern of a split's files. They take one kind of file a dataset, so
+# the first of these that is written is told, and without any the table. It has the clips of all splits: where some may
+# be for validation it must not be taken for the training set, and has a name of its own.
+ON_THE_HUB = {"hf-videofolder": "hf-videofolder/{split}/**", "webdataset": "webdataset/{split}-*.tar"}
+ALL_SPLITS = "clips"
+
+
+class Numbers:
+    """What the card tells of the clips, counted shard by shard. Bounded: no distribution has more rows than values.
+
+    `clips` and `seconds` are those of each of the `splits`, of empty ones too.
+    """
+
+    def __init__(self, splits: Sequence[str]) -> None:
+        self.videos = 0
+        self.clips: Counter[str] = Counter(dict.fromkeys(splits, 0))
+        self.seconds: Counter[str] = Counter(dict.fromkeys(splits, 0.0))
+        self.without_bucket = 0
+        self._spread: dict[str, Counter[Any]] = {
+            name: Counter() for name in ("Duration", "Resolution", "Frames a second", "Words of the text", "Bucket")
+        }
+
+    def shard(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Count rows of METADATA: all of one shard's videos."""
+        self.videos += len({row["video_id"] for row in rows})
+        for row in rows:
+            self.clips[row["split"]] += 1
+            self.seconds[row["split"]] += row["cut_seconds"]
+            bucket = bucket_of(row).name
+            self.without_bucket += bucket == "all"
+            words = len(row["text"].split()) // WORDS_PER_ROW * WORDS_PER_ROW
+            for name, value in (
+                ("Duration", int(row["cut_seconds"])),
+                ("Resolution", (row["cut_width"], row["cut_height"])),
+                ("Frames a second", round(row["fps"], 2)),
+                ("Words of the text", words),
+                ("Bucket", bucket),
+            ):
+                self._spread[name][value] += 1
+
+    def spreads(self) -> dict[str, list[tuple[str, int]]]:
+        """Each distribution as rows of a label and a count, the rarest together; buckets only where there are any."""
+        labels = {
+            "Duration": lambda second: f"{second} to {second + 1} s",
+            "Resolution": lambda size: f"{size[0]} × {size[1]}",
+            "Frames a second": lambda fps: f"{fps:g}",
+            "Words of the text": lambda words: f"{words} to {words + WORDS_PER_ROW - 1}",
+            "Bucket": lambda name: "none" if name == "all" else name,
+        }
+        return {
+            name: _rows(counts, labels[name])
+            for name, counts in self._spread.items()
+            if name != "Bucket" or counts.keys() - {"all"}
+        }
+
+
+def write_card(
+    numbers: Numbers,
+    formats: Mapping[str, Format],
+    settings: Mapping[str, Any],
+    models: Sequence[Mapping[str, Any]],
+) -> str:
+    """The text of the card. `formats`: those written, by name; `settings`, `models`: as in `export.export_dataset`."""
+    environment = Environment(
+        loader=PackageLoader("clipmill.dataset.formats", ""),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["md"] = in_markdown
+    about, checks = settings["export"]["card"], settings["late"]["checks"]
+    front_matter = _front_matter(numbers, formats, about)
+    return environment.get_template("card.md.j2").render(
+        front_matter=yaml.safe_dump(front_matter, sort_keys=False, allow_unicode=True),
+        title=about["title"] or "Captioned video clips",
+        license=about["license"],
+        version=__version__,
+        numbers=numbers,
+        clips=numbers.clips.total(),
+        hours=f"{numbers.seconds.total() / 3600:.2f}",
+        spreads=numbers.spreads(),
+        all_splits=ALL_SPLITS,
+        filters=_bounds(settings["filters"], settings["thresholds"]),
+        checks={name: value for name, value in checks.items() if value is not None and value is not False},
+        models=models,
+        formats=formats,
+    )
+
+
+def _bounds(filters: Mapping[str, Mapping[str, Any]], thresholds: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Filters in force: score -> min and max as text, "" for none; of a quantile its value, and which it is."""
+    found = {}
+    for name, bound in filters.items():
+        texts = {side: "" if bound[side] is None else str(bound[side]) for side in ("min", "max")}
+        for side, quantile in thresholds.get(name, {}).items():
+            texts[side] = f"{quantile['value']} ({bound[side]})"
+        if any(texts.values()):
+            found[name] = texts
+    return found
+
+
+def _front_matter(numbers: Numbers, formats: Mapping[str, Format], about: Mapping[str, Any]) -> dict[str, Any]:
+    """What the hub reads: see huggingface/hub-docs, datasetcard.md."""
+    clips = numbers.clips.total()
+    matter: dict[str, Any] = {"license": about["license"]}
+    if about["title"]:
+        matter["pretty_name"] = about["title"]
+    if about["language"]:
+        matter["language"] = [about["language"]]
+    matter["task_categories"] = ["text-to-video"]
+    matter["size_categories"] = [SIZES[min(max(len(str(clips)) - 3, 0), len(SIZES) - 1)]]
+    matter["tags"] = ["video", "clipmill"]
+    if clips:
+        matter["configs"] = [{"config_name": "default", "data_files": _data_files(numbers, formats)}]
+    return matter
+
+
+def _data_files(numbers: Numbers, formats: Mapping[str, Format]) -> list[dict[str, str]]:
+    patterns = [pattern for name, pattern in ON_THE_HUB.items() if name in formats]
+    if not patterns:
+        return [{"split": ALL_SPLITS if len(numbers.clips) > 1 else SPLITS[0], "path": "metadata.parquet"}]
+    splits = [split for split, count in numbers.clips.items() if count]
+    return [{"split": split, "path": patterns[0].format(split=split)} for split in splits]
+
+
+def in_markdown(value: Any) -> str:
+    """A value as plain text of Markdown, in one line: nothing in it is markup or HTML."""
+    text = escape(" ".join(str(value).split()), quote=False)
+    return re.sub(r"([\\`*_{}\[\]()#|~!])", r"\\\1", text)
+
+
+def _rows(counts: Counter[Any], label: Any) -> list[tuple[str, int]]:
+    """The commonest values in their own order, then all others together."""
+    common = sorted(counts, key=lambda value: (-counts[value], value))[:MOST_ROWS]
+    rows = [(label(value), counts[value]) for value in sorted(common)]
+    others = counts.total() - sum(count for _, count in rows)
+    return [*rows, ("others", others)] if others else rows

@@ -1,0 +1,90 @@
+"""A folder of the dataset that is brought up to date in place: hard links to clip files, and small texts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clipmill.base.files import TEMPORARY, temporary
+
+
+@dataclass
+class Tree:
+    """What a folder is to hold. `endings`: only files that end so are removed if they are not part of it; () is all.
+
+    Trainers keep caches beside the files that they read, and these are left alone. A folder with nothing `wanted` in it
+    loses all that has these endings.
+    """
+
+    root: Path
+    endings: tuple[str, ...] = ()
+    wanted: dict[Path, set[str]] = field(default_factory=lambda: defaultdict(set))
+    copied: int = 0
+
+    def link(self, source: Path, below: str) -> None:
+        """Put the file `source` at `below`, as a hard link; as a copy where the file system has none."""
+        target = self.want(below)
+        if size_and_time(target) == size_and_time(source):
+            return
+        unready = temporary(target)
+        unready.unlink(missing_ok=True)
+        try:
+            os.link(source, unready)
+        except OSError:
+            shutil.copy2(source, unready)
+            self.copied += 1
+        os.replace(unready, target)
+
+    def write(self, below: str, text: str) -> None:
+        """Put a small text at `below`. It is not synced: after a power cut the next export finds that it differs."""
+        target = self.want(below)
+        content = text.encode("utf-8")
+        if target.is_file() and target.read_bytes() == content:
+            return
+        unready = temporary(target)
+        unready.write_bytes(content)
+        os.replace(unready, target)
+
+    def want(self, below: str) -> Path:
+        """Where a file of it lies, whose folder is there from now on."""
+        target = self.root / below
+        if target.parent not in self.wanted:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        self.wanted[target.parent].add(target.name)
+        return target
+
+    def remove_others(self) -> None:
+        """Remove files that are not part of it, what a killed export left, and empty folders."""
+        endings = (*self.endings, *(ending + TEMPORARY for ending in self.endings)) or ("",)
+        for name, _, files in os.walk(self.root, topdown=False):
+            folder = Path(name)
+            wanted = self.wanted.get(folder, set())
+            for file in sorted(files):  # a video before its text
+                if file not in wanted and file.endswith(endings):
+                    (folder / file).unlink()
+            if folder != self.root:
+                remove_empty(folder)
+
+
+def size_and_time(path: Path) -> tuple[int, int] | None:
+    """Size and time of change, by which a link is known to be that of its source; None where there is no file."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def remove(path: Path) -> None:
+    """Remove a file where there is one, and what a killed export left of it."""
+    path.unlink(missing_ok=True)
+    temporary(path).unlink(missing_ok=True)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder that is there and has nothing in it."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,138 @@
+"""What came of a run, in numbers, and as the few lines that a person reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clipmill import __version__
+from clipmill.filters.thresholds import Resolved
+from clipmill.steps import BY_NAME
+
+# Steps whose errors may be those of a server that was busy.
+ASK_AGAIN = {name: BY_NAME[name].rule for name in ("caption", "rewrite")}
+
+
+class Summary:
+    """Counts over shards. `settings` are those that the reader should know of: backends, order of filters.
+
+    `thresholds`: what quantiles were resolved to.
+    """
+
+    def __init__(self, settings: dict[str, Any], thresholds: Resolved):
+        self.settings = settings
+        self.thresholds = thresholds
+        self.videos = Counter()
+        self.seconds = Counter()
+        self.clips = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.cuts: Counter[str] = Counter()
+        self.texts: Counter[str] = Counter()
+        self.errors: Counter[tuple[str, str]] = Counter()
+        self.scenes = 0
+        self.splits: dict[str, int] = {}
+
+    def shard(self, videos: list[dict[str, Any]], verdicts: list[dict[str, Any]]) -> None:
+        """Count one shard."""
+        for video in videos:
+            self.videos["failed" if video["error_kind"] else "decoded"] += 1
+            self.seconds["videos"] += video["seconds"] or 0
+        self.scenes += len({(row["video_id"], row["scene"]) for row in verdicts})
+        for row in verdicts:
+            self.clips["found"] += 1
+            self.seconds["clips"] += row["seconds"]
+            if row["kept"]:
+                self.clips["kept"] += 1
+                self.seconds["dataset"] += row["cut_seconds"]
+                self.cuts[row["cut_method"]] += 1
+                self.cuts["copy_failed"] += row["copy_failed"] is not None
+                self.texts["not_rewritten"] += row["rewritten"] is False
+            else:
+                self.reasons[row["reason"]] += 1
+
+    def error(self, step: str, kind: str) -> None:
+        """Count one row of the errors table."""
+        self.errors[step, kind] += 1
+
+    def removed(self, count: int) -> None:
+        """Note how many videos have gone since they were first seen."""
+        self.videos["removed"] = count
+
+    def divide(self, clips: Mapping[str, int]) -> None:
+        """Note how many clips each split of the dataset has."""
+        self.splits = dict(clips)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of summary.json; hours are rounded to a hundredth of a second."""
+        return {
+            "clipmill": __version__,
+            "videos": {name: self.videos[name] for name in ("decoded", "failed", "removed")},
+            "scenes": self.scenes,
+            "clips": {"found": self.clips["found"], "kept": self.clips["kept"]},
+            "dropped": dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))),
+            "splits": self.splits,
+            "hours": {name: round(self.seconds[name] / 3600, 6) for name in ("videos", "clips", "dataset")},
+            "cuts": {name: self.cuts[name] for name in ("copy", "reencode", "copy_failed")},
+            "texts": {"not_rewritten": self.texts["not_rewritten"]},
+            "errors": [
+                {"step": step, "kind": kind, "count": count} for (step, kind), count in sorted(self.errors.items())
+            ],
+            "thresholds": self.thresholds,
+            "settings": self.settings,
+        }
+
+
+def as_text(summary: dict[str, Any], outdir: Path) -> str:
+    """The summary for the terminal."""
+    videos, clips, hours, cuts = (summary[name] for name in ("videos", "clips", "hours", "cuts"))
+    gone = f", {videos['removed']} removed since" if videos["removed"] else ""
+    lines = [
+        "",
+        f"  videos   {videos['decoded']} decoded, {videos['failed']} failed{gone}",
+        f"  scenes   {summary['scenes']}",
+        f"  clips    {clips['found']} found, {clips['kept']} kept",
+    ]
+    lines += [f"           {count:6d}  {reason}" for reason, count in summary["dropped"].items()]
+    if clips["found"] and not clips["kept"]:
+        lines += ["           the dataset is empty: loosen what drops the most; report.html shows what would be kept"]
+    if len(summary["splits"]) > 1:
+        lines += ["  splits   " + ", ".join(f"{count} {split}" for split, count in summary["splits"].items())]
+        lines += [
+            f"           no clip is in {split}: videos are drawn whole; try another export.seed or validation_share"
+            for split, count in summary["splits"].items()
+            if clips["kept"] and not count
+        ]
+    lines += [
+        f"  {name}.{side} is {found['value']}: q{found['quantile']} of {found['clips']} clips"
+        for name, bounds in summary["thresholds"].items()
+        for side, found in bounds.items()
+    ]
+    lines += [
+        f"  hours    {hours['videos']:.3f} in, {hours['dataset']:.3f} out",
+        f"  files    {cuts['copy']} copied without loss, {cuts['reencode']} re-encoded"
+        + (f" ({cuts['copy_failed']} after a copy that failed its check)" if cuts["copy_failed"] else ""),
+        f"  texts    caption by {summary['settings']['caption']}, rewrite by {summary['settings']['rewrite']}, "
+        f"alignment {summary['settings']['alignment']}"
+        + (" (not checked against the video)" if summary["settings"]["alignment"] == "none" else ""),
+    ]
+    if count := summary["texts"]["not_rewritten"]:
+        lines += [f"           {count:6d}  stand as they were captioned: no rewriting was good enough"]
+    if summary["errors"]:
+        lines += ["  errors"]
+        lines += [f"           {error['count']:6d}  {error['step']}: {error['kind']}" for error in summary["errors"]]
+    again = sorted({ASK_AGAIN[error["step"]] for error in summary["errors"] if error["step"] in ASK_AGAIN})
+    if again:
+        lines += [
+            f"           the same command with `--forcerun {' '.join(again)}` asks for these again, and no others"
+        ]
+    lines += [
+        "",
+        f"  dataset  {outdir / 'dataset'}",
+        f"  verdicts {outdir / 'verdicts.parquet'}",
+        f"  errors   {outdir / 'errors.csv'}",
+        f"  report   {outdir / 'report.html'}",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Station 2: videos become facts, signals and kept frames."""

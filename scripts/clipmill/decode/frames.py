@@ -1,0 +1,102 @@
+"""The sampled frames of a video: one uncompressed ZIP of JPEGs, read at random without unpacking."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from clipmill.base.errors import ItemError
+from clipmill.base.opencv import cv2
+
+# What `zipfile` raises on damaged archives; RuntimeError where a wrong bit says that a member is encrypted.
+BROKEN = (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, RuntimeError, zlib.error, struct.error)
+
+
+def member(sample: int) -> str:
+    """The archive's name for a sample."""
+    return f"{sample:06d}.jpg"
+
+
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a JPEG, read off its header (ITU-T T.81, B.2.2); None where there is none."""
+    place = 2
+    while place + 9 <= len(data) and data[place] == 0xFF:
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = (int.from_bytes(data[place + at : place + at + 2], "big") for at in (5, 7))
+            return width, height
+        place += 2 + length
+    return None
+
+
+class ArchiveWriter:
+    """Writes samples one after the other; the same frames give the same bytes."""
+
+    def __init__(self, path: Path, quality: int):
+        self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED)
+        self._options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+
+    def add(self, sample: int, picture: np.ndarray) -> None:
+        """Add one BGR picture, height × width × 3 bytes."""
+        _, data = cv2.imencode(".jpg", picture, self._options)
+        self._zip.writestr(zipfile.ZipInfo(member(sample)), data.tobytes())
+
+    def close(self, comment: str) -> None:
+        """Finish the archive; `comment` says what it was made from and is given back by `archive_key`."""
+        self._zip.comment = comment.encode()
+        self._zip.close()
+
+    def abandon(self) -> None:
+        """Close without care for the content, after an error."""
+        self._zip.close()
+
+
+def archive_key(path: Path) -> str | None:
+    """The comment of an archive, or None where there is no whole archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.comment.decode("ascii", "replace")
+    except BROKEN:
+        return None
+
+
+class FrameArchive:
+    """Reads samples of one video. Use as a context manager. Raises ItemError (bad_frames)."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except BROKEN as error:
+            raise self._lost(error) from error
+
+    def __enter__(self) -> FrameArchive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
+
+    def data(self, sample: int) -> bytes:
+        """One sample as a JPEG."""
+        try:
+            return self._zip.read(member(sample))
+        except BROKEN as error:
+            raise self._lost(error) from error
+
+    def read(self, sample: int) -> np.ndarray:
+        """One sample as BGR, height × width × 3 bytes."""
+        picture = cv2.imdecode(np.frombuffer(self.data(sample), np.uint8), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise self._lost(f"sample {sample} is no picture")
+        return picture
+
+    def _lost(self, error: object) -> ItemError:
+        return ItemError(
+            "bad_frames",
+            f"{self.path}: {error}; remove what is there and run with `--forcerun decode_videos`, which makes it anew",
+            lasting=False,
+        )

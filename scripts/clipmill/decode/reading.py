@@ -1,0 +1,154 @@
+"""What decoding left of a video: its signals, the times of its frames, and the frames that were kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from clipmill.base.errors import ItemError
+from clipmill.decode.frames import FrameArchive
+from clipmill.store import tables
+from clipmill.store.layout import Paths
+
+
+def frame_times(video: dict[str, Any], signals: pa.Table) -> np.ndarray:
+    """Presentation times of all frames and, last, the end of the video, in seconds."""
+    return np.append(signals["time"].to_numpy(), video["seconds"])
+
+
+def read_signals(outdir: Path, shard: str, video_id: str, columns: list[str] | None = None) -> pa.Table:
+    """The signals of one video; a row a frame."""
+    return tables.SIGNALS.read(Paths(outdir).signals(shard, video_id), columns)
+
+
+SLACK = 1e-3  # seconds by which times of samples may be off a whole second
+
+
+@dataclass(frozen=True)
+class FrameChoice:
+    """Which samples of a clip a backend looks at.
+
+    `count`: so many, each from the middle of an equal part; all of them where there are fewer. `per_second`: those
+    nearest to the clip's first sample and each 1 / per_second seconds after it; with `ends` also the last one. Both:
+    those of `per_second`, or `count` uniform ones where these would be more. Neither: all.
+    """
+
+    count: int | None = None
+    per_second: float | None = None
+    ends: bool = False
+
+    def choose(self, samples: Sequence[int], times: Sequence[float]) -> list[int]:
+        """Those of a clip's `samples` (numbers, at `times` in seconds, both rising) to look at; each once, in order."""
+        if self.per_second is not None:
+            steady = self._steady(samples, np.asarray(times))
+            if self.count is None or len(steady) <= self.count:
+                return steady
+        if self.count is None or self.count >= len(samples):
+            return list(samples)
+        return [samples[int((k + 0.5) * len(samples) / self.count)] for k in range(self.count)]
+
+    def _steady(self, samples: Sequence[int], times: np.ndarray) -> list[int]:
+        if len(samples) == 0:
+            return []
+        steps = int((times[-1] - times[0] + SLACK) * self.per_second)
+        chosen = {nearest(times, times[0] + k / self.per_second) for k in range(steps + 1)}
+        if self.ends:
+            chosen |= {0, len(samples) - 1}
+        return [samples[place] for place in sorted(chosen)]
+
+
+def nearest(times: np.ndarray, wanted: float) -> int:
+    """Place of the one of `times` (rising) that is nearest to `wanted`; the earlier of two as near."""
+    after = min(int(np.searchsorted(times, wanted)), len(times) - 1)
+    return after - 1 if after > 0 and wanted - times[after - 1] <= times[after] - wanted else after
+
+
+class Frames(Sequence):
+    """A clip's frames, BGR, height × width × 3 bytes, each read when it is asked for; that may raise ItemError."""
+
+    def __init__(self, archive: FrameArchive, samples: list[int]):
+        self._archive, self.samples = archive, samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def data(self) -> list[bytes]:
+        """All of them as JPEGs."""
+        return [self._archive.data(sample) for sample in self.samples]
+
+    def __getitem__(self, place: int | slice) -> Any:
+        if isinstance(place, slice):
+            return [self._archive.read(sample) for sample in self.samples[place]]
+        return self._archive.read(self.samples[place])
+
+
+class KeptFrames:
+    """The samples of the clips of one shard. Holds one video's list of samples and its archive at a time.
+
+    Use as a context manager where `frames` is called. For one thread alone.
+    """
+
+    def __init__(self, outdir: Path, shard: str):
+        self.outdir, self.shard = outdir, shard
+        self._listed: str | None = None
+        self._frames = self._numbers = self._times = np.empty(0)
+        self._opened: tuple[str, FrameArchive] | None = None
+        self._open = ExitStack()
+
+    def __enter__(self) -> KeptFrames:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the archive."""
+        self._opened = None
+        self._open.close()
+
+    def of(self, clip: dict[str, Any], choice: FrameChoice) -> list[int]:
+        """Numbers of the samples in a clip that `choice` chooses, in order of time."""
+        if clip["video_id"] != self._listed:
+            table = read_signals(self.outdir, self.shard, clip["video_id"], ["frame", "time", "sample"])
+            table = table.filter(pc.is_valid(table["sample"]))
+            self._frames, self._times, self._numbers = (table[name].to_numpy() for name in ("frame", "time", "sample"))
+            self._listed = clip["video_id"]
+        first, last = np.searchsorted(self._frames, [clip["start_frame"], clip["end_frame"]])
+        return choice.choose(self._numbers[first:last].tolist(), self._times[first:last])
+
+    def frames(self, clip: dict[str, Any], choice: FrameChoice) -> Frames:
+        """The frames of a clip that `choice` chooses, to be read before those of another video's are asked for.
+
+        Raises ItemError: bad_frames, too_few_samples where it holds none.
+        """
+        archive = self._archive(clip["video_id"])
+        samples = self.of(clip, choice)
+        if not samples:
+            raise ItemError("too_few_samples", f"{clip['seconds']:.2f} s hold no sample")
+        return Frames(archive, samples)
+
+    def jpegs(self, clip: dict[str, Any], choice: FrameChoice) -> tuple[list[bytes], list[float]]:
+        """The same frames as the archive has them, and their times in seconds. Raises ItemError as `frames` does."""
+        frames = self.frames(clip, choice)
+        return frames.data(), self._times[np.searchsorted(self._numbers, frames.samples)].tolist()
+
+    def _archive(self, video_id: str) -> FrameArchive:
+        if self._opened is None or self._opened[0] != video_id:
+            self.close()
+            archive = FrameArchive(Paths(self.outdir).frames(self.shard, video_id))
+            self._opened = video_id, self._open.enter_context(archive)
+        return self._opened[1]
+
+
+def by_video(clips: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Clips, in their order, in groups of one video."""
+    for _, group in groupby(clips, key=lambda clip: clip["video_id"]):
+        yield list(group)

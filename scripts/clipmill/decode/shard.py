@@ -1,0 +1,84 @@
+"""Decoding the videos of a shard, each once ever."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from clipmill.base.errors import ItemError, check_error_rate
+from clipmill.base.journal import Journal
+from clipmill.base.progress import Progress
+from clipmill.base.workers import map_in_processes
+from clipmill.decode.video import DecodePaths, DecodeSettings, decode_video, source_key
+from clipmill.store.index import note_again
+from clipmill.store.layout import Paths
+
+log = logging.getLogger("clipmill")
+
+
+def remove_decoded(paths: DecodePaths) -> None:
+    """Remove what an earlier decoding left, for a video that can no longer be used."""
+    for path in (paths.frames, paths.signals):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            path.unlink()
+
+
+def decode_shard(
+    videos: list[dict[str, Any]],
+    outdir: Path,
+    shard: str,
+    settings: DecodeSettings,
+    threads: int,
+    max_error_rate: float,
+) -> list[dict[str, Any]]:
+    """VIDEOS rows of a shard's videos, in their order. The journal knows the finished ones."""
+    rows: dict[str, dict[str, Any]] = {}
+    passing: list[str] = []
+    with Journal(Paths(outdir).journal("decode", shard)) as journal:
+        for video in videos:
+            row = journal.get(video["video_id"], source_key(video, settings))
+            if row and (row.get("error_kind") or _paths(outdir, shard, video).hold(row["source_key"])):
+                rows[video["video_id"]] = {**row, "name": video["name"], "path": video["path"]}
+        todo = [video for video in videos if video["video_id"] not in rows]
+        progress = Progress("videos", len(videos), len(rows))
+        workers = max(1, min(threads, len(todo)))
+        share = max(1, threads // workers)
+
+        def decode(video: dict[str, Any]) -> dict[str, Any]:
+            return decode_video(video, _paths(outdir, shard, video), settings, share)
+
+        for video, result in map_in_processes(todo, decode, workers):
+            if isinstance(result, ItemError):
+                log.warning("%s: %s", video["name"], result)
+                remove_decoded(_paths(outdir, shard, video))
+                row = _error_row(video, settings, result)
+            else:
+                row = result
+            if not isinstance(result, ItemError) or result.lasting:
+                journal.add([(video["video_id"], source_key(video, settings), row)])
+            else:
+                passing.append(video["video_id"])
+            rows[video["video_id"]] = row
+            progress.step()
+            bad = sum(1 for row in rows.values() if row.get("error_kind"))
+            check_error_rate(bad, len(rows), max_error_rate, "videos")
+        note_again(outdir, "decode", shard, passing)
+    return [rows[video["video_id"]] for video in videos]
+
+
+def _paths(outdir: Path, shard: str, video: dict[str, Any]) -> DecodePaths:
+    return DecodePaths.of(outdir, shard, video["video_id"])
+
+
+def _error_row(video: dict[str, Any], settings: DecodeSettings, error: ItemError) -> dict[str, Any]:
+    return {
+        **{name: video[name] for name in ("video_id", "name", "path", "size_bytes")},
+        "source_key": source_key(video, settings),
+        "error_kind": error.kind,
+        "error": str(error),
+    }

@@ -1,0 +1,363 @@
+"""Decoding a video once: a table of signals, an archive of sampled frames, and a row of facts.
+
+One pass, streaming: memory does not grow with the length of the video. Times are presentation times.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+import pyarrow.parquet as pq
+from av.video.reformatter import VideoReformatter
+
+from clipmill.base.errors import ItemError
+from clipmill.base.files import atomic
+from clipmill.base.journal import fingerprint
+from clipmill.base.opencv import cv2
+from clipmill.decode.frames import ArchiveWriter, archive_key
+from clipmill.decode.media import best_video_stream, ffmpeg_message, open_video
+from clipmill.decode.pictures import analysis_size, orientation, small_bgr
+from clipmill.decode.signals import FrameSignals, SampleSignals
+from clipmill.store import table, tables
+from clipmill.store.layout import Paths
+
+log = logging.getLogger("clipmill")
+
+VERSION = 2  # part of every key: raise it when the same file and settings give other numbers
+ROWS_AT_ONCE = 2048
+SAMPLES_IN_FLIGHT = 6
+FRAMES_AT_ONCE, PIXELS_IN_FLIGHT = 8, 8_000_000  # of a batch: whichever is reached first
+
+
+@dataclass(frozen=True)
+class DecodeSettings:
+    """The section `decode` of the config."""
+
+    samples_per_second: float
+    sample_short_side: int
+    sample_quality: int
+
+
+@dataclass(frozen=True)
+class DecodePaths:
+    """Where the two files of a video go."""
+
+    frames: Path
+    signals: Path
+
+    @staticmethod
+    def of(outdir: Path, shard: str, video_id: str) -> DecodePaths:
+        paths = Paths(outdir)
+        return DecodePaths(paths.frames(shard, video_id), paths.signals(shard, video_id))
+
+    def hold(self, key: str) -> bool:
+        """Whether both files are there, whole, and made under `key`."""
+        return archive_key(self.frames) == key and self._signals_key() == key
+
+    def _signals_key(self) -> str | None:
+        try:
+            return table.about(self.signals).get("source_key")
+        except (OSError, ValueError):
+            return None
+
+
+def source_key(video: dict[str, Any], settings: DecodeSettings) -> str:
+    """What all that is measured of a video depends on: the file's size and time, and the settings."""
+    return fingerprint("decode", VERSION, video["size_bytes"], video["mtime_ns"], asdict(settings))
+
+
+def decode_video(video: dict[str, Any], paths: DecodePaths, settings: DecodeSettings, threads: int) -> dict[str, Any]:
+    """Decode one video of the index and return its VIDEOS row. Raises ItemError.
+
+    The archive and the signals replace earlier ones when they are whole, so a kill leaves none half-written.
+    """
+    source, key = Path(video["path"]), source_key(video, settings)
+    _check_unchanged(source, video)
+    with open_video(source) as container, atomic(paths.frames) as frames, atomic(paths.signals) as signals:
+        facts = _Decoding(container, frames, signals, settings, key, threads).run()
+        _check_unchanged(source, video)
+    bits = video["size_bytes"] * 8 / (facts["coded_width"] * facts["coded_height"] * facts["frames"])
+    return {
+        **{name: video[name] for name in ("video_id", "name", "path", "size_bytes")},
+        "source_key": key,
+        "bits_per_pixel": bits,
+        **facts,
+    }
+
+
+def _check_unchanged(source: Path, video: dict[str, Any]) -> None:
+    try:
+        status = source.stat()
+    except FileNotFoundError as error:
+        raise ItemError("vanished", "the file is gone; put it back and run again", lasting=False) from error
+    except OSError as error:
+        raise ItemError("unreadable", f"cannot be read ({error.strerror})", lasting=False) from error
+    if (status.st_size, status.st_mtime_ns) != (video["size_bytes"], video["mtime_ns"]):
+        raise ItemError("changed", "the file changed while the run was on; run again", lasting=False)
+
+
+class _Decoding:
+    """One pass over one open video."""
+
+    def __init__(self, container, frames: Path, signals: Path, settings: DecodeSettings, key: str, threads: int):
+        self.container, self.settings, self.key = container, settings, key
+        self.stream = best_video_stream(container)
+        self.stream.thread_type = "AUTO"
+        self.stream.codec_context.thread_count = threads
+        self.archive = ArchiveWriter(frames, settings.sample_quality)
+        self.signals = signals
+        self.clock = _Clock(self.stream)
+        self.clean = _CleanBoundaries()
+        self.frame_signals, self.sample_signals = FrameSignals(), SampleSignals()
+        self.small_scaler, self.sample_scaler = VideoReformatter(), VideoReformatter()
+        self.geometry: dict[str, Any] = {}
+        self.size = self.sample_size = (0, 0)
+        self.turn = (False, False, False)
+        self.samples = self.next_sample = 0
+        self.waiting: deque[Future] = deque()
+
+    def run(self) -> dict[str, Any]:
+        """Decode here, measure frames in a second thread and samples in a third: the decoder never waits for them."""
+        with ThreadPoolExecutor(1) as self.of_frames, ThreadPoolExecutor(1) as self.of_samples:
+            try:
+                self._write(self._frames())
+                self.archive.close(self.key)
+            except BaseException:
+                for pool in (self.of_frames, self.of_samples):
+                    pool.shutdown(wait=True, cancel_futures=True)
+                self.archive.abandon()
+                raise
+        return self._facts()
+
+    def _frames(self) -> Iterator[av.VideoFrame]:
+        """Decoded frames in order of presentation. Damage after the first frame is an error."""
+        seen = False
+        for packet in self._packets():
+            self.clean.packet(packet.pts)
+            try:
+                decoded = packet.decode()
+            except av.error.FFmpegError as error:
+                if not seen:
+                    continue  # a recording may begin in the middle of a group of pictures
+                raise self._damaged(ffmpeg_message(error)) from error
+            for frame in decoded:
+                if frame.is_corrupt and seen:
+                    raise self._damaged("a damaged frame")
+                seen = True
+                yield frame
+
+    def _packets(self) -> Iterator[av.Packet]:
+        try:
+            yield from self.container.demux(self.stream)
+        except av.error.FFmpegError as error:
+            raise self._damaged(ffmpeg_message(error)) from error
+
+    def _damaged(self, why: str) -> ItemError:
+        return ItemError("corrupt", f"cannot be decoded beyond {self.clock.time:.2f} s ({why}); repair or remove it")
+
+    def _write(self, frames: Iterator[av.VideoFrame]) -> None:
+        """Measure all frames; write the signals in batches as the numbers come in."""
+        schema = tables.SIGNALS.schema_about({"source_key": self.key})
+        rows: list[tuple[dict[str, Any], Future | None]] = []
+        measured: deque[Future] = deque()
+        with pq.ParquetWriter(self.signals, schema, compression="zstd") as writer:
+
+            def flush() -> None:
+                done = [row if sample is None else {**row, **sample.result()} for row, sample in rows]
+                writer.write_table(tables.SIGNALS.from_rows(done).cast(schema))
+                rows.clear()
+
+            for batch in self._batches(frames):
+                measured.append(self.of_frames.submit(self._measure, batch))
+                if len(measured) > 1:
+                    rows += measured.popleft().result()
+                if len(rows) >= ROWS_AT_ONCE:
+                    flush()
+            while measured:
+                rows += measured.popleft().result()
+            self._check_complete()
+            flush()
+
+    def _batches(self, frames: Iterator[av.VideoFrame]) -> Iterator[list[tuple[av.VideoFrame, dict[str, Any], float]]]:
+        """Frames, and what follows from their place, a few at a time: handing one over costs as much as measuring."""
+        batch = []
+        for frame in frames:
+            batch.append((frame, *self._place(frame)))
+            if len(batch) * frame.width * frame.height >= PIXELS_IN_FLIGHT or len(batch) == FRAMES_AT_ONCE:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _place(self, frame: av.VideoFrame) -> tuple[dict[str, Any], float]:
+        """What follows from the frame's place in the stream: columns, and its time."""
+        if not self.geometry:
+            self._lay_out(frame)
+        number, before = self.clock.frames, self.clock.pts
+        time = self.clock.tick(frame)
+        row = {
+            "frame": number,
+            "time": time,
+            "is_key": bool(frame.key_frame),
+            "is_clean": self.clean.before(frame.pts, before),
+        }
+        if time * self.settings.samples_per_second >= self.next_sample - 1e-6:
+            row["sample"] = int(time * self.settings.samples_per_second + 1e-6)
+            self.next_sample = row["sample"] + 1
+            self.samples += 1
+        return row, time
+
+    def _measure(self, batch: list[tuple[av.VideoFrame, dict, float]]) -> list[tuple[dict[str, Any], Future | None]]:
+        """The frames' rows, and further columns to come of those that are samples."""
+        return [(row, self._measure_frame(frame, row, time)) for frame, row, time in batch]
+
+    def _measure_frame(self, frame: av.VideoFrame, row: dict[str, Any], time: float) -> Future | None:
+        small = small_bgr(frame, *self.size, self.small_scaler, self.turn)
+        grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+        row |= self.frame_signals.measure(small, grey)
+        if "sample" not in row:
+            return None
+        picture = small_bgr(frame, *self.sample_size, self.sample_scaler, self.turn, fine=True)
+        sample = self.of_samples.submit(self._measure_sample, row["sample"], time, picture, small, grey)
+        self.waiting.append(sample)
+        if len(self.waiting) > SAMPLES_IN_FLIGHT:
+            self.waiting.popleft().result()
+        return sample
+
+    def _measure_sample(self, sample: int, time: float, picture, small, grey) -> dict[str, Any]:
+        self.archive.add(sample, picture)
+        return self.sample_signals.measure(time, picture, small, grey)
+
+    def _lay_out(self, frame: av.VideoFrame) -> None:
+        """Sizes and facts that follow from the first frame."""
+        aspect = self.stream.sample_aspect_ratio
+        aspect = float(aspect) if aspect else 1.0
+        width, height = max(1, round(frame.width * aspect)), frame.height
+        if aspect < 1:  # enlarge the other side instead, so that no detail is lost
+            width, height = frame.width, max(1, round(frame.height / aspect))
+        self.turn = orientation(frame)
+        if self.turn[0]:
+            width, height = height, width
+        scale = min(1.0, self.settings.sample_short_side / min(width, height))
+        self.sample_size = max(1, round(width * scale)), max(1, round(height * scale))
+        self.size = analysis_size(width, height)
+        self.geometry = {
+            "pixel_format": frame.format.name,
+            "coded_width": frame.width,
+            "coded_height": frame.height,
+            "rotation": round(frame.rotation) % 360,
+            "pixel_aspect": aspect,
+            "width": width,
+            "height": height,
+        }
+
+    def _check_complete(self) -> None:
+        """An empty, single-picture or cut-off video is an error, not a short one."""
+        if self.clock.frames == 0:
+            raise ItemError("no_frames", "no frame can be decoded; repair or remove it")
+        if self.clock.frames == 1 and not self.stream.duration:
+            raise ItemError("still_image", "a single picture, not a video; remove it or name it in `exclude`")
+        declared = self._declared_seconds()
+        if declared - self.clock.seconds > max(1.0, 0.05 * declared):
+            raise ItemError(
+                "truncated",
+                f"the file ends at {self.clock.seconds:.2f} s of {declared:.2f} s; copy it again or remove it",
+            )
+
+    def _declared_seconds(self) -> float:
+        if self.stream.duration:
+            return float(self.stream.duration * self.stream.time_base)
+        if self.container.duration and not self.container.streams.audio:
+            return self.container.duration / av.time_base
+        return 0.0
+
+    def _facts(self) -> dict[str, Any]:
+        start = (self.container.start_time or 0) / av.time_base
+        return {
+            **self.geometry,
+            "container": self.container.format.name,
+            "codec": self.stream.codec_context.codec.canonical_name,
+            "seconds": self.clock.seconds,
+            "frames": self.clock.frames,
+            "fps": self.clock.frames / self.clock.seconds,
+            "offset": self.clock.first_seconds - start,
+            "has_audio": bool(self.container.streams.audio),
+            "repaired_times": self.clock.repaired,
+            "samples": self.samples,
+        }
+
+
+class _Clock:
+    """Presentation times after the first frame's, in seconds; repairs frames without a usable time stamp."""
+
+    def __init__(self, stream: av.VideoStream):
+        self.unit = stream.time_base
+        self._numerator, self._denominator = self.unit.numerator, self.unit.denominator
+        rate = stream.average_rate or stream.guessed_rate or 25
+        self.usual = max(1, round(1 / rate / self.unit))
+        self.first: int | None = None
+        self.pts: int | None = None
+        self.last = 0
+        self.frames = self.repaired = 0
+
+    def tick(self, frame: av.VideoFrame) -> float:
+        pts = frame.pts
+        if self.pts is not None and (pts is None or pts <= self.pts):
+            pts = self.pts + self.usual
+            self.repaired += 1
+        pts = pts or 0
+        if self.first is None:
+            self.first = pts
+        self.pts, self.last = pts, frame.duration or self.usual
+        self.frames += 1
+        return self.time
+
+    @property
+    def time(self) -> float:
+        return ((self.pts or 0) - (self.first or 0)) * self._numerator / self._denominator
+
+    @property
+    def seconds(self) -> float:
+        """End of the last frame."""
+        return self.time + float(self.last * self.unit)
+
+    @property
+    def first_seconds(self) -> float:
+        return float((self.first or 0) * self.unit)
+
+
+class _CleanBoundaries:
+    """Finds the frames up to which packets may be copied: in decode order all earlier frames come before them.
+
+    A boundary after the time stamp `m` is open while no later packet lies at or below `m`.
+    """
+
+    def __init__(self) -> None:
+        self._open: deque[int] = deque()
+        self._latest: int | None = None
+
+    def packet(self, pts: int | None) -> None:
+        """Note the next packet in decode order."""
+        if pts is None:
+            return
+        while self._open and self._open[-1] >= pts:
+            self._open.pop()
+        if self._latest is not None and pts > self._latest:
+            self._open.append(self._latest)
+        self._latest = pts if self._latest is None else max(self._latest, pts)
+
+    def before(self, pts: int | None, previous: int | None) -> bool:
+        """Whether the boundary before the frame at `pts` is clean; `previous` is the frame before it."""
+        if previous is None:
+            return True
+        while self._open and self._open[0] < previous:
+            self._open.popleft()
+        return pts is not None and bool(self._open) and self._open[0] == previous

@@ -1,0 +1,1 @@
+"""Beside the way: videos for the demo, rendered."""

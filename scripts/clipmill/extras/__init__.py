@@ -1,0 +1,1 @@
+"""Beside the way: a language model in four bits."""

@@ -1,0 +1,233 @@
+"""Proposing thresholds from the scores of a sample: for a wanted share of kept clips, or for given quantiles."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clipmill.base.errors import SetupError
+from clipmill.filters import verdict
+from clipmill.filters.columns import SOURCES, VIDEOS
+from clipmill.filters.thresholds import (
+    Resolved,
+    as_quantile,
+    at_quantile,
+    counted_clips,
+    read_scores,
+    with_resolved_quantiles,
+)
+from clipmill.filters.verdict import Bounds
+
+STEPS = 40  # of the search for a tail: the last one moves it by less than any one clip is
+DIGITS = 17  # all that a number has
+MIDDLE = 0.5  # the two bounds of a filter meet here
+
+
+@dataclass(frozen=True)
+class CalibrationSample:
+    """The scores of a sample's clips: `values` by filter, NaN where a clip has none, and the `video` of each."""
+
+    values: dict[str, np.ndarray]
+    video: np.ndarray
+
+    @staticmethod
+    def read(outdir: Path, shards: Iterable[str], names: list[str], gone: set[str]) -> CalibrationSample:
+        """The clips of all shards that count. Raises SetupError where there are none, or none has one of the scores."""
+        clips = {shard: counted_clips(outdir, shard, gone) for shard in shards}
+        video = np.array([video for table in clips.values() for video in table["video_id"].to_pylist()], object)
+        if not len(video):
+            raise SetupError("calibrate: no clip of the sample is long enough; raise calibrate.videos")
+        values = {
+            name: np.concatenate([read_scores(outdir, shard, name, table) for shard, table in clips.items()])
+            for name in names
+        }
+        if without := [name for name, scores in values.items() if not np.isfinite(scores).any()]:
+            raise SetupError(
+                f"calibrate: no clip of the sample has the score {', '.join(without)}; repair what the logs in "
+                f"{outdir / 'logs'} say, or leave it out of filters and calibrate.quantiles"
+            )
+        return CalibrationSample(values, video)
+
+    def passing(self, name: str, bound: dict[str, float | None]) -> np.ndarray:
+        """Which clips pass one filter, or one side of it; those without its score do not."""
+        values = self.values[name]
+        low, high = bound.get("min"), bound.get("max")
+        passing = np.isfinite(values)
+        passing &= values >= low if low is not None else True
+        return passing & (values <= high if high is not None else True)
+
+    def kept(self, filters: Bounds) -> np.ndarray:
+        """Which clips pass all of `filters` that have a bound."""
+        active = verdict.active(filters, list(filters))
+        parts = [self.passing(name, bound) for name, bound in active.items()]
+        return np.logical_and.reduce([np.ones(len(self.video), bool), *parts])
+
+    def at(self, name: str, quantile: Fraction | float, side: str) -> dict[str, Any]:
+        """The score at a quantile, with as few digits as leave out the same clips."""
+        values = self.values[name][np.isfinite(self.values[name])]
+        found = at_quantile(values, quantile, side)
+        return {**found, "value": _shortest(values, found["value"], side)}
+
+    def differs(self, name: str, side: str, value: float, own: float | str) -> bool:
+        """Whether `value` lets other clips pass than `own`, the bound of the config; a quantile has no value yet."""
+        return isinstance(own, str) or (self.passing(name, {side: value}) != self.passing(name, {side: own})).any()
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """`proposed`: bounds in place of those of `filters`, of which `kept` says which clips of the sample they keep.
+
+    `tail`: the share of the clips that each moved bound cuts off by itself, where a filter has two at most half of
+    them; None where none was moved.
+    """
+
+    sample: CalibrationSample
+    filters: Bounds
+    proposed: Resolved
+    tail: float | None
+
+    @property
+    def resolved_filters(self) -> Bounds:
+        return with_resolved_quantiles(self.filters, self.proposed)
+
+    @property
+    def kept(self) -> np.ndarray:
+        return self.sample.kept(self.resolved_filters)
+
+    @property
+    def error(self) -> float | None:
+        """The standard error of the kept share, videos taken as what was drawn; None of a single video.
+
+        Of a ratio of two sums over videos (Cochran, Sampling Techniques, 1977, 2.11), since clips of a video are alike.
+        """
+        _, owner = np.unique(self.sample.video, return_inverse=True)
+        clips, kept = np.bincount(owner), np.bincount(owner, self.kept)
+        videos = len(clips)
+        if videos < 2:
+            return None
+        residues = kept - self.kept.mean() * clips
+        return math.sqrt(videos / (videos - 1) * float((residues**2).sum())) / int(clips.sum())
+
+
+def propose(
+    sample: CalibrationSample, filters: Bounds, keep: float | None, quantiles: dict[str, list[float | None]]
+) -> Proposal:
+    """Thresholds for the clips of `sample`. `filters`: those of the config, of which the active ones hold.
+
+    `quantiles`: lower and upper one of the filters that have theirs; None leaves a bound as it is. `keep`: the share
+    that all filters together shall keep. All other bounds of scores then cut off the same share of the clips, each by
+    itself, the largest that keeps so many; the two of one filter stop where they meet. Bounds of what a video is (its
+    size, rate, length) stay as they are, and so does one that would let the same clips pass: how far a sample reaches
+    (no text at all) says little of where to cut the full set.
+    """
+    moved, fixed = {}, {}
+    for name, bounds in filters.items():
+        at = {side: as_quantile(bound) for side, bound in bounds.items()}
+        if name in quantiles:
+            at |= {side: q for side, q in zip(("min", "max"), quantiles[name], strict=True) if q is not None}
+        elif keep is not None and SOURCES[name] != VIDEOS:
+            moved[name] = [side for side, bound in bounds.items() if bound is not None]
+            continue
+        fixed[name] = {side: sample.at(name, q, side) for side, q in at.items() if q is not None}
+
+    def at(tail: float) -> Resolved:
+        found = dict(fixed)
+        for name, sides in moved.items():
+            own = min(tail, MIDDLE) if len(sides) == 2 else tail
+            quantile = {"min": own, "max": 1 - own}
+            there = {side: sample.at(name, quantile[side], side) for side in sides}
+            differs = {side: sample.differs(name, side, there[side]["value"], filters[name][side]) for side in sides}
+            found[name] = {side: there[side] for side in sides if differs[side]}
+        return found
+
+    def enough(tail: float) -> bool:
+        return sample.kept(with_resolved_quantiles(filters, at(tail))).mean() >= keep
+
+    if not any(moved.values()):
+        return Proposal(sample, filters, fixed, None)
+    low, high = 0.0, 1.0
+    if enough(high):
+        return Proposal(sample, filters, at(high), high)
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if enough(middle) else (low, middle)
+    return Proposal(sample, filters, at(low), low)
+
+
+def _shortest(values: np.ndarray, value: float, side: str) -> float:
+    """`value` rounded outwards to the fewest digits that let the same of `values` pass."""
+    passing = (lambda at: (values >= at).sum()) if side == "min" else (lambda at: (values <= at).sum())
+    away = math.floor if side == "min" else math.ceil
+    for digits in range(1, DIGITS):
+        unit = digits - 1 - math.floor(math.log10(abs(value))) if value else 0
+        rounded = round(away(value * 10.0**unit) / 10.0**unit, max(unit, 0))
+        if passing(rounded) == passing(value):
+            return float(rounded)
+    return value
+
+
+def as_yaml(proposal: Proposal, wishes: dict[str, Any], file: Path) -> str:
+    """The proposal as the config `file` that says where it is from. `wishes`: the section `calibrate` of the config."""
+    sample, kept, error = proposal.sample, proposal.kept, proposal.error
+    give = "" if error is None else f", give or take {error:.1%} (one standard error, of videos drawn as these)"
+    lines = [
+        f"Proposed by `snakemake calibrate` from {len(kept)} clips of {len(set(sample.video))} videos, drawn with seed "
+        f"{wishes['seed']}.",
+        f"All filters together keep {int(kept.sum())} of them: {kept.mean():.1%}{give}.",
+        "What captioning and alignment drop comes on top, and is not looked at here.",
+    ]
+    if wishes["keep"] is not None:
+        lines += [f"Wanted: {wishes['keep']:.1%}.{_short_of(proposal, wishes['keep'])}"]
+    if proposal.tail is not None:
+        lines += [f"Each bound without a quantile of its own cuts off up to {proposal.tail:.2%} of the clips."]
+    lines += ["report.html beside this file shows the clips. Give the file after your own:"]
+    lines += [f"  snakemake --profile profiles/local --configfile my.yaml {shlex.quote(str(file))}"]
+    rows = [_line(proposal, name) for name in proposal.filters if proposal.proposed.get(name)]
+    width = max((len(setting) for setting, _ in rows), default=0)
+    return "\n".join(
+        [
+            *(f"# {line}" for line in lines),
+            "filters:" if rows else "filters: {}",
+            *(f"  {setting:{width}}  # {comment}" for setting, comment in rows),
+            "",
+        ]
+    )
+
+
+def _short_of(proposal: Proposal, keep: float) -> str:
+    """Why the share is not the wanted one, where it is far from it."""
+    share, clips = proposal.kept.mean(), len(proposal.kept)
+    if proposal.tail is None:
+        return " Nothing to move for it: set a bound of a score under filters that calibrate.quantiles does not name."
+    if share < keep:
+        return " More cannot be kept: the other clips lack a score, or fail a bound that is not moved for it."
+    if share - keep <= max(0.01, 1 / clips):
+        return ""
+    if proposal.tail == 1:
+        return " Fewer cannot be kept: the clips left have the same score wherever a bound may move."
+    finer = "a larger sample (calibrate.videos) has finer steps"
+    return f" The next step drops several of the {clips} clips at once; {finer}."
+
+
+def _line(proposal: Proposal, name: str) -> tuple[str, str]:
+    """A filter's line of the config, and what it does."""
+    bounds, at = proposal.filters[name], proposal.proposed[name]
+    texts = [f"{side}: {_number(at[side]['value'] if side in at else bounds[side])}" for side in ("min", "max")]
+    quantiles = ", ".join(f"{side} q{at[side]['quantile']:.4g}" for side in ("min", "max") if side in at)
+    values, bound = proposal.sample.values[name], proposal.resolved_filters[name]
+    missing = int((~np.isfinite(values)).sum())
+    out = int((~proposal.sample.passing(name, bound)).sum()) - missing
+    lack = f", {missing} have no score" if missing else ""
+    return f"{name}: {{{', '.join(texts)}}}", f"{quantiles}; drops {out} by itself{lack}"
+
+
+def _number(value: float | None) -> str:
+    """A number as YAML reads it, in which 1e-05 would be a word."""
+    return "null" if value is None else np.format_float_positional(value, trim="-")

@@ -1,0 +1,41 @@
+"""Which columns clips can be filtered by, as the columns themselves say it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from clipmill.steps import BY_NAME, METRICS
+from clipmill.store import tables
+from clipmill.store.table import Column
+
+VIDEOS = "videos"  # stands for the scores that a clip has from its video
+
+# Where scores of clips come from: a table, or the video.
+_SOURCES: dict[str, Iterable[Column]] = {
+    VIDEOS: (*tables.VIDEO_FACTS, *tables.VIDEO_SCORES),
+    tables.MOTION.name: tables.MOTION.columns,
+    tables.TECHNICAL.name: tables.TECHNICAL.columns,
+    **{name: BY_NAME[name].tables[0].columns for name in METRICS},
+}
+
+
+def _filters(sources: dict[str, Iterable[Column]]) -> dict[str, str]:
+    """Each column that clips can be filtered by, in the default order, with its source."""
+    found = [(column, source) for source, columns in sources.items() for column in columns if column.filter is not None]
+    return {column.name: source for column, source in sorted(found, key=lambda pair: pair[0].filter or 0)}
+
+
+FILTERS = _filters(_SOURCES)
+# Filters of clips that have a text; they come after all others.
+LATE_FILTERS = _filters({tables.ALIGNMENT.name: tables.ALIGNMENT.columns})
+SOURCES = {**FILTERS, **LATE_FILTERS}
+# Metrics that look at frames are costly, so a cascade may spare clips the work.
+COSTLY = METRICS
+# With one frame per clip these say nothing, though they are known where there is no text at all.
+OF_SEVERAL_FRAMES = ("text_static_area", "text_scene_area")
+
+
+def in_order(named: Iterable[str]) -> list[str]:
+    """All filters but the late ones: those that a config names in `filter_order`, then the others in default order."""
+    named = list(named)
+    return [*named, *(name for name in FILTERS if name not in named)]

@@ -1,0 +1,44 @@
+"""Why a clip is not kept: a value of two parts, which is put into words here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clipmill.filters.columns import FILTERS, LATE_FILTERS
+from clipmill.texts.checks import CAPTION_FAULTS, TEXT_FAULTS
+
+
+@dataclass(frozen=True)
+class Reason:
+    """The `stage` that spoke against a clip (split, a filter, caption, rewrite, text, cut), and the `kind` of fault."""
+
+    stage: str
+    kind: str
+
+    def __str__(self) -> str:
+        """How tables, the summary and the report word it."""
+        return self.kind if self.stage == "split" else f"{self.stage} {self.kind}"
+
+
+MISSING, LOW, HIGH = "missing", "low", "high"  # kinds of fault of a score
+
+TOO_SHORT = Reason("split", "too_short")
+CAPTION_FAILED = Reason("caption", "failed")
+REWRITE_FAILED = Reason("rewrite", "failed")
+COMMON_TEXT = Reason("text", "on many clips")
+CUT_FAILED = Reason("cut", "failed")
+
+# Every reason that there is, by its words: for those who read them from a table.
+BY_WORDS = {
+    str(reason): reason
+    for reason in (
+        TOO_SHORT,
+        *(Reason(name, kind) for name in (*FILTERS, *LATE_FILTERS) for kind in (MISSING, LOW, HIGH)),
+        CAPTION_FAILED,
+        *(Reason("caption", fault) for fault in CAPTION_FAULTS),
+        REWRITE_FAILED,
+        *(Reason("text", fault) for fault in TEXT_FAULTS),
+        COMMON_TEXT,
+        CUT_FAILED,
+    )
+}

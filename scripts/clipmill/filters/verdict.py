@@ -1,0 +1,111 @@
+"""Which clips are kept, and the first reason why not. Fail closed: a missing score keeps no clip."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clipmill.filters import reasons
+from clipmill.filters.columns import COSTLY, FILTERS
+from clipmill.filters.reasons import Reason
+from clipmill.store.tables import Clip, Video
+from clipmill.texts.checks import Checks, fault_of_caption, fault_of_text
+
+Bounds = dict[str, dict[str, float | None]]
+
+
+def active(filters: Bounds, order: list[str]) -> Bounds:
+    """The filters that have a bound, in the given order."""
+    return {name: filters[name] for name in order if any(value is not None for value in filters[name].values())}
+
+
+def before(metric: str, order: list[str]) -> list[str]:
+    """The filters that stand before the first one of a costly metric."""
+    own = [place for place, name in enumerate(order) if FILTERS[name] == metric]
+    return order[: min(own)] if own else []
+
+
+def costly_before(metric: str, order: list[str]) -> list[str]:
+    """The costly metrics whose filters stand before those of `metric`."""
+    sources = {FILTERS[name] for name in before(metric, order)}
+    return [name for name in COSTLY if name in sources and name != metric]
+
+
+def first_failure(values: Mapping[str, Any], filters: Bounds) -> Reason | None:
+    """The first reason against a clip, in the order of `filters`; None keeps it."""
+    return reasons.TOO_SHORT if values["too_short"] else out_of(filters, values)
+
+
+def out_of(filters: Bounds, values: Mapping[str, Any]) -> Reason | None:
+    """The first of `filters` that `values` do not pass, and how; None where there is none."""
+    for name, bound in filters.items():
+        value = values.get(name)
+        if value is None or not math.isfinite(value):
+            return Reason(name, reasons.MISSING)
+        if (low := bound.get("min")) is not None and value < low:
+            return Reason(name, reasons.LOW)
+        if (high := bound.get("max")) is not None and value > high:
+            return Reason(name, reasons.HIGH)
+    return None
+
+
+@dataclass(frozen=True)
+class Late:
+    """What may speak against a clip that has a text: `checks` of it, as the config has them, then the late filters."""
+
+    checks: Checks
+    filters: Bounds
+    order: list[str]
+
+    def first_failure(self, values: Mapping[str, Any]) -> Reason | None:
+        """The first reason against a clip with a text, from its `text` and its alignment scores; None keeps it."""
+        if fault := fault_of_text(values["text"], self.checks):
+            return Reason("text", fault)
+        return out_of(active(self.filters, self.order), values)
+
+
+def caption_failure(caption: str | None, whole: bool | None, checks: Checks) -> Reason | None:
+    """The reason against a clip that lies in its caption; None where there is none."""
+    if caption is None:
+        return reasons.CAPTION_FAILED
+    fault = fault_of_caption(caption, whole, checks)
+    return Reason("caption", fault) if fault else None
+
+
+def gather(
+    videos: Iterable[Video], clips: Iterable[Clip], scores: Mapping[str, Iterable[Mapping[str, Any]]]
+) -> list[dict[str, Any]]:
+    """One dict a clip of all that is known of it: its row, its video's facts, its scores from the given tables."""
+    facts = video_facts(videos)
+    by_clip = [{row["clip_id"]: _without_error(row) for row in table} for table in scores.values()]
+    rows = []
+    for clip in clips:
+        row = {**facts[clip["video_id"]], **clip}
+        for table in by_clip:
+            row.update(table[clip["clip_id"]])
+        rows.append(row)
+    return rows
+
+
+def video_facts(videos: Iterable[Video]) -> dict[str, dict[str, Any]]:
+    """What the clips of a video have from it, by its id; a broken one has no clips."""
+    return {
+        video["video_id"]: {
+            "name": video["name"],
+            "width": video["width"],
+            "height": video["height"],
+            "fps": video["fps"],
+            "area": video["width"] * video["height"],
+            "aspect_ratio": video["width"] / video["height"],
+            "bits_per_pixel": video["bits_per_pixel"],
+            "video_seconds": video["seconds"],
+        }
+        for video in videos
+        if not video["error_kind"]
+    }
+
+
+def _without_error(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in ("error_kind", "error")}

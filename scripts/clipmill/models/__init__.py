@@ -1,0 +1,1 @@
+"""Which models there are, their files, and the GPUs that they run on."""

@@ -1,0 +1,166 @@
+"""Which backends there are for each step, and what each needs. Adding one is adding a module and a line here."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clipmill.base.errors import SetupError
+from clipmill.texts.prompts import read_prompt
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`target`: module:class; None is a step without work. `takes`: keys of the step's section that it is made with,
+    beside those of the section of its own name. `environment`: below envs/. `gpus`: how many it runs on by default.
+
+    `memory`: MB that a job takes at most. `chat`: module:class of the language model that the target is made with; it
+    gets the section of its own name. `runtime`: keys of that section which change no result. `package`: another package
+    that it needs; a missing one is reported before a GPU or a model is looked for.
+    """
+
+    target: str | None
+    takes: tuple[str, ...] = ()
+    environment: str = "video"
+    gpus: int = 0
+    memory: int = 1500
+    chat: str | None = None
+    runtime: tuple[str, ...] = ()
+    package: str | None = None
+
+
+VISION, LANGUAGE = 12000, 48000  # MB
+
+
+def _vision(target: str, takes: tuple[str, ...] = (), environment: str = "vision") -> Entry:
+    return Entry(f"clipmill.{target}", takes, environment, 1, VISION)
+
+
+def _chats(target: str, takes: tuple[str, ...]) -> dict[str, Entry]:
+    """The language models that a step may use."""
+    servers = ("base_urls", "api_key_env", "headers", "tries", "backoff_seconds", "timeout_seconds")
+    engine = ("gpu_memory_utilization",)
+    return {
+        "vllm": Entry(target, takes, "vllm", 1, LANGUAGE, "clipmill.chat.engine:Engine", engine, "vllm"),
+        "openai": Entry(target, takes, "video", 0, 2000, "clipmill.chat.endpoint:Endpoint", servers),
+        "transformers": Entry(target, takes, "vision", 1, LANGUAGE, "clipmill.chat.local:Local"),
+    }
+
+
+AVAILABLE: dict[str, dict[str, Entry]] = {
+    "text": {
+        "rapidocr": Entry("clipmill.scores.text.rapidocr:RapidOcr", ("frames",)),
+        "easyocr": _vision("scores.easyocr:EasyOcr", ("frames",), "ocr"),
+    },
+    "aesthetic": {
+        "classic": Entry("clipmill.scores.aesthetic.classic:Classic", ("frames",)),
+        "siglip-v2.5": _vision("scores.siglip:SiglipV25", ("frames",)),
+        "laion": _vision("scores.laion:Laion", ("frames",)),
+    },
+    "consistency": {
+        "histogram": Entry("clipmill.scores.consistency.histogram:Histogram"),
+        "clip": _vision("scores.embeddings:ClipConsistency", ("keep_embeddings",)),
+        "dinov2": _vision("scores.embeddings:Dinov2Consistency", ("keep_embeddings",)),
+    },
+    "caption": {
+        "describe": Entry("clipmill.captions.describe:Describe"),
+        **_chats(
+            "clipmill.captions.captioner:Captioner",
+            (
+                *("prompt", "system", "frames", "frames_per_second", "max_side", "send", "structured"),
+                *("max_tokens", "temperature", "seed"),
+            ),
+        ),
+    },
+    "rewrite": {
+        "rules": Entry("clipmill.captions.rules:Rules"),
+        **_chats(
+            "clipmill.captions.rewriter:Rewriter",
+            (
+                *("prompt", "system", "max_tokens", "temperature", "seed"),
+                *("max_tries", "max_growth", "on_failure"),
+            ),
+        ),
+    },
+    "alignment": {
+        "none": Entry(None),
+        "videoclip-xl": _vision("alignment.videoclip_xl:VideoClipXl"),
+        "clip": _vision("alignment.clip:ClipAlignment"),
+    },
+}
+
+
+def problem(step: str, name: str) -> str | None:
+    """What is wrong with the backend `name` for `step`, in one line; None where it can be used."""
+    choices = ", ".join(AVAILABLE[step])
+    if name in AVAILABLE[step]:
+        return None
+    return f"{step}.backend: `{name}` is not known; choose from: {choices}"
+
+
+def entry(step: str, name: str) -> Entry:
+    """What there is to know of a backend. Raises SetupError where there is none of that name."""
+    if message := problem(step, name):
+        raise SetupError(message)
+    return AVAILABLE[step][name]
+
+
+def settings(step: str, section: dict[str, Any], prompts: Path) -> dict[str, Any]:
+    """What a result depends on, of the config's section of a step: the chosen backend, and its settings alone.
+
+    A prompt is its text; `prompts` is the folder of those that come with clipmill.
+    """
+    name = section["backend"]
+    chosen = entry(step, name)
+    made = {key: section[key] for key in chosen.takes}
+    if "prompt" in made:
+        by_itself = f"{step}_fields" if section.get("structured") else step
+        made["prompt"] = read_prompt(section["prompt"] or by_itself, prompts)
+    own = {key: value for key, value in section.get(name, {}).items() if key not in chosen.runtime}
+    return {"backend": name, **made, **own}
+
+
+def runtime_settings(step: str, section: dict[str, Any]) -> dict[str, Any]:
+    """The other settings of the chosen backend, which change no result: where its servers are, and the like."""
+    name = section["backend"]
+    return {key: section[name][key] for key in entry(step, name).runtime}
+
+
+def load(step: str, settings: dict[str, Any], runtime: dict[str, Any] | None = None) -> Any:
+    """The backend that `settings["backend"]` names, made with the other settings; None for a step without work."""
+    settings = {**settings, **(runtime or {})}
+    chosen = entry(step, settings.pop("backend"))
+    if chosen.target is None:
+        return None
+    if chosen.chat is None:
+        return _find(chosen.target)(**settings)
+    own = {key: settings.pop(key) for key in chosen.takes}
+    return _find(chosen.target)(_find(chosen.chat)(**settings), **own)
+
+
+def check_package(step: str, name: str) -> None:
+    """Raise SetupError where the package that a backend stands on is not installed."""
+    package = entry(step, name).package
+    with explaining_missing_packages("make vllm`, then `source .venv-vllm/bin/activate"):
+        if package and importlib.util.find_spec(package) is None:
+            raise ModuleNotFoundError(name=package)
+
+
+def _find(target: str) -> Any:
+    module, _, cls = target.partition(":")
+    with explaining_missing_packages():
+        return getattr(importlib.import_module(module), cls)
+
+
+@contextmanager
+def explaining_missing_packages(install: str = "make models") -> Iterator[None]:
+    """Inside, a package that is not installed raises SetupError, which says how to install it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SetupError(f"the package `{error.name}` is not installed; run `{install}`, or use --sdm conda") from error

@@ -1,0 +1,1 @@
+"""Beside the way: what a run will do and cost."""

@@ -1,0 +1,329 @@
+"""What a run will do, before it runs: videos, hours, jobs, core-hours and disk, each with where the number is from.
+
+What is counted is exact. What is estimated follows from the work that is done already, else from `rates`, else it is
+not there at all. Nothing is written and no picture is read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from clipmill.base.files import newer
+from clipmill.base.progress import TAKEN_UP
+from clipmill.decode.video import DecodePaths
+from clipmill.models import backends
+from clipmill.plan import rates
+from clipmill.plan.headers import Estimate, estimate
+from clipmill.plan.rates import CLIP, HOUR, KEPT
+from clipmill.steps import STEPS, Shard, Step, Work, survey
+from clipmill.store import benchmarks, table, tables
+from clipmill.store.layout import Paths
+
+HERE, COUNTED, ASSUMED, NOT_MEASURED = "measured here", "counted", "assumed", "not measured"
+HOUR_SECONDS = 3600
+
+
+# What says that a job was of another kind than the next one: of the settings, what makes a unit dear or cheap.
+ALIKE = {"backend", "model", "frames", "frames_per_second", "max_side", "max_tokens", "structured", "max_tries"}
+ONE_CORE = {"threads": 1, "gpu": 0}
+
+
+def make_plan(outdir: Path, settings: Mapping[str, Any], sample: int) -> dict[str, Any]:
+    """The plan as JSON can hold it. `settings`: what `plan_settings` of the rules gives; `sample`: headers to read.
+
+    Raises SetupError where the index or a table is not readable.
+    """
+    work = survey(outdir, settings, sample)
+    hours = estimate(work.waiting)
+    amounts = Amounts(work, hours, settings)
+    rules = list(_rules(work, amounts, settings))
+    return _without_nan(
+        {
+            "outdir": str(outdir),
+            "videos": _videos(work, len(Paths(outdir).removed.read_text(encoding="utf-8").splitlines())),
+            "hours": _hours(work, hours),
+            "clips": amounts.as_dict(),
+            "rules": rules,
+            "jobs": sum(rule["jobs"] for rule in rules),
+            "totals": {
+                name: math.fsum(rule[name] for rule in rules if not math.isnan(rule[name] or 0))
+                for name in ("core_hours", "gpu_hours")
+            },
+            "not_measured": [rule["rule"] for rule in rules if rule["jobs"] and math.isnan(rule["core_hours"])],
+            "servers": [step for step, made in settings["steps"].items() if made["backend"] == "openai"],
+            "disk": list(_disk(work, amounts, hours, settings)),
+            "free_bytes": shutil.disk_usage(outdir).free,
+        }
+    )
+
+
+# --- how much there will be -------------------------------------------------------------------------------------------
+
+
+class Amounts:
+    """Hours, clips and kept clips of each shard: counted where the run has come so far, else estimated."""
+
+    def __init__(self, work: Work, hours: Estimate, settings: Mapping[str, Any]):
+        self._work = work
+        waiting = work.waiting.bytes
+        self._seconds_a_byte = hours.seconds / waiting if waiting else 0.0
+        split = [shard for shard in work.shards.values() if shard.clips is not None]
+        judged = [shard for shard in split if shard.kept is not None]
+        self.seconds_a_clip = (settings["split"]["min_seconds"] + settings["split"]["max_seconds"]) / 2
+        self.clips_an_hour, self.clips_from = HOUR_SECONDS / self.seconds_a_clip, ASSUMED
+        if seconds := work.total("seconds", split):
+            self.clips_an_hour, self.clips_from = work.total("clips", split) / seconds * HOUR_SECONDS, HERE
+        self.kept_share, self.kept_from = 1.0, ASSUMED
+        if clips := work.total("clips", judged):
+            self.kept_share, self.kept_from = work.total("kept", judged) / clips, HERE
+        if kept := work.total("kept", judged):
+            self.seconds_a_clip = work.total("clip_seconds", judged) / kept
+
+    def of(self, shard: Shard, unit: str) -> float:
+        """How much of `unit` a shard has."""
+        if unit == KEPT and shard.kept is not None:
+            return shard.kept
+        if unit == KEPT:
+            return self.of(shard, CLIP) * self.kept_share
+        if unit == CLIP and shard.clips is not None:
+            return shard.clips
+        hours = (shard.seconds + shard.bytes_to_decode * self._seconds_a_byte) / HOUR_SECONDS
+        return hours if unit == HOUR else hours * self.clips_an_hour
+
+    def waiting(self, step: Step) -> float:
+        """How much there is for the jobs to come of a step. What is decoded in a shard is not decoded again."""
+        shards = [self._work.shards[shard] for group in self._work.missing[step.name].values() for shard in group]
+        if step.name == "decode":
+            return sum(shard.bytes_to_decode for shard in shards) * self._seconds_a_byte / HOUR_SECONDS
+        return sum(self.of(shard, step.unit) for shard in shards)
+
+    def as_dict(self) -> dict[str, Any]:
+        shards = self._work.shards.values()
+        return {
+            "found": int(self._work.total("clips")),
+            "kept": int(self._work.total("kept")),
+            "expected": sum(self.of(shard, CLIP) for shard in shards if shard.clips is None),
+            "expected_kept": sum(self.of(shard, KEPT) for shard in shards if shard.kept is None),
+            "an_hour": self.clips_an_hour,
+            "an_hour_from": self.clips_from,
+            "kept_share": self.kept_share,
+            "kept_share_from": self.kept_from,
+        }
+
+
+def _videos(work: Work, removed: int) -> dict[str, Any]:
+    waiting, decoded = work.waiting, work.total("decoded")
+    return {
+        "count": int(waiting.videos + decoded),
+        "to_decode": waiting.videos,
+        "decoded": int(decoded),
+        "failed": int(work.total("failed")),
+        "removed": removed,
+        "bytes": int(waiting.bytes + work.total("bytes_decoded")),
+        "bytes_to_decode": waiting.bytes,
+        "shards": len(work.shards),
+    }
+
+
+def _hours(work: Work, waiting: Estimate) -> dict[str, Any]:
+    return {
+        "decoded": work.total("seconds") / HOUR_SECONDS,
+        "to_decode": waiting.seconds / HOUR_SECONDS,
+        "error": waiting.error,
+        "headers_asked": len(waiting.headers) + len(waiting.unreadable),
+        "headers_unreadable": list(waiting.unreadable),
+        "headers_without_length": waiting.silent,
+        "median_lines": waiting.lines,
+    }
+
+
+# --- what it will cost ------------------------------------------------------------------------------------------------
+
+
+def _rules(work: Work, amounts: Amounts, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A row a rule, in the order of the data."""
+    checks = work.outdir / "work" / "checks"
+    unchecked = {step: made for step, made in settings["steps"].items() if not (checks / f"{step}.json").exists()}
+    embedded = all(backends.entry(step, made["backend"]).environment == "video" for step, made in unchecked.items())
+    starts = rates.Rate(0.0, rates.SOURCE, rates.START) if embedded else None
+    yield _row("check_backend", len(unchecked), len(settings["steps"]), "", 0.0, ONE_CORE, starts)
+    for step in STEPS:
+        if step.name == "filter" and work.stages:
+            yield _resolving(work, amounts)
+        jobs, used = len(work.missing[step.name]), settings["resources"].get(step.name, ONE_CORE)
+        rate = _own_rate(work, amounts, step, settings)
+        if rate is None and not used["gpu"]:
+            rate = rates.find(step.name, settings["steps"].get(step.name, {}).get("backend", ""))
+        amount = amounts.waiting(step) if jobs else 0.0
+        yield _row(step.rule, jobs, len(work.jobs(step)), step.unit, amount, used, rate)
+    pending = unchecked or any(work.missing.values()) or _outdated(work.outdir, settings["dataset"])
+    amount = sum(amounts.of(shard, KEPT) for shard in work.shards.values()) if pending else 0.0
+    rate = _own_export_rate(work.outdir) or rates.find("export", "")
+    yield _row("export_dataset", int(bool(pending)), 1, KEPT, amount, ONE_CORE, rate)
+    pending = pending or not (work.outdir / "report.html").exists()
+    amount = sum(amounts.of(shard, CLIP) for shard in work.shards.values()) if pending else 0.0
+    yield _row("write_report", int(bool(pending)), 1, CLIP, amount, ONE_CORE, rates.find("report", ""))
+
+
+def _outdated(outdir: Path, files: Iterable[str]) -> bool:
+    """Whether one of the dataset's files is missing, or the set of videos has changed since they were written."""
+    index = Paths(outdir)
+    return any(newer(change, Path(file)) for change in (index.removed, index.problems) for file in files)
+
+
+def _resolving(work: Work, amounts: Amounts) -> dict[str, Any]:
+    """The row of the quantiles, each stage of which is a job over all shards."""
+    jobs = len(work.unresolved)
+    amount = jobs * sum(amounts.of(shard, CLIP) for shard in work.shards.values())
+    return _row("resolve_thresholds", jobs, len(work.stages), CLIP, amount, ONE_CORE, rates.find("thresholds", ""))
+
+
+def _row(
+    rule: str, jobs: int, of: int, unit: str, amount: float, used: Mapping[str, int], rate: rates.Rate | None
+) -> dict[str, Any]:
+    """Core-hours are those that jobs hold, whether they use them or not. What no rate is known of is NaN."""
+    seconds = rate.seconds * amount + rate.start * jobs if rate else math.nan
+    gpu = seconds / used["threads"] * used["gpu"]
+    return {
+        "rule": rule,
+        "jobs": jobs,
+        "of": of,
+        "unit": unit,
+        "amount": amount,
+        "core_seconds_a_unit": rate.seconds if rate else math.nan,
+        "core_seconds_a_start": rate.start if rate else math.nan,
+        "core_hours": seconds / HOUR_SECONDS if jobs else 0.0,
+        "gpu_hours": gpu / HOUR_SECONDS if used["gpu"] and jobs else 0.0,
+        "gpus_a_job": used["gpu"],
+        "rate_from": rate.source if rate else NOT_MEASURED,
+    }
+
+
+def _own_rate(work: Work, amounts: Amounts, step: Step, settings: Mapping[str, Any]) -> rates.Rate | None:
+    """What the finished jobs of this run took: wall time × the cores of a job, starts included; None without any.
+
+    Left out are jobs that took up what an earlier one had begun, and those of another backend or other settings.
+    """
+    seconds, amount, count = 0.0, 0.0, 0
+    for name, shards in work.jobs(step).items():
+        if name in work.missing[step.name] or not _alike(step, step.tables[0].of(work.outdir, name), settings):
+            continue
+        took = _wall_seconds(work.outdir, step.name, name)
+        if took is not None:
+            seconds, count = seconds + took, count + 1
+            amount += sum(amounts.of(work.shards[shard], step.unit) for shard in shards)
+    if not amount:
+        return None
+    threads = settings["resources"].get(step.name, ONE_CORE)["threads"]
+    return rates.Rate(seconds * threads / amount, _here(count))
+
+
+def _own_export_rate(outdir: Path) -> rates.Rate | None:
+    summary, took = outdir / "summary.json", _wall_seconds(outdir, "export", "export")
+    if took is None or not summary.exists():
+        return None
+    kept = json.loads(summary.read_text(encoding="utf-8"))["clips"]["kept"]
+    return rates.Rate(took / kept, _here(1)) if kept else None
+
+
+def _here(jobs: int) -> str:
+    return f"{HERE}, 1 job" if jobs == 1 else f"{HERE}, {jobs:,} jobs"
+
+
+def _wall_seconds(outdir: Path, folder: str, name: str) -> float | None:
+    """How long a job took that did all its work at once; None where that is not known."""
+    job = benchmarks.read(outdir / "benchmarks" / folder / f"{name}.tsv")
+    log = outdir / "logs" / folder / f"{name}.log"
+    if job is None or not log.exists() or TAKEN_UP in log.read_text(encoding="utf-8", errors="replace"):
+        return None
+    return job.wall
+
+
+def _alike(step: Step, path: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether the job that wrote the table at `path` was of the kind that the jobs to come are."""
+    if step.name not in (*settings["steps"], "decode", "cut"):
+        return True
+    made = table.about(path)
+    if step.name in ("decode", "cut"):
+        return made.get("settings") == settings[step.name]
+    wanted = settings["steps"][step.name]
+    return all(made.get(key) == wanted[key] for key in ALIKE & wanted.keys() & {*made, "backend"})
+
+
+# --- what it will fill ------------------------------------------------------------------------------------------------
+
+
+def _disk(work: Work, amounts: Amounts, hours: Estimate, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A row a folder: how many bytes come on top of what is there."""
+    measured = _bytes_an_hour(work)
+    decode = settings["decode"]
+    documented = {
+        "frames": _frame_bytes(hours, decode) * decode["samples_per_second"] * HOUR_SECONDS,
+        "signals": rates.SIGNAL_BYTES_AN_HOUR,
+    }
+    for folder, rate in documented.items():
+        rate, source = (measured[folder], HERE) if measured else (rate, rates.SOURCE)
+        to_come = hours.seconds / HOUR_SECONDS * rate if hours.videos else 0.0
+        yield {"folder": f"work/{folder}", "bytes_to_come": to_come, "bytes_a_unit": rate, "unit": HOUR, "from": source}
+    rate, source = _bytes_a_clip(work, amounts, hours)
+    to_come = sum(amounts.of(work.shards[name], KEPT) for name in work.missing["cut"])
+    to_come = to_come * rate if to_come else 0.0
+    yield {
+        "folder": "work/clip_files",
+        "bytes_to_come": to_come,
+        "bytes_a_unit": rate,
+        "unit": KEPT,
+        "from": source,
+    }
+
+
+def _frame_bytes(hours: Estimate, decode: Mapping[str, Any]) -> float:
+    """Size of a kept frame, by the pictures that the headers tell of."""
+    pixels = []
+    for header in hours.headers:
+        scale = min(1.0, decode["sample_short_side"] / max(1, min(header.width, header.height)))
+        pixels.append(header.width * header.height * scale**2)
+    return rates.FRAME_BYTES_A_PIXEL * sum(pixels) / len(pixels) if pixels else math.nan
+
+
+def _bytes_an_hour(work: Work) -> dict[str, float] | None:
+    """What frames and signals of the sample of decoded videos take; None where there are none."""
+    sizes, seconds = {"frames": 0, "signals": 0}, 0.0
+    for shard, video_id, length in work.measured.drawn:
+        paths = DecodePaths.of(work.outdir, shard, video_id)
+        try:
+            found = {"frames": paths.frames.stat().st_size, "signals": paths.signals.stat().st_size}
+        except FileNotFoundError:
+            continue
+        seconds += length
+        sizes = {name: size + found[name] for name, size in sizes.items()}
+    return {name: size / seconds * HOUR_SECONDS for name, size in sizes.items()} if seconds else None
+
+
+def _bytes_a_clip(work: Work, amounts: Amounts, hours: Estimate) -> tuple[float, str]:
+    """Size of a clip file: of those that the run has cut, else as many bytes a second as the videos have."""
+    sizes = []
+    for name in work.shards.keys() - work.missing["cut"].keys():
+        cuts = tables.CUTS.read(tables.CUTS.of(work.outdir, name), ["cut_bytes"]).column("cut_bytes").to_pylist()
+        sizes += [size for size in cuts if size is not None]
+    if sizes:
+        return sum(sizes) / len(sizes), HERE
+    seconds = work.total("seconds") + (hours.seconds if hours.videos else 0.0)
+    size = work.total("bytes_decoded") + work.waiting.bytes
+    return (size / seconds if seconds else math.nan) * amounts.seconds_a_clip, ASSUMED
+
+
+def _without_nan(value: Any) -> Any:
+    """None for what is not known, and numbers as JSON should have them."""
+    if isinstance(value, dict):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(part) for part in value]
+    if isinstance(value, float):
+        return None if math.isnan(value) else round(value, 6)
+    return value

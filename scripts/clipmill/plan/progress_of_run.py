@@ -1,0 +1,136 @@
+"""What a run has finished and what it has not: its steps, shards and videos, for a plan of what is to come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clipmill.base.files import newer
+from clipmill.decode.video import DecodeSettings, source_key
+from clipmill.plan.headers import Sample, Video
+from clipmill.steps import STEPS, Step
+from clipmill.store import tables
+from clipmill.store.index import read_json_lines, shard_groups, shard_sizes
+from clipmill.store.layout import Paths
+
+
+@dataclass
+class Shard:
+    """What is known of one shard. `clips` and `kept` are None until they have been counted by the run.
+
+    `whole`: all its videos are decoded as the config and the index ask; else all its jobs are to come.
+    """
+
+    name: str
+    to_decode: int = 0
+    bytes_to_decode: int = 0
+    decoded: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    bytes_decoded: int = 0
+    whole: bool = True
+    clips: int | None = None
+    kept: int | None = None
+    clip_seconds: float = 0.0
+
+
+@dataclass
+class Work:
+    """All shards, and samples of the videos: those that wait for decoding, and (shard, id, seconds) of the others.
+
+    What is to come, once `find_missing` has found it: jobs by step, and the stages whose quantiles are to be resolved.
+    """
+
+    outdir: Path
+    shards: dict[str, Shard]
+    groups: dict[str, list[str]]
+    waiting: Sample[Video]
+    measured: Sample[tuple[str, str, float]]
+    stages: tuple[str, ...] = ()  # of `Step.stage`, those at which a threshold is a quantile
+    missing: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    unresolved: list[str] = field(default_factory=list)
+
+    def jobs(self, step: Step) -> dict[str, list[str]]:
+        """Jobs of a step by name: the shards that each serves."""
+        return self.groups if step.grouped else {name: [name] for name in self.shards}
+
+    def find_missing(self) -> None:
+        """Fill `missing`: jobs by step whose tables are not there, or are of other videos, and those that follow.
+
+        A quantile is one of all clips, so that what goes by it is to be done anew for all shards.
+        """
+        pending: dict[int, set[str]] = {}  # by level: the shards
+        changed = {name for name, shard in self.shards.items() if not shard.whole}
+        for step in STEPS:
+            before = changed.union(*(names for level, names in pending.items() if level < step.level))
+            if step.stage in self.stages and (before or not self._resolved(step.stage)):
+                self.unresolved.append(step.stage)
+            jobs = {
+                name: shards
+                for name, shards in self.jobs(step).items()
+                if step.stage in self.unresolved or not step.done(self.outdir, name) or not before.isdisjoint(shards)
+            }
+            self.missing[step.name] = jobs
+            pending.setdefault(step.level, set()).update(shard for shards in jobs.values() for shard in shards)
+
+    def _resolved(self, stage: str) -> bool:
+        """Whether the quantiles of a stage are known, and of all videos but those that have gone."""
+        return not newer(Paths(self.outdir).removed, Paths(self.outdir).thresholds(stage))
+
+    def total(self, what: str, shards: Iterable[Shard] | None = None) -> float:
+        """The sum of a number over shards, all of them by default; those that have none are left out."""
+        return sum(getattr(shard, what) or 0 for shard in (self.shards.values() if shards is None else shards))
+
+
+def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
+    """Look through the index and the tables of all shards, one after the other."""
+    sizes = shard_sizes(outdir)
+    groups = shard_groups(sizes, settings["clips_per_caption_job"])
+    shards = {name: Shard(name) for name in sizes}
+    work = Work(outdir, shards, groups, Sample(sample), Sample(sample), tuple(settings["quantiles"]))
+    gone = {row["video_id"] for row in read_json_lines(Paths(outdir).removed)}
+    decode = DecodeSettings(**settings["decode"])
+    for shard in work.shards.values():
+        _look_at_videos(work, shard, gone, decode)
+    work.find_missing()
+    for shard in work.shards.values():
+        if shard.name not in work.missing["split"]:
+            clips = tables.CLIPS.read(tables.CLIPS.of(outdir, shard.name), ["too_short"])
+            shard.clips = clips.column("too_short").to_pylist().count(False)
+        if shard.name not in work.missing["filter"]:
+            verdicts = tables.VERDICTS.read(tables.VERDICTS.of(outdir, shard.name), ["kept", "seconds"]).to_pylist()
+            kept = [row["seconds"] for row in verdicts if row["kept"]]
+            shard.kept, shard.clip_seconds = len(kept), math.fsum(kept)
+    return work
+
+
+def _look_at_videos(work: Work, shard: Shard, gone: set[str], decode: DecodeSettings) -> None:
+    """Which videos of a shard are decoded from the present file by the present settings, and how long they are."""
+    path, wanted = tables.VIDEOS.of(work.outdir, shard.name), Paths(work.outdir).shard(shard.name)
+    shard.whole = not newer(wanted, path)
+    known = {}
+    if path.exists():
+        columns = ["video_id", "source_key", "seconds", "error_kind"]
+        known = {row["video_id"]: row for row in tables.VIDEOS.read(path, columns).to_pylist()}
+    for video in read_json_lines(wanted):
+        if video["video_id"] in gone:
+            continue
+        row = known.get(video["video_id"])
+        if row is None or row["source_key"] != source_key(video, decode):
+            shard.whole = False
+            shard.to_decode += 1
+            shard.bytes_to_decode += video["size_bytes"]
+            work.waiting.add(
+                video["name"], video["size_bytes"], Video(video["name"], video["path"], video["size_bytes"])
+            )
+            continue
+        shard.decoded += 1
+        shard.bytes_decoded += video["size_bytes"]
+        if row["error_kind"]:
+            shard.failed += 1
+            continue
+        shard.seconds += row["seconds"]
+        work.measured.add(video["name"], video["size_bytes"], (shard.name, video["video_id"], row["seconds"]))

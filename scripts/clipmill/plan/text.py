@@ -1,0 +1,160 @@
+"""A plan as a person reads it, on 100 columns."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from clipmill.plan.plan import ASSUMED, COUNTED, HERE, NOT_MEASURED
+from clipmill.plan.rates import CLIP, HOUR, KEPT, SOURCE
+
+WIDTH = 100
+SOME, ROOM = 3, 48  # names that are told, and letters for them
+UNITS = {HOUR: ("h of video", "an hour"), CLIP: ("clips", "a clip"), KEPT: ("kept clips", "a kept clip"), "": ("", "")}
+
+
+def as_text(plan: dict[str, Any]) -> str:
+    """The plan for the terminal."""
+    parts = [_videos(plan), _rules(plan), _disk(plan), _notes(plan)]
+    return "\n\n".join("\n".join(f"  {line}".rstrip() for line in part) for part in parts) + "\n"
+
+
+def _videos(plan: dict[str, Any]) -> Iterator[str]:
+    videos, hours, clips = plan["videos"], plan["hours"], plan["clips"]
+    shards = "1 shard" if videos["shards"] == 1 else f"{videos['shards']:,} shards"
+    yield f"videos   {videos['count']:,} in {shards}: {videos['to_decode']:,} to decode, {videos['decoded']:,} decoded"
+    if videos["failed"] or videos["removed"]:
+        yield f"         {videos['failed']:,} of the decoded ones failed, {videos['removed']:,} have gone ({COUNTED})"
+    yield f"bytes    {_size(videos['bytes'])}, {_size(videos['bytes_to_decode'])} of them to decode ({COUNTED})"
+    decoded = f"{_number(hours['decoded'])} decoded ({HERE}), " if hours["decoded"] else ""
+    yield f"hours    {decoded}{_number(hours['to_decode'])} to decode"
+    if videos["to_decode"]:
+        yield f"         {_of_headers(videos, hours)}"
+        if lines := hours["median_lines"]:
+            yield f"         pictures of {lines:,} lines, the median ({SOURCE} has 360 to 480)"
+    if names := hours["headers_unreadable"]:
+        yield f"         {len(names):,} cannot be read and count as 0 hours: {_some(names)}"
+    if silent := hours["headers_without_length"]:
+        yield f"         {silent:,} headers tell no length: these videos count as average ones ({ASSUMED})"
+    if clips["expected"] != 0:
+        known = f"{clips['found']:,} found ({COUNTED}), and " if clips["found"] else ""
+        rate = f"{clips['an_hour']:,.0f} an hour ({clips['an_hour_from']})"
+        yield f"clips    {known}{_number(clips['expected'])} to be found at {rate}"
+    else:
+        yield f"clips    {clips['found']:,} found ({COUNTED})"
+    if clips["expected_kept"] != 0:
+        known = f"{clips['kept']:,} ({COUNTED}), and " if clips["kept"] else ""
+        share = f"{clips['kept_share']:.0%} of the rest ({clips['kept_share_from']})"
+        yield f"kept     {known}{_number(clips['expected_kept'])}: {share}"
+    else:
+        yield f"kept     {clips['kept']:,} ({COUNTED})"
+
+
+def _of_headers(videos: dict[str, Any], hours: dict[str, Any]) -> str:
+    read, count = hours["headers_asked"], videos["to_decode"]
+    if read == count and not hours["headers_without_length"]:
+        return f"(from the {'header' if count == 1 else 'headers of all'}; what decoding finds may differ)"
+    error = "error not known" if hours["error"] is None else f"± {hours['error']:.1%}, two standard errors"
+    return f"(from the headers of {read:,} of {count:,}, carried over by bytes: {error})"
+
+
+def _rules(plan: dict[str, Any]) -> Iterator[str]:
+    yield _columns("rule", "jobs", "work", "core-s", "", "core-h", "GPU-h", "rate from")
+    for rule in plan["rules"]:
+        many, one = UNITS[rule["unit"]]
+        rate = rule["core_seconds_a_unit"]
+        yield _columns(
+            rule["rule"],
+            _number(rule["jobs"]),
+            f"{_number(rule['amount'])} {many}" if rule["jobs"] and many else "",
+            _number(rate) if rate != 0 and one else "",
+            one if rate != 0 else "",
+            _number(rule["core_hours"]),
+            _number(rule["gpu_hours"]) if rule["gpus_a_job"] else "-",
+            _short(rule["rate_from"]),
+        )
+    yield _columns("sum", _number(plan["jobs"]), "", "", "", _sum(plan, "core_hours"), _sum(plan, "gpu_hours"), "")
+    if not plan["jobs"]:
+        yield "nothing is left to do"
+
+
+def _sum(plan: dict[str, Any], what: str) -> str:
+    """A total of the rules, of those on GPUs for their hours; a question mark stands for what is not measured."""
+    rules = [rule for rule in plan["rules"] if what == "core_hours" or rule["gpus_a_job"]]
+    known = any(rule[what] for rule in rules) or not plan["jobs"]
+    more = "+?" if any(rule[what] is None for rule in rules) else ""
+    if not rules:
+        return "-"
+    return f"{_number(plan['totals'][what])}{more}" if known else "?" if more else "0"
+
+
+def _disk(plan: dict[str, Any]) -> Iterator[str]:
+    yield _columns("disk, to come", "", "", "bytes", "", "", "", "rate from")
+    for row in plan["disk"]:
+        size, unit = _size(row["bytes_a_unit"]), UNITS[row["unit"]][1]
+        yield _columns(row["folder"], "", _size(row["bytes_to_come"]), size, unit, "", "", _short(row["from"]))
+    yield _columns("free", "", _size(plan["free_bytes"]), "", "", "", "", "")
+
+
+def _columns(name: str, jobs: str, work: str, rate: str, unit: str, cores: str, gpus: str, source: str) -> str:
+    return f"{name:<18}{jobs:>7}{work:>19}{rate:>8} {unit:<11}{cores:>9}{gpus:>7}  {source}"
+
+
+def _short(source: str) -> str:
+    return source.replace(SOURCE, Path(SOURCE).name).replace(HERE, "here")
+
+
+def _notes(plan: dict[str, Any]) -> Iterator[str]:
+    to_come = [rule for rule in plan["rules"] if rule["jobs"]]
+    sources = {rule["rate_from"] for rule in to_come}
+    sources |= {row["from"] for row in plan["disk"] if row["bytes_to_come"] != 0}
+    sources |= {plan["clips"]["an_hour_from"], plan["clips"]["kept_share_from"]}
+    yield "core-s is seconds of a core's time, core-h the core-hours that jobs hold; both are estimates"
+    if any(rule["rate_from"].startswith(HERE) for rule in plan["rules"]):
+        yield "here: by this run's finished jobs of the same kind: wall time x the cores of a job, starts too"
+    if SOURCE in sources:
+        yield f'{Path(SOURCE).name}: {SOURCE}, "Rates of a plan", and each job\'s start; larger pictures take'
+        yield "  longer to decode and cut; a score is reckoned for every clip, though filters may spare it some"
+    if ASSUMED in sources:
+        yield f"{ASSUMED}: clips half-way between split.min_seconds and max_seconds, none of them dropped,"
+        yield "  of as many bytes a second as the videos"
+    if plan["not_measured"]:
+        yield from _wrapped(f"{NOT_MEASURED}, and not in the sums: {', '.join(plan['not_measured'])}")
+        yield "  run a few videos with this config, and the next plan goes by them"
+    if plan["servers"]:
+        yield f"what servers need is not in the sums: {', '.join(plan['servers'])}"
+    yield "jobs that only a changed setting calls for are not counted, a dry run (-n) has them;"
+    yield "  what journals will spare is not taken off"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH - 2, subsequent_indent="  ")
+
+
+def _number(value: float | None) -> str:
+    """Three digits, as many as an estimate is worth; counts below a million stay whole."""
+    if value is None or math.isnan(value):
+        return "?"
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:.3g} M" if abs(value) < 9.995e8 else f"{value / 1e9:,.3g} G"
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.1g}"
+
+
+def _some(names: list[str]) -> str:
+    """The first names, as much as fits into the rest of a line."""
+    text = ", ".join(map(repr, names[:SOME])) + (", …" if len(names) > SOME else "")
+    return text if len(text) <= ROOM else f"{text[: ROOM - 1]}…"
+
+
+def _size(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "?"
+    units = ["B", "kB", "MB", "GB", "TB", "PB"]
+    while value >= 999.5 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.3g} {units[0]}"

@@ -1,0 +1,1 @@
+"""How alike neighbouring frames of a clip are."""

@@ -1,0 +1,1 @@
+"""How much of a clip's frames is text."""

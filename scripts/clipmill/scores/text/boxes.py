@@ -1,0 +1,101 @@
+"""Boxes of text in the frames of a clip: how much of a frame they cover, and which of them stand still at its edges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clipmill.base.opencv import cv2
+
+EDGE = 0.25  # share of the frame's width or height: a box at the edge lies wholly within such a band along one side
+SAME_PLACE = 0.5  # two boxes whose intersection over union is at least this stand in the same place
+
+# What the columns depend on beside the boxes.
+ABOUT = {"edge": EDGE, "same_place": SAME_PLACE}
+
+
+@dataclass(frozen=True)
+class TextBoxes:
+    """The text found in one frame. A box is four corners (x, y) in pixels, in order around it, and may be turned."""
+
+    boxes: np.ndarray  # N × 4 × 2, float32
+    shape: tuple[int, int]  # height and width of the frame in pixels
+
+
+def text_columns(frames: list[TextBoxes]) -> dict[str, Any]:
+    """The columns of the text score for the samples of a clip: shares of the frame, from 0 to 1.
+
+    - `text_area_frames`: of each frame, the area under at least one box
+    - `text_area`: its mean over the frames
+    - `text_static_area`: the area under the boxes that stand still (see `standing`), mean over the frames: subtitles,
+      logos, station names. Text of the scene does so too where the camera stands still and the text is at the edge.
+    - `text_scene_area`: the rest, the area under other boxes only. The two add up to `text_area`.
+
+    With a single sample nothing can be said of what stands still: the last two are None, unless there is no text.
+    """
+    areas, static = [], []
+    for frame, still in zip(frames, standing(frames), strict=True):
+        areas.append(polygons_area(frame.boxes, frame.shape))
+        static.append(polygons_area(frame.boxes[still], frame.shape))
+    columns = {
+        "text_area": _mean(areas),
+        "text_area_frames": areas,
+        "text_static_area": _mean(static),
+        "text_scene_area": _mean(areas) - _mean(static),
+    }
+    if len(frames) == 1 and areas[0] > 0:
+        columns |= {"text_static_area": None, "text_scene_area": None}
+    return columns
+
+
+def standing(frames: list[TextBoxes]) -> list[np.ndarray]:
+    """Which boxes of each frame stand still at its edges: N booleans a frame.
+
+    Those that lie at an edge (EDGE), and in whose place (SAME_PLACE) there is a box in at least half of the samples,
+    its own counted, and in at least two. So a subtitle that changes its words, or is there half of the time, stands
+    still; text that passes by does not.
+    """
+    needed = max(2, len(frames) / 2)
+    found = []
+    for frame in frames:
+        still = (_at_edge(box, frame.shape) and _seen(box, frames) >= needed for box in frame.boxes)
+        found.append(np.fromiter(still, bool, len(frame.boxes)))
+    return found
+
+
+def overlap(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two convex polygons, corners × 2, float32."""
+    common, _ = cv2.intersectConvexConvex(one, other)
+    union = cv2.contourArea(one) + cv2.contourArea(other) - common
+    return common / union if union > 0 else 0.0
+
+
+def polygons_area(polygons: np.ndarray, shape: tuple[int, int]) -> float:
+    """Share of a frame of `shape` (height, width) that lies under at least one of `polygons` (N × corners × 2)."""
+    mask = np.zeros(shape, np.uint8)
+    for polygon in polygons:
+        cv2.fillPoly(mask, [np.round(polygon).astype(np.int32)], 1)
+    return float(mask.mean())
+
+
+def _seen(place: np.ndarray, frames: list[TextBoxes]) -> int:
+    """In how many frames a box stands in the place of this one."""
+    return sum(any(overlap(box, place) >= SAME_PLACE for box in _near(place, frame.boxes)) for frame in frames)
+
+
+def _near(place: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Those of the boxes whose upright bounds meet the bounds of `place`: a cheap first look, since few do."""
+    meet = (boxes.min(axis=1) <= place.max(axis=0)) & (boxes.max(axis=1) >= place.min(axis=0))
+    return boxes[meet.all(axis=1)]
+
+
+def _at_edge(box: np.ndarray, shape: tuple[int, int]) -> bool:
+    """Whether the whole box lies in the outer band along one of the four sides."""
+    size = np.array([shape[1], shape[0]])
+    return bool((box.max(axis=0) <= EDGE * size).any() or (box.min(axis=0) >= (1 - EDGE) * size).any())
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

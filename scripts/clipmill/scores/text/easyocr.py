@@ -1,0 +1,185 @@
+"""Text area by EasyOCR's detector, CRAFT (Baek et al., "Character Region Awareness for Text Detection", 2019).
+
+The network, the boxes from its maps and the joining of words into lines are EasyOCR's own (Apache-2.0), with the
+settings of its `Reader.detect`; frames of many clips go through the network together. EasyOCR's recogniser and its
+downloads are not used: the weights are found by `clipmill.checkpoints`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+
+from clipmill.base.errors import ItemError
+from clipmill.base.opencv import cv2
+from clipmill.decode.reading import FrameChoice
+from clipmill.models import gpu
+from clipmill.models.checkpoints import Checkpoint, check_tensors, find_file, load_tensors
+from clipmill.models.published import CRAFT as CRAFT_WEIGHTS
+from clipmill.models.torchvision_ops import declare_missing_operators
+from clipmill.scores import ModelBackend
+from clipmill.scores.text import boxes
+from clipmill.scores.text.boxes import TextBoxes
+
+declare_missing_operators()  # EasyOCR is imported where it is used: fetching the weights needs none
+
+# Of RGB, in levels of 0 to 255: what the backbone was trained on (easyocr.imgproc.normalizeMeanVariance).
+MEAN = tuple(255 * value for value in (0.485, 0.456, 0.406))
+SPREAD = tuple(255 * value for value in (0.229, 0.224, 0.225))
+
+# The settings of EasyOCR's `Reader.detect`.
+MAPS = {"text_threshold": 0.7, "link_threshold": 0.4, "low_text": 0.4}
+LINES = {"slope_ths": 0.1, "ycenter_ths": 0.5, "height_ths": 0.5, "width_ths": 0.5, "add_margin": 0.1}
+# Samples have a short side of 512: none up to 5:2 is made smaller. EasyOCR's own limit, 2560, lets a panorama take
+# four times the time and memory.
+CANVAS_SIZE = 1280
+MIN_SIZE = 20  # pixels of the frame: a box whose longer side is not longer is dropped
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A frame as the network sees it."""
+
+    pixels: np.ndarray  # RGB bytes, height × width × 3, both multiples of 32; black right of the frame and below
+    ratio: float  # of a length on the canvas to the same in the frame
+    shape: tuple[int, int]  # height and width of the frame in pixels
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+        return self.pixels.nbytes
+
+
+class EasyOcr(ModelBackend):
+    """Share of the frame under text, in all and standing still at the edges: see `clipmill.scores.boxes`.
+
+    `model`: path or address of the weights, None for the published ones; `sha256`: their checksum, both as
+    `checkpoints.find_file` takes them. `canvas_size`: a frame whose long side has more pixels is made smaller, to this.
+    `dtype`: see `gpu.autocast`.
+    """
+
+    batch = 16  # on a GPU too: 12 ms of work, see `scores.vision`; a frame takes up to 250 MB
+
+    def __init__(
+        self,
+        frames: int | None,
+        model: str | None = None,
+        sha256: str | None = None,
+        canvas_size: int = CANVAS_SIZE,
+        dtype: str = "auto",
+    ):
+        self.choice = FrameChoice(count=frames)
+        self.frames, self.model, self.sha256 = frames, model, sha256
+        self.canvas_size, self.dtype = canvas_size, dtype
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The weights' file, fetched where it is not there. Raises SetupError."""
+        return find_file(self.model or CRAFT_WEIGHTS, self.sha256)
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """All files that it needs: one."""
+        return [self.checkpoint]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the score depends on."""
+        return {
+            "backend": "easyocr",
+            "version": version("easyocr"),
+            "models": [self.checkpoint.identity()],
+            "frames": self.frames,
+            "canvas_size": self.canvas_size,
+            "dtype": gpu.resolved(self.dtype),
+            **MAPS,
+            **LINES,
+            "min_size": MIN_SIZE,
+            **boxes.ABOUT,
+        }
+
+    def prepare(self, frames: Sequence[np.ndarray]) -> list[Canvas]:
+        """A canvas for each BGR frame."""
+        return [self._canvas(frame) for frame in frames]
+
+    def start(self, units: list[Canvas]) -> Callable[[], list[TextBoxes | None]]:
+        """The boxes of each canvas; None where the network's maps are not finite. Canvases of one size go together."""
+        sizes: dict[tuple[int, ...], list[int]] = {}
+        for number, unit in enumerate(units):
+            sizes.setdefault(unit.pixels.shape, []).append(number)
+        begun = [(numbers, self._maps([units[number].pixels for number in numbers])) for numbers in sizes.values()]
+
+        def fetch() -> list[TextBoxes | None]:
+            found: dict[int, TextBoxes | None] = {}
+            # The boxes of a frame with text take ten times as long as a GPU's work on its maps.
+            with ThreadPoolExecutor(torch.get_num_threads()) as cores:
+                for numbers, maps in begun:
+                    canvases = [units[number] for number in numbers]
+                    found |= zip(numbers, cores.map(text_boxes, maps(), canvases), strict=True)
+            return [found[number] for number in range(len(units))]
+
+        return fetch
+
+    def finish(self, values: list[TextBoxes | None]) -> dict[str, Any]:
+        """The columns for the frames of one clip, in order of time. Raises ItemError (not_finite)."""
+        if None in values:
+            message = f"the detector's maps are not finite with dtype {self.dtype}; set it to fp32 and run again"
+            raise ItemError("not_finite", message, lasting=False)
+        return boxes.text_columns(values)
+
+    def _canvas(self, frame: np.ndarray) -> Canvas:
+        from easyocr.imgproc import resize_aspect_ratio
+
+        rgb = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+        pixels, ratio, _ = resize_aspect_ratio(rgb, self.canvas_size, cv2.INTER_LINEAR)
+        return Canvas(pixels.astype(np.uint8), ratio, frame.shape[:2])
+
+    def _maps(self, canvases: list[np.ndarray]) -> Callable[[], np.ndarray]:
+        """CRAFT's maps for canvases of one size: N × half its height × half its width × (text, link), about 0 to 1."""
+        network, pixels = self._network, gpu.on_device(canvases)
+        mean, spread = gpu.on_device([np.array([MEAN, SPREAD], np.float32)])[0]
+        with gpu.autocast(self.dtype):
+            maps, _ = network(((pixels - mean) / spread).permute(0, 3, 1, 2))
+        return gpu.fetching(maps.float())
+
+    @cached_property
+    def _network(self) -> torch.nn.Module:
+        """CRAFT with the weights, which were saved from `DataParallel`: the prefix `module.` is no part of a name."""
+        from easyocr.craft import CRAFT
+
+        path = self.checkpoint.path
+        tensors = {name.removeprefix("module."): tensor for name, tensor in load_tensors(path).items()}
+        with torch.device("meta"):  # its random start would cost a second and 600 MB
+            network = CRAFT()
+        shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        check_tensors(tensors, shapes, path)
+        network.to_empty(device="cpu").load_state_dict({name: tensors[name] for name in shapes})
+        network = network.eval().requires_grad_(False)
+        return gpu.placed(network, self.checkpoint.model, memory_format=torch.channels_last)
+
+
+def text_boxes(maps: np.ndarray, canvas: Canvas) -> TextBoxes | None:
+    """Lines of text from CRAFT's maps (height × width × 2), in the frame's own pixels, as EasyOCR finds and joins them.
+
+    Words on one level line are one box, upright; turned words stand alone. Corners may lie a little outside the frame.
+    None where the maps are not finite.
+    """
+    from easyocr.craft_utils import adjustResultCoordinates, getDetBoxes
+    from easyocr.utils import group_text_box
+
+    if not np.isfinite(maps).all():
+        return None
+    words: Sequence[np.ndarray] = []
+    if maps[..., 0].max() >= MAPS["text_threshold"]:  # most frames have no text, and need no search for it
+        words, _, _ = getDetBoxes(maps[..., 0], maps[..., 1], **MAPS)
+    words = adjustResultCoordinates(words, 1 / canvas.ratio, 1 / canvas.ratio)
+    level, turned = group_text_box([np.array(word).astype(np.int32).ravel() for word in words], **LINES)
+    upright = [[(left, top), (right, top), (right, bottom), (left, bottom)] for left, right, top, bottom in level]
+    corners = np.array([*upright, *turned], np.float32).reshape(-1, 4, 2)
+    return TextBoxes(corners[np.ptp(corners, axis=1).max(axis=1) > MIN_SIZE], canvas.shape)

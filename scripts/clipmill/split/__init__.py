@@ -1,0 +1,1 @@
+"""Station 3: signals become clips, and the scores that cost nothing."""

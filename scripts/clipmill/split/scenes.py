@@ -1,0 +1,203 @@
+"""From signals to clips: scene cuts by PySceneDetect's own detectors on stored content values, then pieces.
+
+Nothing is decoded here, so a cut rule can be changed at the cost of reading a few numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
+
+from clipmill.decode.reading import frame_times
+
+SLACK = 1e-6  # seconds by which rounding may exceed a limit
+ANY_RATE = 25.0  # the detectors ask for a frame rate, and use it for lengths in seconds alone; ours are in frames
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """The section `split` of the config."""
+
+    detector: str
+    content_threshold: float
+    adaptive_threshold: float
+    adaptive_window: int
+    adaptive_min_content: float
+    min_frames: int
+    min_seconds: float
+    max_seconds: float
+    pieces: str
+    guard_frames: int
+
+
+class _Stored:
+    """Makes a PySceneDetect detector take a stored content value in place of a picture."""
+
+    def _calculate_frame_score(self, timecode: FrameTimecode, frame_img: float) -> float:
+        return frame_img
+
+
+class _StoredContent(_Stored, ContentDetector):
+    pass
+
+
+class _StoredAdaptive(_Stored, AdaptiveDetector):
+    pass
+
+
+def find_cuts(content: np.ndarray, settings: SplitSettings) -> list[int]:
+    """First frames of new scenes, from the content value of each frame (PySceneDetect, pyscenedetect.com)."""
+    if settings.detector == "adaptive":
+        detector = _StoredAdaptive(
+            adaptive_threshold=settings.adaptive_threshold,
+            min_scene_len=settings.min_frames,
+            window_width=settings.adaptive_window,
+            min_content_val=settings.adaptive_min_content,
+        )
+    else:
+        detector = _StoredContent(threshold=settings.content_threshold, min_scene_len=settings.min_frames)
+    cuts: list[FrameTimecode] = []
+    timecode = FrameTimecode(0, ANY_RATE)
+    for number, value in enumerate(content.tolist()):
+        timecode = FrameTimecode(number, ANY_RATE)
+        cuts += detector.process_frame(timecode, value)
+    cuts += detector.post_process(timecode)
+    return sorted({cut.frame_num for cut in cuts if 0 < cut.frame_num < len(content)})
+
+
+def divide(
+    times: np.ndarray, start: int, end: int, settings: SplitSettings, key_frames: Sequence[int] = ()
+) -> Iterator[tuple[int, int]]:
+    """Pieces (first frame, first frame after) of the scene `start`–`end`; `times` has one more entry than frames.
+
+    `key_frames`: as few pieces as can be, as even as can be, that begin at `key_frames`, so that they can be cut
+    without loss; where there are no such, as few pieces as `equal` makes, with as little as can be in those that must
+    be re-encoded. `equal`: as few equal pieces as max_seconds allows; where these would
+    fall below min_seconds, whole pieces of max_seconds and a rest. `fixed`: pieces of max_seconds and a rest, as
+    EasyAnimate does.
+    """
+    total = times[end] - times[start]
+    longest = settings.max_seconds + SLACK
+    if total <= longest:
+        yield start, end
+        return
+    edges = None
+    if settings.pieces != "fixed":
+        edges = _equal_edges(times, start, end, settings)
+    if settings.pieces == "key_frames":
+        keys = set(key_frames)
+        stops = sorted({start, *keys, end})
+        edges = _best_edges(times, stops, keys | {start}, settings) or _best_edges(
+            times, _more_stops(times, stops, edges or [], settings), keys, settings
+        )
+    if edges is None:
+        edges = [start]
+        while times[end] - times[edges[-1]] > longest:
+            latest = np.searchsorted(times, times[edges[-1]] + longest, side="right") - 1
+            edges.append(min(max(int(latest), edges[-1] + 1), end))
+        edges += [end] if edges[-1] < end else []
+    yield from zip(edges[:-1], edges[1:], strict=True)
+
+
+def _best_edges(times: np.ndarray, stops: list[int], free: set[int], settings: SplitSettings) -> list[int] | None:
+    """Of the frames `stops` those that part the scene into the fewest pieces of allowed length; of such ways the one
+    with the least time in pieces that do not begin at one of the `free` frames, and then the most even one.
+    """
+    # stop -> pieces, seconds in pieces that are not free, sum of squared lengths, stop before
+    best: dict[int, tuple[int, float, float, int]] = {0: (0, 0.0, 0.0, 0)}
+    for stop in range(1, len(stops)):
+        ways = []
+        for before in range(stop - 1, -1, -1):
+            length = float(times[stops[stop]] - times[stops[before]])
+            if length > settings.max_seconds + SLACK:
+                break
+            if before in best and length >= settings.min_seconds - SLACK:
+                pieces, costly, squares, _ = best[before]
+                costly += 0.0 if stops[before] in free else round(length, 6)
+                ways.append((pieces + 1, costly, squares + length**2, before))
+        if ways:
+            best[stop] = min(ways)
+    if len(stops) - 1 not in best:
+        return None
+    edges = [len(stops) - 1]
+    while edges[-1] > 0:
+        edges.append(best[edges[-1]][-1])
+    return [stops[edge] for edge in reversed(edges)]
+
+
+def _more_stops(times: np.ndarray, stops: list[int], equal: list[int], settings: SplitSettings) -> list[int]:
+    """`stops`, where equal pieces would end, the shortest piece before each stop, and the longest one after it."""
+    begins = times[stops[1:]] - settings.min_seconds + SLACK
+    ends = times[stops[:-1]] + settings.max_seconds + SLACK
+    frames = (np.searchsorted(times, np.append(begins, ends), side="right") - 1).tolist()
+    return sorted({*stops, *equal, *(frame for frame in frames if stops[0] < frame < stops[-1])})
+
+
+def _equal_edges(times: np.ndarray, start: int, end: int, settings: SplitSettings) -> list[int] | None:
+    """Edges of equal pieces, to the frame; None where they would be too short, or where one frame is too long."""
+    longest = settings.max_seconds + SLACK
+    if np.diff(times[start : end + 1]).max() > longest:
+        return None
+    total = times[end] - times[start]
+    count = math.ceil(total / settings.max_seconds - SLACK)
+    while total / count >= settings.min_seconds:
+        edges = _edges(times, start, end, [total / count * k for k in range(1, count)])
+        if np.diff(times[edges]).max() <= longest:
+            return edges
+        count += 1  # rounding to frames made a piece too long
+    return None
+
+
+def _edges(times: np.ndarray, start: int, end: int, offsets: list[float]) -> list[int]:
+    """Frames nearest to `offsets` seconds after the scene's start, between its own borders."""
+    inner = []
+    for offset in offsets:
+        wanted = times[start] + offset
+        after = int(np.searchsorted(times, wanted))
+        nearest = after if times[after] - wanted <= wanted - times[after - 1] else after - 1
+        inner.append(nearest)
+    return sorted({start, end, *(edge for edge in inner if start < edge < end)})
+
+
+def video_clips(video: dict[str, Any], signals: pa.Table, settings: SplitSettings) -> list[dict[str, Any]]:
+    """CLIPS rows of one video, in order of time."""
+    times = frame_times(video, signals)
+    frames = len(times) - 1
+    cuts = find_cuts(signals["content"].to_numpy(), settings)
+    borders = [0, *cuts, frames]
+    clean_keys = signals["is_key"].to_numpy() & signals["is_clean"].to_numpy()
+    rows = []
+    for scene, (first, last) in enumerate(zip(borders[:-1], borders[1:], strict=True)):
+        # A clean key frame on the cut: the encoder saw the same cut, so the frame belongs wholly to the new scene.
+        guarded = first > 0 and not clean_keys[first]
+        start = first + (settings.guard_frames if guarded else 0)
+        end = last - (settings.guard_frames if last < frames else 0)
+        if start >= end:
+            start, end = first, last  # a scene of a few frames: too short in any case, but it is counted
+        key_frames = (np.flatnonzero(clean_keys[start:end]) + start).tolist()
+        for piece, (begin, stop) in enumerate(divide(times, start, end, settings, key_frames)):
+            rows.append(_clip(video, times, scene, piece, begin, stop, settings))
+    return rows
+
+
+def _clip(video, times, scene: int, piece: int, begin: int, stop: int, settings: SplitSettings) -> dict[str, Any]:
+    start, end = float(times[begin]), float(times[stop])
+    return {
+        "clip_id": f"{video['video_id']}_{round(start * 1000):08d}-{round(end * 1000):08d}",
+        "video_id": video["video_id"],
+        "source_key": video["source_key"],
+        "scene": scene,
+        "piece": piece,
+        "start": start,
+        "end": end,
+        "seconds": end - start,
+        "start_frame": begin,
+        "end_frame": stop,
+        "too_short": end - start < settings.min_seconds - 1e-6,
+    }

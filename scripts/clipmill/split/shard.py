@@ -1,0 +1,45 @@
+"""Splitting the videos of a shard into clips, with the scores that follow from their signals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clipmill.decode.reading import read_signals
+from clipmill.split.measured import motion_score, technical_score
+from clipmill.split.scenes import SplitSettings, video_clips
+from clipmill.store.tables import Clip, Video
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Split:
+    """Rows of the tables CLIPS, MOTION and TECHNICAL."""
+
+    clips: list[Clip] = field(default_factory=list)
+    motion: list[Row] = field(default_factory=list)
+    technical: list[Row] = field(default_factory=list)
+
+
+def split_shard(videos: Iterable[Video], outdir: Path, shard: str, settings: SplitSettings) -> Split:
+    """The clips of all videos that were decoded, and their scores."""
+    split = Split()
+    for video in videos:
+        if video["error_kind"]:
+            continue
+        signals = read_signals(outdir, shard, video["video_id"])
+        for clip in video_clips(video, signals, settings):
+            split.clips.append(clip)
+            split.motion.append(_of_needed(clip, motion_score(clip, video, signals)))
+            split.technical.append(_of_needed(clip, technical_score(clip, signals)))
+    return split
+
+
+def _of_needed(clip: Clip, row: Row) -> Row:
+    """`row` of scores. A clip that is too short is dropped anyway, so a score that it lacks is no error."""
+    if not clip["too_short"]:
+        return row
+    return {name: value for name, value in row.items() if name not in ("error_kind", "error")}

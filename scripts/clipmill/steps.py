@@ -1,0 +1,73 @@
+"""The steps, one row each: whoever goes through all steps reads them here, and nobody lists them again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clipmill.store import layout, tables
+from clipmill.store.table import Table
+
+HOUR, CLIP, KEPT = "hour", "clip", "kept clip"  # units of work: of video; found; that the filters keep
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rule with one job per shard, or per group of shards.
+
+    `name`: its folder in logs/, benchmarks/ and journals/, and its name in errors.csv. `unit`: what its time grows
+    with. `tables`: what a job writes. `metric`: whether it scores frames of clips; a cascade may spare clips that
+    work. A step needs the tables of all steps with a lower `level`.
+    """
+
+    rule: str
+    name: str
+    level: int
+    unit: str
+    tables: tuple[Table[Any], ...]
+    metric: bool = False
+
+    @property
+    def stage(self) -> str:
+        """The stage whose quantiles this step needs, if there are any: its own, but `late` for the last verdict."""
+        return "late" if self.name == "cut" else self.name
+
+    @property
+    def grouped(self) -> bool:
+        """Whether a job serves a group of shards."""
+        return layout.GROUP in self.tables[0].path
+
+    def done(self, outdir: Path, job: str) -> bool:
+        """Whether the tables of a job are there."""
+        return all(table.of(outdir, job).exists() for table in self.tables)
+
+
+STEPS = (
+    Step("decode_videos", "decode", 0, HOUR, (tables.VIDEOS,)),
+    Step("split_videos", "split", 1, HOUR, (tables.CLIPS, tables.MOTION, tables.TECHNICAL)),
+    Step("score_consistency", "consistency", 2, CLIP, (tables.CONSISTENCY,), metric=True),
+    Step("score_aesthetic", "aesthetic", 2, CLIP, (tables.AESTHETIC,), metric=True),
+    Step("score_text", "text", 2, CLIP, (tables.TEXT_SCORES,), metric=True),
+    Step("filter_clips", "filter", 3, CLIP, (tables.VERDICTS,)),
+    Step("caption_clips", "caption", 4, KEPT, (tables.CAPTIONS,)),
+    Step("rewrite_captions", "rewrite", 5, KEPT, (tables.REWRITES,)),
+    Step("align_captions", "alignment", 6, KEPT, (tables.ALIGNMENT,)),
+    Step("cut_clips", "cut", 7, KEPT, (tables.CUTS,)),
+)
+BY_NAME = {step.name: step for step in STEPS}
+
+# The metrics that look at frames, each a step of its own, and those that splitting measures from the signals.
+METRICS = tuple(step.name for step in STEPS if step.metric)
+MEASURED = tuple(table.name for table in BY_NAME["split"].tables if table is not tables.CLIPS)
+
+# Every table of scores, by its name, which is that of its folder.
+SCORE_TABLES = {table.name: table for step in STEPS for table in step.tables if table.path == layout.scores(table.name)}
+
+AFTER_FILTER = STEPS[STEPS.index(BY_NAME["filter"]) + 1 :]
+
+
+def found_by(table: Table[Any]) -> str:
+    """What errors.csv calls the step that wrote a table; of a step with several tables it is the table's name."""
+    step = next(step for step in STEPS if table in step.tables)
+    return step.name if len(step.tables) == 1 else table.name

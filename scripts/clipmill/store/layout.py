@@ -1,0 +1,188 @@
+"""Where everything lies below an output folder: each path is written down here and nowhere else.
+
+Tables have a file per shard, or per group of shards, which is named after the first of them. Beside the tables, which
+Snakemake knows, lie files that it does not: they belong to single videos and clips, and losing them costs time alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SHARD, GROUP, VIDEO, BACKEND = "<shard>", "<first shard>", "<video>", "<backend>"
+
+# Paths of tables, which stand in `tables.Table.path`.
+VIDEOS = f"work/videos/{SHARD}.parquet"
+SIGNALS = f"work/signals/{SHARD}/{VIDEO}.parquet"
+CLIPS = f"work/clips/{SHARD}.parquet"
+SCORES = f"work/scores/<metric>/{SHARD}.parquet"
+EMBEDDINGS = f"work/embeddings/{BACKEND}/{SHARD}.parquet"
+VERDICTS = f"work/verdicts/{SHARD}.parquet"
+CAPTIONS = f"work/captions/{GROUP}.parquet"
+REWRITES = f"work/rewrites/{GROUP}.parquet"
+CUTS = f"work/cuts/{SHARD}.parquet"
+INDEX = "work/index/videos.parquet"
+FINAL_VERDICTS = "verdicts.parquet"
+METADATA = "dataset/metadata.parquet"
+ERRORS = "errors.csv"
+
+OF_SINGLE_ITEMS = ("signals", "frames", "embeddings", "clip_files", "journals")  # folders below work/
+
+
+def scores(metric: str) -> str:
+    """The path of the table of a metric."""
+    return SCORES.replace("<metric>", metric)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The paths below one output folder."""
+
+    outdir: Path
+
+    @property
+    def work(self) -> Path:
+        """Everything that makes a second run cheap."""
+        return self.outdir / "work"
+
+    # --- what a run leaves for people and trainers ---
+
+    @property
+    def dataset(self) -> Path:
+        """The dataset folder."""
+        return self.outdir / "dataset"
+
+    @property
+    def metadata(self) -> Path:
+        return self.outdir / METADATA
+
+    @property
+    def final_verdicts(self) -> Path:
+        return self.outdir / FINAL_VERDICTS
+
+    @property
+    def errors(self) -> Path:
+        return self.outdir / ERRORS
+
+    @property
+    def summary(self) -> Path:
+        return self.outdir / "summary.json"
+
+    @property
+    def models(self) -> Path:
+        return self.outdir / "models.json"
+
+    @property
+    def report(self) -> Path:
+        return self.outdir / "report.html"
+
+    @property
+    def calibration(self) -> Path:
+        """The output folder of the run on a calibration sample."""
+        return self.outdir / "calibrate"
+
+    def benchmark(self, step: str, job: str) -> Path:
+        """What Snakemake measured of a job."""
+        return self.benchmarks / step / f"{job}.tsv"
+
+    @property
+    def benchmarks(self) -> Path:
+        return self.outdir / "benchmarks"
+
+    # --- the index of videos ---
+
+    @property
+    def index(self) -> Path:
+        return self.work / "index"
+
+    @property
+    def videos(self) -> Path:
+        """The whole index, one row per video."""
+        return self.outdir / INDEX
+
+    @property
+    def shards(self) -> Path:
+        """The shards, one per line: name and number of videos."""
+        return self.index / "shards.txt"
+
+    def shard(self, name: str) -> Path:
+        """The videos of one shard, as its jobs read them."""
+        return self.index / "shards" / f"{name}.jsonl"
+
+    @property
+    def problems(self) -> Path:
+        """Entries of the input that cannot be used."""
+        return self.index / "problems.jsonl"
+
+    @property
+    def removed(self) -> Path:
+        """Videos that have gone since they were first seen."""
+        return self.index / "removed.jsonl"
+
+    @property
+    def index_lock(self) -> Path:
+        """Held while the index is brought up to date."""
+        return self.index / "lock"
+
+    @property
+    def again(self) -> Path:
+        """One file per job: ids of videos that could not be read but may be readable later."""
+        return self.index / "again"
+
+    # --- what jobs keep of a run, of shards, of single videos and clips ---
+
+    @property
+    def run_lock(self) -> Path:
+        """Held by the run that is at work."""
+        return self.work / "run.lock"
+
+    def check(self, step: str) -> Path:
+        """The models of a step, found before the first video is decoded."""
+        return self.work / "checks" / f"{step}.json"
+
+    def thresholds(self, stage: str) -> Path:
+        """What quantiles were resolved to."""
+        return self.work / "thresholds" / f"{stage}.json"
+
+    def journal(self, step: str, shard: str) -> Path:
+        """What the jobs of a step have finished of a shard."""
+        return self.work / "journals" / step / f"{shard}.jsonl"
+
+    def frames(self, shard: str, video_id: str) -> Path:
+        """The archive of a video's kept frames."""
+        return self.work / "frames" / shard / f"{video_id}.zip"
+
+    def signals(self, shard: str, video_id: str) -> Path:
+        """The signals of a video."""
+        return self.outdir / SIGNALS.replace(SHARD, shard).replace(VIDEO, video_id)
+
+    def embeddings(self, backend: str, shard: str) -> Path:
+        """The embeddings that a backend was asked to keep."""
+        return self.outdir / EMBEDDINGS.replace(BACKEND, backend).replace(SHARD, shard)
+
+    @property
+    def clip_files(self) -> Path:
+        """The cut clips; a folder per shard, and below it one per video."""
+        return self.work / "clip_files"
+
+    @property
+    def export_state(self) -> Path:
+        """What the formats remember of what they have written."""
+        return self.work / "export"
+
+    # --- questions about all of them ---
+
+    @property
+    def started(self) -> bool:
+        """Whether a decode job has ever begun. Until then the index may be made from nothing again."""
+        return any((self.work / folder).exists() for folder in ("journals/decode", "frames", "signals", "videos"))
+
+    def compared(self) -> Iterator[Path]:
+        """The files whose times say what is to be done: all but those that a job keeps of single videos and clips."""
+        for folder in (self.outdir, self.dataset):
+            yield from (path for path in folder.glob("*.*") if path.is_file())
+        for directory, folders, names in os.walk(self.work):
+            folders[:] = [name for name in folders if name not in OF_SINGLE_ITEMS]
+            yield from (Path(directory, name) for name in names)

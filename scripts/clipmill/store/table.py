@@ -1,0 +1,280 @@
+"""What a table is: its columns, and how it is written, read and checked. The tables themselves are in `tables`.
+
+pyarrow is imported where a table is read or written: the rules know the tables too, and every job parses the rules.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+from clipmill import __version__
+from clipmill.base.errors import SetupError
+from clipmill.base.files import atomic, clean_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Types of columns, as Arrow names them.
+TEXT, INTEGER, REAL, FLAG = "string", "int64", "double", "bool"
+SMALL, SMALL_INTEGER = "float", "int32"
+THUMBNAIL = "fixed_size_binary[64]"
+REALS = "list<item: double>"
+
+ABOUT, VERSION, NAME = b"clipmill", b"clipmill_version", b"clipmill_table"  # keys of a file's metadata
+
+Row = TypeVar("Row", bound=Mapping[str, Any])
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. Its numbers are rounded to `decimals`, once, when the table is written.
+
+    `filter`: the column's place in the default order of filters; None where clips cannot be filtered by it.
+    """
+
+    name: str
+    type: str
+    unit: str
+    meaning: str
+    decimals: int | None = None
+    filter: int | None = None
+
+
+@dataclass(frozen=True)
+class Field:
+    """What a typed row says of a field beside its type: the rest of its column."""
+
+    unit: str
+    meaning: str
+    decimals: int | None = None
+    filter: int | None = None
+
+
+def columns_of(row: type) -> tuple[Column, ...]:
+    """The columns of a TypedDict whose fields are `Annotated` with a `Field`."""
+    types = {str: TEXT, int: INTEGER, float: REAL, bool: FLAG}
+    columns = []
+    for name, hint in get_type_hints(row, include_extras=True).items():
+        assert get_origin(hint) is Annotated
+        kind, field = get_args(hint)
+        kind = next(part for part in (get_args(kind) or (kind,)) if part is not type(None))  # `str | None` is a string
+        columns.append(Column(name, types[kind], field.unit, field.meaning, field.decimals, field.filter))
+    return tuple(columns)
+
+
+@dataclass(frozen=True)
+class Table(Generic[Row]):
+    """One table: its path below the output folder, what a row is, and its columns in order.
+
+    A file says in its metadata which table it is and which clipmill wrote it. Older files are read too: a column that
+    they lack is null.
+    """
+
+    name: str
+    path: str
+    row: str
+    columns: tuple[Column, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns, as Arrow sees them."""
+        import pyarrow as pa
+
+        return pa.schema([(column.name, _arrow_type(column.type)) for column in self.columns])
+
+    def schema_about(self, about: Mapping[str, Any] | None = None) -> pa.Schema:
+        """The schema of a file, with its metadata; `about` is what it was made with (model, parameters…)."""
+        metadata = {NAME: self.name.encode(), VERSION: __version__.encode()}
+        if about is not None:
+            metadata[ABOUT] = json.dumps(about, sort_keys=True).encode()
+        return self.schema.with_metadata(metadata)
+
+    def of(self, outdir: Path, shard: str) -> Path:
+        """Path of the table of a shard."""
+        return outdir / self.path.replace("<shard>", shard).replace("<first shard>", shard)
+
+    def from_rows(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+        """Rows (dicts; a missing key is a missing value, an unknown key an error) as an Arrow table, rounded."""
+        import pyarrow as pa
+
+        rows = list(rows)
+        names = {column.name for column in self.columns}
+        for row in rows:
+            if unknown := row.keys() - names:
+                raise KeyError(f"table {self.name} has no column {sorted(unknown)}")
+        return pa.table([_array(column, rows) for column in self.columns], schema=self.schema)
+
+    def write(self, path: Path, rows: Iterable[Mapping[str, Any]], about: Mapping[str, Any] | None = None) -> None:
+        """Write `rows` to `path` as Parquet, atomically; `about` (model, parameters…) goes into its metadata."""
+        self.write_parts(path, [self.from_rows(rows)], about)
+
+    def write_parts(self, path: Path, parts: Iterable[pa.Table], about: Mapping[str, Any] | None = None) -> None:
+        """Write a table piece by piece, one row group each. Holds one piece in memory."""
+        import pyarrow.parquet as pq
+
+        schema = self.schema_about(about)
+        with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for part in parts:
+                writer.write_table(part.cast(schema))
+
+    def read(self, path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read all or some columns of `path`. Raises SetupError, naming the file, where it is no table of this kind."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(path) as file:
+                wanted = self._wanted(path, file.schema_arrow, columns)
+                there = [name for name in wanted.names if name in file.schema_arrow.names]
+                # Without threads: workers are forked, and forks and threads do not mix.
+                return self._filled(path, file.read(there, use_threads=False), wanted, file.metadata.num_rows)
+        except pa.ArrowInvalid as error:
+            raise SetupError(f"{path}: unreadable ({error}); delete the file and run again") from error
+
+    def rows(self, path: Path) -> list[Row]:
+        """All rows of `path` as dicts. For tables with one row per clip or video; use `read` for one row per frame."""
+        return self.read(path).to_pylist()
+
+    def batches(self, path: Path, columns: Sequence[str] | None = None, size: int = 4096) -> Iterator[pa.RecordBatch]:
+        """All or some columns of `path` in batches of at most `size` rows."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(path) as file:
+            wanted = self._wanted(path, file.schema_arrow, columns)
+            there = [name for name in wanted.names if name in file.schema_arrow.names]
+            for batch in file.iter_batches(size, columns=there, use_threads=False):
+                filled = self._filled(path, pa.Table.from_batches([batch]), wanted, len(batch))
+                yield from filled.combine_chunks().to_batches()
+
+    def count(self, path: Path) -> int:
+        """How many rows `path` has."""
+        import pyarrow.parquet as pq
+
+        return pq.read_metadata(path).num_rows
+
+    def take(self, path: Path, rows: Iterable[int], columns: Sequence[str]) -> pa.Table:
+        """Some rows of `path`, given by number, in rising order, each once. Holds one row group in memory."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        numbers = np.unique(np.fromiter(rows, np.int64))
+        with pq.ParquetFile(path) as file:
+            wanted = self._wanted(path, file.schema_arrow, columns)
+            there = [name for name in wanted.names if name in file.schema_arrow.names]
+            parts, first = [wanted.empty_table()], 0
+            for group in range(file.num_row_groups):
+                count = file.metadata.row_group(group).num_rows
+                here = numbers[np.searchsorted(numbers, first) : np.searchsorted(numbers, first + count)]
+                if len(here):
+                    part = file.read_row_group(group, there, use_threads=False).take(here - first)
+                    parts.append(self._filled(path, part, wanted, len(here)))
+                first += count
+        return pa.concat_tables(parts)
+
+    def _wanted(self, path: Path, found: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+        """The schema of the wanted columns. Raises SetupError for a file of a newer clipmill or of another table."""
+        import pyarrow as pa
+
+        metadata, schema = found.metadata or {}, self.schema
+        version, name = metadata.get(VERSION, b"").decode(), metadata.get(NAME, b"").decode()
+        if _numbers(version) > _numbers(__version__):
+            raise SetupError(
+                f"{path}: written by clipmill {version}, and this is clipmill {__version__}; run clipmill {version} or "
+                "a later one, or name another outdir"
+            )
+        # Files of 0.1 do not say which table they are; none of them has a column that later versions do not know.
+        if name != self.name if name else not set(found.names) <= set(schema.names):
+            raise SetupError(f"{path}: not a table `{self.name}`; delete the file and run again, it will be rebuilt")
+        return schema if columns is None else pa.schema([schema.field(column) for column in columns])
+
+    def _filled(self, path: Path, table: pa.Table, wanted: pa.Schema, rows: int) -> pa.Table:
+        """`table` with the wanted columns, those that it lacks null."""
+        import pyarrow as pa
+
+        there = set(table.schema.names)
+        arrays = [table[field.name] if field.name in there else pa.nulls(rows, field.type) for field in wanted]
+        try:
+            return pa.table(arrays, names=wanted.names).cast(wanted)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise SetupError(
+                f"{path}: not a table `{self.name}` ({error}); delete the file and run again, it will be rebuilt"
+            ) from error
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What a table was made with, from its metadata."""
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_schema(path).metadata or {}
+    return json.loads(metadata.get(ABOUT, b"{}"))
+
+
+def vector(length: int) -> str:
+    """The type of a column of so many numbers in half precision."""
+    return f"fixed_size_list<item: halffloat>[{length}]"
+
+
+def _arrow_type(name: str) -> pa.DataType:
+    import pyarrow as pa
+
+    if name == THUMBNAIL:
+        return pa.binary(64)
+    if name == REALS:
+        return pa.list_(pa.float64())
+    if name.startswith("fixed_size_list"):
+        return pa.list_(pa.float16(), int(name.rpartition("[")[2].removesuffix("]")))
+    return pa.type_for_alias(name)
+
+
+def _array(column: Column, rows: list[Mapping[str, Any]]) -> pa.Array:
+    import pyarrow as pa
+
+    values = [row.get(column.name) for row in rows]
+    if column.decimals is not None:
+        values = [_rounded(value, column.decimals) for value in values]
+    elif column.type == TEXT:
+        values = [None if value is None else clean_text(value) for value in values]
+    return pa.array(values, _arrow_type(column.type))
+
+
+def _rounded(value: Any, decimals: int) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return [_rounded(item, decimals) for item in value]
+    return round(float(value), decimals) + 0.0  # +0.0 turns -0.0 into 0.0
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The numbers of a version, to compare it with another; of no version none, which is less than all."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+class _NoPandas(importlib.abc.MetaPathFinder):
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ImportError("not wanted here")
+
+
+def spare_pandas() -> None:
+    """Keep pyarrow from importing pandas, which takes longer than most jobs. Does nothing where pandas is in use.
+
+    pyarrow looks for pandas once, at the first array that it makes, to recognize pandas' types later.
+    """
+    import pyarrow as pa
+
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pa.array([])
+    finally:
+        sys.meta_path.remove(finder)

@@ -1,0 +1,461 @@
+"""Every table of the workflow, defined once: reading, writing, checking and `docs/tables.md` follow from here.
+
+Run `python scripts/describe_tables.py > docs/tables.md` after a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+from clipmill.store import layout
+from clipmill.store.layout import GROUP, SHARD
+from clipmill.store.table import (
+    FLAG,
+    INTEGER,
+    REAL,
+    REALS,
+    SMALL,
+    SMALL_INTEGER,
+    TEXT,
+    THUMBNAIL,
+    Column,
+    Field,
+    Table,
+    columns_of,
+    vector,
+)
+
+VideoId = Annotated[str, Field("", "identity of the video: a readable form of its path and a hash of it")]
+VideoName = Annotated[str, Field("", "path below the input folder, or the sheet's path, as given")]
+
+
+class IndexedVideo(TypedDict):
+    """A video of the index: a row of INDEX, of which a shard's list holds all but `shard` and `present`."""
+
+    video_id: VideoId
+    name: VideoName
+    path: Annotated[str, Field("", "absolute path")]
+    size_bytes: Annotated[int, Field("byte", "size of the file")]
+    mtime_ns: Annotated[int, Field("nanosecond", "time of the file's last change")]
+    shard: Annotated[int, Field("", "number of the shard; it never changes")]
+    present: Annotated[bool, Field("", "whether it was there when last looked for")]
+    returns: Annotated[int, Field("", "how often it came back after it had gone, or could be read again")]
+
+
+class Video(TypedDict):
+    """A video as decoding found it: a row of VIDEOS. With an `error_kind` it has no facts of its pictures."""
+
+    video_id: VideoId
+    name: VideoName
+    path: Annotated[str, Field("", "absolute path when it was decoded")]
+    size_bytes: Annotated[int, Field("byte", "size of the file")]
+    source_key: Annotated[str, Field("", "hash of the file's size and time and of the decode settings")]
+    container: Annotated[str, Field("", "container format, FFmpeg's name")]
+    codec: Annotated[str, Field("", "video codec, FFmpeg's name")]
+    pixel_format: Annotated[str, Field("", "pixel format, FFmpeg's name")]
+    coded_width: Annotated[int, Field("pixel", "width as stored, before rotation and pixel shape")]
+    coded_height: Annotated[int, Field("pixel", "height as stored")]
+    rotation: Annotated[int, Field("degree", "turn the player must make, counter-clockwise: 0, 90, 180, 270")]
+    pixel_aspect: Annotated[float, Field("ratio", "width of a stored pixel over its height", 6)]
+    width: Annotated[int, Field("pixel", "width as shown, after rotation and pixel shape")]
+    height: Annotated[int, Field("pixel", "height as shown")]
+    seconds: Annotated[float, Field("second", "from the first frame's presentation to the end of the last frame", 6)]
+    frames: Annotated[int, Field("frame", "frames decoded")]
+    fps: Annotated[float, Field("frame/second", "frames over seconds", 6, filter=30)]
+    bits_per_pixel: Annotated[float, Field("bit", "bits of the whole file over (coded pixels × frames)", 6)]
+    offset: Annotated[float, Field("second", "the first frame's presentation time after the container's start", 6)]
+    has_audio: Annotated[bool, Field("", "whether there is a sound track")]
+    repaired_times: Annotated[int, Field("frame", "frames without a usable time stamp, given one by the mean rate")]
+    samples: Annotated[int, Field("frame", "frames kept in the archive")]
+    error_kind: Annotated[str | None, Field("", "one fixed word for what went wrong; missing where nothing did")]
+    error: Annotated[str | None, Field("", "the message: what, where, what to do")]
+
+
+class Clip(TypedDict):
+    """A clip as splitting found it: a row of CLIPS."""
+
+    clip_id: Annotated[str, Field("", "identity of the clip: its video, then its start and end in milliseconds")]
+    video_id: VideoId
+    source_key: Annotated[str, Field("", "as in `videos`")]
+    scene: Annotated[int, Field("", "number of the scene in its video, from 0")]
+    piece: Annotated[int, Field("", "number of the piece in its scene, from 0")]
+    start: Annotated[float, Field("second", "first frame's presentation time after the video's first frame", 6)]
+    end: Annotated[float, Field("second", "end of the last frame on the same clock", 6)]
+    seconds: Annotated[float, Field("second", "end − start", 6)]
+    start_frame: Annotated[int, Field("frame", "first frame")]
+    end_frame: Annotated[int, Field("frame", "first frame after the clip")]
+    too_short: Annotated[bool, Field("", "whether it is shorter than split.min_seconds: never kept, never scored")]
+
+
+VIDEO_ID, CLIP_ID = columns_of(Video)[0], columns_of(Clip)[0]
+ERROR = columns_of(Video)[-2:]
+
+INDEX: Table[IndexedVideo] = Table("index", layout.INDEX, "a video of the input", columns_of(IndexedVideo))
+
+VIDEOS: Table[Video] = Table("videos", layout.VIDEOS, "a video", columns_of(Video))
+
+SIGNALS: Table[dict[str, Any]] = Table(
+    "signals",
+    layout.SIGNALS,
+    "a frame, in order of presentation; columns from `sample` on are filled for the sampled frames alone",
+    (
+        Column("frame", SMALL_INTEGER, "frame", "number of the frame, from 0"),
+        Column("time", REAL, "second", "presentation time after the first frame's", 6),
+        Column("is_key", FLAG, "", "whether it is a key frame"),
+        Column("is_clean", FLAG, "", "whether packets can be copied up to (not including) this frame and lose nothing"),
+        Column("content", SMALL, "0–255", "PySceneDetect's content value: mean of the three differences below"),
+        Column("delta_hue", SMALL, "0–255", "mean absolute difference of hue to the frame before (0–179 scale)"),
+        Column("delta_sat", SMALL, "0–255", "mean absolute difference of saturation to the frame before"),
+        Column("delta_lum", SMALL, "0–255", "mean absolute difference of HSV value to the frame before"),
+        Column("difference", SMALL, "0–255", "mean absolute difference of grey levels to the frame before"),
+        Column("luma_mean", SMALL, "0–255", "mean grey level"),
+        Column("luma_spread", SMALL, "0–255", "standard deviation of grey levels"),
+        Column(
+            "thumbnail", THUMBNAIL, "8×8 bytes", "grey thumbnail, by which clip files are checked against the source"
+        ),
+        Column("sample", SMALL_INTEGER, "", "number of the sample: the archive's member `<sample as 6 digits>.jpg`"),
+        Column("sharpness", SMALL, "grey levels", "standard deviation of the Laplacian of the kept sample", 4),
+        Column("colourfulness", SMALL, "0–~150", "Hasler and Süsstrunk's M3 (2003), from opponent colours", 4),
+        Column("border_left", SMALL, "share", "share of the width that is a black border at the left", 4),
+        Column("border_top", SMALL, "share", "share of the height that is a black border at the top", 4),
+        Column("border_right", SMALL, "share", "the same at the right", 4),
+        Column("border_bottom", SMALL, "share", "the same at the bottom", 4),
+        Column("motion", SMALL, "% short side/second", "mean length of the Farneback flow from the sample before", 4),
+    ),
+)
+
+CLIPS: Table[Clip] = Table("clips", layout.CLIPS, "a clip: a scene, or a piece of a long one", columns_of(Clip))
+
+MOTION: Table[dict[str, Any]] = Table(
+    "motion",
+    layout.scores("motion"),
+    "a clip",
+    (
+        CLIP_ID,
+        Column(
+            "motion",
+            REAL,
+            "% short side/second",
+            "mean speed of the picture's points: 10 is a tenth of the frame's short side a second, at any resolution",
+            4,
+            filter=110,
+        ),
+        Column(
+            "motion_pixels",
+            REAL,
+            "pixel",
+            "the same as pixels of the full frame from one sample to the next at 2 a second (EasyAnimate's unit)",
+            4,
+            filter=120,
+        ),
+        Column("motion_pairs", INTEGER, "", "pairs of neighbouring samples that were measured"),
+        *ERROR,
+    ),
+)
+
+TECHNICAL: Table[dict[str, Any]] = Table(
+    "technical",
+    layout.scores("technical"),
+    "a clip",
+    (
+        CLIP_ID,
+        Column(
+            "sharpness",
+            REAL,
+            "grey levels",
+            "mean over the samples of the Laplacian's standard deviation",
+            4,
+            filter=80,
+        ),
+        Column("brightness", REAL, "0–255", "mean grey level over all frames", 4, filter=60),
+        Column("contrast", REAL, "0–255", "mean over all frames of the grey levels' standard deviation", 4, filter=70),
+        Column("colourfulness", REAL, "0–~150", "mean over the samples of Hasler and Süsstrunk's M3", 4),
+        Column(
+            "border_area",
+            REAL,
+            "share",
+            "share of the frame under black borders that stand through the whole clip",
+            4,
+            filter=90,
+        ),
+        Column(
+            "frozen_share",
+            REAL,
+            "share",
+            "share of the time in which nothing changes from frame to frame",
+            4,
+            filter=100,
+        ),
+        *ERROR,
+    ),
+)
+
+TEXT_SCORES: Table[dict[str, Any]] = Table(
+    "text",
+    layout.scores("text"),
+    "a clip",
+    (
+        CLIP_ID,
+        Column(
+            "text_area",
+            REAL,
+            "share",
+            "area of the union of text boxes over the frame's; mean over the frames",
+            6,
+            filter=150,
+        ),
+        Column("text_area_frames", REALS, "share", "the same for each frame looked at", 6),
+        Column(
+            "text_static_area",
+            REAL,
+            "share",
+            "the same of text that stands still in the outer quarter of a side (subtitle, logo); "
+            "missing where too few frames were looked at",
+            6,
+            filter=160,
+        ),
+        Column("text_scene_area", REAL, "share", "the same of all other text", 6, filter=170),
+        *ERROR,
+    ),
+)
+
+AESTHETIC: Table[dict[str, Any]] = Table(
+    "aesthetic",
+    layout.scores("aesthetic"),
+    "a clip",
+    (
+        CLIP_ID,
+        Column("aesthetic", REAL, "by backend", "mean over the frames looked at; `classic`: 0 to 10", 4, filter=140),
+        Column("aesthetic_frames", REALS, "by backend", "the score of each frame looked at", 4),
+        *ERROR,
+    ),
+)
+
+CONSISTENCY: Table[dict[str, Any]] = Table(
+    "consistency",
+    layout.scores("consistency"),
+    "a clip",
+    (
+        CLIP_ID,
+        Column(
+            "consistency", REAL, "0–1", "least likeness of neighbouring samples: 1 is the same picture", 6, filter=130
+        ),
+        *ERROR,
+    ),
+)
+
+
+def embeddings(length: int) -> Table[dict[str, Any]]:
+    """The table of embeddings of a model that gives `length` numbers."""
+    return Table(
+        "embeddings",
+        layout.EMBEDDINGS,
+        "a sample that a model-backed consistency looked at, with `keep_embeddings`",
+        (
+            CLIP_ID,
+            Column("number", SMALL_INTEGER, "", "number of the sample among those looked at in its clip, from 0"),
+            Column(
+                "embedding",
+                vector(length),
+                "length 1",
+                "what the model sees in the sample, in as many numbers as it gives",
+            ),
+        ),
+    )
+
+
+OF_SHARD = Column("shard", TEXT, "", "the shard that the clip's video belongs to")
+
+CAPTIONS: Table[dict[str, Any]] = Table(
+    "captions",
+    layout.CAPTIONS,
+    "a kept clip of the shards whose captions are made in one job; the file is named after the first of them",
+    (
+        CLIP_ID,
+        OF_SHARD,
+        Column("caption", TEXT, "", "the caption as the backend gave it; with `structured` its field `dense`"),
+        Column("caption_model", TEXT, "", "what made it: backend, model, version"),
+        Column(
+            "caption_whole", FLAG, "", "whether it ended before the limit of tokens; missing where no model wrote it"
+        ),
+        Column("caption_short", TEXT, "", "`structured`: the clip in one short sentence"),
+        Column("caption_subject", TEXT, "", "`structured`: who or what is seen"),
+        Column("caption_action", TEXT, "", "`structured`: what happens"),
+        Column("caption_setting", TEXT, "", "`structured`: where and when"),
+        Column("caption_style", TEXT, "", "`structured`: the look"),
+        Column("caption_camera", TEXT, "", "`structured`: what the camera does"),
+        Column("caption_on_screen_text", TEXT, "", "`structured`: words that are seen"),
+        *ERROR,
+    ),
+)
+
+REWRITES: Table[dict[str, Any]] = Table(
+    "rewrites",
+    layout.REWRITES,
+    "a clip with a caption that passed its checks; files as in `captions`",
+    (
+        CLIP_ID,
+        OF_SHARD,
+        Column("text", TEXT, "", "the rewritten caption: what the train file says"),
+        Column("rewrite_model", TEXT, "", "what made it"),
+        Column("rewritten", FLAG, "", "false where no rewriting was good enough, and the caption stands as it was"),
+        Column("refused_since", TEXT, "", "what was wrong with the last rewriting where none was good enough"),
+        *ERROR,
+    ),
+)
+
+ALIGNMENT: Table[dict[str, Any]] = Table(
+    "alignment",
+    layout.scores("alignment"),
+    "a clip with a text",
+    (
+        CLIP_ID,
+        Column(
+            "alignment",
+            REAL,
+            "by backend",
+            "how well text and picture agree; missing with the backend `none`",
+            4,
+            filter=180,
+        ),
+        Column(
+            "alignment_margin",
+            REAL,
+            "by backend",
+            "the same minus its mean for up to 16 texts of other clips in the shard; missing where there are none",
+            4,
+            filter=190,
+        ),
+        *ERROR,
+    ),
+)
+
+CUTS: Table[dict[str, Any]] = Table(
+    "cuts",
+    layout.CUTS,
+    "a clip that passed every filter",
+    (
+        CLIP_ID,
+        Column("file", TEXT, "", "the clip file below `work/clip_files/`"),
+        Column("cut_method", TEXT, "", "`copy` (packets as they are) or `reencode`"),
+        Column("copy_failed", TEXT, "", "why a copy was tried and given up; missing where none was"),
+        Column("cut_start", REAL, "second", "start of the file's first frame on the clip's clock", 6),
+        Column("cut_seconds", REAL, "second", "duration of the file", 6),
+        Column("cut_frames", INTEGER, "frame", "frames in the file"),
+        Column("cut_width", INTEGER, "pixel", "width of the file's frames"),
+        Column("cut_height", INTEGER, "pixel", "height of the file's frames"),
+        Column("cut_bytes", INTEGER, "byte", "size of the file"),
+        *ERROR,
+    ),
+)
+
+VIDEO_FACTS = tuple(column for column in VIDEOS.columns if column.name in {"name", "width", "height", "fps"})
+CLIP_FACTS = tuple(column for column in CLIPS.columns if column.name not in {"source_key", "too_short"})
+KEPT = Column("kept", FLAG, "", "whether the clip passed")
+REASON = Column("reason", TEXT, "", "the first thing in the configured order that spoke against it; missing if kept")
+
+
+def scores(table: Table) -> tuple[Column, ...]:
+    """The columns of a table that say something of a clip."""
+    return tuple(column for column in table.columns if column not in (CLIP_ID, OF_SHARD, *ERROR))
+
+
+VIDEO_SCORES = (
+    Column("area", INTEGER, "pixel", "width × height of the video as shown", filter=10),
+    Column("aspect_ratio", REAL, "ratio", "width over height as shown", 6, filter=20),
+    Column("bits_per_pixel", REAL, "bit", "bits of the whole file over (coded pixels × frames)", 6, filter=50),
+    Column("video_seconds", REAL, "second", "length of the whole video", 6, filter=40),
+)
+
+# What is known of a clip before it has a text. A new score of clips joins here.
+CLIP_SCORES = (
+    *VIDEO_SCORES,
+    *scores(MOTION),
+    *scores(TECHNICAL),
+    *scores(CONSISTENCY),
+    *scores(AESTHETIC),
+    *scores(TEXT_SCORES),
+)
+
+VERDICTS: Table[dict[str, Any]] = Table(
+    "verdicts",
+    layout.VERDICTS,
+    "a clip; scores that were not needed or could not be computed are missing",
+    (*CLIP_FACTS, *VIDEO_FACTS, KEPT, REASON, *CLIP_SCORES),
+)
+
+FINAL_VERDICTS: Table[dict[str, Any]] = Table(
+    "final verdicts",
+    layout.FINAL_VERDICTS,
+    "a clip: the verdicts of the filters, then of captioning, alignment and cutting",
+    (*VERDICTS.columns, *scores(CAPTIONS), *scores(REWRITES), *scores(ALIGNMENT), *scores(CUTS)),
+)
+
+METADATA: Table[dict[str, Any]] = Table(
+    "metadata",
+    layout.METADATA,
+    "a clip of the dataset",
+    (
+        Column("file_path", TEXT, "", "the clip file, from the dataset folder on"),
+        Column("text", TEXT, "", "the caption to train on"),
+        *(column for column in FINAL_VERDICTS.columns if column.name not in {"text", "kept", "reason", "file"}),
+        Column("split", TEXT, "", "`train` or `validation`, the same for all clips of a video"),
+        Column("bucket_width", INTEGER, "pixel", "the clip's bucket (`export.buckets`); missing where it fits none"),
+        Column("bucket_height", INTEGER, "pixel", "the same"),
+        Column("bucket_aspect_ratio", REAL, "ratio", "the same, width over height", 6),
+        Column("bucket_frames", INTEGER, "frame", "the same: that many of its frames are trained on"),
+    ),
+)
+
+ERRORS: Table[dict[str, Any]] = Table(
+    "errors",
+    layout.ERRORS,
+    "a video or clip that could not be used",
+    (
+        Column("video", TEXT, "", "the video as named in the input"),
+        Column("video_id", TEXT, "", "its identity; missing where it never got one"),
+        Column("clip_id", TEXT, "", "the clip; missing where the whole video is meant"),
+        Column("step", TEXT, "", "the step that found it: index, decode, text …"),
+        Column("kind", TEXT, "", "one fixed word"),
+        Column("message", TEXT, "", "what, where, what to do"),
+    ),
+)
+
+ALL = (
+    VIDEOS,
+    SIGNALS,
+    CLIPS,
+    MOTION,
+    TECHNICAL,
+    CONSISTENCY,
+    AESTHETIC,
+    TEXT_SCORES,
+    embeddings(768),
+    VERDICTS,
+    CAPTIONS,
+    REWRITES,
+    ALIGNMENT,
+    CUTS,
+    FINAL_VERDICTS,
+    METADATA,
+    ERRORS,
+)
+
+
+def lost(outdir: Path, shards: Iterable[str], groups: Iterable[str]) -> list[str]:
+    """Tables, below `outdir`, that are missing of shards that have others: a job that failed has taken its own with it.
+
+    `groups`: the shards after which the tables of those are called that share a job.
+    """
+    names = {SHARD: shards, GROUP: groups}
+    wanted: dict[str, str] = {}
+    there: set[str] = set()
+    for table in ALL:
+        folder, _, place = table.path.removesuffix(".parquet").rpartition("/")
+        if place in names and "<" not in folder:
+            wanted |= {f"{folder}/{name}.parquet": name for name in names[place]}
+            there |= {f"{folder}/{path.name}" for path in (outdir / folder).glob("*.parquet")}
+    begun = {wanted[path] for path in there & wanted.keys()}
+    return sorted(path for path, name in wanted.items() if path not in there and name in begun)

@@ -1,0 +1,1 @@
+"""Texts as such: checks of captions, sentences, prompts."""

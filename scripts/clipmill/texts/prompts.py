@@ -1,0 +1,51 @@
+"""Prompts: texts with {places} for what was measured of a clip."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from clipmill.base.errors import SetupError
+
+# What a step's prompt may have in braces: of `caption` what was measured of a clip, of `rewrite` the text itself,
+# which is a user's prompt when prompts are beautified.
+PLACES = {
+    "caption": ("seconds", "width", "height", "fps", "camera"),
+    "rewrite": ("caption", "prompt"),
+}
+
+
+def read_prompt(name: str, folder: Path) -> str:
+    """The text of the prompt `name`: of `folder`'s file <name>.txt, or a file of your own where `name` is a path.
+
+    Lines that begin with # are comments. Raises SetupError where there is no such file.
+    """
+    path = Path(name) if "/" in name or name.endswith(".txt") else folder / f"{name}.txt"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.txt")))
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise SetupError(f"{path}: {reason}; name a file, or one of {folder}: {known}") from error
+    return "\n".join(line for line in lines if not line.startswith("#")).strip()
+
+
+def places(prompt: str, known: Collection[str], where: str) -> set[str]:
+    """The names of the places in a prompt. Raises SetupError where one is not `known`, or a brace stands alone."""
+    try:
+        parts = list(string.Formatter().parse(prompt))
+    except ValueError as error:
+        raise SetupError(f"{where}: {error}; write a brace that is meant as {{{{ or }}}}") from error
+    names = {name for _, name, _, _ in parts if name is not None}
+    if unknown := sorted(names - set(known)):
+        choices = ", ".join(f"{{{name}}}" for name in known)
+        raise SetupError(f"{where}: {{{unknown[0]}}} is not known; choose from: {choices}, or write {{{{ and }}}}")
+    if any(spec or conversion for _, name, spec, conversion in parts if name is not None):
+        raise SetupError(f"{where}: a place is a name in braces, without : or !")
+    return names
+
+
+def fill(prompt: str, names: set[str], values: Mapping[str, Callable[[], str]]) -> str:
+    """The prompt with what `values` give for its places; each is computed only if it is asked for."""
+    return string.Formatter().vformat(prompt, (), {name: values[name]() for name in names})
