@@ -21,7 +21,7 @@ INSTALL := $(BIN)/python $(PIP_INSTALL)
 LOCK := $(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --no-header --no-annotate
 VLLM := .venv-vllm
 TEST_VLLM := .venv-test-vllm
-SAMPLES := demo/videos
+DEMO_VIDEOS := demo/videos
 
 ifdef VIDEOS
 OUTDIR ?= results
@@ -87,7 +87,7 @@ $(TEST_VLLM)/test.stamp: envs/test-vllm.txt $(VENV)/test.stamp
 demo: $(VENV)/core.stamp
 	@mkdir -p demo && \
 	if [ -z "$$VIDEOS" ]; then \
-	    $(BIN)/python scripts/render_samples.py $(SAMPLES) && export VIDEOS=$(SAMPLES); \
+	    $(BIN)/python scripts/render_demo.py $(DEMO_VIDEOS) && export VIDEOS=$(DEMO_VIDEOS); \
 	fi && \
 	$(BIN)/python -c 'import json, os; print(json.dumps({"videos": os.environ["VIDEOS"], "outdir": os.environ["OUTDIR"]}))' \
 	    > demo/config.json && \
@@ -107,11 +107,11 @@ test-gpu: $(VENV)/models.stamp $(VENV)/test.stamp
 	$(BIN)/python -m pytest -q -rs tests/gpu $(PYTEST)
 
 bench: $(VENV)/core.stamp
-	@test -d ../shared/videos || $(BIN)/python scripts/render_samples.py $(SAMPLES)
+	@test -d ../shared/videos || $(BIN)/python scripts/render_demo.py $(DEMO_VIDEOS)
 	$(BIN)/python tests/bench/bench.py
 
 bench-models: $(VENV)/models.stamp
-	@test -d ../shared/videos || $(BIN)/python scripts/render_samples.py $(SAMPLES)
+	@test -d ../shared/videos || $(BIN)/python scripts/render_demo.py $(DEMO_VIDEOS)
 	$(BIN)/python tests/bench/bench_models.py $(BENCH)
 
 bench-report: $(VENV)/test.stamp

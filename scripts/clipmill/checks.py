@@ -43,7 +43,7 @@ def check_backend(step: str, name: str, backend: Any) -> dict[str, Any]:
 def _ask(backend: Any) -> None:
     task = replace(backend.task, max_tokens=min(backend.task.max_tokens, FEW_TOKENS))
     grey = cv2.imencode(".jpg", np.full(SHAPE, 128, np.uint8))[1].tobytes()
-    for model in backend.chat.each():
+    for model in backend.chat.servers():
         for outcome in model.answers([Request("check", TEXT, (grey,) * task.images)], task):
             if outcome and isinstance(outcome[1], ItemError) and outcome[1].kind != "empty_answer":
                 raise SetupError(str(outcome[1])) from outcome[1]

@@ -32,7 +32,7 @@ from clipmill.demo import render
 from clipmill.store import tables
 
 LATENCY, UNDER_WAY = 0.2, 64  # seconds, requests
-SAMPLES, FRAMES, SIZE, QUALITY = 400, 8, (854, 480), 90
+DEMO_VIDEOS, FRAMES, SIZE, QUALITY = 400, 8, (854, 480), 90
 SAID = {"role": "assistant", "content": "A red car drives along a wet road at night while rain falls on its roof."}
 BODY = json.dumps({"choices": [{"index": 0, "message": SAID, "finish_reason": "stop"}]}).encode()
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(BODY)
@@ -81,17 +81,17 @@ def make_samples(outdir: Path) -> float:
         path.parent.mkdir(parents=True, exist_ok=True)
     archive = ArchiveWriter(paths.frames, QUALITY)
     picture = render.photograph("chelsea.png")
-    for frame in range(SAMPLES):
+    for frame in range(DEMO_VIDEOS):
         archive.add(frame, np.roll(render.cover(picture, SIZE), frame, axis=1))
     archive.close("key")
-    tables.SIGNALS.write(paths.signals, [{"frame": n, "time": n / 2, "sample": n} for n in range(SAMPLES)])
-    return paths.frames.stat().st_size / SAMPLES
+    tables.SIGNALS.write(paths.signals, [{"frame": n, "time": n / 2, "sample": n} for n in range(DEMO_VIDEOS)])
+    return paths.frames.stat().st_size / DEMO_VIDEOS
 
 
 def make_clips(count: int) -> list[dict[str, Any]]:
     row = dict.fromkeys(column.name for column in tables.VERDICTS.columns)
     row |= {"video_id": "v", "source_key": "key", "seconds": 10.0, "width": SIZE[0], "height": SIZE[1], "fps": 24.0}
-    starts = (number % (SAMPLES - 2 * FRAMES) for number in range(count))
+    starts = (number % (DEMO_VIDEOS - 2 * FRAMES) for number in range(count))
     return [
         {**row, "clip_id": f"v_{number}", "start_frame": start, "end_frame": start + 2 * FRAMES}
         for number, start in enumerate(starts)

@@ -26,7 +26,7 @@ from cluster import Cluster, missing
 from runs import Run
 from slurm_runs import SlurmRun
 
-from clipmill.demo.videos import render_samples
+from clipmill.demo.videos import render_demo_videos
 
 # Each waits for the one before it; the checks run beside each other and count once.
 CHAIN = 12
@@ -41,7 +41,7 @@ def timed(what: Callable[[], object]) -> float:
 
 def overhead(folder: Path, cluster: Cluster) -> None:
     videos = folder / "samples"
-    render_samples(videos)
+    render_demo_videos(videos)
     settings = {"videos_per_shard": 20}
     local = timed(Run(folder / "local", dict(settings), str(videos)).done)
     slurm = timed(SlurmRun(folder / "slurm", dict(settings), str(videos), cluster=cluster).done)

@@ -38,7 +38,7 @@ class Chat:
     def checkpoints(self):
         return []
 
-    def each(self):
+    def servers(self):
         yield self
 
     def answers(self, requests, task):

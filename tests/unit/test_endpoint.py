@@ -459,7 +459,7 @@ def test_a_server_that_points_elsewhere_is_not_followed(monkeypatch: pytest.Monk
 
 def test_each_server_is_checked_by_itself():
     with ChatServer(lambda asked: "Fine.") as first, ChatServer(lambda asked: "Fine.") as second:
-        alone = list(client(first, second, batch=3).each())
+        alone = list(client(first, second, batch=3).servers())
         assert [ask(one) for one in alone] == [Answer("Fine.")] * 2
     assert [len(server.asked) for server in (first, second)] == [1, 1]
 

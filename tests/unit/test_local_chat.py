@@ -382,7 +382,7 @@ def test_a_models_own_code_runs_only_where_it_is_trusted(model, folder, tmp_path
 def test_nothing_is_loaded_without_a_request(tmp_path):
     made = local(tmp_path / "nowhere")
     assert list(made.answers([], Task(8))) == []
-    assert list(made.each()) == [made]
+    assert list(made.servers()) == [made]
     with pytest.raises(SetupError, match="there is no such folder or file"):
         made.checkpoints()
 

@@ -19,7 +19,7 @@ from clipmill.demo import render
 from clipmill.inputs.discovery import update_index
 from clipmill.models import backends
 from clipmill.plan import rates
-from clipmill.plan.headers import Sample, Video, carried_over, estimate, read_header
+from clipmill.plan.headers import HeaderSample, Video, carried_over, estimate, read_header
 from clipmill.plan.plan import make_plan
 from clipmill.plan.text import as_text
 from clipmill.steps import STEPS
@@ -68,7 +68,7 @@ def test_a_sample_is_the_same_in_any_order():
     samples = []
     for seed in (1, 2):
         random.Random(seed).shuffle(names)
-        sample = Sample(50)
+        sample = HeaderSample(50)
         for name in names:
             sample.add(name, 3, name)
         samples.append(sample.drawn)
@@ -120,7 +120,7 @@ def test_a_broken_header_costs_itself(tmp_path):
         read_header(broken)
     playlist = tmp_path / "d.mp4"
     playlist.write_text(f"#EXTM3U\n{good[0]}\n")
-    sample = Sample(10)
+    sample = HeaderSample(10)
     for path in [*good, broken, playlist, tmp_path / "gone.mp4"]:
         sample.add(path.name, path.stat().st_size if path.exists() else 9, Video(path.name, str(path), 1))
     hours = estimate(sample)

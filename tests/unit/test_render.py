@@ -12,13 +12,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import render_demo_videos as command
 
-import render_samples as command
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.opencv import cv2
 from clipmill.decode.media import file_url, open_video
 from clipmill.demo import render
-from clipmill.demo import videos as samples
+from clipmill.demo import videos as demo
 
 SIZE = (320, 180)
 
@@ -237,29 +237,29 @@ CHOSEN = ("holiday/day 1/upright.mp4", "holiday/day 2/in the dark.mp4", "broken 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A few of the samples, rendered by the command."""
+    """A few of the demo's videos, rendered by the command."""
     path = tmp_path_factory.mktemp("samples")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samples, "SAMPLES", tuple(named(name) for name in CHOSEN))
-        patch.setattr(sys, "argv", ["render_samples.py", str(path)])
+        patch.setattr(demo, "DEMO_VIDEOS", tuple(named(name) for name in CHOSEN))
+        patch.setattr(sys, "argv", ["render_demo_videos.py", str(path)])
         command.main()
     return path
 
 
-def named(name: str) -> samples.Sample:
-    return next(sample for sample in samples.SAMPLES if sample.name == name)
+def named(name: str) -> demo.DemoVideo:
+    return next(video for video in demo.DEMO_VIDEOS if video.name == name)
 
 
-def test_list_of_samples():
-    names = [sample.name for sample in samples.SAMPLES]
+def test_list_of_demo_videos():
+    names = [video.name for video in demo.DEMO_VIDEOS]
     assert len(names) == len(set(names)) == 10
     assert set(CHOSEN) < set(names)
     assert all(len(name.rsplit("/", 1)[-1].encode()) < 200 for name in names)
     awkward = next(name for name in names if name.startswith("-"))
     assert set(" '\"{}%$*[];\n\u0301\N{CLAPPER BOARD}") <= set(awkward)
-    assert 60 <= sum(sample.seconds for sample in samples.SAMPLES) <= 120
-    assert all(4 <= shot.seconds <= 11 for sample in samples.SAMPLES for shot in sample.shots)
-    assert [sample.name for sample in samples.SAMPLES if sample.broken] == ["broken off.mp4"]
+    assert 60 <= sum(video.seconds for video in demo.DEMO_VIDEOS) <= 120
+    assert all(4 <= shot.seconds <= 11 for video in demo.DEMO_VIDEOS for shot in video.shots)
+    assert [video.name for video in demo.DEMO_VIDEOS if video.broken] == ["broken off.mp4"]
     assert named("four pictures.mp4").cuts == [5, 9, 15]
 
 
@@ -277,8 +277,8 @@ def test_samples_are_what_they_claim(folder):
     sample, frames = named(CHOSEN[3]), decode(folder / CHOSEN[3])
     changes = [cv2.absdiff(pixels(earlier), pixels(later)).mean() for earlier, later in itertools.pairwise(frames)]
     biggest = sorted(sorted(range(len(changes)), key=changes.__getitem__)[-2:])
-    assert [frames[number + 1].time for number in biggest] == pytest.approx(sample.cuts, abs=0.001)
-    assert len(frames) / sample.fps == pytest.approx(sample.seconds)
+    assert [frames[number + 1].time for number in biggest] == pytest.approx(video.cuts, abs=0.001)
+    assert len(frames) / video.fps == pytest.approx(video.seconds)
 
 
 def test_the_broken_sample_cannot_be_opened(folder):
@@ -288,14 +288,14 @@ def test_the_broken_sample_cannot_be_opened(folder):
 
 
 def test_samples_that_are_there_are_not_rendered_again(folder, monkeypatch):
-    monkeypatch.setattr(samples, "SAMPLES", tuple(named(name) for name in CHOSEN))
-    monkeypatch.setattr(samples, "render_sample", lambda *_: pytest.fail("rendered again"))
-    samples.render_samples(folder)
+    monkeypatch.setattr(demo, "DEMO_VIDEOS", tuple(named(name) for name in CHOSEN))
+    monkeypatch.setattr(demo, "render_demo_video", lambda *_: pytest.fail("rendered again"))
+    demo.render_demo_videos(folder)
 
 
 def test_awkward_name_is_written_as_it_is(tmp_path):
-    awkward = next(sample for sample in samples.SAMPLES if sample.name.startswith("-"))
-    short = samples.Sample(awkward.name, (samples.Shot(0.25, awkward.shots[0].look),))
-    samples.render_sample(short, tmp_path / short.name)
+    awkward = next(video for video in demo.DEMO_VIDEOS if video.name.startswith("-"))
+    short = demo.DemoVideo(awkward.name, (demo.Shot(0.25, awkward.shots[0].look),))
+    demo.render_demo_video(short, tmp_path / short.name)
     assert [path.name for path in tmp_path.iterdir()] == [awkward.name]
     assert len(decode(tmp_path / short.name)) == 6

@@ -175,7 +175,7 @@ def rewrite(caption: str) -> str:
     tidy = " ".join(caption.split())
     if not is_english(tidy):
         return tidy
-    return _settled(caption) or (_settled(tidy) if tidy != caption else tidy) or tidy
+    return _until_stable(caption) or (_until_stable(tidy) if tidy != caption else tidy) or tidy
 
 
 def is_english(text: str) -> bool:
@@ -244,7 +244,7 @@ def clause_end(sentence: str, position: int) -> int:
     return len(sentence) - (sentence[-1:] in {".", "!", "?"})
 
 
-def _settled(text: str) -> str:
+def _until_stable(text: str) -> str:
     """`text` after as many passes as change it, so that another would not; empty where that leads nowhere."""
     for _ in range(MAX_PASSES):
         before, text = text, _once(text)

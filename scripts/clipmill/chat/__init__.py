@@ -70,7 +70,7 @@ class ChatModel(Protocol):
     def checkpoints(self) -> list[Checkpoint]:
         """Find the model files, and fetch those that are not there. Raises SetupError."""
 
-    def each(self) -> Iterator[ChatModel]:
+    def servers(self) -> Iterator[ChatModel]:
         """Its servers one by one, each of which a check must find at work; itself where there are none."""
 
     def answers(self, requests: Iterable[Request], task: Task) -> Iterator[Outcome | None]:

@@ -69,7 +69,7 @@ class Endpoint:
         """The files are the server's."""
         return []
 
-    def each(self) -> Iterator[Endpoint]:
+    def servers(self) -> Iterator[Endpoint]:
         """The servers one by one, for a check that each of them answers."""
         for url in self._urls:
             one = copy.copy(self)

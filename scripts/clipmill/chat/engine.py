@@ -59,7 +59,7 @@ class Engine:
         """See `ChatModel`."""
         return [self._checkpoint]
 
-    def each(self) -> Iterator[Engine]:
+    def servers(self) -> Iterator[Engine]:
         """There is one."""
         yield self
 

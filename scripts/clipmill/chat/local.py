@@ -52,7 +52,7 @@ class Local:
         """See `ChatModel`."""
         return [self._checkpoint]
 
-    def each(self) -> Iterator[Local]:
+    def servers(self) -> Iterator[Local]:
         """There is one."""
         yield self
 

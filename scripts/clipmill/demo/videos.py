@@ -1,6 +1,6 @@
 """The demo's videos: ten small files that show what the workflow finds, keeps and refuses.
 
-`SAMPLES` says what is in each, so that a test can compare what the workflow found with what was rendered.
+`DEMO_VIDEOS` says what is in each, so that a test can compare what the workflow found with what was rendered.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Sample:
+class DemoVideo:
     """One file of the demo: its path below the folder and what is in it.
 
     `sparse_from`: from this second on every other frame is missing (variable frame rate). `broken`: only the file's
@@ -117,8 +117,8 @@ def dissolve(first: Look, second: Look, overlap: float) -> Look:
     return look
 
 
-SAMPLES = (
-    Sample(
+DEMO_VIDEOS = (
+    DemoVideo(
         "four pictures.mp4",
         (
             Shot(5, over("coffee.png", 42, 20, zoom=0.01, wobble=3)),
@@ -128,8 +128,10 @@ SAMPLES = (
         ),
         settings={"audio": True},
     ),
-    Sample("cross fade.mp4", (Shot(11, dissolve(over("chelsea.png", 40, wobble=2), over("coffee.png", 40, 90), 1.0)),)),
-    Sample(
+    DemoVideo(
+        "cross fade.mp4", (Shot(11, dissolve(over("chelsea.png", 40, wobble=2), over("coffee.png", 40, 90), 1.0)),)
+    ),
+    DemoVideo(
         "slow, medium, fast.mkv",
         (
             Shot(4, over("hubble_deep_field.jpg", 12)),
@@ -138,58 +140,58 @@ SAMPLES = (
         ),
         fps=Fraction(30000, 1001),
     ),
-    Sample("nothing moves.mp4", (Shot(5, motionless("chelsea.png")),)),
-    Sample("lecture.mp4", (Shot(5, slide), Shot(5, titled(over("rocket.jpg", 45, 90, wobble=2))))),
-    Sample(
+    DemoVideo("nothing moves.mp4", (Shot(5, motionless("chelsea.png")),)),
+    DemoVideo("lecture.mp4", (Shot(5, slide), Shot(5, titled(over("rocket.jpg", 45, 90, wobble=2))))),
+    DemoVideo(
         "wide screen.mp4", (Shot(6, boxed(over("motorcycle_left.png", 50, zoom=0.01), 0.25)),), size=(640, 480), fps=25
     ),
-    Sample(
+    DemoVideo(
         "holiday/day 1/upright.mp4",
         (Shot(6, over("astronaut.png", 40, 260, wobble=6)),),
         size=(360, 640),
         fps=30,
         settings={"rotation": 270, "audio": True},
     ),
-    Sample(
+    DemoVideo(
         "holiday/day 2/in the dark.mp4",
         (Shot(6, over("coffee.png", 50, 200, wobble=4)),),
         fps=30,
         sparse_from=3.0,
         settings={"b_frames": 0},
     ),
-    Sample(
+    DemoVideo(
         # A name that breaks whatever does not quote, escape or encode: dash, quotes, wildcards, a bare %, letters with
         # combining accents, an emoji and a line break.
         '-y "it\'s" {shard} 100% $HOME *[a]; caf\u0065\u0301 \N{CLAPPER BOARD}\n(2).mp4',
         (Shot(5, over("chelsea.png", 45, 160, zoom=0.02, wobble=2)),),
     ),
-    Sample("broken off.mp4", (Shot(4, over("ihc.png", 40)),), broken=True),
+    DemoVideo("broken off.mp4", (Shot(4, over("ihc.png", 40)),), broken=True),
 )
 
 
-def render_samples(folder: Path) -> None:
-    """Render every sample below `folder` that is not there yet. Raises SetupError without scikit-image's pictures."""
-    for sample in SAMPLES:
-        path = folder / sample.name
+def render_demo_videos(folder: Path) -> None:
+    """Render every video below `folder` that is not there yet. Raises SetupError without scikit-image's pictures."""
+    for video in DEMO_VIDEOS:
+        path = folder / video.name
         if path.exists():
             continue
-        log.info("rendering %r, %.1f s", sample.name, sample.seconds)
-        render_sample(sample, path)
+        log.info("rendering %r, %.1f s", video.name, video.seconds)
+        render_demo_video(video, path)
 
 
-def render_sample(sample: Sample, path: Path) -> None:
-    """Render one sample into the file `path`, whole or not at all."""
+def render_demo_video(video: DemoVideo, path: Path) -> None:
+    """Render one video into the file `path`, whole or not at all."""
     frames: Iterator[Frame] = itertools.chain.from_iterable(
-        shot.look(sample.size, shot.seconds, sample.fps) for shot in sample.shots
+        shot.look(video.size, shot.seconds, video.fps) for shot in video.shots
     )
-    settings = {"options": {"crf": "20"}, **sample.settings}
-    if sample.sparse_from is not None:
-        total, dense = (render.frame_count(seconds, sample.fps) for seconds in (sample.seconds, sample.sparse_from))
+    settings = {"options": {"crf": "20"}, **video.settings}
+    if video.sparse_from is not None:
+        total, dense = (render.frame_count(seconds, video.fps) for seconds in (video.seconds, video.sparse_from))
         kept = [number < dense or number % 2 == 0 for number in range(total)]
-        settings["times"] = [Fraction(number) / sample.fps for number in itertools.compress(range(total), kept)]
+        settings["times"] = [Fraction(number) / video.fps for number in itertools.compress(range(total), kept)]
         frames = itertools.compress(frames, kept)
     settings.setdefault("container", render.CONTAINERS[path.suffix])
     with atomic(path) as temporary:
-        render.encode(temporary, frames, sample.size, sample.fps, **settings)
-        if sample.broken:
+        render.encode(temporary, frames, video.size, video.fps, **settings)
+        if video.broken:
             os.truncate(temporary, temporary.stat().st_size // 2)

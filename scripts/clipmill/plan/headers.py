@@ -71,7 +71,7 @@ class Estimate:
         return sides[len(sides) // 2] if sides else None
 
 
-class Sample(Generic[Item]):
+class HeaderSample(Generic[Item]):
     """At most `size` of the items that are added, drawn by their names: the same ones whatever their order."""
 
     def __init__(self, size: int):
@@ -104,7 +104,7 @@ def read_header(path: Path | str) -> Header:
         return Header(seconds, stream.width or 0, stream.height or 0)
 
 
-def estimate(sample: Sample[Video]) -> Estimate:
+def estimate(sample: HeaderSample[Video]) -> Estimate:
     """The length of all videos that were added to `sample`, from the headers of those that were drawn."""
     drawn = sample.drawn
     found = dict(_read(drawn))

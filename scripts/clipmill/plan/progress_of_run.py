@@ -10,7 +10,7 @@ from typing import Any
 
 from clipmill.base.files import newer
 from clipmill.decode.video import DecodeSettings, source_key
-from clipmill.plan.headers import Sample, Video
+from clipmill.plan.headers import HeaderSample, Video
 from clipmill.steps import STEPS, Step
 from clipmill.store import tables
 from clipmill.store.index import read_json_lines, shard_groups, shard_sizes
@@ -47,8 +47,8 @@ class Work:
     outdir: Path
     shards: dict[str, Shard]
     groups: dict[str, list[str]]
-    waiting: Sample[Video]
-    measured: Sample[tuple[str, str, float]]
+    waiting: HeaderSample[Video]
+    measured: HeaderSample[tuple[str, str, float]]
     stages: tuple[str, ...] = ()  # of `Step.stage`, those at which a threshold is a quantile
     missing: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     unresolved: list[str] = field(default_factory=list)
@@ -90,7 +90,7 @@ def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
     sizes = shard_sizes(outdir)
     groups = shard_groups(sizes, settings["clips_per_caption_job"])
     shards = {name: Shard(name) for name in sizes}
-    work = Work(outdir, shards, groups, Sample(sample), Sample(sample), tuple(settings["quantiles"]))
+    work = Work(outdir, shards, groups, HeaderSample(sample), HeaderSample(sample), tuple(settings["quantiles"]))
     gone = {row["video_id"] for row in read_json_lines(Paths(outdir).removed)}
     decode = DecodeSettings(**settings["decode"])
     for shard in work.shards.values():

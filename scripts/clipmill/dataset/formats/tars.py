@@ -46,7 +46,7 @@ class WebDataset(Format):
         text = self.layout.texts(row)[0]
         about = json.dumps({"text": text, **self.layout.facts(row)}, ensure_ascii=False)
         video = self.layout.dataset / row["file_path"]
-        self._tars[row["split"]].add(_Sample(key, video, row["cut_bytes"], about.encode(), text.encode()))
+        self._tars[row["split"]].add(_Member(key, video, row["cut_bytes"], about.encode(), text.encode()))
 
     def finish(self) -> None:
         for split, path in self.layout.by_split(self.entries[0]):
@@ -72,7 +72,7 @@ class WebDataset(Format):
 
 
 @dataclass(frozen=True)
-class _Sample:
+class _Member:
     key: str
     video: Path
     size: int
@@ -108,18 +108,18 @@ class _Tars:
 
     def __init__(self, folder: Path, split: str, most: int, notes: _Notes):
         self._folder, self._split, self._most, self._notes = folder, split, most, notes
-        self._samples: list[_Sample] = []
+        self._members: list[_Member] = []
         self._room = 0
         self.shards: list[dict[str, Any]] = []
 
-    def add(self, sample: _Sample) -> None:
-        if self._samples and self._room + sample.room > self._most:
+    def add(self, member: _Member) -> None:
+        if self._members and self._room + member.room > self._most:
             self._write()
-        self._samples.append(sample)
-        self._room += sample.room
+        self._members.append(member)
+        self._room += member.room
 
     def finish(self) -> list[dict[str, Any]]:
-        if self._samples:
+        if self._members:
             self._write()
         return self.shards
 
@@ -128,24 +128,24 @@ class _Tars:
         made_of = self._made_of()
         if not self._notes.holds(tar, made_of):
             with atomic(tar) as temporary, tarfile.open(temporary, "w") as archive:
-                for sample in self._samples:
-                    with open(sample.video, "rb") as video:
-                        archive.addfile(_member(f"{sample.key}.mp4", sample.size), video)
-                    for ending, content in ((".json", sample.about), (".txt", sample.text)):
-                        archive.addfile(_member(sample.key + ending, len(content)), io.BytesIO(content))
+                for member in self._members:
+                    with open(member.video, "rb") as video:
+                        archive.addfile(_tar_info(f"{member.key}.mp4", member.size), video)
+                    for ending, content in ((".json", member.about), (".txt", member.text)):
+                        archive.addfile(_tar_info(member.key + ending, len(content)), io.BytesIO(content))
         self._notes.add(tar, made_of)
-        self.shards.append({"url": tar.name, "nsamples": len(self._samples), "filesize": tar.stat().st_size})
-        self._samples, self._room = [], 0
+        self.shards.append({"url": tar.name, "nsamples": len(self._members), "filesize": tar.stat().st_size})
+        self._members, self._room = [], 0
 
     def _made_of(self) -> str:
         digest = hashlib.sha256()
-        for sample in self._samples:
-            parts = (sample.key, size_and_time(sample.video), sample.about, sample.text)
+        for member in self._members:
+            parts = (member.key, size_and_time(member.video), member.about, member.text)
             digest.update(repr(parts).encode())
         return digest.hexdigest()
 
 
-def _member(name: str, size: int) -> tarfile.TarInfo:
+def _tar_info(name: str, size: int) -> tarfile.TarInfo:
     """A member without owner and time, so that the same clips make the same bytes."""
     member = tarfile.TarInfo(name)
     member.size = size

@@ -13,9 +13,9 @@ import pytest
 from runs import Outcome, Run, whole_plan
 
 from clipmill.decode.media import file_url
-from clipmill.demo.videos import SAMPLES, render_samples
+from clipmill.demo.videos import DEMO_VIDEOS, render_demo_videos
 
-STRANGE = SAMPLES[8].name
+STRANGE = DEMO_VIDEOS[8].name
 # Video by video, scene by scene: the reason against each clip, None where it is kept.
 EXPECTED = {
     "four pictures.mp4": [None, None, None, None],
@@ -34,7 +34,7 @@ EXPECTED = {
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Outcome]:
     """The samples' run with the default settings, and what it printed."""
     run = Run(tmp_path_factory.mktemp("samples") / "run", {"videos_per_shard": 4})
-    render_samples(run.folder)
+    render_demo_videos(run.folder)
     return run, run.run()
 
 
@@ -84,7 +84,7 @@ def test_each_video_gets_the_verdict_that_its_content_asks_for(run):
 
 def test_scenes_lie_where_the_shots_were_cut(run):
     """The encoder put a key frame on every cut, so a scene starts there; the guard is given up before the cut alone."""
-    for sample in SAMPLES:
+    for sample in DEMO_VIDEOS:
         scenes = [row for row in run.verdicts() if row["name"] == sample.name and row["piece"] == 0]
         starts = [row["start"] for row in scenes if row["scene"] > 0]
         ends = [row["end"] for row in scenes if row["end"] < sample.seconds - 1]

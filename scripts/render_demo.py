@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 
 from clipmill.cli import run_step
-from clipmill.demo.videos import render_samples
+from clipmill.demo.videos import render_demo_videos
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the videos go; it is made if missing")
-    render_samples(parser.parse_args().folder)
+    render_demo_videos(parser.parse_args().folder)
 
 
 if __name__ == "__main__":
