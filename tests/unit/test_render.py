@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import render_demo_videos as command
+import render_demo as command
 
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.opencv import cv2
@@ -241,7 +241,7 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("samples")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "DEMO_VIDEOS", tuple(named(name) for name in CHOSEN))
-        patch.setattr(sys, "argv", ["render_demo_videos.py", str(path)])
+        patch.setattr(sys, "argv", ["render_demo.py", str(path)])
         command.main()
     return path
 
@@ -274,7 +274,7 @@ def test_samples_are_what_they_claim(folder):
     assert set(steps[:90]) == {Fraction(1, 30)}
     assert set(steps[90:]) == {Fraction(1, 15)}
 
-    sample, frames = named(CHOSEN[3]), decode(folder / CHOSEN[3])
+    video, frames = named(CHOSEN[3]), decode(folder / CHOSEN[3])
     changes = [cv2.absdiff(pixels(earlier), pixels(later)).mean() for earlier, later in itertools.pairwise(frames)]
     biggest = sorted(sorted(range(len(changes)), key=changes.__getitem__)[-2:])
     assert [frames[number + 1].time for number in biggest] == pytest.approx(video.cuts, abs=0.001)
