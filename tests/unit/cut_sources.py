@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import av
 import imageio_ffmpeg
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
+from default_config import CONFIG
 
 from clipmill.base.opencv import cv2
 from clipmill.cut.clip import CutSettings, cut_clip
@@ -112,6 +114,11 @@ COPIED |= {"odd.mp4", "late.mp4", "fragmented.mp4", "h264.mkv", "h264.flv", "h26
 COPIED |= {"plain_mpeg4.avi", "hevc.mp4", "vp9.webm", "av1.mkv"}
 
 
+def cut_settings(**changes: Any) -> CutSettings:
+    """The default settings, but of clips from one second on, after `changes`."""
+    return CutSettings(**{**CONFIG["cut"], "min_seconds": 1, **changes})
+
+
 class Source:
     """A source video with what decode would say of it."""
 
@@ -125,7 +132,7 @@ class Source:
 
     def cut(self, target: Path, start: int, end: int, **settings) -> dict:
         clip, frames = self.clip(start, end)
-        return cut_clip(self.path, target, self.video, clip, frames, CutSettings(**{"min_seconds": 1, **settings}))
+        return cut_clip(self.path, target, self.video, clip, frames, cut_settings(**settings))
 
 
 def describe(path: Path) -> tuple[dict, SourceFrames]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from default_config import CONFIG
 
 from clipmill.decode.frames import FrameArchive
 from clipmill.decode.video import DecodePaths, DecodeSettings, decode_video
@@ -18,7 +19,7 @@ from clipmill.demo import render
 from clipmill.demo.render import Frame, Rate, Size
 from clipmill.store import tables
 
-SETTINGS = DecodeSettings(samples_per_second=2, sample_short_side=512, sample_quality=90)
+SETTINGS = DecodeSettings(**CONFIG["decode"])
 REAL = Path(__file__).resolve().parents[3] / "shared" / "videos"
 SIZE = (192, 108)
 

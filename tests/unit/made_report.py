@@ -14,7 +14,7 @@ import yaml
 
 from clipmill.decode.frames import ArchiveWriter
 from clipmill.decode.video import DecodePaths
-from clipmill.filters import columns, verdict
+from clipmill.filters import columns, reasons, verdict
 from clipmill.report import write_report
 from clipmill.store import tables
 from clipmill.store.layout import Paths
@@ -22,7 +22,7 @@ from clipmill.store.layout import Paths
 FOLDER = Path(__file__).resolve().parents[2] / "config"
 SCHEMA = FOLDER / "config.schema.yaml"
 CONFIG = yaml.safe_load((FOLDER / "config.yaml").read_text(encoding="utf-8"))
-ORDER = CONFIG["filter_order"]
+ORDER = list(columns.FILTERS)
 NAMES = [*columns.FILTERS, *columns.LATE_FILTERS]
 
 
@@ -39,11 +39,12 @@ def row(number: int, filters: verdict.Bounds, **known: Any) -> dict[str, Any]:
     values |= {"start_frame": number % 3 * 8, "end_frame": number % 3 * 8 + 8, **known}
     values["aspect_ratio"] = round(values["width"] / values["height"], 6)
     exact = {**values, "aspect_ratio": values["width"] / values["height"]}
-    reason = known.get("reason") or verdict.out_of(verdict.active(filters, ORDER), exact)
-    captioned = reason is None or reason.rpartition(" ")[0] not in columns.FILTERS and reason != "too_short"
+    failure = verdict.out_of(verdict.active(filters, ORDER), exact)
+    failure = reasons.BY_WORDS[known["reason"]] if known.get("reason") else failure
+    captioned = failure is None or failure.stage not in (*columns.FILTERS, "split")
     text = f"The number of this clip is {number}, and it is about a cat." if captioned else None
     late = verdict.out_of(verdict.active(filters, list(columns.LATE_FILTERS)), values) if captioned else None
-    reason = reason or late
+    reason = str(failure or late) if failure or late else None
     made = {
         "kept": reason is None,
         "reason": reason,
@@ -85,6 +86,7 @@ class Finished:
                 "clips": seconds / 3600,
                 "dataset": sum(row["cut_seconds"] for row in kept) / 3600,
             },
+            "clipmill": "0.0.0",
             "errors": [{"step": "decode", "kind": "not_a_video", "count": 1}],
             "settings": {"caption": "describe", "rewrite": "rules", "alignment": "none"},
         }

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
-import yaml
+from default_config import CONFIG
 from films import Film, panned
 
 from clipmill.demo import render
 from clipmill.split.scenes import SplitSettings
 
-CONFIG = Path(__file__).resolve().parents[2] / "config" / "config.yaml"
-DEFAULT = SplitSettings(**yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["split"])
+DEFAULT = SplitSettings(**CONFIG["split"])
 PICTURES = ("coffee.png", "rocket.jpg", "chelsea.png", "astronaut.png", "gravel.png", "motorcycle_left.png")
 
 

@@ -320,7 +320,7 @@ class Loaded:
 
 @pytest.fixture
 def loaded(monkeypatch):
-    """Calls `cli.loaded` on a backend with flags as on the command line; gives what it yields."""
+    """Calls `cli.backend_on_device` on a backend with flags as on the command line; gives what it yields."""
 
     def call(backend, *flags):
         settings = {"backend": "rapidocr"}
@@ -328,7 +328,8 @@ def loaded(monkeypatch):
         monkeypatch.setattr(backends, "load", lambda *given: given == asked and backend)
         monkeypatch.setenv("CLIPMILL_RUNTIME_SETTINGS", '{"text": {"servers": 2}, "caption": {"servers": 3}}')
         base = ["--outdir", "o", "--shard", "000000", "--settings", "{}"]
-        return cli.loaded("text", settings, cli.model_parser("").parse_args([*base, *flags]))
+        args = cli.model_parser("").parse_args([*base, *flags])
+        return cli.backend_on_device("text", settings, args.gpu, args.threads, args.batch)
 
     monkeypatch.delenv("CLIPMILL_COMPILE", raising=False)
     monkeypatch.setitem(sys.modules, "torch", None)  # as where no backend has imported it

@@ -18,7 +18,7 @@ from clipmill.decode.reading import FrameChoice, KeptFrames
 
 
 @pytest.mark.parametrize(
-    ("sampling", "times", "chosen"),
+    ("choice", "times", "chosen"),
     [
         (FrameChoice(count=3, per_second=1), [0, 0.5, 1, 1.5, 2], [0, 2, 4]),
         (FrameChoice(count=2, per_second=1), [0, 0.5, 1, 1.5, 2], [1, 3]),  # more than two: uniform ones
@@ -64,7 +64,7 @@ def films(tmp_path):
     return thirty_clips(tmp_path)
 
 
-@pytest.mark.parametrize("sampling", [FrameChoice(), FrameChoice(count=2), EVERY_SECOND])
+@pytest.mark.parametrize("choice", [FrameChoice(), FrameChoice(count=2), EVERY_SECOND])
 def test_rows_are_the_same_whatever_threads_and_batch_size(films, choice):
     wanted = None
     for batch in (1, 3, 16, 1000):

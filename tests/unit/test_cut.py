@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from cut_sources import COPIED, FPS, KINDS, Source, check, draw, h264, make, read, read_number, run, sources_in
+from default_config import CONFIG
 
 from clipmill.base.opencv import cv2
 from clipmill.cut import clip as cut
@@ -143,7 +144,7 @@ def plan(keys=(0,), unclean=(), video=None, frames=100, rate=10, **settings):
     is_key[list(keys)] = True
     is_clean[list(unclean)] = False
     source = SourceFrames(times, is_key, is_clean, np.zeros((frames, 64), np.uint8))
-    return plan_copy({**VIDEO, **(video or {})}, source, CutSettings(**settings))
+    return plan_copy({**VIDEO, **(video or {})}, source, CutSettings(**{**CONFIG["cut"], "min_seconds": 3, **settings}))
 
 
 def test_a_clip_from_key_frame_to_clean_end_is_copied_whole():

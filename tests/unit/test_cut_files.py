@@ -16,11 +16,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from cut_sources import FPS, Source, check, read, run, sources_in
+from cut_sources import FPS, Source, check, cut_settings, read, run, sources_in
 
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.cut import clip as cut
-from clipmill.cut.clip import CutSettings, cut_clip
+from clipmill.cut.clip import cut_clip
 from clipmill.cut.verify import SourceFrames
 
 
@@ -34,7 +34,7 @@ def source(tmp_path_factory):
 
 def altered(video: Source, start: int, end: int, target: Path, frames: SourceFrames, **settings) -> dict:
     clip, _ = video.clip(start, end)
-    return cut_clip(video.path, target, video.video, clip, frames, CutSettings(**{"min_seconds": 1, **settings}))
+    return cut_clip(video.path, target, video.video, clip, frames, cut_settings(**settings))
 
 
 @pytest.mark.parametrize("mode", ["auto", "reencode"])
@@ -143,7 +143,7 @@ def test_names_are_taken_literally(source, tmp_path, name, mode):
     (tmp_path / name).write_bytes(video.path.read_bytes())
     clip, frames = video.clip(40, 80)
     target = tmp_path / "out" / name
-    cut_clip(tmp_path / name, target, video.video, clip, frames, CutSettings(mode=mode, min_seconds=1))
+    cut_clip(tmp_path / name, target, video.video, clip, frames, cut_settings(mode=mode))
     assert read(target)[0] == list(range(40, 80))
     assert [path.name for path in target.parent.iterdir()] == [name]
 

@@ -22,7 +22,7 @@ from clipmill.plan import rates
 from clipmill.plan.headers import HeaderSample, Video, carried_over, estimate, read_header
 from clipmill.plan.plan import make_plan
 from clipmill.plan.text import as_text
-from clipmill.steps import STEPS
+from clipmill.steps import CLIP, KEPT, STEPS
 from clipmill.store import tables
 from clipmill.store.index import read_json_lines
 from clipmill.store.layout import Paths
@@ -329,8 +329,8 @@ def test_the_rates_are_those_of_the_docs():
     assert {
         (step, backend): (float(seconds), float(start)) for step, backend, seconds, _, start in rows
     } == rates.DOCUMENTED
-    units = {step.name: step.unit for step in STEPS} | {"export": rates.KEPT}
-    units |= dict.fromkeys(("thresholds", "report"), rates.CLIP)
+    units = {step.name: step.unit for step in STEPS} | {"export": KEPT}
+    units |= dict.fromkeys(("thresholds", "report"), CLIP)
     assert all(units[step] == unit for step, _, _, unit, _ in rows)
     assert f"{rates.FRAME_BYTES_A_PIXEL} bytes a pixel" in text
     assert f"{rates.SIGNAL_BYTES_AN_HOUR:,} bytes an hour" in text

@@ -133,7 +133,7 @@ def test_a_bound_that_would_let_the_same_clips_pass_stays_as_it_is():
     assert (sample.kept({**proposal.resolved_filters, **ends}) == proposal.kept).all()
 
     one_side = propose(sample, {"motion": {"min": 30, "max": 150}}, 1, {})
-    assert one_side.settled == {"motion": {"min": 1, "max": 150}}
+    assert one_side.resolved_filters == {"motion": {"min": 1, "max": 150}}
     assert "motion: {min: 1, max: 150}  # min q0; drops 0 by itself" in written(one_side)
 
 
@@ -141,7 +141,7 @@ def test_given_quantiles_are_set_by_themselves_and_the_others_move_around_them(s
     given = {"motion": [0.1, None], "sharpness": [0.25, 0.75]}
     alone = propose(sample, FILTERS, None, given)
     assert alone.tail is None
-    bounds = alone.settled
+    bounds = alone.resolved_filters
     assert (sample.values["motion"] < bounds["motion"]["min"]).mean() == pytest.approx(0.1, abs=0.001)
     assert bounds["motion"]["max"] == 150 and bounds["consistency"] == FILTERS["consistency"]
     assert alone.sample.passing("sharpness", bounds["sharpness"]).mean() == pytest.approx(0.5, abs=0.002)

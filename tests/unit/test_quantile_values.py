@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from clipmill.filters import columns, verdict
+from clipmill.filters.reasons import Reason
 from clipmill.filters.thresholds import (
     as_quantile,
     at_quantile,
@@ -20,7 +21,6 @@ from clipmill.filters.thresholds import (
     read,
     read_scores,
     resolve,
-    source,
     with_resolved_quantiles,
 )
 from clipmill.store import tables
@@ -128,7 +128,7 @@ def test_without_clips_there_is_no_value_and_only_clips_with_a_score_pass(outdir
     assert found["motion"] == {"min": {"quantile": 0.3, **nothing}, "max": {"quantile": 0.9, **nothing}}
     filters = with_resolved_quantiles({"motion": {"min": "q0.3", "max": "q0.9"}}, found)
     assert verdict.out_of(verdict.active(filters, ["motion"]), {"motion": -1e300}) is None
-    assert verdict.out_of(verdict.active(filters, ["motion"]), {"motion": None}) == "motion missing"
+    assert verdict.out_of(verdict.active(filters, ["motion"]), {"motion": None}) == Reason("motion", "missing")
 
 
 def test_values_take_the_place_of_quantiles_alone(tmp_path):
@@ -146,7 +146,7 @@ def test_values_take_the_place_of_quantiles_alone(tmp_path):
 
 def test_every_filter_has_a_source():
     known = {"videos", "technical", "motion", "consistency", "aesthetic", "text", "alignment"}
-    assert {source(name) for name in (*columns.FILTERS, *columns.LATE_FILTERS)} == known
+    assert {columns.SOURCES[name] for name in (*columns.FILTERS, *columns.LATE_FILTERS)} == known
 
 
 def test_the_documentation_has_a_section_for_every_filter_and_its_pictures():

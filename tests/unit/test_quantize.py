@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from default_config import CONFIG
 from hub import SCRIPTS, refused
 from safetensors.numpy import save_file
 
@@ -30,7 +31,7 @@ from clipmill.extras.quantize import (
 from clipmill.models.checkpoints import Checkpoint
 from clipmill.store import table, tables
 
-SETTINGS = QuantizeSettings(None, 128, None, 128, 512)
+SETTINGS = QuantizeSettings(**CONFIG["quantize"])
 LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "dtype": "bfloat16"}
 
 

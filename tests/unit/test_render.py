@@ -12,8 +12,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import render_demo as command
 
+import render_demo as command
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.opencv import cv2
 from clipmill.decode.media import file_url, open_video

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from clipmill.texts import checks as text_checks
+from clipmill.texts.checks import fault_of_caption, fault_of_text
 
 CONFIG = yaml.safe_load((Path(__file__).resolve().parents[2] / "config" / "config.yaml").read_text(encoding="utf-8"))
 CHECKS = CONFIG["text_checks"]
@@ -26,46 +27,46 @@ FINE = [
 
 @pytest.mark.parametrize("text", FINE[:-1])
 def test_ordinary_captions_pass(text):
-    assert text_checks.of_caption(text, True, CHECKS) is None
-    assert text_checks.of_caption(text, None, CHECKS) is None
-    assert text_checks.of_text(text, CHECKS) is None
+    assert fault_of_caption(text, True, CHECKS) is None
+    assert fault_of_caption(text, None, CHECKS) is None
+    assert fault_of_text(text, CHECKS) is None
 
 
 TEXTS = [
-    ("text too short", "A red car."),
-    ("text too long", " ".join(f"word{number}" for number in range(401))),
-    ("text refusal", "I'm sorry, but I can't help with describing this particular video clip."),
-    ("text refusal", "As an AI language model, I am not able to watch videos of any kind."),
-    ("text refusal", "No video was provided, so that nothing can be said of it here."),
-    ("text refusal", "Unfortunately I cannot see any of the frames that you speak of."),
-    ("text in another script", "Красная машина едет по мокрой дороге ночью под дождём."),
-    ("text in another script", "一辆红色的汽车在雨夜里沿着潮湿的公路行驶。"),
-    ("text repeats words", "A car drives along the the the the the road at night."),
-    ("text repeats itself", "A car drives by and then " * 6),
-    ("text about the task", "Here is the rewritten caption: a red car drives along a wet road."),
-    ("text about the task", "Sure, a red car drives along a wet road at night in rain."),
-    ("text about the task", "The provided frames show a red car that drives along a wet road."),
-    ("text about the task", "A red car drives along a wet road. Let me know if you need more."),
+    ("too short", "A red car."),
+    ("too long", " ".join(f"word{number}" for number in range(401))),
+    ("refusal", "I'm sorry, but I can't help with describing this particular video clip."),
+    ("refusal", "As an AI language model, I am not able to watch videos of any kind."),
+    ("refusal", "No video was provided, so that nothing can be said of it here."),
+    ("refusal", "Unfortunately I cannot see any of the frames that you speak of."),
+    ("in another script", "Красная машина едет по мокрой дороге ночью под дождём."),
+    ("in another script", "一辆红色的汽车在雨夜里沿着潮湿的公路行驶。"),
+    ("repeats words", "A car drives along the the the the the road at night."),
+    ("repeats itself", "A car drives by and then " * 6),
+    ("about the task", "Here is the rewritten caption: a red car drives along a wet road."),
+    ("about the task", "Sure, a red car drives along a wet road at night in rain."),
+    ("about the task", "The provided frames show a red car that drives along a wet road."),
+    ("about the task", "A red car drives along a wet road. Let me know if you need more."),
 ]
 
 
-@pytest.mark.parametrize(("reason", "text"), TEXTS)
-def test_faults_of_texts(reason, text):
-    assert text_checks.of_text(text, CHECKS) == reason
+@pytest.mark.parametrize(("fault", "text"), TEXTS)
+def test_faults_of_texts(fault, text):
+    assert fault_of_text(text, CHECKS) == fault
 
 
-@pytest.mark.parametrize(("reason", "text"), TEXTS)
-def test_each_check_can_be_left_out(reason, text):
+@pytest.mark.parametrize(("fault", "text"), TEXTS)
+def test_each_check_can_be_left_out(fault, text):
     none = {name: False if isinstance(value, bool) else None for name, value in CHECKS.items()}
-    assert text_checks.of_text(text, none) is None
-    assert text_checks.of_caption(text, False, none) is None
+    assert fault_of_text(text, none) is None
+    assert fault_of_caption(text, False, none) is None
 
 
 def test_captions_are_judged_before_they_are_rewritten():
-    assert text_checks.of_caption("A red car", False, CHECKS) == "caption cut off"
-    assert text_checks.of_caption("A red car.", True, CHECKS) is None  # its length is the text's
-    assert text_checks.of_caption("Here is the caption: a red car.", True, CHECKS) is None  # that may be rewritten
-    assert text_checks.of_caption("I cannot see the video.", True, CHECKS) == "caption refusal"
+    assert fault_of_caption("A red car", False, CHECKS) == "cut off"
+    assert fault_of_caption("A red car.", True, CHECKS) is None  # its length is the text's
+    assert fault_of_caption("Here is the caption: a red car.", True, CHECKS) is None  # that may be rewritten
+    assert fault_of_caption("I cannot see the video.", True, CHECKS) == "refusal"
 
 
 @pytest.mark.parametrize(

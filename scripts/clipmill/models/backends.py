@@ -55,17 +55,17 @@ def _chats(target: str, takes: tuple[str, ...]) -> dict[str, Entry]:
 AVAILABLE: dict[str, dict[str, Entry]] = {
     "text": {
         "rapidocr": Entry("clipmill.scores.text.rapidocr:RapidOcr", ("frames",)),
-        "easyocr": _vision("scores.easyocr:EasyOcr", ("frames",), "ocr"),
+        "easyocr": _vision("scores.text.easyocr:EasyOcr", ("frames",), "ocr"),
     },
     "aesthetic": {
         "classic": Entry("clipmill.scores.aesthetic.classic:Classic", ("frames",)),
-        "siglip-v2.5": _vision("scores.siglip:SiglipV25", ("frames",)),
-        "laion": _vision("scores.laion:Laion", ("frames",)),
+        "siglip-v2.5": _vision("scores.aesthetic.siglip:SiglipV25", ("frames",)),
+        "laion": _vision("scores.aesthetic.laion:Laion", ("frames",)),
     },
     "consistency": {
         "histogram": Entry("clipmill.scores.consistency.histogram:Histogram"),
-        "clip": _vision("scores.embeddings:ClipConsistency", ("keep_embeddings",)),
-        "dinov2": _vision("scores.embeddings:Dinov2Consistency", ("keep_embeddings",)),
+        "clip": _vision("scores.consistency.embeddings:ClipConsistency", ("keep_embeddings",)),
+        "dinov2": _vision("scores.consistency.embeddings:Dinov2Consistency", ("keep_embeddings",)),
     },
     "caption": {
         "describe": Entry("clipmill.captions.describe:Describe"),

@@ -19,8 +19,8 @@ from clipmill.decode.video import DecodePaths
 from clipmill.models import backends
 from clipmill.plan import rates
 from clipmill.plan.headers import Estimate, estimate
-from clipmill.plan.rates import CLIP, HOUR, KEPT
-from clipmill.steps import STEPS, Shard, Step, Work, survey
+from clipmill.plan.progress_of_run import Shard, Work, survey
+from clipmill.steps import CLIP, HOUR, KEPT, STEPS, Step
 from clipmill.store import benchmarks, table, tables
 from clipmill.store.layout import Paths
 

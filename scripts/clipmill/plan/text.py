@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from clipmill.plan.plan import ASSUMED, COUNTED, HERE, NOT_MEASURED
-from clipmill.plan.rates import CLIP, HOUR, KEPT, SOURCE
+from clipmill.plan.rates import SOURCE
+from clipmill.steps import CLIP, HOUR, KEPT
 
 WIDTH = 100
 SOME, ROOM = 3, 48  # names that are told, and letters for them

@@ -13,6 +13,8 @@ from pathlib import Path
 from clipmill.base.errors import SetupError
 from clipmill.base.files import write_text
 from clipmill.store.layout import Paths
+from clipmill.store.table import Row
+from clipmill.store.tables import IndexedVideo
 
 CLIPS_PER_VIDEO = 10  # kept ones, for want of knowing
 SHARDS_PER_GROUP = 500  # each has a journal that is open while the job runs
@@ -60,6 +62,6 @@ def noted_again(outdir: Path) -> set[str]:
     return {video_id for path in notes for video_id in path.read_text(encoding="utf-8").splitlines()}
 
 
-def read_json_lines(path: Path) -> list[dict]:
+def read_json_lines(path: Path) -> list[Row]:
     """The records of a shard's list (video_id, name, path, size_bytes, mtime_ns, returns) or of another list."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

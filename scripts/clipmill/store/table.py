@@ -29,7 +29,10 @@ REALS = "list<item: double>"
 
 ABOUT, VERSION, NAME = b"clipmill", b"clipmill_version", b"clipmill_table"  # keys of a file's metadata
 
-Row = TypeVar("Row", bound=Mapping[str, Any])
+Row = dict[str, Any]
+"""A row whose columns no type names: its values by column. A missing key is a missing value."""
+
+RowType = TypeVar("RowType", bound=Mapping[str, Any])
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def columns_of(row: type) -> tuple[Column, ...]:
 
 
 @dataclass(frozen=True)
-class Table(Generic[Row]):
+class Table(Generic[RowType]):
     """One table: its path below the output folder, what a row is, and its columns in order.
 
     A file says in its metadata which table it is and which clipmill wrote it. Older files are read too: a column that
@@ -134,11 +137,11 @@ class Table(Generic[Row]):
                 wanted = self._wanted(path, file.schema_arrow, columns)
                 there = [name for name in wanted.names if name in file.schema_arrow.names]
                 # Without threads: workers are forked, and forks and threads do not mix.
-                return self._filled(path, file.read(there, use_threads=False), wanted, file.metadata.num_rows)
+                return self._filled(file.read(there, use_threads=False), wanted, file.metadata.num_rows)
         except pa.ArrowInvalid as error:
             raise SetupError(f"{path}: unreadable ({error}); delete the file and run again") from error
 
-    def rows(self, path: Path) -> list[Row]:
+    def rows(self, path: Path) -> list[RowType]:
         """All rows of `path` as dicts. For tables with one row per clip or video; use `read` for one row per frame."""
         return self.read(path).to_pylist()
 
@@ -151,7 +154,7 @@ class Table(Generic[Row]):
             wanted = self._wanted(path, file.schema_arrow, columns)
             there = [name for name in wanted.names if name in file.schema_arrow.names]
             for batch in file.iter_batches(size, columns=there, use_threads=False):
-                filled = self._filled(path, pa.Table.from_batches([batch]), wanted, len(batch))
+                filled = self._filled(pa.Table.from_batches([batch]), wanted, len(batch))
                 yield from filled.combine_chunks().to_batches()
 
     def count(self, path: Path) -> int:
@@ -176,7 +179,7 @@ class Table(Generic[Row]):
                 here = numbers[np.searchsorted(numbers, first) : np.searchsorted(numbers, first + count)]
                 if len(here):
                     part = file.read_row_group(group, there, use_threads=False).take(here - first)
-                    parts.append(self._filled(path, part, wanted, len(here)))
+                    parts.append(self._filled(part, wanted, len(here)))
                 first += count
         return pa.concat_tables(parts)
 
@@ -192,22 +195,30 @@ class Table(Generic[Row]):
                 "a later one, or name another outdir"
             )
         # Files of 0.1 do not say which table they are; none of them has a column that later versions do not know.
-        if name != self.name if name else not set(found.names) <= set(schema.names):
-            raise SetupError(f"{path}: not a table `{self.name}`; delete the file and run again, it will be rebuilt")
+        of_this_kind = name == self.name if name else set(found.names) <= set(schema.names)
+        shared = [
+            (found.field(column).type, schema.field(column).type) for column in schema.names if column in found.names
+        ]
+        if not of_this_kind or not all(_same_type(theirs, ours) for theirs, ours in shared):
+            raise SetupError(
+                f"{path}: not a table `{self.name}` of this version of clipmill; delete the file and run again, "
+                "it will be rebuilt"
+            )
         return schema if columns is None else pa.schema([schema.field(column) for column in columns])
 
-    def _filled(self, path: Path, table: pa.Table, wanted: pa.Schema, rows: int) -> pa.Table:
+    @staticmethod
+    def _filled(table: pa.Table, wanted: pa.Schema, rows: int) -> pa.Table:
         """`table` with the wanted columns, those that it lacks null."""
         import pyarrow as pa
 
         there = set(table.schema.names)
         arrays = [table[field.name] if field.name in there else pa.nulls(rows, field.type) for field in wanted]
-        try:
-            return pa.table(arrays, names=wanted.names).cast(wanted)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise SetupError(
-                f"{path}: not a table `{self.name}` ({error}); delete the file and run again, it will be rebuilt"
-            ) from error
+        return pa.table(arrays, names=wanted.names).cast(wanted.with_metadata(table.schema.metadata))
+
+
+def _same_type(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a column has its type. The index of 0.1 was written by pandas, which has another type of text."""
+    return found.equals(wanted) or str(found) == f"large_{wanted}"
 
 
 def about(path: Path) -> dict[str, Any]:

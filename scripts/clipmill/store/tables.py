@@ -22,6 +22,7 @@ from clipmill.store.table import (
     THUMBNAIL,
     Column,
     Field,
+    Row,
     Table,
     columns_of,
     vector,
@@ -44,8 +45,8 @@ class IndexedVideo(TypedDict):
     returns: Annotated[int, Field("", "how often it came back after it had gone, or could be read again")]
 
 
-class Video(TypedDict):
-    """A video as decoding found it: a row of VIDEOS. With an `error_kind` it has no facts of its pictures."""
+class DecodedVideo(TypedDict):
+    """A video that was decoded: the columns of VIDEOS that it fills."""
 
     video_id: VideoId
     name: VideoName
@@ -69,8 +70,25 @@ class Video(TypedDict):
     has_audio: Annotated[bool, Field("", "whether there is a sound track")]
     repaired_times: Annotated[int, Field("frame", "frames without a usable time stamp, given one by the mean rate")]
     samples: Annotated[int, Field("frame", "frames kept in the archive")]
+
+
+class Video(DecodedVideo):
+    """A row of VIDEOS. A video with an `error_kind` could not be decoded: all facts of its pictures are missing."""
+
     error_kind: Annotated[str | None, Field("", "one fixed word for what went wrong; missing where nothing did")]
     error: Annotated[str | None, Field("", "the message: what, where, what to do")]
+
+
+class FailedVideo(TypedDict):
+    """A video that could not be decoded: the columns of VIDEOS that it fills."""
+
+    video_id: VideoId
+    name: VideoName
+    path: str
+    size_bytes: int
+    source_key: str
+    error_kind: str
+    error: str
 
 
 class Clip(TypedDict):
@@ -89,6 +107,12 @@ class Clip(TypedDict):
     too_short: Annotated[bool, Field("", "whether it is shorter than split.min_seconds: never kept, never scored")]
 
 
+class ClipWithText(Clip):
+    """A clip that has a text to train on."""
+
+    text: Annotated[str, Field("", "the rewritten caption")]
+
+
 VIDEO_ID, CLIP_ID = columns_of(Video)[0], columns_of(Clip)[0]
 ERROR = columns_of(Video)[-2:]
 
@@ -96,7 +120,7 @@ INDEX: Table[IndexedVideo] = Table("index", layout.INDEX, "a video of the input"
 
 VIDEOS: Table[Video] = Table("videos", layout.VIDEOS, "a video", columns_of(Video))
 
-SIGNALS: Table[dict[str, Any]] = Table(
+SIGNALS: Table[Row] = Table(
     "signals",
     layout.SIGNALS,
     "a frame, in order of presentation; columns from `sample` on are filled for the sampled frames alone",
@@ -128,7 +152,7 @@ SIGNALS: Table[dict[str, Any]] = Table(
 
 CLIPS: Table[Clip] = Table("clips", layout.CLIPS, "a clip: a scene, or a piece of a long one", columns_of(Clip))
 
-MOTION: Table[dict[str, Any]] = Table(
+MOTION: Table[Row] = Table(
     "motion",
     layout.scores("motion"),
     "a clip",
@@ -155,7 +179,7 @@ MOTION: Table[dict[str, Any]] = Table(
     ),
 )
 
-TECHNICAL: Table[dict[str, Any]] = Table(
+TECHNICAL: Table[Row] = Table(
     "technical",
     layout.scores("technical"),
     "a clip",
@@ -192,7 +216,7 @@ TECHNICAL: Table[dict[str, Any]] = Table(
     ),
 )
 
-TEXT_SCORES: Table[dict[str, Any]] = Table(
+TEXT_SCORES: Table[Row] = Table(
     "text",
     layout.scores("text"),
     "a clip",
@@ -221,7 +245,7 @@ TEXT_SCORES: Table[dict[str, Any]] = Table(
     ),
 )
 
-AESTHETIC: Table[dict[str, Any]] = Table(
+AESTHETIC: Table[Row] = Table(
     "aesthetic",
     layout.scores("aesthetic"),
     "a clip",
@@ -233,7 +257,7 @@ AESTHETIC: Table[dict[str, Any]] = Table(
     ),
 )
 
-CONSISTENCY: Table[dict[str, Any]] = Table(
+CONSISTENCY: Table[Row] = Table(
     "consistency",
     layout.scores("consistency"),
     "a clip",
@@ -247,7 +271,7 @@ CONSISTENCY: Table[dict[str, Any]] = Table(
 )
 
 
-def embeddings(length: int) -> Table[dict[str, Any]]:
+def embeddings(length: int) -> Table[Row]:
     """The table of embeddings of a model that gives `length` numbers."""
     return Table(
         "embeddings",
@@ -268,7 +292,7 @@ def embeddings(length: int) -> Table[dict[str, Any]]:
 
 OF_SHARD = Column("shard", TEXT, "", "the shard that the clip's video belongs to")
 
-CAPTIONS: Table[dict[str, Any]] = Table(
+CAPTIONS: Table[Row] = Table(
     "captions",
     layout.CAPTIONS,
     "a kept clip of the shards whose captions are made in one job; the file is named after the first of them",
@@ -291,7 +315,7 @@ CAPTIONS: Table[dict[str, Any]] = Table(
     ),
 )
 
-REWRITES: Table[dict[str, Any]] = Table(
+REWRITES: Table[Row] = Table(
     "rewrites",
     layout.REWRITES,
     "a clip with a caption that passed its checks; files as in `captions`",
@@ -306,7 +330,7 @@ REWRITES: Table[dict[str, Any]] = Table(
     ),
 )
 
-ALIGNMENT: Table[dict[str, Any]] = Table(
+ALIGNMENT: Table[Row] = Table(
     "alignment",
     layout.scores("alignment"),
     "a clip with a text",
@@ -332,7 +356,7 @@ ALIGNMENT: Table[dict[str, Any]] = Table(
     ),
 )
 
-CUTS: Table[dict[str, Any]] = Table(
+CUTS: Table[Row] = Table(
     "cuts",
     layout.CUTS,
     "a clip that passed every filter",
@@ -357,7 +381,7 @@ KEPT = Column("kept", FLAG, "", "whether the clip passed")
 REASON = Column("reason", TEXT, "", "the first thing in the configured order that spoke against it; missing if kept")
 
 
-def scores(table: Table) -> tuple[Column, ...]:
+def scores(table: Table[Any]) -> tuple[Column, ...]:
     """The columns of a table that say something of a clip."""
     return tuple(column for column in table.columns if column not in (CLIP_ID, OF_SHARD, *ERROR))
 
@@ -379,21 +403,21 @@ CLIP_SCORES = (
     *scores(TEXT_SCORES),
 )
 
-VERDICTS: Table[dict[str, Any]] = Table(
+VERDICTS: Table[Row] = Table(
     "verdicts",
     layout.VERDICTS,
     "a clip; scores that were not needed or could not be computed are missing",
     (*CLIP_FACTS, *VIDEO_FACTS, KEPT, REASON, *CLIP_SCORES),
 )
 
-FINAL_VERDICTS: Table[dict[str, Any]] = Table(
+FINAL_VERDICTS: Table[Row] = Table(
     "final verdicts",
     layout.FINAL_VERDICTS,
     "a clip: the verdicts of the filters, then of captioning, alignment and cutting",
     (*VERDICTS.columns, *scores(CAPTIONS), *scores(REWRITES), *scores(ALIGNMENT), *scores(CUTS)),
 )
 
-METADATA: Table[dict[str, Any]] = Table(
+METADATA: Table[Row] = Table(
     "metadata",
     layout.METADATA,
     "a clip of the dataset",
@@ -409,7 +433,7 @@ METADATA: Table[dict[str, Any]] = Table(
     ),
 )
 
-ERRORS: Table[dict[str, Any]] = Table(
+ERRORS: Table[Row] = Table(
     "errors",
     layout.ERRORS,
     "a video or clip that could not be used",
@@ -424,6 +448,7 @@ ERRORS: Table[dict[str, Any]] = Table(
 )
 
 ALL = (
+    INDEX,
     VIDEOS,
     SIGNALS,
     CLIPS,
