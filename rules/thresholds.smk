@@ -3,8 +3,8 @@ in:  the sections `filters`, `filter_order`, `cascade` and `text_checks` of the 
 out: what the rules that judge clips need to know; of thresholds that are quantiles work/thresholds/<stage>.json
 """
 
-from clipmill.filters import thresholds
 from clipmill.filters.columns import COSTLY, LATE_FILTERS, SOURCES, in_order
+from clipmill.filters.quantiles import quantiles
 from clipmill.filters.verdict import active, before, costly_before
 from clipmill.steps import MEASURED
 
@@ -41,7 +41,7 @@ def stage_quantiles(stage):
     """The bounds that are quantiles among the filters of a stage."""
     orders = {"filter": FILTER_ORDER, "late": LATE_FILTERS}
     order = orders[stage] if stage in orders else spared_by(stage)
-    return thresholds.quantiles(filter_settings(order)["filters"])
+    return quantiles(filter_settings(order)["filters"])
 
 
 def quantile_tables(wildcards):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clipmill.cli import add_thresholds, run_step, with_numbers
 from clipmill.dataset.export import export_dataset
-from clipmill.filters import thresholds
+from clipmill.filters.quantiles import read_resolved
 from clipmill.store.index import shard_groups, shard_sizes
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     checks = [json.loads(path.read_text(encoding="utf-8")) for path in args.checks]
     groups = shard_groups(shard_sizes(args.outdir), args.clips_per_caption_job)
     settings = {**args.settings, "late": with_numbers(args.settings["late"], args)}
-    settings["thresholds"] = thresholds.read(args.thresholds)
+    settings["thresholds"] = read_resolved(args.thresholds)
     export_dataset(args.outdir, groups, settings, checks)
 
 

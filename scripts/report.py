@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from clipmill.cli import add_thresholds, run_step, with_numbers
-from clipmill.filters.thresholds import quantiles
+from clipmill.filters.quantiles import quantiles
 from clipmill.report import write_report
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from clipmill.base.errors import SetupError, explain_os_error
 from clipmill.base.processes import die_with_parent
-from clipmill.filters import thresholds
+from clipmill.filters.quantiles import read_resolved, with_resolved_quantiles
 from clipmill.models import backends, leases
 from clipmill.steps import SCORE_TABLES
 from clipmill.store import table
@@ -61,8 +61,8 @@ def add_thresholds(parser: argparse.ArgumentParser) -> None:
 
 def with_numbers(settings: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
     """`settings`, which has `filters`, with numbers in place of quantiles."""
-    resolved = thresholds.read(args.thresholds)
-    return {**settings, "filters": thresholds.with_resolved_quantiles(settings["filters"], resolved)}
+    resolved = read_resolved(args.thresholds)
+    return {**settings, "filters": with_resolved_quantiles(settings["filters"], resolved)}
 
 
 def runtime_settings(step: str) -> dict[str, Any]:

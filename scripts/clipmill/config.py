@@ -1,7 +1,11 @@
-"""Checking the config: every problem in one message that names the key, the value and the choices."""
+"""The config: its schema, its defaults, and its check, which names all problems in one message.
+
+config/config.schema.yaml is the one place that says which settings there are. See `scripts/describe_config.py`.
+"""
 
 from __future__ import annotations
 
+import copy
 import difflib
 import math
 from collections.abc import Sequence
@@ -14,8 +18,8 @@ import yaml
 from clipmill.base.errors import SetupError
 from clipmill.chat.keys import SECRET
 from clipmill.dataset import formats
-from clipmill.filters.columns import FILTERS, LATE_FILTERS, OF_SEVERAL_FRAMES
-from clipmill.filters.thresholds import as_quantile
+from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, OF_SEVERAL_FRAMES
+from clipmill.filters.quantiles import as_quantile
 from clipmill.models import backends
 from clipmill.texts.prompts import PLACES, places
 
@@ -39,6 +43,55 @@ TYPES = {
     "boolean": "true or false",
     "null": "null",
 }
+
+
+def load_schema(path: Path) -> dict[str, Any]:
+    """The schema of the config, completed by what the code knows: the filters, and the names of backends and formats.
+
+    The names are `examples`, which allow other values too: `check_config` has a better message for those.
+    """
+    schema = yaml.safe_load(path.read_text(encoding="utf-8"))
+    sections = schema["properties"]
+    bound = sections["filters"]["additionalProperties"]
+    sections["filters"]["additionalProperties"] = False
+    sections["filters"]["properties"] = {name: {**bound, "description": _meaning(name)} for name in COLUMNS}
+    for step, known in backends.AVAILABLE.items():
+        sections[step]["properties"]["backend"]["examples"] = list(known)
+    sections["export"]["properties"]["formats"]["items"]["examples"] = list(formats.FORMATS)
+    return schema
+
+
+def _meaning(name: str) -> str:
+    column = COLUMNS[name]
+    return column.meaning if column.unit in column.meaning else f"{column.meaning} ({column.unit})"
+
+
+def resolved(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """A part of the schema, with the definition that it refers to. What the part says itself comes first."""
+    if "$ref" not in part:
+        return part
+    shared = resolved(schema["$defs"][part["$ref"].rpartition("/")[2]], schema)
+    merged = {**shared, **{keyword: value for keyword, value in part.items() if keyword != "$ref"}}
+    if "properties" in shared:
+        own = part.get("properties", {})
+        merged["properties"] = {name: {**key, **own.get(name, {})} for name, key in shared["properties"].items()}
+    return merged
+
+
+def defaults(schema: dict[str, Any]) -> dict[str, Any]:
+    """The config with all its defaults. Those of a section replace those of its keys."""
+    return {name: _default(part, schema) for name, part in schema["properties"].items()}
+
+
+def _default(part: dict[str, Any], schema: dict[str, Any]) -> Any:
+    part = resolved(part, schema)
+    if "properties" not in part:
+        return copy.deepcopy(part["default"])
+    given = part.get("default", {})
+    return {
+        name: _default({**key, "default": given[name]} if name in given else key, schema)
+        for name, key in part["properties"].items()
+    }
 
 
 class _Loader(yaml.SafeLoader):
@@ -76,8 +129,7 @@ def check_set(config: dict[str, Any], keys: Sequence[str]) -> None:
 
 def check_config(config: dict[str, Any], schema_path: Path) -> None:
     """Raise SetupError with all problems of `config` against the schema and what no schema can say."""
-    schema = yaml.safe_load(schema_path.read_text(encoding="utf-8"))
-    validator = jsonschema.Draft202012Validator(schema)
+    validator = jsonschema.Draft202012Validator(load_schema(schema_path))
     errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
     problems = [*_not_finite("", config), *(line for error in errors for line in _explain(error))]
     problems = problems or _cross_checks(config) or _language_checks(config, schema_path.parent / "prompts")

@@ -16,7 +16,7 @@ from clipmill.base.errors import SetupError
 from clipmill.config import check_config
 from clipmill.filters.calibrate import CalibrationSample, Proposal, as_yaml, propose
 from clipmill.filters.calibration_sample import sample_config, write_sheet
-from clipmill.filters.thresholds import with_resolved_quantiles
+from clipmill.filters.quantiles import with_resolved_quantiles
 from clipmill.store import tables
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,17 +12,9 @@ import numpy as np
 import pytest
 
 from clipmill.filters import columns, verdict
+from clipmill.filters.quantiles import as_quantile, quantiles, read_resolved, with_resolved_quantiles
 from clipmill.filters.reasons import Reason
-from clipmill.filters.thresholds import (
-    as_quantile,
-    at_quantile,
-    counted_clips,
-    quantiles,
-    read,
-    read_scores,
-    resolve,
-    with_resolved_quantiles,
-)
+from clipmill.filters.thresholds import at_quantile, counted_clips, read_scores, resolve
 from clipmill.store import tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,12 +128,12 @@ def test_values_take_the_place_of_quantiles_alone(tmp_path):
     assert quantiles(filters) == {"motion": {"min": "q0.3"}}
     for name, value in (("early", {"motion": {"min": {"value": 2.5}}}), ("late", {"alignment": {"min": {"value": 1}}})):
         (tmp_path / name).write_text(json.dumps(value))
-    found = read([tmp_path / "early", tmp_path / "late"])
+    found = read_resolved([tmp_path / "early", tmp_path / "late"])
     assert with_resolved_quantiles(filters, found) == {
         "motion": {"min": 2.5, "max": 9},
         "area": {"min": 5, "max": None},
     }
-    assert read([]) == {} and with_resolved_quantiles(filters, {}) == filters
+    assert read_resolved([]) == {} and with_resolved_quantiles(filters, {}) == filters
 
 
 def test_every_filter_has_a_source():

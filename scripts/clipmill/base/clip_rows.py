@@ -1,4 +1,4 @@
-"""What a job has found out of its clips: rows from the journals, and rows that are new, written down as they come."""
+"""The rows of a job's clips: rows read from journals, and new rows, which are written to the journals as they come."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from clipmill.base.progress import Progress
 
 log = logging.getLogger("clipmill")
 
-SYNC_SECONDS = 2.0  # rows are synced to their journals together, when the first of them is so old
+SYNC_SECONDS = 2.0  # new rows are synced to their journals together, once the oldest has waited this long
 
 
 class ClipRows:
-    """Rows of clips: those that the journals have, and those that are added. Use as a context manager.
+    """Rows of clips: those that the journals hold, and those that are added. Use as a context manager.
 
-    `journals` and `keys`: by the clip's id, where its row is kept and under which key.
+    `journals` and `keys`, by clip id: the journal that keeps the clip's row, and the row's key in it.
     """
 
     def __init__(self, journals: Mapping[str, Journal], keys: Mapping[str, str], max_error_rate: float):
@@ -42,7 +42,7 @@ class ClipRows:
         self.sync()
 
     def add(self, clip_id: str, row: dict[str, Any] | ItemError) -> None:
-        """Note a clip's row. Raises SetupError where too many have gone wrong."""
+        """Add a clip's row, or the error that it failed with. Raises SetupError if too many clips have failed."""
         if isinstance(row, ItemError):
             log.warning("%s: %s", clip_id, row)
             self._bad += 1
@@ -56,7 +56,7 @@ class ClipRows:
         check_error_rate(self._bad, len(self.rows), self._max_error_rate, "clips")
 
     def sync(self, older_than: float = 0.0) -> None:
-        """Write what was added to the journals, if the first of it is so many seconds old."""
+        """Write the added rows to their journals, if the oldest of them has waited `older_than` seconds."""
         if self._unsynced and time.monotonic() - self._since >= older_than:
             unsynced, self._unsynced = self._unsynced, defaultdict(list)
             for journal, records in unsynced.items():
@@ -64,7 +64,7 @@ class ClipRows:
 
 
 def _packed(value: Any) -> Any:
-    """A row as JSON can hold it: an array is its bytes."""
+    """A row as JSON can hold it: an array becomes its bytes in base64, with its dtype and shape."""
     if isinstance(value, np.ndarray):
         content = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
         return {"array": content, "dtype": value.dtype.str, "shape": list(value.shape)}

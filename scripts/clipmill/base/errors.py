@@ -1,4 +1,4 @@
-"""The two kinds of trouble: a bad item costs itself, a bad set-up stops the job.
+"""The two kinds of errors: a bad item costs only itself, a bad set-up stops the job.
 
 An `ItemError` becomes a row in the errors table; a `SetupError` ends the program with one line.
 """
@@ -13,8 +13,8 @@ MIN_ITEMS_FOR_RATE = 20
 class ItemError(Exception):
     """One video or clip cannot be used. `kind` is a short fixed word, the message says what to do.
 
-    `lasting` is False where a second try may go otherwise (the file vanished, or changed while it was
-    read), so that the journal does not remember the failure.
+    `lasting` is False if a second try may succeed (the file vanished, or changed while it was read): then the journal
+    does not remember the failure.
     """
 
     def __init__(self, kind: str, message: str, lasting: bool = True):
@@ -22,7 +22,7 @@ class ItemError(Exception):
         self.kind = kind
         self.lasting = lasting
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[ItemError], tuple[str, str, bool]]:
         return (ItemError, (self.kind, str(self), self.lasting))
 
 
@@ -31,9 +31,9 @@ class SetupError(Exception):
 
 
 def check_error_rate(bad: int, seen: int, max_rate: float, what: str) -> None:
-    """Raise SetupError when more than `max_rate` of the items went wrong.
+    """Raise SetupError if more than the share `max_rate` of the items failed. `what` names the items.
 
-    A share says little of few items, so it is looked at from MIN_ITEMS_FOR_RATE items on.
+    The share of a few items says little, so it is checked from MIN_ITEMS_FOR_RATE items on.
     """
     if seen >= MIN_ITEMS_FOR_RATE and bad > max_rate * seen:
         raise SetupError(
@@ -43,12 +43,12 @@ def check_error_rate(bad: int, seen: int, max_rate: float, what: str) -> None:
 
 
 def in_line(error: BaseException, most: int = 200) -> str:
-    """What an error of another library says, in one line of at most so many characters."""
+    """The message of an error of another library, in one line of at most `most` characters."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:most]
 
 
 def explain_os_error(error: OSError) -> str | None:
-    """One line for the operating system's set-up faults; None for those that a bug may have caused."""
+    """One line for an error of the operating system that a user can repair; None if a bug may have caused it."""
     where = f" ({error.filename})" if error.filename else ""
     if error.errno == errno.ENOSPC:
         return f"no space left on the disk{where}; free some space and run the same command again"

@@ -1,4 +1,4 @@
-"""Writing files and folders so that a reader sees the old one or the new one, whole."""
+"""Writing files and folders so that a reader sees either the whole old one or the whole new one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Any, TextIO
 from clipmill.base.errors import SetupError
 from clipmill.base.locks import try_lock
 
-FUTURE_SECONDS = 60  # clocks of a file server and of this machine may be so far apart
+FUTURE_SECONDS = 60  # the clocks of a file server and of this machine may differ by this much
 
 TEMPORARY = ".tmp"
 
 
 @contextlib.contextmanager
 def naming_full_disk(path: Path) -> Iterator[None]:
-    """Inside, an error of a full disk names a path, so that the message says which disk it is."""
+    """Add `path` to the error of a full disk that is raised inside, so that the message says which disk is full."""
     try:
         yield
     except OSError as error:
@@ -33,10 +33,10 @@ def naming_full_disk(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success its content replaces `path`, synced to disk.
+    """Yield a temporary path beside `path`; on success the temporary file, synced to disk, replaces `path`.
 
-    The temporary name is fixed, so what a killed job left behind is overwritten, not collected. It is locked meanwhile:
-    raises SetupError where another job is writing the same file.
+    The temporary name is fixed, so the next job overwrites the file that a killed job left behind. The file is locked
+    meanwhile: raises SetupError if another job is writing the same file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unready = temporary(path)
@@ -54,21 +54,21 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def temporary(path: Path) -> Path:
-    """Where a file is written before it stands in its place."""
+    """The path at which a file is written before it replaces `path`."""
     return path.with_name(f".{path.name}{TEMPORARY}")
 
 
 def open_text(stack: contextlib.ExitStack, path: Path) -> TextIO:
-    """A text file to write to, which stands in place of `path` when `stack` closes."""
+    """A text file to write to; it replaces `path` when `stack` closes."""
     return stack.enter_context(open(stack.enter_context(atomic(path)), "w", encoding="utf-8", newline=""))
 
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give an empty temporary folder beside `path`; on success it stands in place of `path`, its files synced to disk.
+    """Yield an empty temporary folder beside `path`; on success it replaces `path`, its files synced to disk.
 
-    A folder that was there is removed. Killed in between, `path` is the old folder, the new one, or (for an instant)
-    none. As in `atomic` the temporary names are fixed.
+    An older folder at `path` is removed. After a kill `path` is the old folder or the new one; it is missing only if the
+    kill came between two renames. As in `atomic` the temporary names are fixed.
     """
     temporary, old = (path.with_name(f".{path.name}.{end}") for end in ("tmp", "old"))
     _remove(temporary)
@@ -97,10 +97,10 @@ def _remove(folder: Path) -> None:
 
 
 def date_back(paths: Iterable[Path]) -> int:
-    """Date files of the future to now, in their order, and return how many they were.
+    """Set the times of files from the future to now, keep their order, and return how many files were set.
 
-    They are there after a clock has jumped back. Whatever is made of them would be taken for older than they are.
-    Those that are gone meanwhile, as jobs of a killed run may remove or rename them, are left out.
+    Such files exist after a clock has jumped back. A file made from them now would seem older than they are.
+    Files that vanish meanwhile are left out: jobs of a killed run may still remove or rename them.
     """
     now = time.time_ns()
     times = []
@@ -116,7 +116,7 @@ def date_back(paths: Iterable[Path]) -> int:
 
 
 def newer(path: Path, than: Path) -> bool:
-    """Whether what is made of `path`, which is there, is missing or older than it."""
+    """Whether `path`, which must exist, is newer than the file `than` that is made from it, or `than` is missing."""
     return not than.exists() or path.stat().st_mtime_ns > than.stat().st_mtime_ns
 
 
@@ -132,5 +132,5 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def clean_text(text: str) -> str:
-    """`text` with what UTF-8 cannot hold (the bytes of a broken file name) written as backslash escapes."""
+    """`text` in which characters that UTF-8 cannot hold (bytes of a broken file name) are backslash escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

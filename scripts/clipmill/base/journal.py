@@ -1,4 +1,4 @@
-"""What a job has finished so far: a file of JSON lines that survives a kill at any moment.
+"""The finished items of a job: a file of JSON lines that survives a kill at any moment.
 
 Each line holds an item's identity, a key that stands for everything its value depends on, and the value. A
 torn last line (the job died while writing) is ignored and overwritten. The file is locked while a job holds it,
@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from clipmill.base.errors import SetupError
 from clipmill.base.files import naming_full_disk
@@ -26,12 +26,12 @@ def fingerprint(*parts: Any) -> str:
 
 
 class Journal:
-    """The finished items of one rule and shard. Use as a context manager; `get`, then `add`."""
+    """The finished items of one step and shard. Use as a context manager; `get`, then `add`."""
 
     def __init__(self, path: Path):
         self.path = path
         self._values: dict[tuple[str, str], Any] = {}
-        self._handle = None
+        self._handle: BinaryIO  # open inside the context
 
     def __enter__(self) -> Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with naming_full_disk(self.path):  # what could not be written is tried once more
+        with naming_full_disk(self.path):  # closing tries once more to write the lines that could not be written
             self._handle.close()
 
     def _load(self) -> None:
@@ -58,7 +58,7 @@ class Journal:
                 record = json.loads(line)
                 self._values[record["item"], record["key"]] = record["value"]
             except (ValueError, KeyError, TypeError):
-                break  # after a lost node a line may be padding; what follows it is not trusted
+                break  # after a node was lost a line may be padding; the lines after it are not trusted
             whole += len(line)
         self._handle.truncate(whole)
         self._handle.seek(0, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""Locks on files: held by one process at a time, on any machine that sees the file, and by none once it is dead."""
+"""Locks on files: one process at a time holds a lock, on any machine that sees the file; a dead process holds none."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from clipmill.base.errors import SetupError
 
 log = logging.getLogger("clipmill")
 
 
-def try_lock(handle: IO) -> bool:
-    """Lock an open file until it is closed; False where another process has. Raises SetupError where there are none."""
+def try_lock(handle: IO[Any]) -> bool:
+    """Lock an open file until it is closed; False if another process has locked it.
+
+    Raises SetupError if the file system has no locks.
+    """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -33,7 +36,7 @@ def try_lock(handle: IO) -> bool:
 
 @contextmanager
 def one_at_a_time(path: Path, what: str) -> Iterator[None]:
-    """Let other processes that come here with the same path wait; `what` says for whom."""
+    """Let one process at a time inside for `path`. Others wait; their log line names the holder as `what`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "ab") as handle:
         if not try_lock(handle):

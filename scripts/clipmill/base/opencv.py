@@ -1,6 +1,7 @@
 """OpenCV with one thread. Import `cv2` from here.
 
-A forked worker would wait for ever for the threads that OpenCV started in its parent. Jobs use cores by more workers.
+A forked worker would wait for ever for the threads that OpenCV started in its parent. Jobs use more cores by starting
+more workers.
 """
 
 import cv2

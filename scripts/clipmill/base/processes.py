@@ -16,12 +16,18 @@ _PARENT = "CLIPMILL_PARENT"  # environment variable: the process whose children 
 
 @contextlib.contextmanager
 def children_die_with_us() -> Iterator[None]:
-    """Processes that a library starts inside, in this thread, are killed as soon as this process is dead.
+    """Processes that a library starts inside, from this thread, are killed as soon as this process is dead.
 
-    Forked ones are tied here. Spawned ones import this process's main module anew: its tools call `die_with_parent`.
+    Forked processes are prepared here. A spawned process imports the main module, a tool, again; importing a tool calls
+    `die_with_parent`.
     """
     parent, inside = os.getpid(), True
-    os.register_at_fork(after_in_child=lambda: inside and die_with_parent())
+
+    def in_child() -> None:
+        if inside:
+            die_with_parent()
+
+    os.register_at_fork(after_in_child=in_child)
     os.environ[_PARENT] = str(parent)
     try:
         yield
@@ -31,7 +37,7 @@ def children_die_with_us() -> Iterator[None]:
 
 
 def die_with_parent() -> None:
-    """Tie this process to its parent, if that has asked for it; it has asked for its children alone."""
+    """Let this process die with its parent, if the parent is inside `children_die_with_us`; no effect on grandchildren."""
     parent = os.environ.get(_PARENT)
     if parent == str(os.getppid()):
         die_with(int(parent))

@@ -7,7 +7,7 @@ import time
 
 log = logging.getLogger("clipmill")
 
-TAKEN_UP = "are in the journal already"  # in the log of a job that had less to do than its table holds
+TAKEN_UP = "are in the journal already"  # only in the log of a job that did not compute its whole table itself
 
 
 class Progress:

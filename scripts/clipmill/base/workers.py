@@ -1,4 +1,4 @@
-"""Items worked on in other processes: a crash in a decoder costs the item that caused it, nothing else."""
+"""Work on items in other processes: a crash in a decoder costs only the item that caused it."""
 
 from __future__ import annotations
 
@@ -11,28 +11,34 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
 
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.processes import die_with
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-def map_in_processes(items: list[Any], function: Callable[[Any], Any], workers: int) -> Iterator[tuple[Any, Any]]:
-    """Call `function(item)` for each item in one of `workers` processes; one that crashes is replaced.
+
+def map_in_processes(
+    items: list[Item], function: Callable[[Item], Result], workers: int
+) -> Iterator[tuple[Item, Result | ItemError]]:
+    """Call `function(item)` for each item in one of `workers` processes; a process that crashes is replaced.
 
     Yields (item, result) as they finish; the result is an ItemError where the item failed or its process crashed.
     Any other exception is raised here. The children die with this process.
     """
     todo = iter(items)
-    running: dict[Connection, tuple[Any, multiprocessing.Process]] = {}
+    running: dict[Connection, tuple[Item, BaseProcess]] = {}
 
-    def give(pipe: Connection, process: multiprocessing.Process) -> None:
-        """The next item, or the end of the work."""
+    def give(pipe: Connection, process: BaseProcess) -> None:
+        """Give a process the next item; end the process if there is none."""
         for item in todo:
             running[pipe] = item, process
-            with contextlib.suppress(OSError):  # it has died meanwhile: reading from it will tell
+            with contextlib.suppress(OSError):  # the process died meanwhile: reading from its pipe will show that
                 pipe.send(item)
             return
         pipe.close()
@@ -43,6 +49,7 @@ def map_in_processes(items: list[Any], function: Callable[[Any], Any], workers: 
             give(*_start(function, list(running)))
         while running:
             for pipe in wait(list(running)):
+                assert isinstance(pipe, Connection)
                 item, process = running[pipe]
                 result = _outcome(pipe, process)
                 del running[pipe]
@@ -58,7 +65,7 @@ def map_in_processes(items: list[Any], function: Callable[[Any], Any], workers: 
             process.join()
 
 
-def _start(function: Callable[[Any], Any], others: list[Connection]) -> tuple[Connection, multiprocessing.Process]:
+def _start(function: Callable[[Any], Any], others: list[Connection]) -> tuple[Connection, BaseProcess]:
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(function, theirs, [ours, *others], os.getpid()))
@@ -68,9 +75,9 @@ def _start(function: Callable[[Any], Any], others: list[Connection]) -> tuple[Co
 
 
 def _work(function: Callable[[Any], Any], pipe: Connection, foreign: list[Connection], parent: int) -> None:
-    """A worker's life. `foreign` are ends of pipes that it took over and that are not its own."""
+    """The loop of a worker process. `foreign`: ends of other pipes that it inherited by the fork, to be closed."""
     die_with(parent)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler would take it for an item's error
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler would make the signal an error of the item
     for other in foreign:
         other.close()
     tune_for_pictures()
@@ -94,10 +101,11 @@ def _answer(pipe: Connection, function: Callable[[Any], Any], item: Any) -> None
 
 
 def tune_for_pictures() -> None:
-    """Make this process fit for much work on pictures.
+    """Prepare this process for work on many pictures.
 
-    What was imported is not searched for garbage again and again, and memory of freed pictures is kept for the next
-    ones: by default glibc gives each back to the system, and its return costs more than some of the work on it.
+    The garbage collector no longer searches the imported modules. Memory of freed pictures is kept for the next ones:
+    by default glibc gives it back to the system each time, and getting it again costs more than some of the work on a
+    picture.
     """
     gc.freeze()
     try:
@@ -108,11 +116,12 @@ def tune_for_pictures() -> None:
     mallopt(_M_TRIM_THRESHOLD, 256 << 20)
 
 
-def _outcome(pipe: Connection, process: multiprocessing.Process) -> Any:
+def _outcome(pipe: Connection, process: BaseProcess) -> Any:
     try:
         fine, value = pipe.recv()
     except (EOFError, OSError):  # it died before, or while, it sent the result
         process.join()
+        assert process.exitcode is not None  # since it has ended
         return _crashed(process.exitcode)
     if fine:
         return value

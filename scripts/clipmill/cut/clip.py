@@ -41,14 +41,14 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class CutSettings:
-    """The config's `cut` section, and the least length that `split` allows."""
+    """The section `cut` of the config, and the shortest length that `split` allows."""
 
-    mode: str = "auto"  # auto, copy, reencode
-    max_trim_seconds: float = 0.5
-    crf: int = 18
-    preset: str = "veryfast"
-    audio: bool = False
-    min_seconds: float = 3.0
+    mode: str
+    max_trim_seconds: float
+    crf: int
+    preset: str
+    audio: bool
+    min_seconds: float
 
 
 @dataclass(frozen=True)

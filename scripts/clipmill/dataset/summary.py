@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clipmill import __version__
-from clipmill.filters.thresholds import Resolved
+from clipmill.filters.quantiles import Resolved
 from clipmill.steps import BY_NAME
 
 # Steps whose errors may be those of a server that was busy.

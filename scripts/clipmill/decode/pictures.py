@@ -66,7 +66,7 @@ def small_bgr(
         threads=1,
     )
     plane = small.planes[0]
-    rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
     return _turned(rows[:, : width * 3].reshape(height, width, 3), turn)
 
 

@@ -17,9 +17,11 @@ from clipmill.base.errors import ItemError
 from clipmill.decode.frames import FrameArchive
 from clipmill.store import tables
 from clipmill.store.layout import Paths
+from clipmill.store.table import Row
+from clipmill.store.tables import Clip, DecodedVideo
 
 
-def frame_times(video: dict[str, Any], signals: pa.Table) -> np.ndarray:
+def frame_times(video: DecodedVideo, signals: pa.Table) -> np.ndarray:
     """Presentation times of all frames and, last, the end of the video, in seconds."""
     return np.append(signals["time"].to_numpy(), video["seconds"])
 
@@ -45,21 +47,21 @@ class FrameChoice:
     per_second: float | None = None
     ends: bool = False
 
-    def choose(self, samples: Sequence[int], times: Sequence[float]) -> list[int]:
+    def choose(self, samples: Sequence[int], times: Sequence[float] | np.ndarray) -> list[int]:
         """Those of a clip's `samples` (numbers, at `times` in seconds, both rising) to look at; each once, in order."""
         if self.per_second is not None:
-            steady = self._steady(samples, np.asarray(times))
+            steady = self._steady(samples, np.asarray(times), self.per_second)
             if self.count is None or len(steady) <= self.count:
                 return steady
         if self.count is None or self.count >= len(samples):
             return list(samples)
         return [samples[int((k + 0.5) * len(samples) / self.count)] for k in range(self.count)]
 
-    def _steady(self, samples: Sequence[int], times: np.ndarray) -> list[int]:
+    def _steady(self, samples: Sequence[int], times: np.ndarray, per_second: float) -> list[int]:
         if len(samples) == 0:
             return []
-        steps = int((times[-1] - times[0] + SLACK) * self.per_second)
-        chosen = {nearest(times, times[0] + k / self.per_second) for k in range(steps + 1)}
+        steps = int((times[-1] - times[0] + SLACK) * per_second)
+        chosen = {nearest(times, times[0] + k / per_second) for k in range(steps + 1)}
         if self.ends:
             chosen |= {0, len(samples) - 1}
         return [samples[place] for place in sorted(chosen)]
@@ -114,7 +116,7 @@ class KeptFrames:
         self._opened = None
         self._open.close()
 
-    def of(self, clip: dict[str, Any], choice: FrameChoice) -> list[int]:
+    def of(self, clip: Clip | Row, choice: FrameChoice) -> list[int]:
         """Numbers of the samples in a clip that `choice` chooses, in order of time."""
         if clip["video_id"] != self._listed:
             table = read_signals(self.outdir, self.shard, clip["video_id"], ["frame", "time", "sample"])
@@ -124,7 +126,7 @@ class KeptFrames:
         first, last = np.searchsorted(self._frames, [clip["start_frame"], clip["end_frame"]])
         return choice.choose(self._numbers[first:last].tolist(), self._times[first:last])
 
-    def frames(self, clip: dict[str, Any], choice: FrameChoice) -> Frames:
+    def frames(self, clip: Clip | Row, choice: FrameChoice) -> Frames:
         """The frames of a clip that `choice` chooses, to be read before those of another video's are asked for.
 
         Raises ItemError: bad_frames, too_few_samples where it holds none.
@@ -135,7 +137,7 @@ class KeptFrames:
             raise ItemError("too_few_samples", f"{clip['seconds']:.2f} s hold no sample")
         return Frames(archive, samples)
 
-    def jpegs(self, clip: dict[str, Any], choice: FrameChoice) -> tuple[list[bytes], list[float]]:
+    def jpegs(self, clip: Clip | Row, choice: FrameChoice) -> tuple[list[bytes], list[float]]:
         """The same frames as the archive has them, and their times in seconds. Raises ItemError as `frames` does."""
         frames = self.frames(clip, choice)
         return frames.data(), self._times[np.searchsorted(self._numbers, frames.samples)].tolist()
@@ -148,7 +150,7 @@ class KeptFrames:
         return self._opened[1]
 
 
-def by_video(clips: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+def by_video(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
     """Clips, in their order, in groups of one video."""
     for _, group in groupby(clips, key=lambda clip: clip["video_id"]):
         yield list(group)

@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 from clipmill.base.errors import ItemError, check_error_rate
 from clipmill.base.journal import Journal
@@ -15,6 +14,7 @@ from clipmill.base.workers import map_in_processes
 from clipmill.decode.video import DecodePaths, DecodeSettings, decode_video, source_key
 from clipmill.store.index import note_again
 from clipmill.store.layout import Paths
+from clipmill.store.tables import DecodedVideo, FailedVideo, IndexedVideo
 
 log = logging.getLogger("clipmill")
 
@@ -29,27 +29,27 @@ def remove_decoded(paths: DecodePaths) -> None:
 
 
 def decode_shard(
-    videos: list[dict[str, Any]],
+    videos: list[IndexedVideo],
     outdir: Path,
     shard: str,
     settings: DecodeSettings,
     threads: int,
     max_error_rate: float,
-) -> list[dict[str, Any]]:
+) -> list[DecodedVideo | FailedVideo]:
     """VIDEOS rows of a shard's videos, in their order. The journal knows the finished ones."""
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, DecodedVideo | FailedVideo] = {}
     passing: list[str] = []
     with Journal(Paths(outdir).journal("decode", shard)) as journal:
         for video in videos:
             row = journal.get(video["video_id"], source_key(video, settings))
             if row and (row.get("error_kind") or _paths(outdir, shard, video).hold(row["source_key"])):
-                rows[video["video_id"]] = {**row, "name": video["name"], "path": video["path"]}
+                rows[video["video_id"]] = row | {"name": video["name"], "path": video["path"]}
         todo = [video for video in videos if video["video_id"] not in rows]
         progress = Progress("videos", len(videos), len(rows))
         workers = max(1, min(threads, len(todo)))
         share = max(1, threads // workers)
 
-        def decode(video: dict[str, Any]) -> dict[str, Any]:
+        def decode(video: IndexedVideo) -> DecodedVideo:
             return decode_video(video, _paths(outdir, shard, video), settings, share)
 
         for video, result in map_in_processes(todo, decode, workers):
@@ -71,13 +71,16 @@ def decode_shard(
     return [rows[video["video_id"]] for video in videos]
 
 
-def _paths(outdir: Path, shard: str, video: dict[str, Any]) -> DecodePaths:
+def _paths(outdir: Path, shard: str, video: IndexedVideo) -> DecodePaths:
     return DecodePaths.of(outdir, shard, video["video_id"])
 
 
-def _error_row(video: dict[str, Any], settings: DecodeSettings, error: ItemError) -> dict[str, Any]:
+def _error_row(video: IndexedVideo, settings: DecodeSettings, error: ItemError) -> FailedVideo:
     return {
-        **{name: video[name] for name in ("video_id", "name", "path", "size_bytes")},
+        "video_id": video["video_id"],
+        "name": video["name"],
+        "path": video["path"],
+        "size_bytes": video["size_bytes"],
         "source_key": source_key(video, settings),
         "error_kind": error.kind,
         "error": str(error),

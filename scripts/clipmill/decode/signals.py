@@ -14,8 +14,6 @@ BLACK_MEAN, BLACK_MAX = (
     48,
 )  # a row or column of a black border is darker than this, on the whole and at its brightest
 FLOW_SIDE = 128  # pixels of the short side on which motion is measured
-FLOW = {"pyr_scale": 0.5, "winsize": 15, "iterations": 1, "poly_n": 5, "poly_sigma": 1.1}
-FLOW |= {"flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
 SURE_SHIFT = 0.2  # phase correlation's response from which on its shift is believed
 
 
@@ -27,18 +25,17 @@ class FrameSignals:
     """
 
     def __init__(self) -> None:
-        self._hsv: np.ndarray | None = None
-        self._grey: np.ndarray | None = None
+        self._before: tuple[np.ndarray, np.ndarray] | None = None  # HSV and grey
 
     def measure(self, small: np.ndarray, grey: np.ndarray) -> dict[str, float | bytes]:
         """SIGNALS columns of one frame, from its small BGR picture (height × width × 3) and the same in grey."""
         hsv = cv2.cvtColor(small, cv2.COLOR_BGR2HSV)
-        if self._hsv is None:
+        if self._before is None:
             hue = saturation = value = difference = 0.0
         else:
-            hue, saturation, value, _ = cv2.mean(cv2.absdiff(hsv, self._hsv))
-            difference = cv2.mean(cv2.absdiff(grey, self._grey))[0]
-        self._hsv, self._grey = hsv, grey
+            hue, saturation, value, _ = cv2.mean(cv2.absdiff(hsv, self._before[0]))
+            difference = cv2.mean(cv2.absdiff(grey, self._before[1]))[0]
+        self._before = hsv, grey
         mean, spread = cv2.meanStdDev(grey)
         return {
             "content": (hue + saturation + value) / 3,
@@ -87,13 +84,30 @@ def motion_speed(before: np.ndarray, after: np.ndarray, seconds: float) -> float
     if np.array_equal(before, after):
         return 0.0
     before, after = (_short_side(picture, FLOW_SIDE) for picture in (before, after))
-    halves = [_short_side(picture, min(picture.shape) // 2) for picture in (before, after)]
+    half_before, half_after = (_short_side(picture, min(picture.shape) // 2) for picture in (before, after))
     # OpenCV's own pyramid would blur the whole picture again for each of its levels.
-    flow = cv2.calcOpticalFlowFarneback(*halves, _uniform_flow(halves[0], whole_shift(*halves)), levels=1, **FLOW)
+    flow = _uniform_flow(half_before, whole_shift(half_before, half_after))
+    flow = _farneback(half_before, half_after, flow, levels=1)
     flow = cv2.resize(flow, before.shape[::-1], interpolation=cv2.INTER_LINEAR) * np.float32(2)
-    flow = cv2.calcOpticalFlowFarneback(before, after, flow, levels=0, **FLOW)
+    flow = _farneback(before, after, flow, levels=0)
     length = cv2.mean(cv2.magnitude(flow[..., 0], flow[..., 1]))[0]
     return 100 * length / min(before.shape) / seconds
+
+
+def _farneback(before: np.ndarray, after: np.ndarray, flow: np.ndarray, levels: int) -> np.ndarray:
+    """The flow between two grey pictures, started from `flow`."""
+    return cv2.calcOpticalFlowFarneback(
+        before,
+        after,
+        flow,
+        pyr_scale=0.5,
+        levels=levels,
+        winsize=15,
+        iterations=1,
+        poly_n=5,
+        poly_sigma=1.1,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+    )
 
 
 def _short_side(picture: np.ndarray, side: int) -> np.ndarray:
@@ -112,9 +126,9 @@ def _uniform_flow(picture: np.ndarray, shift: tuple[float, float]) -> np.ndarray
 
 def whole_shift(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
     """The shift (right, down, in pixels) of a whole grey picture, by phase correlation; none where it is unsure."""
-    pictures = [picture.astype(np.float32) for picture in (before, after)]
-    shift, response = cv2.phaseCorrelate(*pictures, cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F))
-    return shift if response >= SURE_SHIFT else (0.0, 0.0)
+    window = cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F)
+    (right, down), response = cv2.phaseCorrelate(before.astype(np.float32), after.astype(np.float32), window)
+    return (right, down) if response >= SURE_SHIFT else (0.0, 0.0)
 
 
 def sharpness(picture: np.ndarray) -> float:

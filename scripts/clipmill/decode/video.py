@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import av
 import av.error
+import numpy as np
 import pyarrow.parquet as pq
 from av.video.reformatter import VideoReformatter
 
@@ -28,6 +29,8 @@ from clipmill.decode.pictures import analysis_size, orientation, small_bgr
 from clipmill.decode.signals import FrameSignals, SampleSignals
 from clipmill.store import table, tables
 from clipmill.store.layout import Paths
+from clipmill.store.table import Row
+from clipmill.store.tables import DecodedVideo, IndexedVideo
 
 log = logging.getLogger("clipmill")
 
@@ -69,12 +72,12 @@ class DecodePaths:
             return None
 
 
-def source_key(video: dict[str, Any], settings: DecodeSettings) -> str:
+def source_key(video: IndexedVideo, settings: DecodeSettings) -> str:
     """What all that is measured of a video depends on: the file's size and time, and the settings."""
     return fingerprint("decode", VERSION, video["size_bytes"], video["mtime_ns"], asdict(settings))
 
 
-def decode_video(video: dict[str, Any], paths: DecodePaths, settings: DecodeSettings, threads: int) -> dict[str, Any]:
+def decode_video(video: IndexedVideo, paths: DecodePaths, settings: DecodeSettings, threads: int) -> DecodedVideo:
     """Decode one video of the index and return its VIDEOS row. Raises ItemError.
 
     The archive and the signals replace earlier ones when they are whole, so a kill leaves none half-written.
@@ -86,14 +89,17 @@ def decode_video(video: dict[str, Any], paths: DecodePaths, settings: DecodeSett
         _check_unchanged(source, video)
     bits = video["size_bytes"] * 8 / (facts["coded_width"] * facts["coded_height"] * facts["frames"])
     return {
-        **{name: video[name] for name in ("video_id", "name", "path", "size_bytes")},
+        "video_id": video["video_id"],
+        "name": video["name"],
+        "path": video["path"],
+        "size_bytes": video["size_bytes"],
         "source_key": key,
         "bits_per_pixel": bits,
         **facts,
     }
 
 
-def _check_unchanged(source: Path, video: dict[str, Any]) -> None:
+def _check_unchanged(source: Path, video: IndexedVideo) -> None:
     try:
         status = source.stat()
     except FileNotFoundError as error:
@@ -104,10 +110,44 @@ def _check_unchanged(source: Path, video: dict[str, Any]) -> None:
         raise ItemError("changed", "the file changed while the run was on; run again", lasting=False)
 
 
+class _Geometry(TypedDict):
+    """Columns of VIDEOS that follow from the first frame."""
+
+    pixel_format: str
+    coded_width: int
+    coded_height: int
+    rotation: int
+    pixel_aspect: float
+    width: int
+    height: int
+
+
+class _Facts(_Geometry):
+    """Columns of VIDEOS that are known when the whole video is decoded."""
+
+    container: str
+    codec: str
+    seconds: float
+    frames: int
+    fps: float
+    offset: float
+    has_audio: bool
+    repaired_times: int
+    samples: int
+
+
 class _Decoding:
     """One pass over one open video."""
 
-    def __init__(self, container, frames: Path, signals: Path, settings: DecodeSettings, key: str, threads: int):
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        frames: Path,
+        signals: Path,
+        settings: DecodeSettings,
+        key: str,
+        threads: int,
+    ):
         self.container, self.settings, self.key = container, settings, key
         self.stream = best_video_stream(container)
         self.stream.thread_type = "AUTO"
@@ -118,13 +158,13 @@ class _Decoding:
         self.clean = _CleanBoundaries()
         self.frame_signals, self.sample_signals = FrameSignals(), SampleSignals()
         self.small_scaler, self.sample_scaler = VideoReformatter(), VideoReformatter()
-        self.geometry: dict[str, Any] = {}
+        self.geometry: _Geometry | None = None
         self.size = self.sample_size = (0, 0)
         self.turn = (False, False, False)
         self.samples = self.next_sample = 0
-        self.waiting: deque[Future] = deque()
+        self.waiting: deque[Future[Row]] = deque()
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> _Facts:
         """Decode here, measure frames in a second thread and samples in a third: the decoder never waits for them."""
         with ThreadPoolExecutor(1) as self.of_frames, ThreadPoolExecutor(1) as self.of_samples:
             try:
@@ -166,8 +206,8 @@ class _Decoding:
     def _write(self, frames: Iterator[av.VideoFrame]) -> None:
         """Measure all frames; write the signals in batches as the numbers come in."""
         schema = tables.SIGNALS.schema_about({"source_key": self.key})
-        rows: list[tuple[dict[str, Any], Future | None]] = []
-        measured: deque[Future] = deque()
+        rows: list[tuple[Row, Future[Row] | None]] = []
+        measured: deque[Future[list[tuple[Row, Future[Row] | None]]]] = deque()
         with pq.ParquetWriter(self.signals, schema, compression="zstd") as writer:
 
             def flush() -> None:
@@ -186,7 +226,7 @@ class _Decoding:
             self._check_complete()
             flush()
 
-    def _batches(self, frames: Iterator[av.VideoFrame]) -> Iterator[list[tuple[av.VideoFrame, dict[str, Any], float]]]:
+    def _batches(self, frames: Iterator[av.VideoFrame]) -> Iterator[list[tuple[av.VideoFrame, Row, float]]]:
         """Frames, and what follows from their place, a few at a time: handing one over costs as much as measuring."""
         batch = []
         for frame in frames:
@@ -197,13 +237,13 @@ class _Decoding:
         if batch:
             yield batch
 
-    def _place(self, frame: av.VideoFrame) -> tuple[dict[str, Any], float]:
+    def _place(self, frame: av.VideoFrame) -> tuple[Row, float]:
         """What follows from the frame's place in the stream: columns, and its time."""
-        if not self.geometry:
+        if self.geometry is None:
             self._lay_out(frame)
         number, before = self.clock.frames, self.clock.pts
         time = self.clock.tick(frame)
-        row = {
+        row: Row = {
             "frame": number,
             "time": time,
             "is_key": bool(frame.key_frame),
@@ -215,11 +255,11 @@ class _Decoding:
             self.samples += 1
         return row, time
 
-    def _measure(self, batch: list[tuple[av.VideoFrame, dict, float]]) -> list[tuple[dict[str, Any], Future | None]]:
+    def _measure(self, batch: list[tuple[av.VideoFrame, Row, float]]) -> list[tuple[Row, Future[Row] | None]]:
         """The frames' rows, and further columns to come of those that are samples."""
         return [(row, self._measure_frame(frame, row, time)) for frame, row, time in batch]
 
-    def _measure_frame(self, frame: av.VideoFrame, row: dict[str, Any], time: float) -> Future | None:
+    def _measure_frame(self, frame: av.VideoFrame, row: Row, time: float) -> Future[Row] | None:
         small = small_bgr(frame, *self.size, self.small_scaler, self.turn)
         grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         row |= self.frame_signals.measure(small, grey)
@@ -232,14 +272,15 @@ class _Decoding:
             self.waiting.popleft().result()
         return sample
 
-    def _measure_sample(self, sample: int, time: float, picture, small, grey) -> dict[str, Any]:
+    def _measure_sample(
+        self, sample: int, time: float, picture: np.ndarray, small: np.ndarray, grey: np.ndarray
+    ) -> Row:
         self.archive.add(sample, picture)
         return self.sample_signals.measure(time, picture, small, grey)
 
     def _lay_out(self, frame: av.VideoFrame) -> None:
         """Sizes and facts that follow from the first frame."""
-        aspect = self.stream.sample_aspect_ratio
-        aspect = float(aspect) if aspect else 1.0
+        aspect = float(self.stream.sample_aspect_ratio or 1)
         width, height = max(1, round(frame.width * aspect)), frame.height
         if aspect < 1:  # enlarge the other side instead, so that no detail is lost
             width, height = frame.width, max(1, round(frame.height / aspect))
@@ -274,12 +315,13 @@ class _Decoding:
 
     def _declared_seconds(self) -> float:
         if self.stream.duration:
-            return float(self.stream.duration * self.stream.time_base)
+            return float(self.stream.duration * self.clock.unit)
         if self.container.duration and not self.container.streams.audio:
             return self.container.duration / av.time_base
         return 0.0
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> _Facts:
+        assert self.geometry is not None  # since there are frames
         start = (self.container.start_time or 0) / av.time_base
         return {
             **self.geometry,
@@ -299,6 +341,7 @@ class _Clock:
     """Presentation times after the first frame's, in seconds; repairs frames without a usable time stamp."""
 
     def __init__(self, stream: av.VideoStream):
+        assert stream.time_base is not None  # FFmpeg sets it for each stream that it finds
         self.unit = stream.time_base
         self._numerator, self._denominator = self.unit.numerator, self.unit.denominator
         rate = stream.average_rate or stream.guessed_rate or 25

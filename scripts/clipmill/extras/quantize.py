@@ -50,7 +50,7 @@ METHOD = 1  # to be raised when a change here changes the weights
 
 @dataclass(frozen=True)
 class QuantizeSettings:
-    """The config's section `quantize`. See config/config.yaml."""
+    """The section `quantize` of the config."""
 
     revision: str | None
     group_size: int

@@ -15,14 +15,8 @@ import numpy as np
 from clipmill.base.errors import SetupError
 from clipmill.filters import verdict
 from clipmill.filters.columns import SOURCES, VIDEOS
-from clipmill.filters.thresholds import (
-    Resolved,
-    as_quantile,
-    at_quantile,
-    counted_clips,
-    read_scores,
-    with_resolved_quantiles,
-)
+from clipmill.filters.quantiles import Resolved, as_quantile, with_resolved_quantiles
+from clipmill.filters.thresholds import at_quantile, counted_clips, read_scores
 from clipmill.filters.verdict import Bounds
 
 STEPS = 40  # of the search for a tail: the last one moves it by less than any one clip is

@@ -17,6 +17,8 @@ _SOURCES: dict[str, Iterable[Column]] = {
     tables.TECHNICAL.name: tables.TECHNICAL.columns,
     **{name: BY_NAME[name].tables[0].columns for name in METRICS},
 }
+# And those of clips that have a text.
+_LATE_SOURCES: dict[str, Iterable[Column]] = {tables.ALIGNMENT.name: tables.ALIGNMENT.columns}
 
 
 def _filters(sources: dict[str, Iterable[Column]]) -> dict[str, str]:
@@ -27,8 +29,13 @@ def _filters(sources: dict[str, Iterable[Column]]) -> dict[str, str]:
 
 FILTERS = _filters(_SOURCES)
 # Filters of clips that have a text; they come after all others.
-LATE_FILTERS = _filters({tables.ALIGNMENT.name: tables.ALIGNMENT.columns})
+LATE_FILTERS = _filters(_LATE_SOURCES)
 SOURCES = {**FILTERS, **LATE_FILTERS}
+# The columns themselves, in the same order.
+COLUMNS: dict[str, Column] = {
+    name: next(column for column in {**_SOURCES, **_LATE_SOURCES}[source] if column.name == name)
+    for name, source in SOURCES.items()
+}
 # Metrics that look at frames are costly, so a cascade may spare clips the work.
 COSTLY = METRICS
 # With one frame per clip these say nothing, though they are known where there is no text at all.

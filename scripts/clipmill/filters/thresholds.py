@@ -1,11 +1,10 @@
-"""Thresholds that are quantiles: `min: q0.3` is the value that three in ten of all clips lie below.
+"""Finding the values of thresholds that are quantiles, over the clips of all shards.
 
-Which value that is, is found over all shards, and held in memory a score at a time: 8 bytes a clip.
+One score at a time is held in memory: 8 bytes per clip.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from fractions import Fraction
@@ -18,29 +17,12 @@ import pyarrow.compute as pc
 
 from clipmill.filters import verdict
 from clipmill.filters.columns import SOURCES, VIDEOS
-from clipmill.filters.verdict import Bounds
+from clipmill.filters.quantiles import Resolved, as_quantile
 from clipmill.steps import SCORE_TABLES
 from clipmill.store import tables
 
 # Of the two scores that a quantile lies between, the one within: of ten clips `min: q0.3` and `max: q0.7` keep seven.
 WITHIN = {"min": math.ceil, "max": math.floor}
-
-# filter -> min or max -> `quantile` (0–1), `clips` that have the score, `value`: the threshold, None without such clips
-Resolved = dict[str, dict[str, dict[str, Any]]]
-
-
-def as_quantile(bound: float | str | None) -> Fraction | None:
-    """3/10 of `q0.3`; None of a number and of no bound."""
-    return Fraction(bound.removeprefix("q")) if isinstance(bound, str) else None
-
-
-def quantiles(filters: Bounds) -> dict[str, dict[str, str]]:
-    """Those bounds that are quantiles, by filter."""
-    found = {
-        name: {side: bound for side, bound in bounds.items() if isinstance(bound, str)}
-        for name, bounds in filters.items()
-    }
-    return {name: bounds for name, bounds in found.items() if bounds}
 
 
 def resolve(outdir: Path, shards: Iterable[str], wanted: dict[str, dict[str, str]], gone: set[str]) -> Resolved:
@@ -87,24 +69,3 @@ def read_scores(outdir: Path, shard: str, name: str, clips: pa.Table) -> np.ndar
     scores = table.read(table.of(outdir, shard), ["clip_id", name])
     places = pc.index_in(clips["clip_id"], scores["clip_id"].combine_chunks())
     return scores[name].take(places).to_numpy().astype(float)
-
-
-def read(paths: Iterable[Path]) -> Resolved:
-    """What the files of `resolve_thresholds` found, all together."""
-    resolved: Resolved = {}
-    for path in paths:
-        resolved |= json.loads(path.read_text(encoding="utf-8"))
-    return resolved
-
-
-def with_resolved_quantiles(filters: Bounds, resolved: Resolved) -> Bounds:
-    """`filters` with the values that were found in place of quantiles.
-
-    A quantile of nothing lets every score pass, and no clip without one.
-    """
-    nothing = {"min": -math.inf, "max": math.inf}
-    found = {
-        name: {side: nothing[side] if at["value"] is None else at["value"] for side, at in bounds.items()}
-        for name, bounds in resolved.items()
-    }
-    return {name: {**bounds, **found.get(name, {})} for name, bounds in filters.items()}

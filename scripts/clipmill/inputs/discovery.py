@@ -1,6 +1,6 @@
 """Finding the videos and keeping the index of them up to date.
 
-The main process calls `update_index` once, while the plan is made. Jobs read their own shard file and never walk
+The main process calls `update_index` once, before the jobs are planned. Jobs read their own shard file and never walk
 the input again. A video's shard never changes; new videos fill new shards; a video that has gone keeps its place.
 """
 
@@ -40,7 +40,7 @@ SHARD_COLUMNS = ["video_id", "name", "path", "size_bytes", "mtime_ns", "returns"
 
 
 class _Found:
-    """The videos of the input as columns, and what is wrong with the others."""
+    """The usable videos of the input as columns, and the problems of the other entries."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -87,11 +87,11 @@ def update_index(
             f"outdir: {outdir} cannot be a folder ({error.strerror}: {error.filename}); name another"
         ) from error
     with one_at_a_time(paths.index_lock, "another start on this outdir"):
-        if _at_work(outdir):  # looking for the videos may have taken long
+        if _at_work(outdir):  # a run may have begun while the videos were looked for
             return shard_sizes(outdir)
         if count := date_back(paths.compared()):
             log.warning(
-                "%d files in %s are of a time to come, as after a clock has jumped back: dated now", count, outdir
+                "%d files in %s had times in the future, as after a clock has jumped back: set to now", count, outdir
             )
         stored = _load(paths)
         index = _merge(stored, _identify(found, stored), videos_per_shard, noted_again(outdir))
@@ -101,7 +101,7 @@ def update_index(
 
 
 def _at_work(outdir: Path) -> bool:
-    """Whether a run is at work on the folder, which is told."""
+    """Whether a run is at work on the folder; if so, a warning is logged."""
     holder = RunLock(outdir).holder()
     if holder:
         log.warning("a run is at work on %s (%s): planned with the videos that it knows", outdir, holder)
@@ -109,7 +109,7 @@ def _at_work(outdir: Path) -> bool:
 
 
 def list_videos(videos: str | Path, outdir: Path, exclude: list[str]) -> list[dict[str, str]]:
-    """`path` and `id` of each video, by the identity that it has in the index or would get; writes nothing.
+    """`path` and `id` of each video. The id is the one that it has in the index, or would get; nothing is written.
 
     Raises SetupError where the input is missing, unreadable or holds no video.
     """
@@ -236,7 +236,7 @@ def _stat_block(paths: list[str]) -> list[os.stat_result | OSError | None]:
             results.append(os.stat(path) if path else None)
         except OSError as error:
             results.append(error)
-        except ValueError:  # a NUL or half a surrogate pair: no file can be called so
+        except ValueError:  # a NUL or half a surrogate pair: no file can have this name
             results.append(OSError(errno.EINVAL, os.strerror(errno.EINVAL)))
     return results
 
@@ -252,7 +252,7 @@ def _nothing_found(videos: Path, problems: list[dict]) -> str:
 
 
 def _load(paths: Paths) -> pd.DataFrame:
-    """The stored index; empty where there is none, or where no job has used it yet, so that it may be laid anew."""
+    """The stored index; empty if there is none, or if no job has used it yet, so that it may be rebuilt."""
     if paths.videos.exists() and paths.started:
         try:
             return tables.INDEX.read(paths.videos).to_pandas()[COLUMNS]
@@ -266,7 +266,7 @@ def _load(paths: Paths) -> pd.DataFrame:
 
 
 def _identify(found: _Found, stored: pd.DataFrame) -> pd.DataFrame:
-    """Give each found video its identity: the sheet's, else made of its name. Doubles become problems."""
+    """Give each found video its identity: from the sheet, the index, or its name. Duplicates become problems."""
     known = dict(zip(stored["name"].tolist(), stored["video_id"].tolist(), strict=True))
     ids = [identity(name, given, known) for name, given in zip(found.names, found.ids, strict=True)]
     frame = pd.DataFrame(
@@ -287,7 +287,8 @@ def _identify(found: _Found, stored: pd.DataFrame) -> pd.DataFrame:
 def _merge(stored: pd.DataFrame, found: pd.DataFrame, videos_per_shard: str | int, again: set[str]) -> pd.DataFrame:
     """Stored videos with their present state, then the new ones in new shards.
 
-    A video returns after it had gone, and when it can be read `again`: its shard's list changes, so its jobs run.
+    `returns` counts up if a video was gone and is back, and if one of the videos `again` can be read now. That changes
+    the list of its shard, so the shard's jobs run.
     """
     old = stored.copy()
     where = pd.Index(found["video_id"]).get_indexer(old["video_id"])
@@ -331,7 +332,7 @@ def _some(names: list[str]) -> str:
 
 
 def _save(paths: Paths, stored: pd.DataFrame, index: pd.DataFrame, problems: list[dict]) -> None:
-    """Write the shard files that have changed, then the index: a kill in between changes nothing."""
+    """Write the shard files that have changed, then the index: after a kill in between the next start does it again."""
     numbers = sorted(index["shard"].unique().tolist())
     stale = _changed_shards(stored, index)
     stale |= {number for number in numbers if not paths.shard(f"{number:06d}").exists()}

@@ -1,4 +1,4 @@
-"""Identities of videos: names that stay, are unique, and can be those of files."""
+"""Identities of videos: they never change, are unique, and can be names of files."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def make_id(name: str) -> str:
 
 
 def identity(name: str, given: str | None, known: dict[str, str]) -> str:
+    """The identity of the video `name`: the `given` one if it can be a file's name, else the `known` one, else a new one."""
     if given is None:
         return known.get(name) or make_id(name)
     return given if _SAFE_ID.fullmatch(given) else make_id(given)

@@ -1,4 +1,4 @@
-"""Reading a sheet of videos: CSV, TSV, JSON lines or Parquet with a column `path` and, if it likes, `id`."""
+"""Reading a sheet of videos: CSV, TSV, JSON lines or Parquet with a column `path` and an optional column `id`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ Cells = tuple[list[str], list[Any], list[Any]]
 
 
 def read_sheet(sheet: Path) -> tuple[list[str | None], list[str | None]]:
-    """The columns `path` and `id` as texts, as they stand in the file; None where a cell is empty or missing."""
+    """The columns `path` and `id` as texts, as they stand in the file; None where a cell is empty or missing.
+
+    Raises SetupError if the sheet cannot be read or has no column `path`.
+    """
     kind = sheet.suffix.lower()
     read = {".parquet": _parquet, ".jsonl": _json_lines}.get(kind, _delimited)
     try:

@@ -1,1 +1,1 @@
-"""Which models there are, their files, and the GPUs that they run on."""
+"""Models: the backends of each step, their model files, and the GPUs that they run on."""

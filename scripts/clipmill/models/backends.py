@@ -1,4 +1,4 @@
-"""Which backends there are for each step, and what each needs. Adding one is adding a module and a line here."""
+"""The backends of each step, and what each one needs. A new backend is a new module and one new line here."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from clipmill.texts.prompts import read_prompt
 
 @dataclass(frozen=True)
 class Entry:
-    """`target`: module:class; None is a step without work. `takes`: keys of the step's section that it is made with,
-    beside those of the section of its own name. `environment`: below envs/. `gpus`: how many it runs on by default.
+    """One backend of a step.
 
-    `memory`: MB that a job takes at most. `chat`: module:class of the language model that the target is made with; it
-    gets the section of its own name. `runtime`: keys of that section which change no result. `package`: another package
-    that it needs; a missing one is reported before a GPU or a model is looked for.
+    `target`: module:class; None for a step without work. `takes`: keys of the step's config section that are passed to
+    the class, besides the section that has the backend's own name. `environment`: its conda environment, below envs/.
+    `gpus`: how many it runs on by default. `memory`: MB that a job takes at most.
+
+    `chat`: module:class of a language model, which is passed to the target; the language model gets the section that
+    has the backend's own name. `runtime`: keys of that section that change no result. `package`: a further package that
+    it needs; if it is missing, that is reported before a GPU or a model is looked for.
     """
 
     target: str | None
@@ -96,7 +99,7 @@ AVAILABLE: dict[str, dict[str, Entry]] = {
 
 
 def problem(step: str, name: str) -> str | None:
-    """What is wrong with the backend `name` for `step`, in one line; None where it can be used."""
+    """An error message in one line if `step` has no backend `name`; None if it has."""
     choices = ", ".join(AVAILABLE[step])
     if name in AVAILABLE[step]:
         return None
@@ -104,47 +107,47 @@ def problem(step: str, name: str) -> str | None:
 
 
 def entry(step: str, name: str) -> Entry:
-    """What there is to know of a backend. Raises SetupError where there is none of that name."""
+    """The entry of a backend. Raises SetupError if there is none of that name."""
     if message := problem(step, name):
         raise SetupError(message)
     return AVAILABLE[step][name]
 
 
 def settings(step: str, section: dict[str, Any], prompts: Path) -> dict[str, Any]:
-    """What a result depends on, of the config's section of a step: the chosen backend, and its settings alone.
+    """The settings that a result depends on, from the config's section of a step: the backend and its own settings only.
 
-    A prompt is its text; `prompts` is the folder of those that come with clipmill.
+    A prompt is given as its text. `prompts` is the folder of the prompts that come with clipmill.
     """
     name = section["backend"]
-    chosen = entry(step, name)
-    made = {key: section[key] for key in chosen.takes}
-    if "prompt" in made:
-        by_itself = f"{step}_fields" if section.get("structured") else step
-        made["prompt"] = read_prompt(section["prompt"] or by_itself, prompts)
-    own = {key: value for key, value in section.get(name, {}).items() if key not in chosen.runtime}
-    return {"backend": name, **made, **own}
+    backend_entry = entry(step, name)
+    taken = {key: section[key] for key in backend_entry.takes}
+    if "prompt" in taken:
+        default = f"{step}_fields" if section.get("structured") else step
+        taken["prompt"] = read_prompt(section["prompt"] or default, prompts)
+    own = {key: value for key, value in section.get(name, {}).items() if key not in backend_entry.runtime}
+    return {"backend": name, **taken, **own}
 
 
 def runtime_settings(step: str, section: dict[str, Any]) -> dict[str, Any]:
-    """The other settings of the chosen backend, which change no result: where its servers are, and the like."""
+    """The other settings of the backend, which change no result: the addresses of its servers, for example."""
     name = section["backend"]
     return {key: section[name][key] for key in entry(step, name).runtime}
 
 
 def load(step: str, settings: dict[str, Any], runtime: dict[str, Any] | None = None) -> Any:
-    """The backend that `settings["backend"]` names, made with the other settings; None for a step without work."""
+    """Create the backend that `settings["backend"]` names from all other settings; None for a step without work."""
     settings = {**settings, **(runtime or {})}
-    chosen = entry(step, settings.pop("backend"))
-    if chosen.target is None:
+    backend_entry = entry(step, settings.pop("backend"))
+    if backend_entry.target is None:
         return None
-    if chosen.chat is None:
-        return _find(chosen.target)(**settings)
-    own = {key: settings.pop(key) for key in chosen.takes}
-    return _find(chosen.target)(_find(chosen.chat)(**settings), **own)
+    if backend_entry.chat is None:
+        return _find(backend_entry.target)(**settings)
+    own = {key: settings.pop(key) for key in backend_entry.takes}
+    return _find(backend_entry.target)(_find(backend_entry.chat)(**settings), **own)
 
 
 def check_package(step: str, name: str) -> None:
-    """Raise SetupError where the package that a backend stands on is not installed."""
+    """Raise SetupError if the package that a backend needs is not installed."""
     package = entry(step, name).package
     with explaining_missing_packages("make vllm`, then `source .venv-vllm/bin/activate"):
         if package and importlib.util.find_spec(package) is None:
@@ -159,7 +162,7 @@ def _find(target: str) -> Any:
 
 @contextmanager
 def explaining_missing_packages(install: str = "make models") -> Iterator[None]:
-    """Inside, a package that is not installed raises SetupError, which says how to install it."""
+    """Inside this context, an import of a missing package raises SetupError, which says how to install the package."""
     try:
         yield
     except ModuleNotFoundError as error:

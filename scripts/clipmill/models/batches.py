@@ -1,4 +1,4 @@
-"""Computing in batches, smaller ones where the GPU's memory is too small."""
+"""Computes in batches, and in smaller ones if the GPU's memory is too small."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from clipmill.models.leases import ON_THE_CPU, leased_devices
 
 log = logging.getLogger("clipmill")
 
-Fetch = Callable[[], Sequence[Any]]  # waits for the values of a batch that was begun, one an item
+Fetch = Callable[[], Sequence[Any]]  # waits for the values of a started batch, one per item
 
 
-_fits: dict[Callable, int] = {}  # function -> the batch size to which a full memory has brought it
+_fits: dict[Callable, int] = {}  # function -> the batch size that it was reduced to when the memory was full
 
 
 class Batches:
-    """Computes items in batches of at most `size`, in order. A GPU is given the next one before its values are fetched.
+    """Computes items in order, in batches of at most `size`. A GPU gets the next batch before the values of the last one
+    are fetched.
 
-    `start` begins to compute a batch and gives what waits for its values. Where the GPU's memory is too small for a
-    batch, it is tried again in halves, and later ones are not larger. Raises SetupError where it is too small for one
-    item.
+    `start` starts to compute a batch and returns a function that waits for its values. If the GPU's memory is too small
+    for a batch, the batch is tried again in halves, and later batches are not larger. Raises SetupError if the memory
+    is too small for one item.
     """
 
     def __init__(self, start: Callable[[list[Any]], Fetch], size: int):
         self._start, self._size = start, size
-        self._begun: deque[tuple[int, Fetch]] = deque()  # the size of each
+        self._begun: deque[tuple[int, Fetch]] = deque()  # batches in progress: size, fetch function
         self._ahead = 1 if leased_devices() else 0
 
     def put(self, items: list[Any]) -> list[Any]:
-        """Begin with all of the items; the values that are there by then, one an item, be it of earlier ones."""
+        """Start computing these items. Returns the values finished so far, possibly those of earlier items."""
         values: list[Any] = []
         while items:
             batch = items[: min(self._size, _fits.get(self._start, self._size))]
@@ -45,17 +46,17 @@ class Batches:
                 self._begun.append((len(batch), fetch))
                 values += self._fetched(self._ahead)
             elif self._begun:
-                values += self.rest()  # and try again, with the whole memory
+                values += self.rest()  # then try again, with all of the memory free
             else:
                 self._halve(len(batch))
         return values
 
     def rest(self) -> list[Any]:
-        """The values that are still to come."""
+        """Wait for all values that were not returned yet."""
         return self._fetched(0)
 
     def _fetched(self, left: int) -> list[Any]:
-        """Values of all batches that were begun, but for the last `left` ones."""
+        """Values of all started batches except the last `left` ones."""
         values: list[Any] = []
         while len(self._begun) > left:
             size, fetch = self._begun.popleft()
@@ -73,14 +74,14 @@ class Batches:
 
 
 def in_batches(function: Callable[[list[Any]], Sequence[Any]], items: list[Any], size: int) -> list[Any]:
-    """Values of `function`, one an item, called with at most `size` of the items at once, as `Batches` does."""
+    """Values of `function`, one per item. It is called with at most `size` items at once, as in `Batches`."""
     batches = Batches(_AtOnce(function), size)
     return batches.put(items) + batches.rest()
 
 
 @dataclass(frozen=True)
 class _AtOnce:
-    """A function whose values are there when it returns, as `Batches` wants it. Equal for the same function."""
+    """Lets `Batches` call a function that returns its values directly. Equal for the same function."""
 
     function: Callable[[list[Any]], Sequence[Any]]
 
@@ -90,11 +91,11 @@ class _AtOnce:
 
 
 def _unless_full(start: Callable[[list[Any]], Fetch], batch: list[Any]) -> Fetch | None:
-    """What the function gives; None, with all that it took given back, where the GPU's memory ran full."""
+    """The result of `start`; None if the GPU's memory was full. Then all memory that `start` took is free again."""
     try:
         return start(batch)
     except Exception as error:
         if not is_full_memory(error):
             raise
-    sys.modules["torch"].cuda.empty_cache()  # here, where no error holds on to what the function took
+    sys.modules["torch"].cuda.empty_cache()  # not in the handler, where the error would keep that memory in use
     return None

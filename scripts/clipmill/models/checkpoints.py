@@ -1,13 +1,13 @@
-"""Where the models' files come from, and how they are read: nothing in them is trusted, and nothing in them is run.
+"""Finds, fetches and reads the models' files. Nothing in them is trusted, and nothing in them is run.
 
-A model is a folder, a file, a name on the Hugging Face hub or an address on the web. What is fetched lies in the hub's
-own cache (`HF_HOME`, by default ~/.cache/huggingface); `HF_ENDPOINT` names a mirror of the hub, `HF_HUB_OFFLINE=1`
-forbids the network. Each job looks its files up anew, which costs next to nothing once they are there: a run of
-`snakemake fetch_models` on a machine with internet is all that a cluster without needs.
+A model is a folder, a file, a name on the Hugging Face hub or an address on the web. Fetched files lie in the hub's own
+cache (`HF_HOME`, by default ~/.cache/huggingface). `HF_ENDPOINT` names a mirror of the hub; `HF_HUB_OFFLINE=1` forbids
+the network. Each job looks for its files again, which takes almost no time once they are there. So a cluster without
+internet only needs one run of `snakemake fetch_models` on a machine with internet.
 
 A model of the hub is pinned by its commit, a file from elsewhere by its checksum: the config's, else the published one.
-Where neither is known the file is trusted on first use: its checksum is remembered beside it, and another content is
-refused later.
+If neither is known, the file is trusted on first use: its checksum is stored beside it, and other content is refused
+later.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Patterns of file names to ask for. Where there are safetensors, pickles are neither fetched nor looked at.
+# Patterns of the file names to fetch. If a model has safetensors, its pickles are neither fetched nor read.
 MODEL_FILES: tuple[str, ...] = (
     *("config.json", "preprocessor_config.json", "model*.safetensors", "model.safetensors.index.json"),
     *("pytorch_model*.bin", "pytorch_model.bin.index.json"),
@@ -54,17 +54,17 @@ REMOTE_CODE: tuple[str, ...] = ("*.py",)
 WEIGHTS = (".safetensors", ".bin", ".pth", ".pt")
 PICKLES = (".bin", ".pth", ".pt", ".bin.index.json")
 PIECE = 2**23  # bytes read at once
-LARGE = 2**30  # bytes from which on a folder's file is known by SPOTS pieces of it: other weights differ everywhere
+LARGE = 2**30  # bytes: of such a large file in a folder, SPOTS pieces are hashed, since other weights differ everywhere
 SPOTS = 64
-TIMEOUT = 30  # seconds without a byte
+TIMEOUT = 30  # seconds without a received byte
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model's files on this machine. `path`: a folder or a file. `model`: as the config names it.
+    """A model's files on this machine. `path`: a folder or a file. `model`: its name in the config.
 
-    `revision`: what the content is, whatever it is called: the commit (40 hex digits) of a model of the hub, else
-    `sha256:` and 16 hex digits. `licence`: an SPDX name, or "unknown" for what `published` does not list.
+    `revision` identifies the content: the commit (40 hex digits) of a model of the hub, else `sha256:` and 16 hex
+    digits. `licence`: an SPDX name, or "unknown" for a model that `published` does not list.
     """
 
     path: Path
@@ -73,19 +73,19 @@ class Checkpoint:
     licence: str
 
     def identity(self) -> dict[str, str]:
-        """What a result depends on, for tables' metadata and journals' keys. Where the files lie is no part of it."""
+        """The part that results depend on, for tables' metadata and journals' keys. The path is not in it."""
         return {"model": self.model, "revision": self.revision}
 
     def about(self) -> dict[str, str]:
-        """The same and the licence, for people."""
+        """The identity and the licence, for people."""
         return {**self.identity(), "licence": self.licence}
 
 
 def find_model(model: str, revision: str | None, files: Sequence[str]) -> Checkpoint:
     """The files of `model` that match the patterns `files`: of a folder, a single file, or fetched from the hub.
 
-    `revision` is a commit, branch or tag of the hub; None is the published one, else the newest. SetupError where the
-    model, the revision or the files are not to be had, naming what was tried and what to do.
+    `revision` is a commit, branch or tag of the hub; None is the published one, else the newest. Raises SetupError if
+    the model, the revision or the files cannot be found; it says what was tried and what to do.
     """
     path = Path(model).expanduser()
     if path.is_file():
@@ -93,7 +93,7 @@ def find_model(model: str, revision: str | None, files: Sequence[str]) -> Checkp
     if path.is_dir():
         chosen = _choose(_names(path), files)
         _check_found(chosen, files, path)
-        return Checkpoint(path, model, _short(_digest(path, chosen)), "unknown")
+        return Checkpoint(path, model, _as_revision(_digest(path, chosen)), "unknown")
     if model.startswith(("/", ".", "~")):
         raise SetupError(f"{model}: there is no such folder or file; correct the path, or name a model of the hub")
     entry = PUBLISHED.get(model)
@@ -102,7 +102,7 @@ def find_model(model: str, revision: str | None, files: Sequence[str]) -> Checkp
 
 
 def find_language_model(model: str, revision: str | None, trust_remote_code: bool) -> Checkpoint:
-    """The files of a model that writes texts, with its own code only if that is trusted. See `find_model`."""
+    """The files of a language model, and those of its own code only if `trust_remote_code`. See `find_model`."""
     return find_model(model, revision, (*LANGUAGE_FILES, *(REMOTE_CODE if trust_remote_code else ())))
 
 
@@ -110,9 +110,9 @@ def find_file(where: str, sha256: str | None, cache: Path | None = None) -> Chec
     """The single file `where`: a local path, or an address (https://…) that is fetched once into `cache`.
 
     `cache` is <HF_HOME>/clipmill by default; a file that was put there by hand under its own name counts as fetched. An
-    address may name a file in a zip archive: https://…/name.zip#name.pth. `sha256` (hex digits) is the content's; None
-    is the published one, else that of what came first, remembered as `<name>.json` beside it. SetupError where the file
-    is not there, cannot be fetched, or is not the one it should be.
+    address may name a file in a zip archive: https://…/name.zip#name.pth. `sha256` (hex digits) is the checksum of the
+    content; None is the published one, else that of the first download, which is stored beside it as `<name>.json`.
+    Raises SetupError if the file does not exist, cannot be fetched, or has another checksum.
     """
     if where.startswith(("https://", "http://")):
         entry = PUBLISHED.get(where)
@@ -125,7 +125,7 @@ def find_file(where: str, sha256: str | None, cache: Path | None = None) -> Chec
         if sha256 and digest != sha256.lower():
             raise SetupError(f"{where}: its sha256 is {digest}, not {sha256}; take the right file or correct the sum")
     licence = next((entry.licence for entry in PUBLISHED.values() if entry.sha256 == digest), "unknown")
-    return Checkpoint(path, where, _short(digest), licence)
+    return Checkpoint(path, where, _as_revision(digest), licence)
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -134,7 +134,8 @@ def find_file(where: str, sha256: str | None, cache: Path | None = None) -> Chec
 def load_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file, or of a pickle that holds nothing but tensors: by name, on the CPU.
 
-    SetupError for a pickle with code in it, which is not run, for half a file and for what is no checkpoint.
+    Raises SetupError for a pickle with code in it (the code is not run), an incomplete file, or a file that is no
+    checkpoint.
     """
     import torch
     from safetensors.torch import load_file
@@ -148,7 +149,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
             tensors = torch.load(path, weights_only=True, map_location="cpu")
     except (MemoryError, PermissionError):
         raise
-    except Exception as error:  # a damaged file makes the readers stumble anywhere
+    except Exception as error:  # a damaged file can raise any error in the readers
         if code := re.search(r"GLOBAL (\S+)|(TorchScript)", str(error)):
             raise SetupError(
                 f"{path}: refused, it holds more than tensors ({code[1] or code[2]}); nothing of it was run. Take the "
@@ -165,15 +166,15 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
 def load_transformers(cls: type[Module], checkpoint: Checkpoint, **options: Any) -> Module:
     """A model of transformers with the checkpoint's weights: in float32, on the CPU, in evaluation mode, frozen.
 
-    `options` go to `cls.from_pretrained`. Each of the model's weights must be in the checkpoint, in its shape, else
-    SetupError; what more is there does no harm (a text tower where the vision tower is asked for).
+    `options` go to `cls.from_pretrained`. Raises SetupError unless each of the model's weights is in the checkpoint, in
+    its shape. Further weights are ignored (for example a text tower when only the vision tower is loaded).
     """
     import torch
     from transformers.utils import logging as reports
 
-    reports.set_verbosity_error()  # what is wrong is said below, in one line
+    reports.set_verbosity_error()  # errors are reported below, in one line
     reports.disable_progress_bar()
-    if not (checkpoint.path / "config.json").is_file():  # without it transformers would take the class's own sizes
+    if not (checkpoint.path / "config.json").is_file():  # without it transformers would use the class's default sizes
         raise SetupError(f"{checkpoint.path}: no config.json beside the weights; fetch {checkpoint.model} again")
     options = {"dtype": torch.float32, "local_files_only": True, "trust_remote_code": False, **options}
     try:
@@ -182,7 +183,7 @@ def load_transformers(cls: type[Module], checkpoint: Checkpoint, **options: Any)
         )
     except (TypeError, AttributeError, MemoryError, PermissionError):
         raise
-    except Exception as error:  # as in load_tensors, which says more about a file
+    except Exception as error:  # any error again; load_tensors says more about a damaged file
         for name in _choose(_names(checkpoint.path), MODEL_FILES):
             if name.endswith(WEIGHTS):
                 load_tensors(checkpoint.path / name)
@@ -198,7 +199,7 @@ def load_transformers(cls: type[Module], checkpoint: Checkpoint, **options: Any)
 def check_tensors(
     tensors: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]], where: Path, strict: bool = False
 ) -> None:
-    """SetupError unless each name of `wanted` is in `tensors` in that shape; `strict`: and nothing else is."""
+    """Raise SetupError unless each name of `wanted` is in `tensors` with that shape; `strict`: and no other name is."""
     shapes = {name: (tuple(tensors[name].shape), tuple(wanted[name])) for name in wanted.keys() & tensors.keys()}
     wrong = {name: (have, want) for name, (have, want) in shapes.items() if have != want}
     surplus = sorted(tensors.keys() - wanted.keys()) if strict else []
@@ -217,12 +218,12 @@ def _refuse(where: Path, missing: Iterable[str], wrong: Mapping[str, tuple], oth
 
 
 def _line(error: BaseException) -> str:
-    """What an error says, in short: for a pickle what stands after torch's advice to trust it."""
+    """An error in one short line; for a pickle only the text after torch's advice to trust the file."""
     text = str(error).rpartition("WeightsUnpickler error:")[2].strip()
     return f"{type(error).__name__}: {text.splitlines()[0][:200]}" if text else type(error).__name__
 
 
-# --- what a model's files are -----------------------------------------------------------------------------------------
+# --- which files a model has -------------------------------------------------------------------------------------------
 
 
 def _names(folder: Path) -> list[str]:
@@ -230,7 +231,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _choose(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
-    """The names that match, sorted; without pickles where there are safetensors."""
+    """The names that match, sorted; without pickles if there are safetensors."""
     matching = sorted(name for name in names if any(fnmatch(name, pattern) for pattern in patterns))
     if any(name.endswith(".safetensors") for name in matching):
         return [name for name in matching if not name.endswith(PICKLES)]
@@ -238,7 +239,7 @@ def _choose(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
 
 
 def _check_found(names: Sequence[str], patterns: Sequence[str], folder: Path) -> None:
-    """SetupError when there is nothing, or no weights although some were asked for."""
+    """Raise SetupError if there are no files, or no weights although weights were asked for."""
     weights = [pattern for pattern in patterns if pattern.endswith(WEIGHTS)]
     if not any(name.endswith(WEIGHTS) or not weights for name in names):
         raise SetupError(
@@ -247,7 +248,7 @@ def _check_found(names: Sequence[str], patterns: Sequence[str], folder: Path) ->
 
 
 def _digest(folder: Path, names: Sequence[str]) -> str:
-    """sha256 of a file's content; of several files', of all names, sizes and contents, of LARGE ones in spots."""
+    """sha256 of one file's content; of several files, of their names, sizes and contents (of LARGE ones, SPOTS pieces)."""
     digest = hashlib.sha256()
     for name in names:
         path = folder / name
@@ -265,7 +266,7 @@ def _digest(folder: Path, names: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _short(digest: str) -> str:
+def _as_revision(digest: str) -> str:
     return f"sha256:{digest[:16]}"
 
 
@@ -273,7 +274,7 @@ def _short(digest: str) -> str:
 
 
 def _snapshot(model: str, revision: str | None, files: Sequence[str]) -> Path:
-    """The folder of the hub's cache with the model's files at that revision; it is named after the commit."""
+    """The folder of the hub's cache with the model's files at that revision. Its name is the commit."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, XetDownloadError
     from huggingface_hub.utils import httpx
@@ -291,15 +292,15 @@ def _snapshot(model: str, revision: str | None, files: Sequence[str]) -> Path:
         ) from None
     except (OSError, httpx.HTTPError, XetDownloadError) as error:
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's fault
+            raise  # an error of the disk
         at = f"{model} at {revision}" if revision else model
-        raise SetupError(f"{at}: {_why(error)}") from error
+        raise SetupError(f"{at}: {_hub_message(error)}") from error
     _check_found(chosen, files, folder)
     return folder
 
 
-def _why(error: Exception) -> str:
-    """Why the hub gave no model, and what to do."""
+def _hub_message(error: Exception) -> str:
+    """Why the hub did not provide a model, and what to do."""
     from huggingface_hub import constants, errors
 
     hub = f"{constants.ENDPOINT} (HF_ENDPOINT)"
@@ -323,7 +324,7 @@ def _why(error: Exception) -> str:
 
 
 def _fetched(url: str, sha256: str | None, cache: Path | None) -> tuple[Path, str]:
-    """Path and checksum of the file of `url` in the cache: fetched if it is not there, refused if it is another."""
+    """Path and checksum of the cached file of `url`: fetched if it is missing, refused if its checksum is wrong."""
     from huggingface_hub import constants
 
     folder = cache or Path(constants.HF_HOME) / "clipmill"
@@ -354,7 +355,7 @@ def _fetched(url: str, sha256: str | None, cache: Path | None) -> tuple[Path, st
 
 
 def _fetch(url: str, path: Path, expected: str | None) -> None:
-    """Write what `url` gives to `path`: whole and with the expected checksum, or not at all."""
+    """Download `url` to `path`: the whole file with the expected checksum, or nothing."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session, httpx
 
@@ -386,7 +387,7 @@ def _fetch(url: str, path: Path, expected: str | None) -> None:
 
 @contextmanager
 def _opened(received: IO[bytes], member: str) -> Iterator[IO[bytes]]:
-    """What was received, or the member of the zip archive that was received."""
+    """The received file, or the member of the received zip archive."""
     if not member:
         yield received
         return

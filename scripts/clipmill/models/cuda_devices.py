@@ -1,6 +1,6 @@
-"""Prints the UUIDs of CUDA's devices in CUDA's own order, a line each. Needs nothing but Python and the driver.
+"""Prints the UUIDs of CUDA's devices in CUDA's own order, one per line. Needs only Python and the driver.
 
-A program, not a module to import: asking CUDA settles for the life of a process which devices it sees.
+A program, not a module to import: the first call to CUDA fixes which devices a process sees until it ends.
 """
 
 import ctypes

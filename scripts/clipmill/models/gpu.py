@@ -1,6 +1,6 @@
-"""GPUs: which of them this process may use, at what precision it computes, and what happens when their memory is full.
+"""The device and the precision that models compute with, copies to and from the device, and errors of a full memory.
 
-torch and numpy are imported only where a model is to run: steps without one share this module, and so do the rules.
+torch and numpy are imported inside the functions, since the rules and the steps without a model import this module too.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("clipmill")
 
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # and `auto`; by torch's names
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # config -> torch's name; the config may also say `auto`
 
-# Parts of messages that tell of a full memory, beside torch's own error: from CUDA, which cannot so much as start, and
-# from its libraries, which take memory of their own.
+# Parts of error messages that mean a full memory, besides torch's own error. They come from CUDA, which may not even be
+# able to start, and from its libraries, which allocate memory of their own.
 FULL_MEMORY = (
     "CUDA error: out of memory",
     "CUDA driver error: out of memory",
@@ -33,14 +33,11 @@ FULL_MEMORY = (
 )
 
 
-# --- which GPU --------------------------------------------------------------------------------------------------------
-
-
-# --- how it computes --------------------------------------------------------------------------------------------------
+# --- device and precision ---------------------------------------------------------------------------------------------
 
 
 def device() -> torch.device:
-    """Where models run: `cuda:0` inside a lease of a GPU, else the CPU. Raises SetupError where torch cannot use it."""
+    """Where models run: `cuda:0` inside a lease of a GPU, else the CPU. Raises SetupError if torch cannot use the GPU."""
     import torch
 
     if not leased_devices():
@@ -54,9 +51,10 @@ def device() -> torch.device:
 
 
 def resolved(dtype: str = "auto") -> str:
-    """What a `dtype` comes to where models run: one of DTYPES.
+    """The precision that `dtype` means on the device that models run on: one of DTYPES.
 
-    `auto`: bf16 where the GPU has it, else fp16. On the CPU `auto` and `fp16` mean fp32. Raises SetupError for others.
+    `auto`: bf16 if the GPU supports it, else fp16. On the CPU `auto` and `fp16` mean fp32. Raises SetupError for a
+    `dtype` that is not known.
     """
     import torch
 
@@ -71,7 +69,7 @@ def resolved(dtype: str = "auto") -> str:
 
 
 def precision(dtype: str = "auto") -> torch.dtype:
-    """What models compute in where they run, as torch names what `resolved` says."""
+    """The torch dtype that models compute in: `resolved(dtype)`."""
     import torch
 
     return getattr(torch, DTYPES[resolved(dtype)])
@@ -79,7 +77,7 @@ def precision(dtype: str = "auto") -> torch.dtype:
 
 @contextmanager
 def autocast(dtype: str = "auto") -> Iterator[None]:
-    """Run a model whose weights are fp32: no gradients, and in the `precision` of `dtype`."""
+    """Inside this context, a model with fp32 weights runs without gradients and in the `precision` of `dtype`."""
     import torch
 
     chosen = precision(dtype)
@@ -92,7 +90,7 @@ def autocast(dtype: str = "auto") -> Iterator[None]:
 
 
 def placed(model: torch.nn.Module, name: str, **options: Any) -> torch.nn.Module:
-    """A model on the device. `options` go to `to`. Raises SetupError, which names it, where the memory is too small."""
+    """Move a model to the device; `options` go to `to`. Raises SetupError, with `name`, if the memory is too small."""
     import torch
 
     where, free = device(), 0
@@ -110,7 +108,7 @@ def placed(model: torch.nn.Module, name: str, **options: Any) -> torch.nn.Module
 
 
 def on_device(arrays: Sequence[np.ndarray]) -> torch.Tensor:
-    """Arrays of one shape, stacked. They go to a GPU without waiting for what it computes meanwhile."""
+    """Arrays of one shape, stacked, on the device. The copy to a GPU does not wait for what the GPU is computing."""
     import numpy as np
     import torch
 
@@ -122,26 +120,27 @@ def on_device(arrays: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 def fetching(values: torch.Tensor) -> Callable[[], np.ndarray]:
-    """Begin to bring values back from the device. Call what this gives, once they are needed, to wait for them."""
+    """Start copying values back from the device. Returns a function that waits for them: call it when they are needed."""
     import torch
 
     if device().type != "cuda":
         return values.numpy
-    copied = values.to("cpu", non_blocking=True)  # to pinned memory, which the GPU writes to by itself
-    there = torch.cuda.Event()
-    there.record()  # before the next batch is begun, or it would be waited for too
+    copied = values.to("cpu", non_blocking=True)  # to pinned memory, which the GPU writes to without the CPU
+    arrived = torch.cuda.Event()
+    arrived.record()  # before the next batch starts, else `fetch` would wait for that batch too
 
     def fetch() -> np.ndarray:
-        there.synchronize()
+        arrived.synchronize()
         return copied.numpy()
 
     return fetch
 
 
-# --- in batches -------------------------------------------------------------------------------------------------------
+# --- full memory ------------------------------------------------------------------------------------------------------
 
 
 def is_full_memory(error: Exception) -> bool:
+    """Whether an error says that the GPU's memory is full."""
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(error, RuntimeError):
         return False

@@ -21,26 +21,26 @@ log = logging.getLogger("clipmill")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-TRY_SECONDS, TELL_SECONDS = 0.5, 30.0  # while all devices are taken: between two tries, between two lines in the log
+TRY_SECONDS, TELL_SECONDS = 0.5, 30.0  # while all devices are taken: between two tries, between two log lines
 
 
-THREADS = 8  # of a job on a GPU, by default: one core reads some 300 frames a second, a GPU takes 600 to 8,000
+THREADS = 8  # default of a job on a GPU: one core reads about 300 frames per second, a GPU takes 600 to 8,000
 
 
 ON_THE_CPU = "set resources.<step>.gpu: 0 to run on the CPU"
 
 
-_held: list[str] = []  # the devices that this process holds
+_held: list[str] = []  # the devices that this process has leased
 
 
 @contextmanager
 def lease(count: int) -> Iterator[list[str]]:
-    """Hold `count` GPUs of this machine that no other job holds, and yield their names; for 0 none: the CPU.
+    """Lease `count` GPUs of this machine that no other job holds, and yield their names; 0 is the CPU and yields none.
 
-    To be entered before CUDA starts in this process, which then sees those devices alone: `cuda:0` is the first of
-    them. Waits while too few are free. A device is held by a lock on a file, and so at most as long as its process
-    lives; devices that CUDA_VISIBLE_DEVICES hides are left alone. Inside a job of Slurm's those that it gave are shared
-    out. Raises SetupError where there are fewer.
+    Enter this context before CUDA starts in this process. The process then sees only these devices: `cuda:0` is the
+    first of them. Waits while too few devices are free. A device is held by a lock on a file, so it becomes free at the
+    latest when its process ends. Devices that CUDA_VISIBLE_DEVICES hides are not used. Inside a Slurm job, the devices
+    that Slurm gave to the job are shared out. Raises SetupError if there are fewer than `count`.
     """
     if count == 0:
         yield []
@@ -62,15 +62,15 @@ def lease(count: int) -> Iterator[list[str]]:
 
 
 def leased_devices() -> list[str]:
-    """The devices of the lease that this process is in; none where it runs on the CPU."""
+    """The devices that this process has leased; none if it runs on the CPU."""
     return list(_held)
 
 
 def visible_devices() -> list[str]:
-    """UUIDs of the devices that CUDA_VISIBLE_DEVICES leaves, in its order. Raises SetupError where CUDA does not run.
+    """UUIDs of the devices that CUDA_VISIBLE_DEVICES leaves, in its order. Raises SetupError if CUDA does not run.
 
-    Read as CUDA reads it: numbers, UUIDs or their beginnings, and nothing that follows one that is not there. MIG
-    instances are taken at their word, since CUDA shows a process one of them at most.
+    The variable is read as CUDA reads it: numbers, UUIDs or their beginnings; an entry that does not exist ends the
+    list. MIG instances are not checked, since CUDA shows a process at most one of them.
     """
     devices, wanted = all_devices(), os.environ.get(VISIBLE)
     if wanted is None:
@@ -90,7 +90,7 @@ def visible_devices() -> list[str]:
 
 
 def all_devices() -> list[str]:
-    """UUIDs of all devices, in CUDA's order. CUDA is asked in another process: here it has not seen the lease yet."""
+    """UUIDs of all devices, in CUDA's order. Another process asks CUDA: here CUDA must not start before the lease."""
     program = Path(__file__).with_name("cuda_devices.py")
     environment = {name: value for name, value in os.environ.items() if name != VISIBLE}
     done = subprocess.run([sys.executable, "-I", program], env=environment, capture_output=True, text=True)
@@ -106,20 +106,20 @@ def _listed(text: str) -> list[str]:
 def _offered() -> dict[str, str]:
     """The devices to choose from, each with the name of its lock."""
     job, given = os.environ.get("SLURM_JOB_ID"), os.environ.get(VISIBLE)
-    # Slurm is taken at its word: it keeps other jobs away, and its numbers may be of this job alone.
+    # Slurm's list is not checked: Slurm keeps other jobs away, and its numbers may count this job's devices alone.
     if job and given is not None:
         return {device: f"slurm-{job}-{device}" for device in _listed(given)}
     return {device: device for device in visible_devices()}
 
 
 def _take(count: int, locks: ExitStack) -> list[str]:
-    """The first `count` free devices, held until `locks` is closed."""
+    """Lock the first `count` free devices until `locks` is closed."""
     devices, folder = _offered(), _lock_folder()
     if len(devices) < count:
         seen = f"{len(devices)} of {count} GPUs" if devices else "no GPU"
         hidden = f" ({VISIBLE} is {os.environ[VISIBLE]!r})" if VISIBLE in os.environ else ""
         raise SetupError(f"{seen} visible{hidden}; {ON_THE_CPU}")
-    begun, told = time.monotonic(), None
+    started, last_report = time.monotonic(), None
     while True:
         with ExitStack() as held:
             taken: list[str] = []
@@ -128,12 +128,12 @@ def _take(count: int, locks: ExitStack) -> list[str]:
                     taken.append(device)
             if len(taken) == count:
                 locks.push(held.pop_all())
-                if told is not None:
-                    what = "a GPU" if count == 1 else f"{count} GPUs"
-                    log.info("waited %.0f s for %s", time.monotonic() - begun, what)
+                if last_report is not None:
+                    devices_words = "a GPU" if count == 1 else f"{count} GPUs"
+                    log.info("waited %.0f s for %s", time.monotonic() - started, devices_words)
                 return taken
-        if told is None or time.monotonic() - told >= TELL_SECONDS:
-            told = time.monotonic()
+        if last_report is None or time.monotonic() - last_report >= TELL_SECONDS:
+            last_report = time.monotonic()
             log.info("waits for %d of %d GPUs to be free; their locks are in %s", count, len(devices), folder)
         time.sleep(TRY_SECONDS)
 
@@ -148,7 +148,7 @@ def _lock_folder() -> Path:
 
 
 def _lock(path: Path, held: ExitStack) -> bool:
-    """Lock a file until `held` is closed; False where another process has locked it."""
+    """Lock a file until `held` is closed; False if another process has locked it."""
     with ExitStack() as opened:
         handle = opened.enter_context(open(path, "wb"))
         if not try_lock(handle):

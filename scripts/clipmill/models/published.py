@@ -1,7 +1,7 @@
-"""What is known of the published models: where they are, under which licence, and what their content hashes to.
+"""The published models: where they are, their licences, commits and checksums.
 
-Read in public sources, as each entry says; none of the files was downloaded here. A checksum that was found nowhere is
-None: see `checkpoints` for what happens then.
+All of it was read in public sources, which each entry names; no file was downloaded for it. A checksum that no source
+gives is None: `checkpoints` says what happens then.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Published:
-    """A model that anyone can have. `source`: where its licence and the rest were read.
+    """A model that anyone can download. `source`: where its licence, commit and checksum were read.
 
-    `licence`: SPDX name, or LicenseRef-… where SPDX lists none. `revision`: commit on the hub, 40 hex digits; None for
-    one that was found nowhere in full. `sha256`: of the single file that is used, 64 hex digits.
+    `licence`: SPDX name, or LicenseRef-… if SPDX does not list it. `revision`: commit on the hub, 40 hex digits; None
+    if no source gives it in full. `sha256`: checksum of the single file that is used, 64 hex digits.
     """
 
     licence: str
@@ -23,7 +23,7 @@ class Published:
     sha256: str | None = None
 
 
-# The heads of the aesthetic scores at a commit each, and EasyOCR's text detector; # names a file in a zip archive.
+# The heads of the aesthetic scores, each at one commit, and EasyOCR's text detector. # names a file in a zip archive.
 SIGLIP_HEAD = (
     "https://github.com/discus0434/aesthetic-predictor-v2-5/raw/3125a9e1f275092432ffc336f2908eda812c373c"
     "/models/aesthetic_predictor_v2_5.pth"
@@ -39,7 +39,7 @@ _DINOV2 = "model card (Apache-2.0 since its commit 369b130 of 2023-09-06); commi
 _QWEN = "model card; commit: several public repositories that pin it, which agree"
 _QWEN_OTHERS = "as others quote the model card; commit: several public repositories that pin it, which agree"
 
-# By what a config names.
+# Name of the model in a config -> what is known about it.
 PUBLISHED: dict[str, Published] = {
     "google/siglip-so400m-patch14-384": Published(
         "Apache-2.0", "model card; commit: its main branch", revision="9fdffc58afc957d1a03a25b10dba0329ab15c2a3"

@@ -1,4 +1,4 @@
-"""Lets torchvision be imported beside a torch without CUDA."""
+"""Makes it possible to import torchvision beside a torch without CUDA."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 
 import torch
 
-# Their signatures are the same: boxes, scores, threshold -> indices of the boxes to keep.
+# Both have this signature: boxes, scores, threshold -> indices of the boxes to keep.
 OPERATORS = ("nms", "qnms")
 SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 @cache
 def declare_missing_operators() -> None:
-    """Declare the operators that torchvision needs at import, where its own cannot be loaded.
+    """Declare the operators that torchvision needs at import, if its own cannot be loaded.
 
     The package registry's torchvision is built for CUDA. Beside a torch without CUDA its library of operators cannot be
-    loaded; torchvision lives with that, but for two operators that it adds to at import, without looking whether they
-    are there: `operator torchvision::nms does not exist`. A declaration is all that it asks for. Nothing that EasyOCR's
-    detector and transformers do here calls them; a call fails by name.
+    loaded. torchvision works without that library, except for two operators: at import it adds to them without checking
+    that they exist (`operator torchvision::nms does not exist`). Declaring them is enough. EasyOCR's detector and
+    transformers, as used here, never call them; a call would fail with the operator's name.
 
-    To be called before torchvision, transformers or easyocr is imported. Once a process is enough.
+    Call this before torchvision, transformers or easyocr is imported. Once per process is enough.
     """
     if torch.version.cuda is not None or _own_operators_load():
         return
@@ -34,12 +34,12 @@ def declare_missing_operators() -> None:
     logging.getLogger(__name__).info("torchvision's operators need CUDA, which this torch lacks: declared without code")
 
 
-# What a library declares lives as long as the library.
+# Keeps the libraries alive: the declarations end with them.
 _declared: list[torch.library.Library] = []
 
 
 def _own_operators_load() -> bool:
-    """Whether torchvision is not there, or loads its operators; looked at without importing it."""
+    """Whether torchvision is not installed, or its operators load. Checked without importing it."""
     package = PathFinder.find_spec("torchvision")
     if package is None or package.origin is None:
         return True

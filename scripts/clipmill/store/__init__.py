@@ -1,1 +1,1 @@
-"""What lies below an output folder: its layout, its tables, the index of videos."""
+"""The contents of an output folder: its layout, its tables, the index of videos."""

@@ -1,4 +1,4 @@
-"""What Snakemake measured of finished jobs: the files below `<outdir>/benchmarks/`, a folder a step."""
+"""Snakemake's measurements of finished jobs: the files below `<outdir>/benchmarks/`, one folder per step."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A job as it last ran: wall and processor time in seconds, the most memory in MiB.
+    """The last run of a job: wall and processor time in seconds, peak memory in MiB.
 
-    None is what Snakemake could not measure, as of a job that was over before it looked.
+    None stands for a number that Snakemake could not measure, as when the job ended before Snakemake looked.
     """
 
     wall: float
@@ -20,7 +20,7 @@ class Benchmark:
 
 
 def read(path: Path) -> Benchmark | None:
-    """None where there is no such file, or a kill has cut it off."""
+    """Read one file of measurements; None if it is missing, or if a kill has cut it off."""
     try:
         with open(path, encoding="utf-8", newline="") as handle:
             row = list(csv.DictReader(handle, delimiter="\t"))[-1]

@@ -1,4 +1,4 @@
-"""Reading the index of videos. Light: every job imports this; only the main process looks for videos.
+"""Reading the index of videos. Light to import, since every job does; only the main process looks for videos.
 
 The index says which videos there are and which shard each belongs to. It is kept in the output folder, only ever
 appended to, and written by `inputs.discovery`.
@@ -16,12 +16,15 @@ from clipmill.store.layout import Paths
 from clipmill.store.table import Row
 from clipmill.store.tables import IndexedVideo
 
-CLIPS_PER_VIDEO = 10  # kept ones, for want of knowing
-SHARDS_PER_GROUP = 500  # each has a journal that is open while the job runs
+CLIPS_PER_VIDEO = 10  # kept clips, assumed before they can be counted
+SHARDS_PER_GROUP = 500  # at most: the job holds one open journal per shard
 
 
 def shard_sizes(outdir: Path) -> dict[str, int]:
-    """All shards, as the main process wrote them: name -> number of videos. Neither ever changes."""
+    """All shards, as the main process wrote them: name -> number of videos. Neither ever changes.
+
+    Raises SetupError if the main process has written none.
+    """
     path = Paths(outdir).shards
     try:
         lines = path.read_text().splitlines()
@@ -31,10 +34,10 @@ def shard_sizes(outdir: Path) -> dict[str, int]:
 
 
 def shard_groups(sizes: dict[str, int], clips: int | None) -> dict[str, list[str]]:
-    """Shards whose captions are made in one job: name of the first -> names of all, for about `clips` kept clips a job.
+    """Groups of shards that share a caption job with about `clips` kept clips: name of the first shard -> all names.
 
-    A plan cannot wait for how many there are, so CLIPS_PER_VIDEO are reckoned with. A group is closed when it is full,
-    and never changes then: only the last one grows. None gives each shard a group of its own.
+    Jobs are planned before the clips are counted, so CLIPS_PER_VIDEO kept clips per video are assumed. A full group
+    never changes again: only the last one grows. `clips` None gives each shard a group of its own.
     """
     groups: dict[str, list[str]] = {}
     group: list[str] = []
@@ -48,7 +51,7 @@ def shard_groups(sizes: dict[str, int], clips: int | None) -> dict[str, list[str
 
 
 def note_again(outdir: Path, step: str, shard: str, video_ids: Iterable[str]) -> None:
-    """Let the next start try those videos again that a job could not read for reasons that may pass."""
+    """Note the videos that a job could not read but that may be readable later: the next start tries them again."""
     path = Paths(outdir).again / f"{step}-{shard}.txt"
     if ids := sorted(set(video_ids)):
         write_text(path, "".join(f"{video_id}\n" for video_id in ids))
@@ -57,11 +60,16 @@ def note_again(outdir: Path, step: str, shard: str, video_ids: Iterable[str]) ->
 
 
 def noted_again(outdir: Path) -> set[str]:
-    """The videos of all such notes."""
+    """The ids of all videos that `note_again` has noted."""
     notes = Paths(outdir).again.glob("*-*.txt")
     return {video_id for path in notes for video_id in path.read_text(encoding="utf-8").splitlines()}
 
 
 def read_json_lines(path: Path) -> list[Row]:
-    """The records of a shard's list (video_id, name, path, size_bytes, mtime_ns, returns) or of another list."""
+    """The records of a list."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def read_videos(path: Path) -> list[IndexedVideo]:
+    """The videos of a shard's list. They lack `shard` and `present`."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

@@ -1,7 +1,7 @@
 """Where everything lies below an output folder: each path is written down here and nowhere else.
 
-Tables have a file per shard, or per group of shards, which is named after the first of them. Beside the tables, which
-Snakemake knows, lie files that it does not: they belong to single videos and clips, and losing them costs time alone.
+A table has one file per shard, or one per group of shards, named after the group's first shard. Snakemake knows the
+tables. It does not know the files of single videos and clips beside them; losing those costs only time.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Paths:
         """Everything that makes a second run cheap."""
         return self.outdir / "work"
 
-    # --- what a run leaves for people and trainers ---
+    # --- the results of a run, for people and trainers ---
 
     @property
     def dataset(self) -> Path:
@@ -84,7 +84,7 @@ class Paths:
         return self.outdir / "calibrate"
 
     def benchmark(self, step: str, job: str) -> Path:
-        """What Snakemake measured of a job."""
+        """Snakemake's measurements of a job."""
         return self.benchmarks / step / f"{job}.tsv"
 
     @property
@@ -123,7 +123,7 @@ class Paths:
 
     @property
     def index_lock(self) -> Path:
-        """Held while the index is brought up to date."""
+        """The lock that is held while the index is updated."""
         return self.index / "lock"
 
     @property
@@ -131,11 +131,11 @@ class Paths:
         """One file per job: ids of videos that could not be read but may be readable later."""
         return self.index / "again"
 
-    # --- what jobs keep of a run, of shards, of single videos and clips ---
+    # --- files of the run, of steps and shards, of single videos and clips ---
 
     @property
     def run_lock(self) -> Path:
-        """Held by the run that is at work."""
+        """The lock that the run at work holds."""
         return self.work / "run.lock"
 
     def check(self, step: str) -> Path:
@@ -143,11 +143,11 @@ class Paths:
         return self.work / "checks" / f"{step}.json"
 
     def thresholds(self, stage: str) -> Path:
-        """What quantiles were resolved to."""
+        """The values of a stage's quantiles."""
         return self.work / "thresholds" / f"{stage}.json"
 
     def journal(self, step: str, shard: str) -> Path:
-        """What the jobs of a step have finished of a shard."""
+        """The items of a shard that the jobs of a step have finished."""
         return self.work / "journals" / step / f"{shard}.jsonl"
 
     def frames(self, shard: str, video_id: str) -> Path:
@@ -169,18 +169,18 @@ class Paths:
 
     @property
     def export_state(self) -> Path:
-        """What the formats remember of what they have written."""
+        """Notes of the formats on the files that they have written."""
         return self.work / "export"
 
-    # --- questions about all of them ---
+    # --- questions about all files ---
 
     @property
     def started(self) -> bool:
-        """Whether a decode job has ever begun. Until then the index may be made from nothing again."""
+        """Whether a decode job has ever begun. Until then the index may be rebuilt from nothing."""
         return any((self.work / folder).exists() for folder in ("journals/decode", "frames", "signals", "videos"))
 
     def compared(self) -> Iterator[Path]:
-        """The files whose times say what is to be done: all but those that a job keeps of single videos and clips."""
+        """The files whose times Snakemake compares: all but those of single videos and clips."""
         for folder in (self.outdir, self.dataset):
             yield from (path for path in folder.glob("*.*") if path.is_file())
         for directory, folders, names in os.walk(self.work):

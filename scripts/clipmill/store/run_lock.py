@@ -11,27 +11,28 @@ from clipmill.base.errors import SetupError
 from clipmill.base.locks import try_lock
 from clipmill.store.layout import Paths
 
-TRIES, TRY_SECONDS = 10, 0.2  # whoever looks for a run holds its lock for an instant
+TRIES, TRY_SECONDS = 10, 0.2  # `holder` takes the lock for an instant, so one failed try proves nothing
 
 
 class RunLock:
-    """Lets one run at a time work on an output folder. It is held until the process ends.
+    """Lets one run at a time work on an output folder. The lock is held until the process ends.
 
-    Jobs on other machines may outlive their run. What it has written there tells them whether the folder is still its.
+    Jobs on other machines may outlive their run. The name in the lock file tells them whether the folder still belongs
+    to that run.
     """
 
     def __init__(self, outdir: Path):
         self.outdir, self.path = outdir, Paths(outdir).run_lock
 
     def holder(self) -> str | None:
-        """Who works on the folder now; None where nobody does. The file is never removed."""
+        """The name of the run that works on the folder now; None if there is none. The lock file is never removed."""
         if not self.path.exists():
             return None
         with open(self.path, "r+", encoding="utf-8") as handle:
             return None if try_lock(handle) else handle.read().strip()
 
     def take(self) -> str:
-        """Hold the lock, and return the name that the run has there. Raises SetupError where another run holds it."""
+        """Take the lock, write the run's name into it and return the name. Raises SetupError if another run holds it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._handle = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115 - until the process ends
         for _ in range(TRIES):
@@ -49,11 +50,11 @@ class RunLock:
         self._handle.truncate(0)
         self._handle.write(name)
         self._handle.flush()
-        os.fsync(self._handle.fileno())  # for those on other machines
+        os.fsync(self._handle.fileno())  # for jobs on other machines
         return name
 
     def check(self, run: str) -> None:
-        """Raises SetupError where the last run on the folder was another one than `run`, a name that `take` gave."""
+        """Raise SetupError if the last run on the folder was not `run`, a name that `take` returned."""
         last = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         if last != run:
             raise SetupError(

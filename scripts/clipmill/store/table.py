@@ -1,6 +1,6 @@
 """What a table is: its columns, and how it is written, read and checked. The tables themselves are in `tables`.
 
-pyarrow is imported where a table is read or written: the rules know the tables too, and every job parses the rules.
+pyarrow is imported only where a table is read or written: the rules import this module, and every job parses the rules.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Field:
-    """What a typed row says of a field beside its type: the rest of its column."""
+    """The rest of a column that a field of a typed row stands for: all but its name and type."""
 
     unit: str
     meaning: str
@@ -74,10 +74,10 @@ def columns_of(row: type) -> tuple[Column, ...]:
 
 @dataclass(frozen=True)
 class Table(Generic[RowType]):
-    """One table: its path below the output folder, what a row is, and its columns in order.
+    """One table: its path below the output folder, the thing that it has one `row` per, and its columns in order.
 
-    A file says in its metadata which table it is and which clipmill wrote it. Older files are read too: a column that
-    they lack is null.
+    The metadata of a file names its table and the version of clipmill that wrote it. Files of older versions are read
+    too: a column that they lack is null.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Table(Generic[RowType]):
         return pa.schema([(column.name, _arrow_type(column.type)) for column in self.columns])
 
     def schema_about(self, about: Mapping[str, Any] | None = None) -> pa.Schema:
-        """The schema of a file, with its metadata; `about` is what it was made with (model, parameters…)."""
+        """The schema of a file, with its metadata; `about` says how the table was made (model, parameters…)."""
         metadata = {NAME: self.name.encode(), VERSION: __version__.encode()}
         if about is not None:
             metadata[ABOUT] = json.dumps(about, sort_keys=True).encode()
@@ -208,7 +208,7 @@ class Table(Generic[RowType]):
 
     @staticmethod
     def _filled(table: pa.Table, wanted: pa.Schema, rows: int) -> pa.Table:
-        """`table` with the wanted columns, those that it lacks null."""
+        """`table` with the wanted columns; a column that it lacks is null."""
         import pyarrow as pa
 
         there = set(table.schema.names)
@@ -222,7 +222,7 @@ def _same_type(found: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def about(path: Path) -> dict[str, Any]:
-    """What a table was made with, from its metadata."""
+    """How a table was made (model, parameters…), from its metadata."""
     import pyarrow.parquet as pq
 
     metadata = pq.read_schema(path).metadata or {}
@@ -230,7 +230,7 @@ def about(path: Path) -> dict[str, Any]:
 
 
 def vector(length: int) -> str:
-    """The type of a column of so many numbers in half precision."""
+    """The type of a column that holds `length` numbers in half precision."""
     return f"fixed_size_list<item: halffloat>[{length}]"
 
 
@@ -266,7 +266,7 @@ def _rounded(value: Any, decimals: int) -> Any:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """The numbers of a version, to compare it with another; of no version none, which is less than all."""
+    """The numbers of a version, to compare it with another; () for no version, which is less than all others."""
     return tuple(int(number) for number in re.findall(r"\d+", version))
 
 

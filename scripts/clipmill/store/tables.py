@@ -29,11 +29,11 @@ from clipmill.store.table import (
 )
 
 VideoId = Annotated[str, Field("", "identity of the video: a readable form of its path and a hash of it")]
-VideoName = Annotated[str, Field("", "path below the input folder, or the sheet's path, as given")]
+VideoName = Annotated[str, Field("", "path below the input folder, or the path as the sheet gives it")]
 
 
 class IndexedVideo(TypedDict):
-    """A video of the index: a row of INDEX, of which a shard's list holds all but `shard` and `present`."""
+    """A video of the index: a row of INDEX. A shard's list holds all its columns but `shard` and `present`."""
 
     video_id: VideoId
     name: VideoName
@@ -41,8 +41,8 @@ class IndexedVideo(TypedDict):
     size_bytes: Annotated[int, Field("byte", "size of the file")]
     mtime_ns: Annotated[int, Field("nanosecond", "time of the file's last change")]
     shard: Annotated[int, Field("", "number of the shard; it never changes")]
-    present: Annotated[bool, Field("", "whether it was there when last looked for")]
-    returns: Annotated[int, Field("", "how often it came back after it had gone, or could be read again")]
+    present: Annotated[bool, Field("", "whether the file was there when the index was last updated")]
+    returns: Annotated[int, Field("", "how often it came back after it was gone, or became readable again")]
 
 
 class DecodedVideo(TypedDict):
@@ -75,8 +75,8 @@ class DecodedVideo(TypedDict):
 class Video(DecodedVideo):
     """A row of VIDEOS. A video with an `error_kind` could not be decoded: all facts of its pictures are missing."""
 
-    error_kind: Annotated[str | None, Field("", "one fixed word for what went wrong; missing where nothing did")]
-    error: Annotated[str | None, Field("", "the message: what, where, what to do")]
+    error_kind: Annotated[str | None, Field("", "one fixed word for the error; missing if there was none")]
+    error: Annotated[str | None, Field("", "the message: what is wrong, where, and what to do")]
 
 
 class FailedVideo(TypedDict):
@@ -116,19 +116,19 @@ class ClipWithText(Clip):
 VIDEO_ID, CLIP_ID = columns_of(Video)[0], columns_of(Clip)[0]
 ERROR = columns_of(Video)[-2:]
 
-INDEX: Table[IndexedVideo] = Table("index", layout.INDEX, "a video of the input", columns_of(IndexedVideo))
+INDEX: Table[IndexedVideo] = Table("index", layout.INDEX, "video of the input", columns_of(IndexedVideo))
 
-VIDEOS: Table[Video] = Table("videos", layout.VIDEOS, "a video", columns_of(Video))
+VIDEOS: Table[Video] = Table("videos", layout.VIDEOS, "video", columns_of(Video))
 
 SIGNALS: Table[Row] = Table(
     "signals",
     layout.SIGNALS,
-    "a frame, in order of presentation; columns from `sample` on are filled for the sampled frames alone",
+    "frame, in order of presentation; columns from `sample` on are filled only for the kept frames",
     (
         Column("frame", SMALL_INTEGER, "frame", "number of the frame, from 0"),
         Column("time", REAL, "second", "presentation time after the first frame's", 6),
         Column("is_key", FLAG, "", "whether it is a key frame"),
-        Column("is_clean", FLAG, "", "whether packets can be copied up to (not including) this frame and lose nothing"),
+        Column("is_clean", FLAG, "", "whether packets can be copied up to this frame (not included) without a loss"),
         Column("content", SMALL, "0–255", "PySceneDetect's content value: mean of the three differences below"),
         Column("delta_hue", SMALL, "0–255", "mean absolute difference of hue to the frame before (0–179 scale)"),
         Column("delta_sat", SMALL, "0–255", "mean absolute difference of saturation to the frame before"),
@@ -139,30 +139,30 @@ SIGNALS: Table[Row] = Table(
         Column(
             "thumbnail", THUMBNAIL, "8×8 bytes", "grey thumbnail, by which clip files are checked against the source"
         ),
-        Column("sample", SMALL_INTEGER, "", "number of the sample: the archive's member `<sample as 6 digits>.jpg`"),
-        Column("sharpness", SMALL, "grey levels", "standard deviation of the Laplacian of the kept sample", 4),
+        Column("sample", SMALL_INTEGER, "", "number of the kept frame: the archive's member `<sample as 6 digits>.jpg`"),
+        Column("sharpness", SMALL, "grey levels", "standard deviation of the Laplacian of the kept frame", 4),
         Column("colourfulness", SMALL, "0–~150", "Hasler and Süsstrunk's M3 (2003), from opponent colours", 4),
         Column("border_left", SMALL, "share", "share of the width that is a black border at the left", 4),
         Column("border_top", SMALL, "share", "share of the height that is a black border at the top", 4),
         Column("border_right", SMALL, "share", "the same at the right", 4),
         Column("border_bottom", SMALL, "share", "the same at the bottom", 4),
-        Column("motion", SMALL, "% short side/second", "mean length of the Farneback flow from the sample before", 4),
+        Column("motion", SMALL, "% short side/second", "mean length of the Farneback flow from the kept frame before", 4),
     ),
 )
 
-CLIPS: Table[Clip] = Table("clips", layout.CLIPS, "a clip: a scene, or a piece of a long one", columns_of(Clip))
+CLIPS: Table[Clip] = Table("clips", layout.CLIPS, "clip: a scene, or a piece of a long one", columns_of(Clip))
 
 MOTION: Table[Row] = Table(
     "motion",
     layout.scores("motion"),
-    "a clip",
+    "clip",
     (
         CLIP_ID,
         Column(
             "motion",
             REAL,
             "% short side/second",
-            "mean speed of the picture's points: 10 is a tenth of the frame's short side a second, at any resolution",
+            "mean speed of the picture's points: 10 is a tenth of the frame's short side per second, at any resolution",
             4,
             filter=110,
         ),
@@ -170,11 +170,11 @@ MOTION: Table[Row] = Table(
             "motion_pixels",
             REAL,
             "pixel",
-            "the same as pixels of the full frame from one sample to the next at 2 a second (EasyAnimate's unit)",
+            "the same in pixels of the full frame, from one frame to the next at 2 per second (EasyAnimate's unit)",
             4,
             filter=120,
         ),
-        Column("motion_pairs", INTEGER, "", "pairs of neighbouring samples that were measured"),
+        Column("motion_pairs", INTEGER, "", "pairs of neighbouring kept frames that were measured"),
         *ERROR,
     ),
 )
@@ -182,25 +182,25 @@ MOTION: Table[Row] = Table(
 TECHNICAL: Table[Row] = Table(
     "technical",
     layout.scores("technical"),
-    "a clip",
+    "clip",
     (
         CLIP_ID,
         Column(
             "sharpness",
             REAL,
             "grey levels",
-            "mean over the samples of the Laplacian's standard deviation",
+            "mean over the kept frames of the Laplacian's standard deviation",
             4,
             filter=80,
         ),
         Column("brightness", REAL, "0–255", "mean grey level over all frames", 4, filter=60),
         Column("contrast", REAL, "0–255", "mean over all frames of the grey levels' standard deviation", 4, filter=70),
-        Column("colourfulness", REAL, "0–~150", "mean over the samples of Hasler and Süsstrunk's M3", 4),
+        Column("colourfulness", REAL, "0–~150", "mean over the kept frames of Hasler and Süsstrunk's M3", 4),
         Column(
             "border_area",
             REAL,
             "share",
-            "share of the frame under black borders that stand through the whole clip",
+            "share of the frame under black borders that last through the whole clip",
             4,
             filter=90,
         ),
@@ -219,14 +219,14 @@ TECHNICAL: Table[Row] = Table(
 TEXT_SCORES: Table[Row] = Table(
     "text",
     layout.scores("text"),
-    "a clip",
+    "clip",
     (
         CLIP_ID,
         Column(
             "text_area",
             REAL,
             "share",
-            "area of the union of text boxes over the frame's; mean over the frames",
+            "area of the union of text boxes, as a share of the frame's; mean over the frames looked at",
             6,
             filter=150,
         ),
@@ -235,12 +235,12 @@ TEXT_SCORES: Table[Row] = Table(
             "text_static_area",
             REAL,
             "share",
-            "the same of text that stands still in the outer quarter of a side (subtitle, logo); "
-            "missing where too few frames were looked at",
+            "the same, only of text that stands still in the outer quarter of a side (subtitle, logo); "
+            "missing if too few frames were looked at",
             6,
             filter=160,
         ),
-        Column("text_scene_area", REAL, "share", "the same of all other text", 6, filter=170),
+        Column("text_scene_area", REAL, "share", "the same, only of all other text", 6, filter=170),
         *ERROR,
     ),
 )
@@ -248,7 +248,7 @@ TEXT_SCORES: Table[Row] = Table(
 AESTHETIC: Table[Row] = Table(
     "aesthetic",
     layout.scores("aesthetic"),
-    "a clip",
+    "clip",
     (
         CLIP_ID,
         Column("aesthetic", REAL, "by backend", "mean over the frames looked at; `classic`: 0 to 10", 4, filter=140),
@@ -260,11 +260,16 @@ AESTHETIC: Table[Row] = Table(
 CONSISTENCY: Table[Row] = Table(
     "consistency",
     layout.scores("consistency"),
-    "a clip",
+    "clip",
     (
         CLIP_ID,
         Column(
-            "consistency", REAL, "0–1", "least likeness of neighbouring samples: 1 is the same picture", 6, filter=130
+            "consistency",
+            REAL,
+            "0–1",
+            "least likeness of neighbouring kept frames: 1 is the same picture",
+            6,
+            filter=130,
         ),
         *ERROR,
     ),
@@ -276,15 +281,15 @@ def embeddings(length: int) -> Table[Row]:
     return Table(
         "embeddings",
         layout.EMBEDDINGS,
-        "a sample that a model-backed consistency looked at, with `keep_embeddings`",
+        "kept frame that the model of `consistency` looked at; only with `keep_embeddings`",
         (
             CLIP_ID,
-            Column("number", SMALL_INTEGER, "", "number of the sample among those looked at in its clip, from 0"),
+            Column("number", SMALL_INTEGER, "", "number of the frame among those looked at in its clip, from 0"),
             Column(
                 "embedding",
                 vector(length),
                 "length 1",
-                "what the model sees in the sample, in as many numbers as it gives",
+                "the model's embedding of the frame; the model decides how many numbers it has",
             ),
         ),
     )
@@ -295,14 +300,14 @@ OF_SHARD = Column("shard", TEXT, "", "the shard that the clip's video belongs to
 CAPTIONS: Table[Row] = Table(
     "captions",
     layout.CAPTIONS,
-    "a kept clip of the shards whose captions are made in one job; the file is named after the first of them",
+    "kept clip of a group of shards, whose captions are made in one job; the file is named after the first shard",
     (
         CLIP_ID,
         OF_SHARD,
         Column("caption", TEXT, "", "the caption as the backend gave it; with `structured` its field `dense`"),
         Column("caption_model", TEXT, "", "what made it: backend, model, version"),
         Column(
-            "caption_whole", FLAG, "", "whether it ended before the limit of tokens; missing where no model wrote it"
+            "caption_whole", FLAG, "", "whether it ended before the limit of tokens; missing if no model wrote it"
         ),
         Column("caption_short", TEXT, "", "`structured`: the clip in one short sentence"),
         Column("caption_subject", TEXT, "", "`structured`: who or what is seen"),
@@ -318,14 +323,14 @@ CAPTIONS: Table[Row] = Table(
 REWRITES: Table[Row] = Table(
     "rewrites",
     layout.REWRITES,
-    "a clip with a caption that passed its checks; files as in `captions`",
+    "clip with a caption that passed its checks; files as in `captions`",
     (
         CLIP_ID,
         OF_SHARD,
-        Column("text", TEXT, "", "the rewritten caption: what the train file says"),
+        Column("text", TEXT, "", "the rewritten caption: the text to train on"),
         Column("rewrite_model", TEXT, "", "what made it"),
-        Column("rewritten", FLAG, "", "false where no rewriting was good enough, and the caption stands as it was"),
-        Column("refused_since", TEXT, "", "what was wrong with the last rewriting where none was good enough"),
+        Column("rewritten", FLAG, "", "false if no rewriting passed its checks, so that the caption stands unchanged"),
+        Column("refused_since", TEXT, "", "why the last rewriting failed its checks, if none passed them"),
         *ERROR,
     ),
 )
@@ -333,7 +338,7 @@ REWRITES: Table[Row] = Table(
 ALIGNMENT: Table[Row] = Table(
     "alignment",
     layout.scores("alignment"),
-    "a clip with a text",
+    "clip with a text",
     (
         CLIP_ID,
         Column(
@@ -348,7 +353,7 @@ ALIGNMENT: Table[Row] = Table(
             "alignment_margin",
             REAL,
             "by backend",
-            "the same minus its mean for up to 16 texts of other clips in the shard; missing where there are none",
+            "the same minus its mean for up to 16 texts of other clips in the shard; missing if there are none",
             4,
             filter=190,
         ),
@@ -359,12 +364,12 @@ ALIGNMENT: Table[Row] = Table(
 CUTS: Table[Row] = Table(
     "cuts",
     layout.CUTS,
-    "a clip that passed every filter",
+    "clip that passed every filter",
     (
         CLIP_ID,
         Column("file", TEXT, "", "the clip file below `work/clip_files/`"),
         Column("cut_method", TEXT, "", "`copy` (packets as they are) or `reencode`"),
-        Column("copy_failed", TEXT, "", "why a copy was tried and given up; missing where none was"),
+        Column("copy_failed", TEXT, "", "why copying was tried and given up; missing if it was not"),
         Column("cut_start", REAL, "second", "start of the file's first frame on the clip's clock", 6),
         Column("cut_seconds", REAL, "second", "duration of the file", 6),
         Column("cut_frames", INTEGER, "frame", "frames in the file"),
@@ -378,11 +383,11 @@ CUTS: Table[Row] = Table(
 VIDEO_FACTS = tuple(column for column in VIDEOS.columns if column.name in {"name", "width", "height", "fps"})
 CLIP_FACTS = tuple(column for column in CLIPS.columns if column.name not in {"source_key", "too_short"})
 KEPT = Column("kept", FLAG, "", "whether the clip passed")
-REASON = Column("reason", TEXT, "", "the first thing in the configured order that spoke against it; missing if kept")
+REASON = Column("reason", TEXT, "", "why the clip is not kept: the first failure in the configured order; missing if kept")
 
 
 def scores(table: Table[Any]) -> tuple[Column, ...]:
-    """The columns of a table that say something of a clip."""
+    """The columns of a table that say something about a clip: all but ids, shard and errors."""
     return tuple(column for column in table.columns if column not in (CLIP_ID, OF_SHARD, *ERROR))
 
 
@@ -393,7 +398,7 @@ VIDEO_SCORES = (
     Column("video_seconds", REAL, "second", "length of the whole video", 6, filter=40),
 )
 
-# What is known of a clip before it has a text. A new score of clips joins here.
+# All scores that a clip has before it has a text. A new score of clips is added here.
 CLIP_SCORES = (
     *VIDEO_SCORES,
     *scores(MOTION),
@@ -406,44 +411,44 @@ CLIP_SCORES = (
 VERDICTS: Table[Row] = Table(
     "verdicts",
     layout.VERDICTS,
-    "a clip; scores that were not needed or could not be computed are missing",
+    "clip; scores that were not needed or could not be computed are missing",
     (*CLIP_FACTS, *VIDEO_FACTS, KEPT, REASON, *CLIP_SCORES),
 )
 
 FINAL_VERDICTS: Table[Row] = Table(
     "final verdicts",
     layout.FINAL_VERDICTS,
-    "a clip: the verdicts of the filters, then of captioning, alignment and cutting",
+    "clip: the verdicts of the filters, then of captioning, alignment and cutting",
     (*VERDICTS.columns, *scores(CAPTIONS), *scores(REWRITES), *scores(ALIGNMENT), *scores(CUTS)),
 )
 
 METADATA: Table[Row] = Table(
     "metadata",
     layout.METADATA,
-    "a clip of the dataset",
+    "clip of the dataset",
     (
-        Column("file_path", TEXT, "", "the clip file, from the dataset folder on"),
+        Column("file_path", TEXT, "", "path of the clip file from the dataset folder"),
         Column("text", TEXT, "", "the caption to train on"),
         *(column for column in FINAL_VERDICTS.columns if column.name not in {"text", "kept", "reason", "file"}),
         Column("split", TEXT, "", "`train` or `validation`, the same for all clips of a video"),
-        Column("bucket_width", INTEGER, "pixel", "the clip's bucket (`export.buckets`); missing where it fits none"),
-        Column("bucket_height", INTEGER, "pixel", "the same"),
-        Column("bucket_aspect_ratio", REAL, "ratio", "the same, width over height", 6),
-        Column("bucket_frames", INTEGER, "frame", "the same: that many of its frames are trained on"),
+        Column("bucket_width", INTEGER, "pixel", "width of the clip's bucket (`export.buckets`); missing if it fits none"),
+        Column("bucket_height", INTEGER, "pixel", "height of the bucket"),
+        Column("bucket_aspect_ratio", REAL, "ratio", "width over height of the bucket", 6),
+        Column("bucket_frames", INTEGER, "frame", "frames of the bucket: the number of the clip's frames to train on"),
     ),
 )
 
 ERRORS: Table[Row] = Table(
     "errors",
     layout.ERRORS,
-    "a video or clip that could not be used",
+    "video or clip that could not be used",
     (
         Column("video", TEXT, "", "the video as named in the input"),
-        Column("video_id", TEXT, "", "its identity; missing where it never got one"),
-        Column("clip_id", TEXT, "", "the clip; missing where the whole video is meant"),
+        Column("video_id", TEXT, "", "its identity; missing if it never got one"),
+        Column("clip_id", TEXT, "", "the clip; missing if the error is of the whole video"),
         Column("step", TEXT, "", "the step that found it: index, decode, text …"),
-        Column("kind", TEXT, "", "one fixed word"),
-        Column("message", TEXT, "", "what, where, what to do"),
+        Column("kind", TEXT, "", "one fixed word for the error"),
+        Column("message", TEXT, "", "what is wrong, where, and what to do"),
     ),
 )
 
@@ -470,9 +475,9 @@ ALL = (
 
 
 def lost(outdir: Path, shards: Iterable[str], groups: Iterable[str]) -> list[str]:
-    """Tables, below `outdir`, that are missing of shards that have others: a job that failed has taken its own with it.
+    """Missing tables, as paths below `outdir`, of shards that have other tables: lost when their jobs failed.
 
-    `groups`: the shards after which the tables of those are called that share a job.
+    `groups`: the first shards of all groups, after which the tables of a shared job are named.
     """
     names = {SHARD: shards, GROUP: groups}
     wanted: dict[str, str] = {}
