@@ -13,6 +13,7 @@ report: "rules/report_texts/run.rst"
 
 include: "rules/common.smk"
 include: "rules/inputs.smk"
+include: "rules/run.smk"
 include: "rules/resources.smk"
 include: "rules/check.smk"
 include: "rules/decode.smk"

@@ -4,23 +4,11 @@ out: <prompts>.beautified.jsonl beside it. Undeclared: what is finished stands i
 """
 
 
-def beautify_settings(wildcards):
-    """What the backend of rewriting is made with to make prompts longer."""
-    if not backend_entry("rewrite").chat:
-        sys.exit(
-            f"config: rewrite.backend: `{config['rewrite']['backend']}` writes no prompts; choose a language model"
-        )
-    return as_json(
-        backend_settings(
-            "rewrite", prompt="beautify", max_growth=100, on_failure="keep"
-        )
-    )
-
-
 rule beautify:
     """Write short prompts in the style of the training captions: `snakemake beautify --config prompts=FILE`."""
     input:
         needed=require_config_keys("prompts"),
+        model=require_chat("rewrite"),
     log:
         f"{OUT}/logs/beautify/beautify.log",
     conda:
@@ -33,7 +21,12 @@ rule beautify:
         batch=batch_of("rewrite"),
     params:
         prompts=lambda wildcards: config["prompts"],
-        settings=beautify_settings,
+        # Longer prompts are what is wanted here.
+        settings=lambda wildcards: as_json(
+            backend_settings(
+                "rewrite", prompt="beautify", max_growth=100, on_failure="keep"
+            )
+        ),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/beautify.py \

@@ -30,7 +30,7 @@ rule propose_thresholds:
         mem_mb=resource("export", "mem_mb"),
         runtime=resource("export", "runtime"),
     params:
-        settings=lambda wildcards: as_json(all_filters()),
+        settings=lambda wildcards: as_json(ALL_FILTERS),
         wishes=lambda wildcards: as_json(config["calibrate"]),
     shell:
         r"""

@@ -3,12 +3,10 @@ in:  the config alone
 out: work/checks/<step>.json: that the step's backend runs, and the models that it uses
 """
 
-
-def steps_with_models():
-    """Those whose backend needs files from elsewhere; embedded ones bring their own."""
-    return [
-        step for step in WITH_BACKENDS if backend_entry(step).environment != "video"
-    ]
+# Steps whose backend needs files from elsewhere; embedded backends bring their own.
+WITH_MODELS = [
+    step for step in WITH_BACKENDS if backend_entry(step).environment != "video"
+]
 
 
 rule check_backend:
@@ -48,7 +46,7 @@ rule fetch_models:
         "../envs/vision.yaml"
     params:
         settings=lambda wildcards: as_json(
-            {step: backend_settings(step) for step in steps_with_models()}
+            {step: backend_settings(step) for step in WITH_MODELS}
         ),
     shell:
         r"""

@@ -3,10 +3,8 @@ in:  the videos, work/clips/ and the texts and alignment scores of a shard
 out: work/cuts/<shard>.parquet; beside it, undeclared, work/clip_files/<shard>/<video>/<clip>.mp4
 """
 
-
-def cut_settings():
-    """What the cutting of a clip depends on."""
-    return {**config["cut"], "min_seconds": config["split"]["min_seconds"]}
+# What the cutting of a clip depends on.
+CUT_SETTINGS = {**config["cut"], "min_seconds": config["split"]["min_seconds"]}
 
 
 rule cut_clips:
@@ -30,7 +28,7 @@ rule cut_clips:
         mem_mb=resource("cut", "mem_mb"),
         runtime=resource("cut", "runtime"),
     params:
-        settings=lambda wildcards: as_json(cut_settings()),
+        settings=lambda wildcards: as_json(CUT_SETTINGS),
         late=lambda wildcards: as_json(last_verdict_settings()),
     shell:
         r"""

@@ -4,35 +4,11 @@ out: dataset/, verdicts.parquet, errors.csv, summary.json, models.json
 """
 
 from clipmill.dataset import formats
-from clipmill.dataset.summary import as_text
 
-
-def dataset_files():
-    """The files that the formats of the dataset are read by, besides the metadata."""
-    export = config["export"]
-    splits = formats.splits(export["validation_share"])
-    return [
-        f"{OUT}/dataset/{name}" for name in formats.entries(export["formats"], splits)
-    ]
-
-
-def summary_time():
-    """When the summary was written, in nanoseconds; None where there is none."""
-    path = Path(config["outdir"]) / "summary.json"
-    return path.stat().st_mtime_ns if path.exists() else None
-
-
-SUMMARY_BEFORE = summary_time()
-
-
-def print_summary():
-    """What came of the run, after its last job; nothing after a command that leaves the dataset alone."""
-    if summary_time() != SUMMARY_BEFORE and not CALIBRATES:
-        path = Path(config["outdir"]) / "summary.json"
-        print(
-            as_text(json.loads(path.read_text(encoding="utf-8")), path.parent),
-            file=sys.stderr,
-        )
+# The files, besides the metadata, by which readers of the formats begin.
+DATASET_FILES = formats.entries(
+    config["export"]["formats"], formats.splits(config["export"]["validation_share"])
+)
 
 
 rule export_dataset:
@@ -47,7 +23,9 @@ rule export_dataset:
     output:
         metadata=f"{OUT}/dataset/metadata.parquet",
         formats=report(
-            dataset_files(), caption="report_texts/formats.rst", category="Dataset"
+            [f"{OUT}/dataset/{name}" for name in DATASET_FILES],
+            caption="report_texts/formats.rst",
+            category="Dataset",
         ),
         card=report(
             f"{OUT}/dataset/README.md",

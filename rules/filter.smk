@@ -1,7 +1,39 @@
 """
 in:  work/videos/, work/clips/ and all scores of a shard
-out: work/verdicts/<shard>.parquet
+out: work/verdicts/<shard>.parquet; before it, from all shards, work/thresholds/<stage>.json where thresholds are quantiles
 """
+
+
+rule resolve_thresholds:
+    """Find the values of the thresholds that are quantiles, over all clips of the run that came to this stage."""
+    input:
+        tables=quantile_tables,
+        removed=f"{WORK}/index/removed.jsonl",
+    output:
+        thresholds=report(
+            f"{WORK}/thresholds/{{stage}}.json",
+            caption="report_texts/thresholds.rst",
+            category="Thresholds",
+        ),
+    log:
+        f"{OUT}/logs/thresholds/{{stage}}.log",
+    benchmark:
+        f"{OUT}/benchmarks/thresholds/{{stage}}.tsv"
+    conda:
+        "../envs/video.yaml"
+    resources:
+        mem_mb=resource("export", "mem_mb"),
+        runtime=resource("export", "runtime"),
+    params:
+        quantiles=lambda wildcards: as_json(stage_quantiles(wildcards.stage)),
+    shell:
+        r"""
+        python "$CLIPMILL_SCRIPTS"/resolve_thresholds.py \
+            --outdir "$CLIPMILL_OUTDIR" \
+            --quantiles {params.quantiles:q} \
+            --output {output.thresholds:q} \
+            >{log:q} 2>&1
+        """
 
 
 rule filter_clips:

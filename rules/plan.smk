@@ -4,25 +4,6 @@ out: nothing but its log: it says on the terminal what is to come
 """
 
 
-def plan_settings(wildcards):
-    """What a plan depends on: settings that make a job expensive, cores and GPUs of a job, which shards share one."""
-    return as_json(
-        {
-            "decode": config["decode"],
-            "split": config["split"],
-            "cut": cut_settings(),
-            "steps": {step: backend_settings(step) for step in WITH_BACKENDS},
-            "resources": {
-                step: {"threads": threads_of(step), "gpu": gpus_of(step)}
-                for step in ("decode", *WITH_BACKENDS, "cut")
-            },
-            "clips_per_caption_job": clips_per_caption_job(),
-            "dataset": [*rules.export_dataset.output],
-            "quantiles": [stage for stage in STAGES if stage_quantiles(stage)],
-        }
-    )
-
-
 rule plan:
     """Say what a run will do and cost, before it runs: `snakemake plan`. There is no output, so it always does."""
     input:
@@ -33,7 +14,22 @@ rule plan:
     conda:
         "../envs/video.yaml"
     params:
-        settings=plan_settings,
+        # What makes a job expensive, its cores and GPUs, which shards share one.
+        settings=lambda wildcards: as_json(
+            {
+                "decode": config["decode"],
+                "split": config["split"],
+                "cut": CUT_SETTINGS,
+                "steps": {step: backend_settings(step) for step in WITH_BACKENDS},
+                "resources": {
+                    step: {"threads": threads_of(step), "gpu": gpus_of(step)}
+                    for step in ("decode", *WITH_BACKENDS, "cut")
+                },
+                "clips_per_caption_job": clips_per_caption_job(),
+                "dataset": [*rules.export_dataset.output],
+                "quantiles": [stage for stage in STAGES if stage_quantiles(stage)],
+            }
+        ),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/plan.py \

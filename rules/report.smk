@@ -3,16 +3,12 @@ in:  what the export wrote, by way of it also the kept frames and the benchmarks
 out: report.html, one file that needs no other. Times and memory are in it, so its bytes differ from run to run
 """
 
-
-def report_settings():
-    """By what a run has judged its clips, for the page that shows it."""
-    late = {name: config["filters"][name] for name in LATE_FILTERS}
-    known = all_filters()
-    return {
-        "filters": known["filters"] | late,
-        "order": known["order"],
-        "cascade": config["cascade"],
-    }
+# Filters, in force or not, by which the run judges its clips: the page offers them all.
+ALL_FILTERS = {
+    "filters": {name: config["filters"][name] for name in SOURCES},
+    "order": FILTER_ORDER,
+    "cascade": config["cascade"],
+}
 
 
 rule write_report:
@@ -35,7 +31,7 @@ rule write_report:
         mem_mb=resource("export", "mem_mb"),
         runtime=resource("export", "runtime"),
     params:
-        settings=lambda wildcards: as_json(report_settings()),
+        settings=lambda wildcards: as_json(ALL_FILTERS),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/report.py \

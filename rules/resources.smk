@@ -17,6 +17,20 @@ def resource(step, name):
     return lambda wildcards, attempt: value * attempt
 
 
+def require_chat(step):
+    """An input function that asks for no file, and ends the start of a run whose step is not done by a language model."""
+
+    def check(wildcards):
+        if not backend_entry(step).chat:
+            name = config[step]["backend"]
+            sys.exit(
+                f"config: {step}.backend: `{name}` writes no prompts; choose a language model"
+            )
+        return []
+
+    return check
+
+
 def threads_of(step):
     """Cores of a job."""
     wanted = config["resources"][step]["threads"]

@@ -1,6 +1,6 @@
 """
 in:  the sections `filters`, `filter_order`, `cascade` and `text_checks` of the config
-out: what the rules that judge clips need to know; of thresholds that are quantiles work/thresholds/<stage>.json
+out: helpers of the rules that judge clips: filters and their order, and the stages at which quantiles are resolved
 """
 
 from clipmill.filters.columns import COSTLY, LATE_FILTERS, SOURCES, in_order
@@ -17,14 +17,6 @@ def filter_settings(order):
     """Those filters in `order` that have a bound, and their order, for the tools that give verdicts."""
     filters = active(config["filters"], order)
     return {"filters": filters, "order": list(filters)}
-
-
-def all_filters():
-    """All filters but the late ones, with or without a bound, and their order."""
-    return {
-        "filters": {name: config["filters"][name] for name in FILTER_ORDER},
-        "order": FILTER_ORDER,
-    }
 
 
 def last_verdict_settings():
@@ -67,35 +59,3 @@ def resolved(*stages):
 
 wildcard_constraints:
     stage="|".join(STAGES),
-
-
-rule resolve_thresholds:
-    """Find the values of the thresholds that are quantiles, over all clips of the run that came to this stage."""
-    input:
-        tables=quantile_tables,
-        removed=f"{WORK}/index/removed.jsonl",
-    output:
-        thresholds=report(
-            f"{WORK}/thresholds/{{stage}}.json",
-            caption="report_texts/thresholds.rst",
-            category="Thresholds",
-        ),
-    log:
-        f"{OUT}/logs/thresholds/{{stage}}.log",
-    benchmark:
-        f"{OUT}/benchmarks/thresholds/{{stage}}.tsv"
-    conda:
-        "../envs/video.yaml"
-    resources:
-        mem_mb=resource("export", "mem_mb"),
-        runtime=resource("export", "runtime"),
-    params:
-        quantiles=lambda wildcards: as_json(stage_quantiles(wildcards.stage)),
-    shell:
-        r"""
-        python "$CLIPMILL_SCRIPTS"/resolve_thresholds.py \
-            --outdir "$CLIPMILL_OUTDIR" \
-            --quantiles {params.quantiles:q} \
-            --output {output.thresholds:q} \
-            >{log:q} 2>&1
-        """

@@ -45,10 +45,8 @@ class Step:
 
 STEPS = (
     Step("decode_videos", "decode", 0, HOUR, (tables.VIDEOS,)),
-    Step("split_videos", "split", 1, HOUR, (tables.CLIPS, tables.MOTION, tables.TECHNICAL)),
-    Step("score_consistency", "consistency", 2, CLIP, (tables.CONSISTENCY,), metric=True),
-    Step("score_aesthetic", "aesthetic", 2, CLIP, (tables.AESTHETIC,), metric=True),
-    Step("score_text", "text", 2, CLIP, (tables.TEXT_SCORES,), metric=True),
+    Step("split_videos", "split", 1, HOUR, (tables.CLIPS, *tables.SIGNAL_SCORES)),
+    *(Step(f"score_{table.name}", table.name, 2, CLIP, (table,), metric=True) for table in tables.FRAME_SCORES),
     Step("filter_clips", "filter", 3, CLIP, (tables.VERDICTS,)),
     Step("caption_clips", "caption", 4, KEPT, (tables.CAPTIONS,)),
     Step("rewrite_captions", "rewrite", 5, KEPT, (tables.REWRITES,)),
@@ -59,7 +57,7 @@ BY_NAME = {step.name: step for step in STEPS}
 
 # The metrics that look at frames, each a step of its own, and those that splitting measures from the signals.
 METRICS = tuple(step.name for step in STEPS if step.metric)
-MEASURED = tuple(table.name for table in BY_NAME["split"].tables if table is not tables.CLIPS)
+MEASURED = tuple(table.name for table in tables.SIGNAL_SCORES)
 
 # Every table of scores, by its name, which is that of its folder.
 SCORE_TABLES = {table.name: table for step in STEPS for table in step.tables if table.path == layout.scores(table.name)}

@@ -29,24 +29,16 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from clipmill import steps
 from clipmill.demo import render
+from clipmill.models import backends
+from clipmill.steps import STEPS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SHARD_RULES = (
-    "decode_videos",
-    "split_videos",
-    "score_consistency",
-    "score_aesthetic",
-    "score_text",
-    "filter_clips",
-    "caption_clips",
-    "rewrite_captions",
-    "align_captions",
-    "cut_clips",
-)
-AFTER_FILTER = ("caption_clips", "rewrite_captions", "align_captions", "cut_clips")
+SHARD_RULES = tuple(step.rule for step in STEPS)
+AFTER_FILTER = tuple(step.rule for step in steps.AFTER_FILTER)
 LAST = {"export_dataset": 1, "write_report": 1, "all": 1}
-CHECKS = {"check_backend": 6}  # one for each step that has backends, once
+CHECKS = {"check_backend": len(backends.AVAILABLE)}  # one for each step that has backends, once
 SIZE = (160, 120)
 # Small and short videos are let through, and many that are alike.
 SETTINGS = {

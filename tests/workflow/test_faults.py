@@ -255,7 +255,7 @@ def test_a_second_run_is_refused_by_name_and_a_clock_jumps_back(faulty, undistur
         outcome = faulty.ended(main)
     assert outcome.code != 0 and "This could indicate a clock skew problem" in outcome.output
     outcome = faulty.done()
-    assert "are of a time to come, as after a clock has jumped back: dated now" in outcome.output
+    assert "had times in the future, as after a clock has jumped back: set to now" in outcome.output
     assert set(Counter(record["item"] for record in faulty.journal("decode")).values()) == {1}
     assert whole(faulty, undisturbed)
 

@@ -1,21 +1,19 @@
-"""Which columns clips can be filtered by, as the columns themselves say it."""
+"""The columns that clips can be filtered by: those that `store.tables` gives a place in the order of filters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from clipmill.steps import BY_NAME, METRICS
+from clipmill.steps import METRICS
 from clipmill.store import tables
 from clipmill.store.table import Column
 
-VIDEOS = "videos"  # stands for the scores that a clip has from its video
+VIDEOS = "videos"  # the source of the scores that a clip has from its video
 
 # Where scores of clips come from: a table, or the video.
 _SOURCES: dict[str, Iterable[Column]] = {
     VIDEOS: (*tables.VIDEO_FACTS, *tables.VIDEO_SCORES),
-    tables.MOTION.name: tables.MOTION.columns,
-    tables.TECHNICAL.name: tables.TECHNICAL.columns,
-    **{name: BY_NAME[name].tables[0].columns for name in METRICS},
+    **{table.name: table.columns for table in (*tables.SIGNAL_SCORES, *tables.FRAME_SCORES)},
 }
 # And those of clips that have a text.
 _LATE_SOURCES: dict[str, Iterable[Column]] = {tables.ALIGNMENT.name: tables.ALIGNMENT.columns}
@@ -36,9 +34,9 @@ COLUMNS: dict[str, Column] = {
     name: next(column for column in {**_SOURCES, **_LATE_SOURCES}[source] if column.name == name)
     for name, source in SOURCES.items()
 }
-# Metrics that look at frames are costly, so a cascade may spare clips the work.
+# Metrics that look at frames are expensive, so a cascade skips them for clips that a cheaper filter has dropped.
 COSTLY = METRICS
-# With one frame per clip these say nothing, though they are known where there is no text at all.
+# With one frame per clip these scores say nothing, although they are known if there is no text at all.
 OF_SEVERAL_FRAMES = ("text_static_area", "text_scene_area")
 
 

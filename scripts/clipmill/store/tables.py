@@ -139,14 +139,14 @@ SIGNALS: Table[Row] = Table(
         Column(
             "thumbnail", THUMBNAIL, "8×8 bytes", "grey thumbnail, by which clip files are checked against the source"
         ),
-        Column("sample", SMALL_INTEGER, "", "number of the kept frame: the archive's member `<sample as 6 digits>.jpg`"),
+        Column("sample", SMALL_INTEGER, "", "number of the kept frame; its file in the archive is `<6 digits>.jpg`"),
         Column("sharpness", SMALL, "grey levels", "standard deviation of the Laplacian of the kept frame", 4),
         Column("colourfulness", SMALL, "0–~150", "Hasler and Süsstrunk's M3 (2003), from opponent colours", 4),
         Column("border_left", SMALL, "share", "share of the width that is a black border at the left", 4),
         Column("border_top", SMALL, "share", "share of the height that is a black border at the top", 4),
         Column("border_right", SMALL, "share", "the same at the right", 4),
         Column("border_bottom", SMALL, "share", "the same at the bottom", 4),
-        Column("motion", SMALL, "% short side/second", "mean length of the Farneback flow from the kept frame before", 4),
+        Column("motion", SMALL, "% short side/second", "mean length of Farneback's flow from the last kept frame", 4),
     ),
 )
 
@@ -195,7 +195,7 @@ TECHNICAL: Table[Row] = Table(
         ),
         Column("brightness", REAL, "0–255", "mean grey level over all frames", 4, filter=60),
         Column("contrast", REAL, "0–255", "mean over all frames of the grey levels' standard deviation", 4, filter=70),
-        Column("colourfulness", REAL, "0–~150", "mean over the kept frames of Hasler and Süsstrunk's M3", 4),
+        Column("colourfulness", REAL, "0–~150", "mean over the kept frames of Hasler and Süsstrunk's M3", 4, filter=85),
         Column(
             "border_area",
             REAL,
@@ -306,9 +306,7 @@ CAPTIONS: Table[Row] = Table(
         OF_SHARD,
         Column("caption", TEXT, "", "the caption as the backend gave it; with `structured` its field `dense`"),
         Column("caption_model", TEXT, "", "what made it: backend, model, version"),
-        Column(
-            "caption_whole", FLAG, "", "whether it ended before the limit of tokens; missing if no model wrote it"
-        ),
+        Column("caption_whole", FLAG, "", "whether it ended before the limit of tokens; missing if no model wrote it"),
         Column("caption_short", TEXT, "", "`structured`: the clip in one short sentence"),
         Column("caption_subject", TEXT, "", "`structured`: who or what is seen"),
         Column("caption_action", TEXT, "", "`structured`: what happens"),
@@ -383,7 +381,7 @@ CUTS: Table[Row] = Table(
 VIDEO_FACTS = tuple(column for column in VIDEOS.columns if column.name in {"name", "width", "height", "fps"})
 CLIP_FACTS = tuple(column for column in CLIPS.columns if column.name not in {"source_key", "too_short"})
 KEPT = Column("kept", FLAG, "", "whether the clip passed")
-REASON = Column("reason", TEXT, "", "why the clip is not kept: the first failure in the configured order; missing if kept")
+REASON = Column("reason", TEXT, "", "the first failure in the configured order; missing if kept")
 
 
 def scores(table: Table[Any]) -> tuple[Column, ...]:
@@ -398,15 +396,11 @@ VIDEO_SCORES = (
     Column("video_seconds", REAL, "second", "length of the whole video", 6, filter=40),
 )
 
-# All scores that a clip has before it has a text. A new score of clips is added here.
-CLIP_SCORES = (
-    *VIDEO_SCORES,
-    *scores(MOTION),
-    *scores(TECHNICAL),
-    *scores(CONSISTENCY),
-    *scores(AESTHETIC),
-    *scores(TEXT_SCORES),
-)
+# Scores that splitting computes from the signals, and scores of frames, each of which is a step of its own. A new score
+# is added here. Its columns are those of verdicts and metadata too, in this order.
+SIGNAL_SCORES = (MOTION, TECHNICAL)
+FRAME_SCORES = (CONSISTENCY, AESTHETIC, TEXT_SCORES)
+CLIP_SCORES = (*VIDEO_SCORES, *(column for table in (*SIGNAL_SCORES, *FRAME_SCORES) for column in scores(table)))
 
 VERDICTS: Table[Row] = Table(
     "verdicts",
@@ -431,7 +425,7 @@ METADATA: Table[Row] = Table(
         Column("text", TEXT, "", "the caption to train on"),
         *(column for column in FINAL_VERDICTS.columns if column.name not in {"text", "kept", "reason", "file"}),
         Column("split", TEXT, "", "`train` or `validation`, the same for all clips of a video"),
-        Column("bucket_width", INTEGER, "pixel", "width of the clip's bucket (`export.buckets`); missing if it fits none"),
+        Column("bucket_width", INTEGER, "pixel", "width of the clip's bucket (`export.buckets`); missing without one"),
         Column("bucket_height", INTEGER, "pixel", "height of the bucket"),
         Column("bucket_aspect_ratio", REAL, "ratio", "width over height of the bucket", 6),
         Column("bucket_frames", INTEGER, "frame", "frames of the bucket: the number of the clip's frames to train on"),
@@ -457,11 +451,8 @@ ALL = (
     VIDEOS,
     SIGNALS,
     CLIPS,
-    MOTION,
-    TECHNICAL,
-    CONSISTENCY,
-    AESTHETIC,
-    TEXT_SCORES,
+    *SIGNAL_SCORES,
+    *FRAME_SCORES,
     embeddings(768),
     VERDICTS,
     CAPTIONS,

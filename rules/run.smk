@@ -1,0 +1,40 @@
+"""
+in:  the targets of the run
+out: the lock that a run holds on its outdir, and the summary on the terminal after the last job
+"""
+
+from clipmill.dataset.summary import as_text
+from clipmill.store.run_lock import RunLock
+
+# Targets that write nothing below outdir but their logs, so that they may be asked for while a run is at work.
+BESIDE_RUNS = {"plan", "fetch_models", "beautify", "quantize"}
+RUN_LOCK = RunLock(Path(config["outdir"]))
+
+
+def hold_outdir():
+    """Refuse a second run on the same outdir, wherever it was started; a dry run never comes here.
+
+    Jobs on other machines learn the run's name from the environment.
+    """
+    targets = set(workflow.dag_settings.targets)
+    if not targets or not targets <= BESIDE_RUNS:
+        os.environ.update(CLIPMILL_RUN=or_exit(RUN_LOCK.take))
+
+
+def summary_time():
+    """When the summary was written, in nanoseconds; None where there is none."""
+    path = Path(config["outdir"]) / "summary.json"
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
+SUMMARY_BEFORE = summary_time()
+
+
+def print_summary():
+    """What came of the run, after its last job; nothing after a command that leaves the dataset alone."""
+    if summary_time() != SUMMARY_BEFORE and not CALIBRATES:
+        path = Path(config["outdir"]) / "summary.json"
+        print(
+            as_text(json.loads(path.read_text(encoding="utf-8")), path.parent),
+            file=sys.stderr,
+        )
