@@ -4,11 +4,16 @@
 # make awq                     install what `snakemake quantize` needs: the models' packages and AutoAWQ
 # make vllm                    install all of clipmill with vLLM, for GPUs, into .venv-vllm
 # make slurm                   install what submits jobs to SLURM, into .venv, and into .venv-vllm if it is there
-# make test                    run all tests but those of vLLM, of SLURM and of GPUs
+# make quick                   check code and types and run the fast tests, in a minute; needs neither torch nor a browser
+# make lint                    check code, formats and which folder imports which
+# make types                   check types
+# make test                    run lint, type check and all tests but those of vLLM, of SLURM and of GPUs
+# make test PATHS=tests/unit/test_x.py   run these tests only
 # make test-vllm               run the tests against a real vLLM, on the CPU
 # make test-slurm              run the tests on a SLURM cluster that they start, if SLURM is installed: see docs/slurm.md
 # make test-gpu                run the tests that need a GPU
-# make bench                   measure speed
+# make bench                   measure speed, on the small videos in tests/data/videos
+# make bench VIDEOS=/my/videos measure speed on other videos
 # make bench-models            measure the models' speed against the usual way: ten minutes without a GPU
 # make bench-report            measure the report of a million clips: some minutes
 # make lock                    resolve the pinned packages anew
@@ -22,6 +27,10 @@ LOCK := $(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --pytho
 VLLM := .venv-vllm
 TEST_VLLM := .venv-test-vllm
 DEMO_VIDEOS := demo/videos
+# Which tests `make test` runs, and more options of pytest for all test targets.
+PATHS ?= tests
+PYTEST ?=
+FAST := not slow and not torch and not browser and not network and not slurm and not vllm and not gpu
 
 ifdef VIDEOS
 OUTDIR ?= results
@@ -30,7 +39,7 @@ OUTDIR ?= demo/results
 endif
 export VIDEOS OUTDIR
 
-.PHONY: demo test test-vllm test-slurm test-gpu bench bench-models bench-report lock install models awq vllm slurm
+.PHONY: demo quick lint types test test-vllm test-slurm test-gpu bench bench-models bench-report lock install models awq vllm slurm
 
 install: $(VENV)/core.stamp
 
@@ -53,7 +62,11 @@ $(VENV)/awq.stamp: envs/awq.in envs/awq.txt $(VENV)/models.stamp
 	$(INSTALL) -r envs/awq.in -c envs/awq.txt
 	touch $@
 
-$(VENV)/test.stamp: envs/test.txt $(VENV)/core.stamp
+$(VENV)/quick.stamp: envs/quick.txt $(VENV)/core.stamp
+	$(INSTALL) -r envs/quick.txt
+	touch $@
+
+$(VENV)/test.stamp: envs/test.txt $(VENV)/quick.stamp
 	$(INSTALL) -r envs/test.txt
 	touch $@
 
@@ -94,8 +107,21 @@ demo: $(VENV)/core.stamp
 	$(BIN)/snakemake --profile profiles/local --configfile demo/config.json && \
 	{ [ "$$OUTDIR/summary.json" -nt demo/config.json ] || $(BIN)/python scripts/summary.py "$$OUTDIR"; }
 
-test: $(VENV)/models.stamp $(VENV)/test.stamp
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10 --ignore tests/with_vllm --ignore tests/slurm --ignore tests/gpu tests $(PYTEST)
+quick: lint types
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "$(FAST)" tests/unit $(PYTEST)
+
+lint: $(VENV)/quick.stamp
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakefmt --check Snakefile rules
+	PYTHONPATH=scripts:tests $(BIN)/lint-imports --no-cache --no-logo
+
+types: $(VENV)/quick.stamp
+	$(BIN)/mypy
+
+# With PATHS, lint and types are left out: the tests begin at once.
+test: $(if $(filter file,$(origin PATHS)),lint types) $(VENV)/models.stamp $(VENV)/test.stamp
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10 -m "not vllm and not slurm and not gpu" $(PATHS) $(PYTEST)
 
 test-vllm: $(TEST_VLLM)/test.stamp
 	PYTHONPATH="$(CURDIR)/tests/with_vllm/site:$(CURDIR)/scripts" $(TEST_VLLM)/bin/python -m pytest -q --durations 10 tests/with_vllm $(PYTEST)
@@ -107,12 +133,10 @@ test-gpu: $(VENV)/models.stamp $(VENV)/test.stamp
 	$(BIN)/python -m pytest -q -rs tests/gpu $(PYTEST)
 
 bench: $(VENV)/core.stamp
-	@test -d ../shared/videos || $(BIN)/python scripts/render_demo.py $(DEMO_VIDEOS)
-	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python tests/bench/bench.py $${VIDEOS:+--videos "$$VIDEOS"} $(BENCH)
 
 bench-models: $(VENV)/models.stamp
-	@test -d ../shared/videos || $(BIN)/python scripts/render_demo.py $(DEMO_VIDEOS)
-	$(BIN)/python tests/bench/bench_models.py $(BENCH)
+	$(BIN)/python tests/bench/bench_models.py $${VIDEOS:+--videos "$$VIDEOS"} $(BENCH)
 
 bench-report: $(VENV)/test.stamp
 	$(BIN)/python tests/bench/bench_report.py $(BENCH)
@@ -122,7 +146,8 @@ lock: $(VENV)/test.stamp
 	$(LOCK) --generate-hashes -o envs/core.txt envs/core.in
 	$(LOCK) -c envs/core.txt -o envs/models.txt envs/models.in
 	$(LOCK) -c envs/models.txt -o envs/awq.txt envs/awq.in
-	$(LOCK) --generate-hashes -c envs/models.txt -o envs/test.txt envs/test.in
+	$(LOCK) --generate-hashes -c envs/models.txt -o envs/quick.txt envs/quick.in
+	$(LOCK) --generate-hashes -c envs/models.txt -c envs/quick.txt -o envs/test.txt envs/test.in
 	$(LOCK) --generate-hashes --no-deps -o envs/slurm.txt envs/slurm.in
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --python-platform x86_64-manylinux_2_31 --python-version 3.12 \
 	    --no-header --no-annotate -o envs/vllm.txt envs/vllm.in

@@ -33,7 +33,7 @@ include: "rules/quantize.smk"
 
 
 rule all:
-    """The dataset, and what there is to know about it."""
+    """The dataset, its report and its tables."""
     default_target: True
     input:
         rules.export_dataset.output,

@@ -1,6 +1,6 @@
 """
 in:  the config, and the file `prompts`
-out: <prompts>.beautified.jsonl beside it. Undeclared: what is finished stands in a journal, and costs nothing again
+out: <prompts>.beautified.jsonl beside it. Undeclared: a journal holds the finished prompts, so none is computed twice
 """
 
 

@@ -1,11 +1,11 @@
 """
-in:  in `snakemake calibrate`, whose videos are a sample and whose outdir is <outdir>/calibrate: all scores of all shards
-out: calibrated.yaml; work/thresholds/proposed.json, with which the sample's run goes on to its dataset and report
+in:  all scores of all shards in `snakemake calibrate`: its videos are a sample, its outdir is <outdir>/calibrate
+out: calibrated.yaml; work/thresholds/proposed.json, with which this run goes on to its dataset and report
 """
 
 
 rule propose_thresholds:
-    """Propose thresholds from the scores of the sample."""
+    """Propose thresholds from the scores of the calibration sample."""
     input:
         tables=expand(
             f"{WORK}/{{name}}/{{shard}}.parquet",
@@ -45,7 +45,7 @@ rule propose_thresholds:
 
 
 rule calibrate:
-    """Propose thresholds from a sample of the videos, and show what they keep: `snakemake calibrate`."""
+    """Propose thresholds from a sample of the videos, and show which clips they keep: `snakemake calibrate`."""
     input:
         needed=require_config_keys("videos"),
         config=rules.propose_thresholds.output.config,

@@ -1,8 +1,8 @@
 """
 in:  work/verdicts/<shard>.parquet, and the frames of the kept clips
-out: work/captions/ and work/rewrites/ of a group of shards, named after its first
+out: work/captions/ and work/rewrites/ of a group of shards, named after the group's first shard
 
-Settings with a prompt are given by a function: in a string Snakemake would take the prompt's {places} for wildcards.
+Settings with a prompt come from a function: in a string Snakemake would take the prompt's {placeholders} for wildcards.
 """
 
 

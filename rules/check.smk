@@ -1,6 +1,6 @@
 """
 in:  the config alone
-out: work/checks/<step>.json: that the step's backend runs, and the models that it uses
+out: work/checks/<step>.json: says that the step's backend runs, and which models it uses
 """
 
 # Steps whose backend needs files from elsewhere; embedded backends bring their own.

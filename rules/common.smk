@@ -33,7 +33,7 @@ def check_everything():
 
 
 def calibrates():
-    """Whether this is `snakemake calibrate`, a run on a sample. Jobs on other machines learn it from the environment."""
+    """Whether this is `snakemake calibrate`, a run on a sample. Jobs on other machines read it in the environment."""
     if workflow.is_main_process:
         targets = set()
         if "calibrate" in sys.argv:  # Snakemake has its own list of targets only later
@@ -47,7 +47,7 @@ def calibrates():
 
 
 def take_sample():
-    """Make the config that of a run on a calibration sample, which the main process draws."""
+    """Change the config to that of a run on a calibration sample. The main process draws the sample."""
     if workflow.is_main_process and config["videos"] is not None:
         calibration_sample.write_sheet(config)
     config.update(calibration_sample.sample_config(config))
@@ -86,12 +86,12 @@ wildcard_constraints:
 
 
 def as_json(settings):
-    """Settings as one string: what a tool takes, and what Snakemake compares to see whether a result still holds."""
+    """Settings as one string: a tool takes it, and Snakemake compares it to see whether a result still holds."""
     return json.dumps(settings, sort_keys=True)
 
 
 def backend_settings(step, **changes):
-    """What the backend of a step is made with, after `changes` of its section."""
+    """The settings of a step's backend: its section of the config, with `changes`."""
     prompts = Path(workflow.basedir) / "config" / "prompts"
     return backends.settings(step, {**config[step], **changes}, prompts)
 

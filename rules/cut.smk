@@ -3,7 +3,7 @@ in:  the videos, work/clips/ and the texts and alignment scores of a shard
 out: work/cuts/<shard>.parquet; beside it, undeclared, work/clip_files/<shard>/<video>/<clip>.mp4
 """
 
-# What the cutting of a clip depends on.
+# The settings that the cutting of a clip depends on.
 CUT_SETTINGS = {**config["cut"], "min_seconds": config["split"]["min_seconds"]}
 
 

@@ -1,11 +1,11 @@
 """
 in:  work/index/shards/<shard>.jsonl, and the videos that it names
-out: work/videos/<shard>.parquet; beside it, undeclared, work/signals/ and work/frames/ per video
+out: work/videos/<shard>.parquet; beside it, undeclared, one file per video in work/signals/ and in work/frames/
 """
 
 
 rule decode_videos:
-    """Decode each video of a shard, the one time that its pixels are read."""
+    """Decode each video of a shard: the only time that all its pixels are read."""
     input:
         videos=f"{WORK}/index/shards/{{shard}}.jsonl",
     output:

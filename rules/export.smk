@@ -1,11 +1,11 @@
 """
-in:  all tables of all shards, by way of the last ones; the lists of removed videos and of unusable entries
+in:  all tables of all shards (the rule names only the last ones); the lists of removed videos and of unusable entries
 out: dataset/, verdicts.parquet, errors.csv, summary.json, models.json
 """
 
 from clipmill.dataset import formats
 
-# The files, besides the metadata, by which readers of the formats begin.
+# The files, besides the metadata, with which readers of the formats begin.
 DATASET_FILES = formats.entries(
     config["export"]["formats"], formats.splits(config["export"]["validation_share"])
 )

@@ -1,6 +1,6 @@
 """
 in:  work/videos/, work/clips/ and all scores of a shard
-out: work/verdicts/<shard>.parquet; before it, from all shards, work/thresholds/<stage>.json where thresholds are quantiles
+out: work/verdicts/<shard>.parquet; before it, from all shards, work/thresholds/<stage>.json if thresholds are quantiles
 """
 
 

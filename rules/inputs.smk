@@ -1,5 +1,5 @@
 """
-in:  the config; in the main process also the videos, where they are set: some commands need none
+in:  the config; in the main process also the videos, if the config names them: some commands need none
 out: SHARDS, the names of all shards with their numbers of videos
 """
 
@@ -15,7 +15,7 @@ def find_shards():
         return {}
     outdir = Path(config["outdir"])
     if not workflow.is_main_process:
-        # Before Snakemake removes the outputs of the job.
+        # Checked now, before Snakemake removes the outputs of the job.
         if run := os.getenv("CLIPMILL_RUN"):
             RunLock(outdir).check(run)
         return shard_sizes(outdir)

@@ -1,11 +1,11 @@
 """
 in:  the index of videos, and what the run has finished so far
-out: nothing but its log: it says on the terminal what is to come
+out: only its log; the plan itself goes to the terminal
 """
 
 
 rule plan:
-    """Say what a run will do and cost, before it runs: `snakemake plan`. There is no output, so it always does."""
+    """Say what a run will do and cost, before it runs: `snakemake plan`. It has no output, so it runs each time."""
     input:
         needed=require_config_keys("videos"),
     log:
@@ -14,7 +14,7 @@ rule plan:
     conda:
         "../envs/video.yaml"
     params:
-        # What makes a job expensive, its cores and GPUs, which shards share one.
+        # Settings that make a job expensive, its cores and GPUs, and which shards share a job.
         settings=lambda wildcards: as_json(
             {
                 "decode": config["decode"],

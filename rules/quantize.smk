@@ -1,6 +1,6 @@
 """
 in:  the config alone: `model`; the run's captions, where there are some
-out: the folder `out`, a model in 4 bits. Undeclared: Snakemake would delete from a folder that is not its own
+out: the folder `out`, a model in 4 bits. Undeclared: Snakemake would delete files from a folder that is not its own
 """
 
 

@@ -1,5 +1,5 @@
 """
-in:  what the export wrote, by way of it also the kept frames and the benchmarks
+in:  the files of the export; the tool also reads the kept frames and the benchmarks
 out: report.html, one file that needs no other. Times and memory are in it, so its bytes differ from run to run
 """
 

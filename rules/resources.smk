@@ -6,7 +6,7 @@ out: helpers: what a job of each step may use, the environment that it runs in, 
 from clipmill.models.leases import THREADS
 from clipmill.store.index import shard_groups
 
-ENGINE_CLIPS = 2000  # kept clips for a job whose model takes minutes to start
+ENGINE_CLIPS = 2000  # kept clips per job whose model takes minutes to start
 
 
 def resource(step, name):
@@ -18,7 +18,7 @@ def resource(step, name):
 
 
 def require_chat(step):
-    """An input function that asks for no file, and ends the start of a run whose step is not done by a language model."""
+    """An input function that asks for no file, and ends the start of a run unless a language model does the step."""
 
     def check(wildcards):
         if not backend_entry(step).chat:

@@ -6,7 +6,7 @@ out: the lock that a run holds on its outdir, and the summary on the terminal af
 from clipmill.dataset.summary import as_text
 from clipmill.store.run_lock import RunLock
 
-# Targets that write nothing below outdir but their logs, so that they may be asked for while a run is at work.
+# Targets that write nothing below outdir but their logs, so that they are allowed while a run is at work.
 BESIDE_RUNS = {"plan", "fetch_models", "beautify", "quantize"}
 RUN_LOCK = RunLock(Path(config["outdir"]))
 
@@ -31,7 +31,7 @@ SUMMARY_BEFORE = summary_time()
 
 
 def print_summary():
-    """What came of the run, after its last job; nothing after a command that leaves the dataset alone."""
+    """Print the summary after the last job of a run; nothing after a command that leaves the dataset alone."""
     if summary_time() != SUMMARY_BEFORE and not CALIBRATES:
         path = Path(config["outdir"]) / "summary.json"
         print(

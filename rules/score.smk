@@ -1,5 +1,5 @@
 """
-in:  work/clips/<shard>.parquet, the frames of its videos, and the cheaper scores that may spare a clip this one
+in:  work/clips/<shard>.parquet, the frames of its videos, and the cheaper scores, by which clips may skip this one
 out: work/scores/<metric>/<shard>.parquet for the metrics that look at frames
 """
 
@@ -11,7 +11,7 @@ def cheaper_scores(metric):
 
 
 def score_settings(metric):
-    """Everything that a costly score depends on."""
+    """Everything that an expensive score depends on."""
     return as_json(
         {"backend": backend_settings(metric), **filter_settings(spared_by(metric))}
     )

@@ -1,6 +1,6 @@
 """
 in:  work/videos/<shard>.parquet, and the signals of its videos
-out: work/clips/<shard>.parquet, and the scores that cost nothing: work/scores/motion/, work/scores/technical/
+out: work/clips/<shard>.parquet, and the scores that need no frames: work/scores/motion/, work/scores/technical/
 """
 
 

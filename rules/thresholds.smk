@@ -8,24 +8,24 @@ from clipmill.filters.quantiles import quantiles
 from clipmill.filters.verdict import active, before, costly_before
 from clipmill.steps import MEASURED
 
-# A costly score that clips may be spared has a stage of its own: its quantiles count the clips that came so far.
+# Each expensive score that clips may skip has a stage of its own: its quantiles count the clips that came so far.
 STAGES = (*COSTLY, "filter", "late")
 FILTER_ORDER = in_order(config["filter_order"])
 
 
 def filter_settings(order):
-    """Those filters in `order` that have a bound, and their order, for the tools that give verdicts."""
+    """The filters in `order` that have a bound, and their order, for the tools that give verdicts."""
     filters = active(config["filters"], order)
     return {"filters": filters, "order": list(filters)}
 
 
 def last_verdict_settings():
-    """What may speak against a clip that has a text, for the tools that give the last verdict."""
+    """The text checks and late filters of clips that have a text, for the tools that give the last verdict."""
     return {"checks": config["text_checks"], **filter_settings(LATE_FILTERS)}
 
 
 def spared_by(metric):
-    """The filters whose failures spare a clip the costly `metric`."""
+    """The filters that decide which clips skip the expensive `metric`: a clip that fails one of them does."""
     return before(metric, FILTER_ORDER) if config["cascade"] else []
 
 
@@ -37,7 +37,7 @@ def stage_quantiles(stage):
 
 
 def quantile_tables(wildcards):
-    """The tables, of all shards, in which the quantiles of a stage are found."""
+    """The tables, of all shards, from which the quantiles of a stage are computed."""
     sources = {SOURCES[name] for name in stage_quantiles(wildcards.stage)}
     names = ["clips"] + sorted(
         name if name == "videos" else f"scores/{name}" for name in sources
@@ -48,7 +48,7 @@ def quantile_tables(wildcards):
 def resolved(*stages):
     """The files with the values of the quantiles of these stages; none where no threshold is one.
 
-    The run on a calibration sample takes what is proposed from it.
+    The run on a calibration sample takes the thresholds that are proposed from the sample.
     """
     if CALIBRATES:
         return [f"{WORK}/thresholds/proposed.json"] if "filter" in stages else []

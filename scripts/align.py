@@ -1,4 +1,4 @@
-"""Score how well the texts of a shard fit their clips. With the backend `none` the scores are missing, and say so."""
+"""Score how well the texts of a shard fit their clips. With the backend `none` the scores are missing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Write users' short prompts in the style of the training captions, with the backend of rewriting."""
+"""Rewrite users' short prompts in the style of the training captions, with the backend of the step rewrite."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from clipmill.cli import backend_on_device, model_parser, run_step
 def main() -> None:
     parser = model_parser(__doc__, one_shard=False)
     parser.add_argument(
-        "--prompts", type=Path, required=True, help="a prompt a line: JSON with `prompt`, or plain text"
+        "--prompts", type=Path, required=True, help="one prompt per line: JSON with `prompt`, or plain text"
     )
     args = parser.parse_args()
     prompts = read_prompts(args.prompts)

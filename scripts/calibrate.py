@@ -1,4 +1,4 @@
-"""Propose thresholds from the scores of a sample: a config file, and values with which the sample's run goes on."""
+"""Propose thresholds from the scores of a calibration sample: a config file, and values for the rest of its run."""
 
 import argparse
 import json

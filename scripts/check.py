@@ -14,7 +14,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--step", choices=list(backends.AVAILABLE), required=True, help="which step")
     parser.add_argument(
-        "--settings", type=json.loads, required=True, help="its backend and that one's settings, as JSON"
+        "--settings", type=json.loads, required=True, help="the step's backend and its settings, as JSON"
     )
     parser.add_argument("--gpu", type=int, default=0, help="GPUs that its jobs run on")
     parser.add_argument("--output", type=Path, required=True, help="list of its models to write")

@@ -1,4 +1,4 @@
-"""Decode the videos of a shard: facts, signals and sampled frames of each."""
+"""Decode the videos of a shard: facts, signals and kept frames of each."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from clipmill.cli import run_step, step_parser
 from clipmill.decode.shard import decode_shard
 from clipmill.decode.video import DecodeSettings
 from clipmill.store import tables
-from clipmill.store.index import read_json_lines
+from clipmill.store.index import read_videos
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="table of videos to write")
     args = parser.parse_args()
     settings = DecodeSettings(**args.settings)
-    videos = read_json_lines(args.videos)
+    videos = read_videos(args.videos)
     rows = decode_shard(videos, args.outdir, args.shard, settings, args.threads, args.max_error_rate)
     tables.VIDEOS.write(args.output, rows, {"settings": args.settings})
 

@@ -14,8 +14,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--outdir", type=Path, required=True, help="the run's output folder")
     parser.add_argument("--settings", type=json.loads, required=True, help="backends, verdicts and formats, as JSON")
-    parser.add_argument("--clips-per-caption-job", type=int, help="by which shards share a table of captions")
-    parser.add_argument("--checks", type=Path, nargs="+", required=True, help="what the checks of the backends found")
+    parser.add_argument("--clips-per-caption-job", type=int, help="decides which shards share a table of captions")
+    parser.add_argument("--checks", type=Path, nargs="+", required=True, help="results of the checks of the backends")
     add_thresholds(parser)
     args = parser.parse_args()
     checks = [json.loads(path.read_text(encoding="utf-8")) for path in args.checks]

@@ -1,4 +1,4 @@
-"""Fetch the models that the settings need, once, on a machine with internet, and say what lies where."""
+"""Fetch the models that the settings need, on a machine with internet, and print where they are."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Say what a run will do, before it does: videos, hours, jobs, core-hours and disk, and where each number is from."""
+"""Say what a run will do, before it runs: videos, hours, jobs, core-hours and disk, each number with its source."""
 
 import argparse
 import json

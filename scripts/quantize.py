@@ -22,7 +22,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(args.threads)  # read when torch is imported
     os.environ.setdefault("TQDM_MININTERVAL", "10")  # seconds between two updates of AutoAWQ's progress bar
     if not args.gpu:
-        os.environ[leases.VISIBLE] = ""  # AutoAWQ takes any that it sees
+        os.environ[leases.VISIBLE] = ""  # AutoAWQ uses every GPU that it sees
     quantize_model(args.model, args.out, QuantizeSettings(**args.settings), args.outdir, args.gpu)
 
 

@@ -1,4 +1,4 @@
-"""Render the demo's sample videos into a folder; files that are there already are left alone."""
+"""Render the demo's videos into a folder; files that are there already are left alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clipmill.demo.videos import render_demo_videos
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the videos go; it is made if missing")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder for the videos, created if missing")
     render_demo_videos(parser.parse_args().folder)
 
 

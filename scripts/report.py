@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the page to write")
     add_thresholds(parser)
     args = parser.parse_args()
-    config = json.loads(os.environ.get("CLIPMILL_CONFIG", "{}"))  # shown, and re-runs nothing
+    config = json.loads(os.environ.get("CLIPMILL_CONFIG", "{}"))  # only shown, so a change re-runs nothing
     settings = {**with_numbers(args.settings, args), "quantiles": quantiles(args.settings["filters"])}
     write_report(args.outdir, settings, config, args.output)
 

@@ -1,4 +1,4 @@
-"""Print what came of a run."""
+"""Print the summary of a run."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 from clipmill.base.errors import SetupError
 from clipmill.cli import run_step
 from clipmill.dataset.summary import as_text
+from clipmill.store.layout import Paths
 
 
 def main() -> None:
@@ -14,7 +15,7 @@ def main() -> None:
     parser.add_argument("outdir", type=Path, help="the run's output folder")
     outdir = parser.parse_args().outdir
     try:
-        summary = json.loads((outdir / "summary.json").read_text(encoding="utf-8"))
+        summary = json.loads(Paths(outdir).summary.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SetupError(f"{outdir}: no summary.json; the run has not finished") from None
     print(as_text(summary, outdir))

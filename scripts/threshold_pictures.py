@@ -1,6 +1,6 @@
-"""Show what a score means: clips of a finished run from its lowest value to its highest, a picture a score.
+"""Show what a score means: clips of a finished run from its lowest value to its highest, one picture per score.
 
-docs/pictures/ is made so, of the demo's videos: see docs/thresholds.md.
+The pictures in docs/pictures/ are made in this way from the demo's videos: see docs/thresholds.md.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from clipmill.store.index import shard_sizes
 
 SCORES = ("brightness", "contrast", "sharpness", "border_area", "frozen_share", "motion", "consistency", "aesthetic")
 SCORES += ("text_area", "text_static_area", "text_scene_area")
-OVER_TIME = ("frozen_share", "consistency")  # first, middle, last sample; of motion three in a row; else the middle one
-COLUMNS, TILE, MARGIN, LABEL = 5, (184, 104), 4, 22  # clips; in pixels a sample's width and height, gap, label's height
+# Of these scores the first, middle and last frame of a clip are shown; of motion three in a row; else the middle one.
+OVER_TIME = ("frozen_share", "consistency")
+COLUMNS, TILE, MARGIN, LABEL = 5, (184, 104), 4, 22  # clips; in pixels: a frame's width and height, gap, label's height
 log = logging.getLogger("clipmill")
 
 QUALITY = 60
@@ -34,7 +35,7 @@ PAPER, INK = 255, 40
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("outdir", type=Path, help="output folder of a run with `cascade: false`")
-    parser.add_argument("folder", type=Path, help="where <score>.webp go")
+    parser.add_argument("folder", type=Path, help="folder for the pictures, <score>.webp")
     args = parser.parse_args()
     clips = list(scored_clips(args.outdir))
     for score in SCORES:
@@ -58,7 +59,7 @@ def scored_clips(outdir: Path) -> Iterator[dict[str, Any]]:
 
 
 def spread(clips: list[dict[str, Any]], score: str) -> list[dict[str, Any]]:
-    """Of the clips those with the lowest and the highest score, and some between; of equal ones the first."""
+    """The clips with the lowest and the highest score, and some in between; of equal scores the first clip."""
     known = sorted(
         (clip for clip in clips if clip[score] is not None),
         key=lambda clip: (clip[score], clip["clip_id"]),
@@ -74,9 +75,9 @@ def label(value: float) -> str:
 
 
 def column(outdir: Path, clip: dict[str, Any], score: str) -> np.ndarray:
-    """One clip: its samples over its score."""
-    with KeptFrames(outdir, clip["shard"]) as samples:
-        frames = list(samples.frames(clip, FrameChoice()))
+    """One clip: its frames above its score."""
+    with KeptFrames(outdir, clip["shard"]) as kept_frames:
+        frames = list(kept_frames.frames(clip, FrameChoice()))
     middle = len(frames) // 2
     places = {"motion": (middle - 1, middle, middle + 1), **dict.fromkeys(OVER_TIME, (0, middle, -1))}
     paper = np.full((LABEL, TILE[0], 3), PAPER, np.uint8)

@@ -20,6 +20,7 @@ SET = """([field, value]) => {
   return new Promise((done) => requestAnimationFrame(done));
 }"""
 IN_CHROMIUM = (
+    pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no Chromium at {CHROMIUM}"),
     pytest.mark.usefixtures("chromium"),
 )

@@ -1,4 +1,4 @@
-"""Trying a step's backend on a grey picture before the night's work: what is wrong with the set-up shows at once."""
+"""Tries a step's backend on a grey picture before the long run, so that errors of the set-up show at once."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from clipmill.scores import Backend
 from clipmill.scores.shard import finish
 
 TEXT = "A grey picture."
-FEW_TOKENS = 16  # that an answer is asked for to see that one comes
-SHAPE = (512, 910, 3)  # of a sample: height, width, colours
+FEW_TOKENS = 16  # most tokens of the test answer
+SHAPE = (512, 910, 3)  # of a kept frame: height, width, colours
 
 
 def check_backend(step: str, name: str, backend: Any) -> dict[str, Any]:
-    """Run `backend` once and return what models.json says of it. Raises SetupError.
+    """Run `backend` once and return its entry for models.json. Raises SetupError.
 
-    `backend` is what `backends.load` gave. For one that measures frames this finds its files, reads every weight and
-    computes one batch of one, on the device that it will run on; a language model, each of its servers, answers once.
+    `backend` was created by `backends.load`. If it measures frames, its files are found, every weight is read, and one
+    batch of one is computed on the device that it will run on. A language model answers once, on each of its servers.
     """
     models: list[dict[str, Any]] = []
-    with explaining_missing_packages():  # some are imported where they are used
+    with explaining_missing_packages():  # some packages are imported where they are used
         if isinstance(backend, Backend):
             models = [*(checkpoint.about() for checkpoint in backend.checkpoints()), *backend.inside]
             _try(backend)
@@ -55,5 +55,5 @@ def _try(backend: Any) -> None:
         in_batches(backend.measure_texts, pieces, len(pieces))
     units = list(backend.prepare([np.full(SHAPE, 128, np.uint8)]))
     found = finish(backend, in_batches(backend.measure, units[:1], 1))
-    if isinstance(found, ItemError):  # nothing is wrong with the picture
+    if isinstance(found, ItemError):  # the picture is good, so the set-up is at fault
         raise SetupError(str(found)) from found

@@ -1,4 +1,4 @@
-"""What the command line tools share: how they start and end, their common flags, and settings given as JSON."""
+"""Common to the command line tools: how they start and end, their flags, and settings given as JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from clipmill.store import table
 
 log = logging.getLogger("clipmill")
 
-die_with_parent()  # where a library has spawned this process, it imports the tool and ends up here
+die_with_parent()  # vLLM spawns child processes that import this module; make them die with their parent
 
 
 def step_parser(description: str | None, one_shard: bool = True) -> argparse.ArgumentParser:
@@ -38,7 +38,7 @@ def step_parser(description: str | None, one_shard: bool = True) -> argparse.Arg
 
 
 def model_parser(description: str | None, one_shard: bool = True) -> argparse.ArgumentParser:
-    """The same for steps whose backend may be a model."""
+    """`step_parser`, with the flags of steps whose backend may be a model."""
     parser = step_parser(description, one_shard)
     parser.add_argument("--gpu", type=int, default=0, help="GPUs to use; 0 is the CPU")
     parser.add_argument(
@@ -48,7 +48,7 @@ def model_parser(description: str | None, one_shard: bool = True) -> argparse.Ar
 
 
 def group_parser(description: str | None) -> argparse.ArgumentParser:
-    """The same for steps that serve several shards in one job."""
+    """`model_parser`, for steps that serve several shards in one job."""
     parser = model_parser(description, one_shard=False)
     parser.add_argument("--shards", nargs="+", required=True, help="names of the shards, six digits each")
     return parser
@@ -56,17 +56,17 @@ def group_parser(description: str | None) -> argparse.ArgumentParser:
 
 def add_thresholds(parser: argparse.ArgumentParser) -> None:
     """The flag of steps that give verdicts."""
-    parser.add_argument("--thresholds", type=Path, nargs="*", default=[], help="values of those that are quantiles")
+    parser.add_argument("--thresholds", type=Path, nargs="*", default=[], help="files with numbers for quantiles")
 
 
 def with_numbers(settings: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
-    """`settings`, which has `filters`, with numbers in place of quantiles."""
+    """`settings`, with numbers in place of the quantiles in its `filters`."""
     resolved = read_resolved(args.thresholds)
     return {**settings, "filters": with_resolved_quantiles(settings["filters"], resolved)}
 
 
 def runtime_settings(step: str) -> dict[str, Any]:
-    """Settings of a step's backend that change no result. They come by the environment, so that they re-run nothing."""
+    """Settings of a step's backend that change no result. An environment variable holds them: they re-run nothing."""
     return json.loads(os.environ.get("CLIPMILL_RUNTIME_SETTINGS", "{}")).get(step, {})
 
 
@@ -81,9 +81,9 @@ def naming(step: str, settings: dict[str, Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def backend_on_device(step: str, settings: dict[str, Any], gpus: int, threads: int, batch: int = 0) -> Iterator[Any]:
-    """The backend of a step, on `gpus` GPUs that no other job uses meanwhile (0: the CPU), and on `threads` cores.
+    """Yield the backend of a step, on `gpus` GPUs that no other job uses meanwhile (0: the CPU), and `threads` cores.
 
-    `batch`: units in a batch; 0 is the backend's own choice. Gives None for a backend without work.
+    `batch`: units in a batch; 0 is the backend's own choice. Yields None for a backend without work.
     """
     backends.check_package(step, settings["backend"])
     with leases.lease(gpus):
@@ -103,17 +103,17 @@ def read_scores(paths: list[Path]) -> dict[str, list[dict[str, Any]]]:
 
 
 class _Stopped(SystemExit):
-    """The scheduler or an operator wants this job to end. Of its kind, since asyncio swallows all others."""
+    """The scheduler or an operator wants this job to end. A SystemExit, since asyncio swallows other exceptions."""
 
 
 def _stop(*_: object) -> None:
-    """End by way of all `with` and `finally`, which write what is finished to the journals."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: a second one must not break into them
+    """End through all `with` and `finally` blocks, which write finished results to the journals."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second signal must not interrupt these blocks
     raise _Stopped
 
 
 def run_step(main: Callable[[], None]) -> None:
-    """Run a step's `main`; set-up faults end it with one line on stderr and status 1, bugs with a traceback."""
+    """Run a step's `main`. Errors of the set-up end it with one line on stderr and status 1, bugs with a traceback."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
     )

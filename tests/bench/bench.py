@@ -41,15 +41,14 @@ from clipmill.store.index import read_json_lines
 from clipmill.store.layout import Paths
 
 CONFIG = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
-REAL_VIDEOS = REPOSITORY.parent / "shared" / "videos"
-SAMPLE_VIDEOS = REPOSITORY / "demo" / "videos"
+REAL_VIDEOS = REPOSITORY / "tests" / "data" / "videos"
 CORES = 2
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", choices=[[], *MEASUREMENTS], help="what to measure; all of it if left out")
-    parser.add_argument("--videos", type=Path, default=REAL_VIDEOS if REAL_VIDEOS.is_dir() else SAMPLE_VIDEOS)
+    parser.add_argument("--videos", type=Path, default=REAL_VIDEOS)
     parser.add_argument("--rounds", type=int, default=3, help="repeat, and take the median")
     parser.add_argument("--engine", action=argparse.BooleanOptionalAction, default=True, help="steps: also a whole run")
     parser.add_argument("--listed", type=int, nargs="+", default=[200, 2000, 2_000_000], help="plan: videos in a sheet")
@@ -110,7 +109,7 @@ def kept_clips(videos: list[dict[str, Any]], outdir: Path) -> list[dict[str, Any
             clips.append(clip)
             motion.append(motion_score(clip, video, signals))
             technical.append(technical_score(clip, signals))
-    free = [name for name in CONFIG["filter_order"] if columns.FILTERS[name] not in columns.COSTLY]
+    free = [name for name, source in columns.FILTERS.items() if source not in columns.COSTLY]
     bounds = verdict.active(CONFIG["filters"], free)
     videos = [{"error_kind": None, **video} for video in videos]
     known = verdict.gather(videos, clips, {"motion": motion, "technical": technical})

@@ -84,8 +84,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, help="clips that the models see, the shortest first; 0: none")
     parser.add_argument("--tiny", action="store_true", help="narrow models of few layers, on pictures of the true size")
     parser.add_argument("--lines", type=int, help="enlarge the videos to so many lines first")
-    standard = bench.REAL_VIDEOS if bench.REAL_VIDEOS.is_dir() else bench.SAMPLE_VIDEOS
-    parser.add_argument("--videos", type=Path, default=standard)
+    parser.add_argument("--videos", type=Path, default=bench.REAL_VIDEOS)
     args = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)
     with leases.lease(gpus()), tempfile.TemporaryDirectory(prefix="clipmill-bench-") as place:

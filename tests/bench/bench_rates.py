@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import REAL_VIDEOS, REPOSITORY, SAMPLE_VIDEOS, loop, table, videos_of
+from bench import REAL_VIDEOS, REPOSITORY, loop, table, videos_of
 from clipmill.models import backends
 from clipmill.store import tables
 
@@ -29,7 +29,7 @@ SHARD = "000000"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--videos", type=Path, default=REAL_VIDEOS if REAL_VIDEOS.is_dir() else SAMPLE_VIDEOS)
+    parser.add_argument("--videos", type=Path, default=REAL_VIDEOS)
     parser.add_argument("--times", type=int, default=10, help="how often each video is looped")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="clipmill-bench-") as folder:

@@ -29,7 +29,7 @@ import yaml
 from clipmill.decode.frames import ArchiveWriter
 from clipmill.decode.video import DecodePaths
 from clipmill.demo import render
-from clipmill.filters import verdict
+from clipmill.filters import columns, verdict
 from clipmill.store import tables
 from clipmill.store.layout import Paths
 
@@ -50,7 +50,7 @@ WORDS = SENTENCE.split(" ")
 def make_run(outdir: Path, clips: int) -> None:
     """An output folder as a run of so many clips would leave it, as far as the report looks."""
     chance = np.random.default_rng(1)
-    bounds = verdict.active(CONFIG["filters"], CONFIG["filter_order"])
+    bounds = verdict.active(CONFIG["filters"], list(columns.FILTERS))
     reasons: dict[str, int] = {}
     kept = 0
     outdir.mkdir(parents=True)
@@ -179,7 +179,7 @@ def measure_report(outdir: Path) -> dict[str, float]:
     """Runs the tool as the rule does; seconds of wall and processor time, the most memory in MiB, MB of the page."""
     settings = {
         "filters": CONFIG["filters"],
-        "order": CONFIG["filter_order"],
+        "order": list(columns.FILTERS),
         "cascade": False,
     }
     page = outdir / "report.html"

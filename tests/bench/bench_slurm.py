@@ -64,7 +64,7 @@ def share(folder: Path, cluster: Cluster, videos: list[Path], count: int) -> Non
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--videos", type=Path, default=REPOSITORY.parent / "shared" / "videos")
+    parser.add_argument("--videos", type=Path, default=REPOSITORY / "tests" / "data" / "videos")
     parser.add_argument("--a-shard", type=int, default=64)
     args = parser.parse_args()
     if reason := missing():

@@ -12,13 +12,13 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from av.video.reformatter import VideoReformatter
-from default_config import CONFIG
 
 from clipmill.base.opencv import cv2
 from clipmill.cut.clip import CutSettings, cut_clip
 from clipmill.cut.verify import SourceFrames
 from clipmill.decode.media import best_video_stream, open_video
 from clipmill.decode.pictures import analysis_size, orientation, small_bgr, thumbnail
+from default_config import CONFIG
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 FPS = 24

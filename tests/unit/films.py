@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from default_config import CONFIG
 
 from clipmill.decode.frames import FrameArchive
 from clipmill.decode.video import DecodePaths, DecodeSettings, decode_video
 from clipmill.demo import render
 from clipmill.demo.render import Frame, Rate, Size
 from clipmill.store import tables
+from default_config import CONFIG
 
 SETTINGS = DecodeSettings(**CONFIG["decode"])
-REAL = Path(__file__).resolve().parents[3] / "shared" / "videos"
+REAL = Path(__file__).resolve().parents[1] / "data" / "videos"
 SIZE = (192, 108)
 
 

@@ -24,8 +24,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 # Looks models up in a process of its own, since huggingface_hub reads its environment once, when it is imported.
 LOOK_UP = """
 import json, sys
-from clipmill.checkpoints import find_model
-from clipmill.errors import SetupError
+from clipmill.models.checkpoints import find_model
+from clipmill.base.errors import SetupError
 for model, revision, files in json.loads(sys.argv[1]):
     try:
         found = find_model(model, revision, files)

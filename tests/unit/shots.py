@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 
-from default_config import CONFIG
 from films import Film, panned
 
 from clipmill.demo import render
 from clipmill.split.scenes import SplitSettings
+from default_config import CONFIG
 
 DEFAULT = SplitSettings(**CONFIG["split"])
 PICTURES = ("coffee.png", "rocket.jpg", "chelsea.png", "astronaut.png", "gravel.png", "motorcycle_left.png")

@@ -21,6 +21,8 @@ from clipmill.scores import Backend
 from clipmill.store import tables
 from clipmill.store.layout import Paths
 
+pytestmark = pytest.mark.torch
+
 SHARD = "000000"
 COLUMNS = {"clip_id", "alignment", "alignment_margin", "error_kind", "error"}
 TEXTS = ["A red car on a road.", "Two dogs run into the sea.", "The sun goes down over a city and the lights go on."]

@@ -26,7 +26,7 @@ SHORT = "A red car drives on the road."
 LONG = " ".join(f"In scene {n} the red car and the dog are in the road." for n in range(20))  # some 600 tokens
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import yaml
 
-from checkpoints import make_laion_head
 from clipmill import checks, cli
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.models import backends, leases
@@ -26,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 PROMPTS = ROOT / "config" / "prompts"
 EACH = [(step, name) for step, known in backends.AVAILABLE.items() for name in known]
+# EACH for tests: models can be made only where their packages are installed.
+MARKED = [pytest.param(*one, marks=[pytest.mark.torch] * bool(backends.entry(*one).gpus)) for one in EACH]
 EMBEDDED = [(step, name) for step, name in EACH if not backends.entry(step, name).gpus and name != "openai"]
 HERE = [(step, name) for step, name in EACH if name != "vllm"]  # vLLM has an environment, and tests, of its own
 
@@ -43,7 +44,7 @@ def default_means(step: str, name: str) -> dict[str, Any]:
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("step", "name"), EACH)
+@pytest.mark.parametrize(("step", "name"), MARKED)
 def test_settings_are_the_arguments_of_the_backend(step, name):
     """Each key of the config that concerns it, and no other; where both have a default it is the same."""
     made_with = default_settings(step, name) | default_means(step, name)
@@ -64,7 +65,7 @@ def test_settings_are_the_arguments_of_the_backend(step, name):
     assert json.loads(json.dumps(made_with)) == made_with
 
 
-@pytest.mark.parametrize(("step", "name"), EACH)
+@pytest.mark.parametrize(("step", "name"), MARKED)
 def test_backends_are_made_without_any_file(step, name):
     made_with = default_settings(step, name)
     backend = backends.load(step, made_with, default_means(step, name))
@@ -83,7 +84,7 @@ def test_settings_are_those_of_the_chosen_backend_alone():
     assert backends.settings("consistency", {**section, "backend": "histogram"}, PROMPTS) == {"backend": "histogram"}
 
 
-@pytest.mark.parametrize(("step", "name"), EACH)
+@pytest.mark.parametrize(("step", "name"), MARKED)
 def test_models_have_an_environment_of_their_own_and_a_gpu(step, name):
     entry = backends.entry(step, name)
     assert (ROOT / "envs" / f"{entry.environment}.yaml").is_file()
@@ -140,9 +141,12 @@ def check_without(packages: str, step: str, settings: dict[str, Any], output: Pa
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("package", ["torch", "transformers"])
 def test_a_package_that_is_not_installed_is_one_line(tmp_path, package):
     """torch is missed when the backend is imported, transformers when it loads its model."""
+    from checkpoints import make_laion_head  # needs torch
+
     folder = tmp_path / "clip"
     folder.mkdir()
     (folder / "config.json").write_text("{}")

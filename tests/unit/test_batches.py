@@ -217,6 +217,7 @@ def test_what_is_no_number_is_an_error_and_not_remembered(films, value):
     assert "levels" in films.score(Levels(), clips=clips)[0]
 
 
+@pytest.mark.torch
 def test_a_full_memory_costs_no_value(films, caplog):
     import torch
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from films import Film, panned
 
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
+
 BENCH = Path(__file__).resolve().parents[1] / "bench" / "bench_models.py"
 
 

@@ -18,6 +18,8 @@ from hub import COMMIT, SCRIPTS, refused, serving
 from clipmill.models import checkpoints, published
 from clipmill.models.checkpoints import Checkpoint, find_file, find_model
 
+pytestmark = pytest.mark.torch  # for huggingface-hub
+
 FILES = ["config.json", "model*.safetensors", "pytorch_model*.bin"]
 SAFE = {"config.json": b"{}", "model.safetensors": b"s" * 1000, "pytorch_model.bin": b"p" * 1000, "README.md": b"#"}
 PICKLED = {"config.json": b"{}", "pytorch_model.bin": b"p" * 1000}
@@ -41,7 +43,8 @@ def sha256(content: bytes) -> str:
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
-    program = "import sys, clipmill.checkpoints; print(*{'torch', 'safetensors', 'huggingface_hub'} & {*sys.modules})"
+    heavy = {"torch", "safetensors", "huggingface_hub"}
+    program = f"import sys, clipmill.models.checkpoints; print(*{heavy} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": str(SCRIPTS)}, capture_output=True)
     assert (done.returncode, done.stdout.strip()) == (0, b"")
 
@@ -350,7 +353,7 @@ def test_a_file_in_a_zip_archive(web, tmp_path):
 # Runs a tool with one backend more, `head`, whose model is a single file.
 BACKENDS = """
 import runpy, sys
-from clipmill import backends, checkpoints
+from clipmill.models import backends, checkpoints
 
 class Head:
     def __init__(self, settings):
@@ -359,8 +362,8 @@ class Head:
     def checkpoints(self):
         return [checkpoints.find_file(self.settings["head"], self.settings["sha256"])]
 
-def load(step, settings, means, known=backends.load):
-    return Head(settings) if settings["backend"] == "head" else known(step, settings, means)
+def load(step, settings, runtime, known=backends.load):
+    return Head(settings) if settings["backend"] == "head" else known(step, settings, runtime)
 
 backends.load = load
 sys.argv = sys.argv[1:]

@@ -1,4 +1,4 @@
-"""The config: its comments, its schema and the code name the same keys; what is wrong is said in one go."""
+"""The config: config.yaml and the documentation are made from the schema; all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -6,57 +6,28 @@ import copy
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+import describe_config
 from clipmill.base.errors import SetupError
-from clipmill.config import check_config, check_files, check_set
+from clipmill.config import check_config, check_files, check_set, defaults, load_schema, resolved
 from clipmill.cut.clip import CutSettings
+from clipmill.dataset import formats
 from clipmill.decode.video import DecodeSettings
 from clipmill.extras.quantize import QuantizeSettings
 from clipmill.filters import columns
 from clipmill.models import backends
 from clipmill.split.scenes import SplitSettings
+from default_config import CONFIG, SCHEMA, SCHEMA_PATH
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "config" / "config.yaml").read_text(encoding="utf-8")
-SCHEMA_PATH = ROOT / "config" / "config.schema.yaml"
-CONFIG = yaml.safe_load(TEXT)
-SCHEMA = yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
-
-
-def keys(config: dict[str, Any], path: str = "") -> set[str]:
-    """All keys with their sections, down to the leaves."""
-    found = set()
-    for name, value in config.items():
-        found.add(path + name)
-        if isinstance(value, dict):
-            found |= keys(value, f"{path}{name}.")
-    return found
-
-
-def parts(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The config and its sections, to the bottom."""
-    yield config
-    for value in config.values():
-        if isinstance(value, dict) and value:  # an empty one takes any keys
-            yield from parts(value)
-
-
-def resolved(schema: dict[str, Any]) -> dict[str, Any]:
-    return SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
-
-
-def schema_keys(schema: dict[str, Any], path: str = "") -> set[str]:
-    found = set()
-    for name, part in schema.get("properties", {}).items():
-        found.add(path + name)
-        found |= schema_keys(resolved(part), f"{path}{name}.")
-    return found
+FILTERS = list(columns.FILTERS)
 
 
 def changed(changes: dict[str, Any]) -> dict[str, Any]:
@@ -84,56 +55,132 @@ def problems(changes: dict[str, Any]) -> list[str]:
     return [line.removeprefix("config: ") for line in lines]
 
 
-# --- the three lists of keys ------------------------------------------------------------------------------------------
+# --- one list of keys -------------------------------------------------------------------------------------------------
+
+MADE_ANEW = "run `python scripts/describe_config.py`"
 
 
-def test_config_and_schema_name_the_same_keys():
-    assert keys(CONFIG) == schema_keys(SCHEMA)
+def test_config_yaml_is_made_from_the_schema():
+    assert describe_config.config_yaml(SCHEMA) == TEXT, MADE_ANEW
+    assert yaml.safe_load(TEXT) == CONFIG
+    assert max(map(len, TEXT.splitlines())) <= 120
 
 
-def schema_sections(schema: dict[str, Any] = SCHEMA) -> Iterator[dict[str, Any]]:
-    yield schema
-    for part in schema["properties"].values():
-        if "properties" in resolved(part):
-            yield from schema_sections(resolved(part))
+def test_the_documentation_is_made_from_the_schema():
+    docs = describe_config.DOCS.read_text(encoding="utf-8")
+    assert docs == describe_config.with_tables(docs, SCHEMA), MADE_ANEW
+    assert docs.count(describe_config.BEGIN) == docs.count(describe_config.END) == 1
+
+
+def test_documentation_without_its_place_for_the_tables_is_not_written_to():
+    with pytest.raises(ValueError, match="no place for the tables"):
+        describe_config.with_tables("# Configuration", SCHEMA)
+
+
+def sections(part: dict[str, Any] = SCHEMA) -> Iterator[dict[str, Any]]:
+    """The schema of the config and of its sections, to the bottom."""
+    yield part
+    for key in part["properties"].values():
+        if "properties" in resolved(key, SCHEMA):
+            yield from sections(resolved(key, SCHEMA))
+
+
+def leaves(part: dict[str, Any] = SCHEMA, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """All keys that are no sections."""
+    for name, key in part["properties"].items():
+        key = resolved(key, SCHEMA)
+        if "properties" in key:
+            yield from leaves(key, f"{path}{name}.")
+        else:
+            yield path + name, key
 
 
 def test_every_section_refuses_unknown_keys():
-    assert len(list(schema_sections())) == len(list(parts(CONFIG)))
-    assert all(section["additionalProperties"] is False for section in schema_sections())
+    assert all(section["additionalProperties"] is False for section in sections())
 
 
-def test_every_key_of_the_schema_is_described():
-    for section in schema_sections():
-        for name, part in section["properties"].items():
-            whole = {**resolved(part), **part}
-            assert "properties" in whole or whole["description"], name
+def test_every_key_is_described_in_one_paragraph():
+    assert all(key["description"] and "\n" not in key["description"] for _, key in leaves())
 
 
-def test_every_key_has_a_comment():
-    """On its own line, or, for a section or a table, on the line above it or on its first line; what most backends have
-    is explained once."""
+KEYWORDS = {"type", "enum", "const", "anyOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+KEYWORDS |= {"minLength", "pattern", "items", "minItems", "maxItems", "uniqueItems", "properties"}
+KEYWORDS |= {"additionalProperties", "$ref", "default", "description", "writeOnly", "x-section", "x-one-line"}
+
+
+def test_the_schema_has_no_misspelled_keywords():
+    """As a comma in a description without quotation marks makes them."""
+
+    def check(part: dict[str, Any]) -> None:
+        assert part.keys() <= KEYWORDS
+        inner = [*part.get("properties", {}).values(), *part.get("anyOf", []), part.get("items")]
+        for other in (*inner, part.get("additionalProperties")):
+            if isinstance(other, dict):
+                check(other)
+
+    written = yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))
+    for part in (*written["$defs"].values(), *written["properties"].values()):
+        check(part)
+
+
+def test_every_key_stands_in_config_yaml_with_a_comment():
+    """Beside it or above it; the keys of a section that says `keys as in` have theirs there."""
     lines = TEXT.splitlines()
-    bare = []
+    bare, shared = [], -1
     for number, line in enumerate(lines):
-        if not (match := re.match(r" *([\w.-]+):", line)):
+        if not (match := re.match(r"( *)([\w.-]+):", line)):
             continue
+        depth = len(match[1])
+        if depth <= shared:
+            shared = -1
+        if "# keys as in " in line:
+            shared = depth
         above = next((other for other in reversed(lines[:number]) if other.strip()), "")
-        section = line.rstrip().endswith(":")
-        in_table = re.match(r"  [a-z_]+: +\{threads", line)
-        anchor = re.search(r": &\w+$", line)
-        if not re.search(r" # \w", line) and not section and not in_table and not above.startswith("#") and not anchor:
-            bare.append(match[1])
-    explained = set(re.findall(r"`(\w+)`", TEXT[TEXT.index("\n# A backend's own settings") : TEXT.index("\ntext:")]))
-    assert explained == {"model", "revision", "sha256", "dtype"}
-    assert [name for name in bare if name not in explained] == ["cascade"]  # the comment above filter_order is on both
-    assert "`cascade: true`" in TEXT[TEXT.index("\n# The first of these") : TEXT.index("\nfilter_order:")]
+        section, in_table = line.rstrip().endswith(":"), re.match(r"  [a-z_]+: +\{threads", line)
+        if "  # " not in line and not section and not in_table and not above.lstrip().startswith("#") and shared < 0:
+            bare.append(match[2])
+    assert bare == []
 
 
-def test_filters_are_the_same_everywhere():
-    assert list(columns.FILTERS) == CONFIG["filter_order"]
-    assert [*columns.FILTERS, *columns.LATE_FILTERS] == list(CONFIG["filters"])
+def test_all_choices_stand_in_config_yaml():
+    names = [name for known in backends.AVAILABLE.values() for name in known] + list(formats.FORMATS)
+    names += [str(name) for _, key in leaves() for name in key.get("enum", []) if name is not None]
+    comments = " ".join(line.partition("# ")[2] for line in TEXT.splitlines())
+    assert set(names) <= set(re.findall(r"[\w.-]*\w", comments))
+
+
+# --- the filters come from the columns --------------------------------------------------------------------------------
+
+
+def test_the_filters_are_the_columns():
+    assert [*columns.FILTERS, *columns.LATE_FILTERS] == list(CONFIG["filters"]) == list(columns.COLUMNS)
     assert set(columns.FILTERS.values()) == {"videos", "technical", "motion", *columns.COSTLY}
+    written = yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))["properties"]["filters"]
+    assert "properties" not in written
+    bounds = [value for bound in written["default"].values() for value in bound.values()]
+    assert None not in bounds
+
+
+def test_a_new_filter_needs_its_column_alone(monkeypatch):
+    column = columns.COLUMNS["sharpness"]
+    monkeypatch.setitem(columns.COLUMNS, "glow", column)
+    schema = load_schema(SCHEMA_PATH)
+    assert defaults(schema)["filters"]["glow"] == {"min": None, "max": None}
+    lines = describe_config.config_yaml(schema).splitlines()
+    bound, comment = next(line for line in lines if line.startswith("  glow:")).split("# ")
+    assert bound.split() == ["glow:", "{min:", "null,", "max:", "null}"]
+    assert f"{column.meaning} ({column.unit})".startswith(comment)  # the rest is on the next line
+    check_config({**changed({}), "filters": {**CONFIG["filters"], "glow": {"min": 3}}}, SCHEMA_PATH)
+
+
+def test_filters_that_are_named_come_first():
+    assert CONFIG["filter_order"] == [] and columns.in_order([]) == FILTERS
+    assert columns.in_order(["motion", "fps"])[:3] == ["motion", "fps", "area"]
+    assert sorted(columns.in_order(["motion"])) == sorted(FILTERS)
+    assert columns.in_order(FILTERS[::-1]) == FILTERS[::-1]
+
+
+# --- what the code knows of the config --------------------------------------------------------------------------------
 
 
 def test_steps_with_backends_are_the_same_everywhere():
@@ -146,10 +193,15 @@ def test_steps_with_backends_are_the_same_everywhere():
 
 def test_every_job_that_the_rules_ask_for_has_resources():
     rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
-    asked = set(re.findall(r"""\b(?:job|threads_of)\("(\w+)\"""", rules))
-    assert asked == set(CONFIG["resources"])
+
+    def asked(helper: str) -> set[str]:
+        """The steps for which the rules call a helper; one rule with the name `metric` stands for all costly scores."""
+        found = set(re.findall(rf'\b{helper}\((metric\b|"\w+")', rules))
+        return {name.strip('"') for name in found - {"metric"}} | set(columns.COSTLY if "metric" in found else ())
+
+    assert asked("resource") | asked("threads_of") == set(CONFIG["resources"])
     for name, helper in (("gpu", "gpus_of"), ("batch", "batch_of")):
-        steps = set(re.findall(rf'\b{helper}\("(\w+)"', rules))
+        steps = asked(helper)
         assert steps == {step for step, part in CONFIG["resources"].items() if name in part}
         assert steps - COMMANDS == {
             step for step, known in backends.AVAILABLE.items() if any(entry.gpus for entry in known.values())
@@ -169,7 +221,22 @@ def test_every_job_that_the_rules_ask_for_has_resources():
     ],
 )
 def test_settings_are_the_sections_of_the_config(section, settings, more):
-    assert {field.name for field in fields(settings)} == set(CONFIG[section]) | more
+    assert {field.name for field in fields(settings)} == set(SCHEMA["properties"][section]["properties"]) | more
+    check_without_defaults(settings)
+
+
+def check_without_defaults(settings: type) -> None:
+    for field in fields(settings):
+        assert field.default is MISSING and field.default_factory is MISSING, field.name
+
+
+def test_defaults_of_settings_are_found():
+    @dataclass
+    class Settings:
+        crf: int = 18
+
+    with pytest.raises(AssertionError, match="crf"):
+        check_without_defaults(Settings)
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -205,7 +272,8 @@ def test_what_a_command_cannot_do_without_is_named_once_it_is_asked_for():
         {"filters.motion": {"min": "q0.3", "max": 0}, "filters.text_area": {"min": 1, "max": "q0.9"}},
         {"calibrate": {"videos": 1, "seed": 9, "keep": None, "quantiles": {"motion": [0.1, 0.9], "area": [None, 1]}}},
         {"filters.area.min": None, "filters.motion.max": 1e9, "split.pieces": "fixed", "split.min_seconds": 0},
-        {"filter_order": CONFIG["filter_order"][::-1], "exclude": ["*.preview.mp4"], "cut.crf": 0},
+        {"filter_order": FILTERS[::-1], "exclude": ["*.preview.mp4"], "cut.crf": 0},
+        {"filter_order": ["motion", "area"]},
         {"split.min_seconds": 5, "split.max_seconds": 5, "filters.fps": {"min": 25, "max": 25}},
         {"filters.alignment.min": 0.2, "filters.alignment_margin.min": 0, "alignment.backend": "clip"},
         {"filters.text_static_area.max": 0, "filters.text_scene_area.max": 0, "text.frames": 2},
@@ -217,7 +285,7 @@ def test_other_values_are_valid(changes):
     check_config(changed(changes), SCHEMA_PATH)
 
 
-KEYS = ", ".join(SCHEMA["properties"])
+KEYS = ", ".join(CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -307,13 +375,11 @@ KEYS = ", ".join(SCHEMA["properties"])
         ),
         ({"calibrate.quantiles": {"alignment": [0.1, 0.9]}}, "calibrate.quantiles: 'alignment' is no filter of scores"),
         ({"calibrate.quantiles": {"motion": [0.9, 0.1]}}, "calibrate.quantiles.motion: 0.9 is more than 0.1; no clip "),
-        ({"filter_order.0": "beauty"}, "filter_order: 'beauty' is no filter; choose from: area, aspect_ratio, "),
-        ({"filter_order": CONFIG["filter_order"][1:]}, "filter_order: 'area' is missing; it must name every filter"),
-        ({"filter_order.1": "area"}, "filter_order: "),
-        (
-            {"filter_order": [*CONFIG["filter_order"], "alignment"]},
-            "filter_order: 'alignment' is no filter; choose from",
-        ),
+        ({"filter_order": ["beauty"]}, "filter_order: 'beauty' is no filter; choose from: area, aspect_ratio, "),
+        ({"filter_order": ["alignment"]}, "filter_order: 'alignment' is no filter; choose from: area, aspect_ratio, "),
+        ({"filter_order": [*FILTERS, "alignment"]}, "filter_order: 'alignment' is no filter; choose from"),
+        ({"filter_order": ["area", "area"]}, "filter_order: "),
+        ({"filters.motoin": {"min": 1}}, "filters.motoin: unknown key; did you mean `motion`? known here: area, aspe"),
         (
             {"filters.alignment.min": 0.2},
             "filters.alignment: needs an alignment score; choose an alignment.backend, or ",
@@ -329,7 +395,7 @@ KEYS = ", ".join(SCHEMA["properties"])
 def test_messages(changes, message):
     found = problems(changes)
     assert any(line.startswith(message) for line in found)
-    assert len(found) == (2 if "filter_order.0" in changes else 1)
+    assert len(found) == 1
 
 
 def test_prompts_that_ask_nothing(tmp_path):
@@ -349,7 +415,7 @@ def test_a_key_by_the_environment_is_no_problem():
 
 
 def test_repeated_filters_are_refused():
-    assert "non-unique" in problems({"filter_order.1": "area"})[0]
+    assert "non-unique" in problems({"filter_order": ["area", "area"]})[0]
 
 
 @pytest.mark.parametrize("unknown", [{True: 1}, {1: 2, "extra": 3, None: 4}])

@@ -74,7 +74,7 @@ def test_a_copy_that_fails_is_encoded_instead(source, tmp_path):
     row = altered(video, unclean, 100, tmp_path / "clip.mp4", frames)
     assert row["cut_method"] == "reencode" and row["copy_failed"]
     check(row, tmp_path / "clip.mp4", video, unclean, 100)
-    with pytest.raises(ItemError, match="the copy is no good") as caught:
+    with pytest.raises(ItemError, match="the copied clip failed its check") as caught:
         altered(video, unclean, 100, tmp_path / "copy.mp4", frames, mode="copy")
     assert caught.value.kind == "no_copy" and not (tmp_path / "copy.mp4").exists()
 
@@ -211,10 +211,10 @@ def test_a_sound_track_that_ended_before_the_clip_does_no_harm(source, tmp_path)
 
 def test_ffmpeg_dies_with_its_job(tmp_path):
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from clipmill.cut import run_ffmpeg; "
+        "import sys; sys.path.insert(0, sys.argv[1]); from clipmill.cut.clip import run_ffmpeg; "
         "run_ffmpeg(['-v', 'error', '-re', '-f', 'lavfi', '-i', 'testsrc', '-f', 'null', sys.argv[2]])"
     )
-    scripts = Path(cut.__file__).parents[1]
+    scripts = Path(cut.__file__).parents[2]
     job = subprocess.Popen([sys.executable, "-c", program, str(scripts), str(tmp_path / "mark")])
     try:
         assert _wait_for(lambda: _running(tmp_path / "mark") - {job.pid})

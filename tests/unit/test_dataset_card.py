@@ -15,6 +15,8 @@ from clipmill.dataset.formats.assign import SPLITS
 from clipmill.dataset.formats.card import MOST_ROWS, Numbers, in_markdown, write_card
 from clipmill.dataset.summary import as_text
 
+pytestmark = pytest.mark.torch  # for huggingface-hub, which reads the card
+
 CARD = CONFIG["export"]["card"]
 NASTY = '<script>alert(1)</script> | "><img onerror=x> [a](b) `c` *d* _e_\n# head\n---\nlicense: mit'
 

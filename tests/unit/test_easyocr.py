@@ -22,6 +22,8 @@ from clipmill.models.published import CRAFT, PUBLISHED
 from clipmill.scores.text.boxes import polygons_area
 from clipmill.scores.text.easyocr import Canvas, EasyOcr, text_boxes
 
+pytestmark = pytest.mark.torch
+
 LANDSCAPE = (910, 512)
 
 

@@ -84,7 +84,7 @@ def test_conda_environments_pin_what_the_virtual_environment_has(name):
     assert named == {package: locked[package] for package in named}
 
 
-@pytest.mark.parametrize("name", ["core", "models", "awq", "test", "vllm", "slurm"])
+@pytest.mark.parametrize("name", ["core", "models", "awq", "quick", "test", "vllm", "slurm"])
 def test_locks_hold_what_is_asked_for(name):
     asked = pinned(f"{name}.in")
     locked = pinned(f"{name}.txt")
@@ -94,9 +94,10 @@ def test_locks_hold_what_is_asked_for(name):
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 def test_locks_agree_with_each_other(python):
-    core, models, awq, test = (pinned(f"{name}.txt", python) for name in ("core", "models", "awq", "test"))
+    names = ("core", "models", "awq", "quick", "test")
+    core, models, awq, quick, test = (pinned(f"{name}.txt", python) for name in names)
     assert core.items() <= models.items() <= awq.items()
-    assert core.items() <= test.items()
+    assert core.items() <= quick.items() <= test.items()
     assert all(models[package] == test[package] for package in models.keys() & test.keys())
 
 
@@ -137,6 +138,7 @@ def resolve(python: str, packages: tuple[str, ...]) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("name", CONDA)
 def test_conda_environments_can_be_installed(name):
     python, packages = python_and_packages(name)
@@ -144,6 +146,7 @@ def test_conda_environments_can_be_installed(name):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("lock", ["core.txt", "vllm.txt"])
 def test_what_submits_to_slurm_finds_what_it_needs(lock):
     """It is installed alone. numpy is left out: see envs/slurm.in."""
@@ -161,6 +164,7 @@ def test_snakemakes_report_finds_what_it_does_not_bring(lock):
     assert {"pygments", "jinja2"} <= pinned(lock).keys()
 
 
+@pytest.mark.network
 def test_a_pin_that_cannot_be_installed_is_found():
     python, packages = python_and_packages("vision.yaml")
     impossible = [re.sub(r"^huggingface-hub==.*", "huggingface-hub==0.20.0", package) for package in packages]
@@ -191,6 +195,7 @@ for module in sys.argv[2:]:
 """
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("name", CONDA)
 def test_conda_environments_hold_what_is_imported_in_them(name):
     """As if it were installed: what is not in it cannot be imported."""
@@ -211,7 +216,7 @@ IMPORT_MODELS = """
 import logging
 
 logging.basicConfig(level=logging.INFO)
-from clipmill.torchvision_ops import declare_missing_operators
+from clipmill.models.torchvision_ops import declare_missing_operators
 
 declare_missing_operators()
 declare_missing_operators()
@@ -220,6 +225,7 @@ from transformers import AutoModel, CLIPImageProcessor, CLIPModel, Dinov2Model, 
 """
 
 
+@pytest.mark.torch
 def test_models_can_be_imported_whatever_the_build_of_torch():
     done = run_python(IMPORT_MODELS)
     assert done.returncode == 0, done.stderr
@@ -230,7 +236,7 @@ NOTHING_TO_DECLARE = """
 import sys
 
 import torch
-from clipmill.torchvision_ops import declare_missing_operators
+from clipmill.models.torchvision_ops import declare_missing_operators
 
 if sys.argv[1] == "cuda":
     torch.version.cuda = "13.0"
@@ -241,6 +247,7 @@ assert not hasattr(torch.ops.torchvision, "nms")
 """
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("why", ["cuda", "operators load"])
 def test_operators_are_declared_only_where_they_are_missing(why):
     done = run_python(NOTHING_TO_DECLARE, why)

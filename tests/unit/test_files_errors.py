@@ -63,7 +63,7 @@ def test_two_jobs_do_not_write_one_file(tmp_path):
     path = tmp_path / "table"
     with atomic(path) as temporary:
         temporary.write_text("the first job's")
-        second = child("from clipmill.files import *\nimport sys\nwrite_text(Path(sys.argv[1]), 'x')", path)
+        second = child("from clipmill.base.files import *\nimport sys\nwrite_text(Path(sys.argv[1]), 'x')", path)
         assert f"{path}: another job is writing it; wait for it or cancel it" in second.communicate()[1]
         assert second.returncode == 1
     assert path.read_text() == "the first job's"
@@ -98,7 +98,7 @@ def test_json_is_the_same_bytes_every_time(tmp_path):
 WRITE = """
 import os, sys, time
 from pathlib import Path
-from clipmill.files import atomic
+from clipmill.base.files import atomic
 path = Path(sys.argv[1])
 with atomic(path) as temporary:
     with open(temporary, "w") as handle:
@@ -195,7 +195,7 @@ def test_bugs_keep_their_traceback(error):
 
 
 def test_set_up_errors_end_a_step_with_one_line(tmp_path):
-    imports = "from clipmill.cli import run_step\nfrom clipmill.errors import SetupError\n"
+    imports = "from clipmill.cli import run_step\nfrom clipmill.base.errors import SetupError\n"
     step = child(imports + "def main():\n    raise SetupError('key x: do y')\nrun_step(main)")
     out, err = step.communicate()
     assert (step.returncode, out) == (1, "")

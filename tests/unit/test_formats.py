@@ -7,11 +7,12 @@ import multiprocessing
 import os
 import signal
 import tomllib
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-import datasets
 import pytest
-import webdataset
 from made_exports import Clip, Export
 
 from clipmill.dataset import formats
@@ -54,12 +55,19 @@ def content(export: Export, clip_id: str) -> bytes:
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+def cache(tmp_path: Path) -> str:
     return str(tmp_path / "cache")
 
 
-def check_videofolder(export: Export, loaded: datasets.DatasetDict) -> None:
+@pytest.fixture
+def datasets(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The library. Only its tests import it, since `make quick` does not install it."""
+    library = import_module("datasets")
+    monkeypatch.setattr(library.config, "HF_HUB_OFFLINE", True)
+    return library
+
+
+def check_videofolder(datasets: ModuleType, export: Export, loaded: dict[str, Any]) -> None:
     assert set(loaded) == {"train", "validation"}
     for split, clips in loaded.items():
         clips = clips.cast_column("video", datasets.Video(decode=False))
@@ -68,18 +76,21 @@ def check_videofolder(export: Export, loaded: datasets.DatasetDict) -> None:
             assert Path(row["video"]["path"]).read_bytes() == content(export, row["clip_id"])
 
 
-def test_videofolder_is_loaded_by_datasets(export, cache):
+@pytest.mark.slow
+def test_videofolder_is_loaded_by_datasets(export, cache, datasets):
     dataset = export.run("hf-videofolder", validation_share=SHARE)
     loaded = datasets.load_dataset("videofolder", data_dir=str(dataset / "hf-videofolder"), cache_dir=cache)
-    check_videofolder(export, loaded)
+    check_videofolder(datasets, export, loaded)
 
 
-def test_the_card_tells_datasets_of_the_videofolder_first(export, cache):
+@pytest.mark.slow
+def test_the_card_tells_datasets_of_the_videofolder_first(export, cache, datasets):
     dataset = export.run("webdataset", "hf-videofolder", "jsonl", validation_share=SHARE)
-    check_videofolder(export, datasets.load_dataset(str(dataset), cache_dir=cache))
+    check_videofolder(datasets, export, datasets.load_dataset(str(dataset), cache_dir=cache))
 
 
-def test_the_card_tells_datasets_of_the_tars_else(export, cache):
+@pytest.mark.slow
+def test_the_card_tells_datasets_of_the_tars_else(export, cache, datasets):
     loaded = datasets.load_dataset(str(export.run("webdataset", validation_share=SHARE)), cache_dir=cache)
     assert list(loaded) == ["train", "validation"]
     for split, clips in loaded.items():
@@ -87,7 +98,8 @@ def test_the_card_tells_datasets_of_the_tars_else(export, cache):
         assert {row["json"]["clip_id"]: row["txt"] for row in clips} == wanted(export, split)
 
 
-def test_the_card_tells_datasets_of_the_table_else(export, cache):
+@pytest.mark.slow
+def test_the_card_tells_datasets_of_the_table_else(export, cache, datasets):
     dataset = export.run("easyanimate", "jsonl", validation_share=SHARE)
     loaded = datasets.load_dataset(str(dataset), cache_dir=cache)
     assert list(loaded) == ["clips"], "clips for validation are not called `train`"
@@ -100,7 +112,8 @@ def test_the_card_tells_datasets_of_the_table_else(export, cache):
     assert list(loaded) == ["train"] and set(loaded["train"]["split"]) == {"train"}
 
 
-def test_a_split_without_clips_is_not_told_and_loads(export, cache):
+@pytest.mark.slow
+def test_a_split_without_clips_is_not_told_and_loads(export, cache, datasets):
     dataset = export.run("hf-videofolder", "webdataset", validation_share=1e-9)
     loaded = datasets.load_dataset(str(dataset), cache_dir=cache)
     assert set(loaded) == {"train"} and len(loaded["train"]) == len(export.clips)
@@ -110,7 +123,8 @@ def test_a_split_without_clips_is_not_told_and_loads(export, cache):
     assert json.loads((dataset / "webdataset" / "validation.json").read_text())["shardlist"] == []
 
 
-def test_several_captions_are_a_list_for_datasets(tmp_path, cache):
+@pytest.mark.slow
+def test_several_captions_are_a_list_for_datasets(tmp_path, cache, datasets):
     export = Export(tmp_path, [Clip("a", 0, short="A cat."), Clip("a", 4000), Clip("b", 0)])
     dataset = export.run("hf-videofolder", captions=["short", "caption", "text"])
     rows = datasets.load_dataset("videofolder", data_dir=str(dataset / "hf-videofolder"), cache_dir=cache)["train"]
@@ -123,9 +137,10 @@ def test_several_captions_are_a_list_for_datasets(tmp_path, cache):
 
 
 def samples(url: str) -> list[dict]:
-    return list(webdataset.WebDataset(url, shardshuffle=False).decode())
+    return list(import_module("webdataset").WebDataset(url, shardshuffle=False).decode())
 
 
+@pytest.mark.slow
 def test_tars_are_read_by_webdataset(export):
     dataset = export.run("webdataset", validation_share=SHARE)
     for split in ("train", "validation"):
@@ -147,6 +162,7 @@ def test_their_list_is_as_wids_has_it(export):
     assert [shard.keys() for shard in listed["shardlist"]] == [{"url", "nsamples", "filesize"}]
 
 
+@pytest.mark.slow
 def test_a_tar_is_as_large_as_asked_and_changed_ones_alone_are_written(tmp_path):
     clips = [Clip("v", at * 4000, text=f"Text {at}. " + "word " * 60_000) for at in range(8)]
     export = Export(tmp_path, clips)
@@ -211,7 +227,8 @@ def test_finetrainers_has_no_file_that_it_takes_for_another_format(export):
     assert names == {"prompts.txt", "videos.txt"}
 
 
-def test_data_juicer(tmp_path, cache):
+@pytest.mark.slow
+def test_data_juicer(tmp_path, cache, datasets):
     """As many tokens for videos as there are videos, and one for the end, whatever a caption says."""
     export = Export(
         tmp_path, [Clip("a"), Clip("b", text="Two <__dj__video> at <|__dj__<|__dj__eoc|>eoc|> once, <__dj__image>.")]

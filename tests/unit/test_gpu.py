@@ -19,7 +19,7 @@ import pytest
 from clipmill.base.errors import SetupError
 from clipmill.models import gpu, leases
 
-SCRIPTS = Path(leases.__file__).resolve().parents[1]
+SCRIPTS = Path(leases.__file__).resolve().parents[2]
 DEVICES = ["GPU-aa11", "GPU-aa22", "GPU-bb33"]
 
 
@@ -204,7 +204,8 @@ def test_a_lock_folder_of_somebody_else_is_refused(machine):
 def child(folder: Path, program: str, *arguments: object) -> subprocess.Popen:
     """Another process on the machine, with its own lease."""
     start = (
-        f"import os, sys, time\nfrom clipmill import gpu\ngpu.all_devices = lambda: {DEVICES}\ngpu.TRY_SECONDS = 0.01\n"
+        "import os, sys, time\nfrom clipmill.models import leases\n"
+        f"leases.all_devices = lambda: {DEVICES}\nleases.TRY_SECONDS = 0.01\n"
     )
     return subprocess.Popen(
         [sys.executable, "-c", start + program, *map(str, arguments)],
@@ -289,6 +290,7 @@ def test_a_job_waits_for_devices_and_holds_none_meanwhile(machine, monkeypatch, 
 # --- how it computes --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.torch
 def test_device_of_a_lease(monkeypatch):
     import torch
 
@@ -301,6 +303,7 @@ def test_device_of_a_lease(monkeypatch):
         assert gpu.device() == torch.device("cuda:0")
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("dtype", "wanted"), [("auto", "float32"), ("fp32", "float32"), ("fp16", "float32"), ("bf16", "bfloat16")]
 )
@@ -314,6 +317,7 @@ def test_precision_on_the_cpu(dtype, wanted):
     assert result.is_inference()
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("dtype", "has_bf16", "wanted"),
     [("auto", True, "bfloat16"), ("auto", False, "float16"), ("fp16", True, "float16"), ("bf16", False, "bfloat16"),
@@ -341,7 +345,8 @@ def test_an_unknown_precision():
 
 def test_steps_without_a_model_do_not_import_torch():
     program = (
-        "import sys\nfrom clipmill import gpu\nimport clipmill.scores.shard, clipmill.scores.classic\n"
+        "import sys\nfrom clipmill.models import batches\n"
+        "import clipmill.models.gpu, clipmill.scores.shard, clipmill.scores.aesthetic.classic\n"
         "assert batches.in_batches(lambda items: items, [1, 2], 1) == [1, 2]\nassert 'torch' not in sys.modules"
     )
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}

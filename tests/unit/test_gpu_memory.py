@@ -9,6 +9,8 @@ from clipmill.base.errors import SetupError
 from clipmill.models import leases
 from clipmill.models.batches import Batches, in_batches
 
+pytestmark = pytest.mark.torch
+
 
 class Narrow:
     """Squares numbers, as long as there are at most `room` of them."""

@@ -105,7 +105,7 @@ def test_a_journal_that_is_nothing_but_padding(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from clipmill.journal import Journal
+from clipmill.base.journal import Journal
 with Journal(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -138,7 +138,7 @@ def test_a_refused_job_leaves_the_journal_alone(path):
 APPEND = """
 import itertools, sys
 from pathlib import Path
-from clipmill.journal import Journal
+from clipmill.base.journal import Journal
 with Journal(Path(sys.argv[1])) as journal:
     for number in itertools.count(int(sys.argv[2])):
         journal.add([(str(number), "k", {"text": "x" * (number % 5000)})])

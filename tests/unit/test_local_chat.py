@@ -12,12 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from clipmill.base.opencv import cv2
-
-pytest.importorskip("torch", reason="needs `make models`")
-pytest.importorskip("transformers", reason="needs `make models`")
-
 import torch
 from PIL import Image
 from tokenizers import Tokenizer
@@ -25,6 +19,7 @@ from tokenizers.processors import TemplateProcessing
 
 from clipmill import chat
 from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.opencv import cv2
 from clipmill.captions.captioner import Captioner
 from clipmill.captions.fields import FIELDS, schema
 from clipmill.chat import Answer, Request, Task
@@ -37,7 +32,7 @@ from language_checkpoints import MAKERS
 SHORT = schema({"first": 12, "second": 30})
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from clipmill.store.run_lock import RunLock
 HOLD = """
 import sys, time
 from pathlib import Path
-from clipmill.locks import RunLock
+from clipmill.store.run_lock import RunLock
 lock = RunLock(Path(sys.argv[1]))
 lock.take()
 print("held", flush=True)

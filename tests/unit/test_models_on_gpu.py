@@ -26,7 +26,7 @@ EMBEDDED = {"rapidocr": lambda: RapidOcr(2), "classic": lambda: Classic(2), "his
 FULL = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from clipmill.base.errors import SetupError
 from clipmill.models.checkpoints import Checkpoint
 from clipmill.scores.preprocess import Preprocess
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> dict[str, Path]:

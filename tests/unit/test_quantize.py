@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from default_config import CONFIG
 from hub import SCRIPTS, refused
 from safetensors.numpy import save_file
 
@@ -30,6 +29,9 @@ from clipmill.extras.quantize import (
 )
 from clipmill.models.checkpoints import Checkpoint
 from clipmill.store import table, tables
+from default_config import CONFIG
+
+pytestmark = pytest.mark.torch
 
 SETTINGS = QuantizeSettings(**CONFIG["quantize"])
 LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "dtype": "bfloat16"}
@@ -319,7 +321,7 @@ def test_a_failure_leaves_what_was_there(tmp_path, made, monkeypatch):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from clipmill import quantize
+from clipmill.extras import quantize
 
 def stand_in(checkpoint, config, calibration, settings, folder):
     (folder / "config.json").write_text("{}")

@@ -15,7 +15,7 @@ from browser import IN_CHROMIUM, opened
 from clipmill.filters import columns, thresholds, verdict
 from clipmill.report import whatif
 
-pytestmark = list(IN_CHROMIUM)
+pytestmark = [pytest.mark.browser, *IN_CHROMIUM]  # named here: see tests/conftest.py
 
 FILTERS = bounds(motion=(1, 20), brightness=(20, None), consistency=(0.5, None), text_area=(None, 0.1))
 HOSTILE = [

@@ -229,7 +229,7 @@ def test_a_kill_before_the_index_is_written_changes_nothing(run, monkeypatch):
     run.put("lost.mp4")
     run.put("a.mp4", size=5)
     with monkeypatch.context() as patch:
-        patch.setattr("pandas.DataFrame.to_parquet", refuse)
+        patch.setattr("pyarrow.parquet.ParquetWriter", refuse)
         with pytest.raises(PermissionError):
             run.update(1)
     assert run.paths.videos.read_bytes() == index

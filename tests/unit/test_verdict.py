@@ -6,10 +6,10 @@ import itertools
 import random
 
 import pytest
-from default_config import CONFIG
 
 from clipmill.filters import columns, verdict
 from clipmill.store import tables
+from default_config import CONFIG
 
 ORDER, FILTERS = list(columns.FILTERS), CONFIG["filters"]
 GOOD = {

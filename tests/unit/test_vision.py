@@ -29,7 +29,7 @@ MODEL_OF = {"siglip-v2.5": "siglip", "laion": "clip", "clip": "clip", "dinov2": 
 HEADS = {"siglip-v2.5": "siglip_head", "laion": "laion_head"}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

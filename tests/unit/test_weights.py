@@ -19,6 +19,8 @@ from clipmill.base.errors import SetupError
 from clipmill.models.checkpoints import Checkpoint, check_tensors, find_model, load_tensors, load_transformers
 from clipmill.models.torchvision_ops import declare_missing_operators
 
+pytestmark = pytest.mark.torch
+
 declare_missing_operators()
 torch.set_num_threads(1)
 

@@ -145,7 +145,7 @@ def gone(pids: list[int], seconds: float = 30) -> bool:
 
 PARENT = """
 import os, sys, time
-from clipmill.workers import map_in_processes
+from clipmill.base.workers import map_in_processes
 def work(item):
     os.write(1, f"{os.getpid()}\\n".encode())
     time.sleep(60)
@@ -182,7 +182,7 @@ def test_children_die_when_the_caller_gives_up(tmp_path):
 
 LIBRARY = """
 import multiprocessing, sys, time
-from clipmill.workers import children_die_with_us
+from clipmill.base.processes import children_die_with_us
 
 def start():
     process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))

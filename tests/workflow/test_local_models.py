@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pyarrow.parquet as pq
+import pytest
 from runs import NO_TEXT_CHECKS, SETTINGS, SMALL_MODELS_ON_THE_CPU, Run, explain
 
 from language_checkpoints import make_llama, make_qwen2_5_vl
+
+pytestmark = pytest.mark.torch
 
 
 def test_models_of_transformers_caption_and_rewrite(tmp_path):

@@ -26,6 +26,8 @@ from runs import AFTER_FILTER, LAST, Outcome, Run, Saved, explain, wait_for
 
 from clipmill.store import table, tables
 
+pytestmark = pytest.mark.torch
+
 KEPT, LOST, STILL = {"a.mp4", "b.mp4", "c.mp4"}, "lost.mp4", "still.mp4"
 SCORES = {"text": tables.TEXT_SCORES, "aesthetic": tables.AESTHETIC, "consistency": tables.CONSISTENCY}
 AFTER_CHECKS = {**dict.fromkeys((*(f"score_{metric}" for metric in SCORES), "filter_clips", *AFTER_FILTER), 1), **LAST}

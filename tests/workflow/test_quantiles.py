@@ -12,6 +12,8 @@ from runs import LAST, SHARD_RULES, Run, Saved, whole_plan
 import checkpoints
 from clipmill.store import tables
 
+pytestmark = pytest.mark.torch
+
 SPEEDS = {"slow": 5, "calm": 12, "medium": 20, "quick": 30, "fast": 42}
 SHARDS = 2
 COSTLY = ("decode", "consistency", "aesthetic", "text")

@@ -11,6 +11,8 @@ from runs import LAST, Run, Saved
 from browser import in_chromium, opened
 from clipmill.filters.thresholds import at_quantile
 
+pytestmark = pytest.mark.browser
+
 HOSTILE = ("<script>alert(1)</script>.mp4", '"><img src=x onerror=alert(1)>.mp4')
 PICTURES = ("coffee.png", "chelsea.png", "astronaut.png")
 SPEEDS = (0, 3, 6, 12, 20, 30)

@@ -1,4 +1,4 @@
-"""Alignment by a CLIP model, which may be had under a permissive licence: frame by frame, sentence by sentence."""
+"""Alignment by a CLIP model, of which some have a permissive licence: frame by frame, sentence by sentence."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from clipmill.models.checkpoints import MODEL_FILES, TOKENIZER_FILES, Checkpoint
 from clipmill.models.torchvision_ops import declare_missing_operators
 from clipmill.scores.vision import CLIP, VisionBackend
 
-LEGACY_END = 2  # end token of old configurations, at which transformers takes the highest token for the end
+LEGACY_END = 2  # end token in old configurations: transformers then takes the highest token as the end
 
 
 class ClipAlignment(VisionBackend):
-    """The mean direction of eight frames' embeddings against that of the text's, or of its sentences' if it is long.
+    """Compares the mean direction of eight frames' embeddings with that of the text, or of its sentences if it is long.
 
-    `model`: a CLIP in transformers' layout, tokenizer and image processor included.
+    `model`: a CLIP in transformers' layout, with its tokenizer and image processor.
     """
 
     name = "clip"
@@ -33,7 +33,7 @@ class ClipAlignment(VisionBackend):
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """The model's files and its tokenizer's, fetched where they are not there. Raises SetupError."""
+        """The files of the model and its tokenizer, fetched if they are missing. Raises SetupError."""
         return find_model(self.model, self.revision, MODEL_FILES + TOKENIZER_FILES)
 
     def finish(self, values: list[np.ndarray]) -> dict[str, Any]:
@@ -41,11 +41,11 @@ class ClipAlignment(VisionBackend):
         return {FEATURE: mean_direction(values)}
 
     def pieces(self, text: str) -> list[list[int]]:
-        """The text's tokens in one piece; sentence by sentence where they are more than the model takes."""
+        """The text's tokens in one piece; sentence by sentence if the text is longer than the model takes."""
         return self._tokens.split(text)
 
     def measure_texts(self, pieces: list[list[int]]) -> list[np.ndarray]:
-        """A feature for each piece."""
+        """One feature per piece."""
         ids = self._tokens.batch(pieces).to(gpu.device())
         with gpu.autocast(self.dtype):
             return unit_features(self._text_tower(input_ids=ids).text_embeds)()

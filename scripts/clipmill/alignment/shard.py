@@ -1,11 +1,11 @@
-"""Alignment of the texts of a shard with their clips, from features that are each computed once ever."""
+"""Alignment of the texts of a shard with their clips. Each feature is computed only once."""
 
 from __future__ import annotations
 
 import base64
 import random
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from clipmill.base.progress import Progress
 from clipmill.models.batches import in_batches
 from clipmill.scores.shard import score_shard
 from clipmill.store.layout import Paths
+from clipmill.store.table import Row
+from clipmill.store.tables import ClipWithText
 
 OTHERS = 16  # texts of other clips that a clip is compared with, for the margin
 TEXT_BATCH = 32
@@ -23,17 +25,17 @@ TEXT_BATCH = 32
 
 def align_shard(
     backend: AlignmentBackend,
-    clips: list[dict[str, Any]],
+    clips: Sequence[ClipWithText],
     outdir: Path,
     shard: str,
     max_error_rate: float,
     threads: int = 1,
-) -> list[dict[str, Any]]:
-    """ALIGNMENT rows, one for each of `clips`: CLIPS rows with a `text`.
+) -> list[Row]:
+    """ALIGNMENT rows, one per clip. `clips`: CLIPS rows with a `text`.
 
     `alignment` is the cosine of the clip's feature and its text's, -1 to 1. `alignment_margin` is that minus the mean
-    cosine of the clip with up to OTHERS of the shard's other texts, drawn by the clip's identity; it is missing where
-    there is no other text. Clips with the very same text do not count: they say nothing of it.
+    cosine of the clip with up to OTHERS of the shard's other texts, drawn by the clip's identity; it is missing if
+    there is no other text. The same text in other clips does not count as another text.
     """
     texts = text_features(backend, {clip["text"] for clip in clips}, outdir, shard)
     wanted = {clip["clip_id"] for clip in clips}
@@ -44,7 +46,7 @@ def align_shard(
 
 
 def text_features(backend: AlignmentBackend, texts: set[str], outdir: Path, shard: str) -> dict[str, np.ndarray]:
-    """A unit feature for each text, in alphabetical order: the mean direction of its pieces'."""
+    """One unit feature per text, in alphabetical order: the mean direction of the features of its pieces."""
     packed: dict[str, str] = {}
     with Journal(Paths(outdir).journal("alignment_texts", shard)) as journal:
         key = fingerprint(backend.about)
@@ -53,7 +55,7 @@ def text_features(backend: AlignmentBackend, texts: set[str], outdir: Path, shar
                 packed[text] = known
         progress = Progress("texts", len(texts), len(packed))
         todo = {text: backend.pieces(text) for text in sorted(texts - packed.keys())}
-        in_order = sorted(todo, key=lambda text: max(map(len, todo[text])))  # those of like length share a batch
+        in_order = sorted(todo, key=lambda text: max(map(len, todo[text])))  # texts of similar length share a batch
         for first in range(0, len(in_order), TEXT_BATCH):
             group = in_order[first : first + TEXT_BATCH]
             pieces = [piece for text in group for piece in todo[text]]
@@ -66,7 +68,7 @@ def text_features(backend: AlignmentBackend, texts: set[str], outdir: Path, shar
 
 
 def _packed(feature: np.ndarray, text: str) -> str:
-    """A feature as the journal can hold it, exactly."""
+    """A feature as a string for the journal, without loss."""
     if not np.isfinite(feature).all():
         raise SetupError(f"the feature of the text `{text[:60]}` is not finite; set the model's dtype to fp32")
     return base64.b64encode(feature.astype("<f4").tobytes()).decode()
@@ -76,8 +78,8 @@ def _unpacked(feature: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(feature), "<f4")
 
 
-def _row(scored: dict[str, Any], own: int, texts: np.ndarray) -> dict[str, Any]:
-    """The ALIGNMENT row of a clip whose text is number `own` of `texts`; its error where it has no feature."""
+def _row(scored: Row, own: int, texts: np.ndarray) -> Row:
+    """The ALIGNMENT row of a clip whose text is number `own` of `texts`; a clip without a feature keeps its error."""
     row = dict(scored)
     if (feature := row.pop(FEATURE, None)) is None:
         return row

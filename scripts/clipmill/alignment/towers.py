@@ -1,8 +1,8 @@
-"""VideoCLIP-XL-v2's two towers: the published tensors, named as OpenAI's CLIP names them, on transformers' modules.
+"""VideoCLIP-XL-v2's two towers: the published tensors, named as in OpenAI's CLIP, in transformers' modules.
 
 Both towers are CLIP's with three differences: the text tower takes its positions from two tables, all patches of a
 video's frames attend to each other and to one class token, and each frame's patches carry its temporal position. So the
-tensors are renamed, and only the embedding of a video is written here. Layout: Wang et al., "VideoCLIP-XL" (2024), and
+tensors are renamed, and only the embedding of a video is new code here. Layout: Wang et al., "VideoCLIP-XL" (2024), and
 its parts Long-CLIP (Zhang et al., 2024) and ViCLIP (Wang et al., "InternVid", 2023).
 """
 
@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from clipmill.models import checkpoints
 from clipmill.models.torchvision_ops import declare_missing_operators
 
-TEXT, VIDEO = "model.", "viclip_model.vision_encoder."  # what the names begin with
+TEXT, VIDEO = "model.", "viclip_model.vision_encoder."  # beginnings of the tensors' names
 HEAD = 64  # numbers in an attention head, in both towers
 FIRST_TABLE = 20  # positions that come from `positional_embedding`; the others from `positional_embedding_res`
 
-# The tensors that tell the sizes, with their published shapes.
+# The tensors whose shapes give the sizes, with their published shapes.
 TELLING = {
     TEXT + "token_embedding.weight": (49408, 768),
     TEXT + "positional_embedding": (248, 768),
@@ -31,7 +31,7 @@ TELLING = {
     VIDEO + "positional_embedding": (257, 1024),
     VIDEO + "temporal_positional_embedding": (1, 8, 1024),
 }
-# The parts of a block but for the fused query, key and value: OpenAI's name, transformers' name.
+# The parts of a block except the fused query, key and value: OpenAI's name -> transformers' name.
 BLOCK = {
     "ln_1": "layer_norm1",
     "attn.out_proj": "self_attn.out_proj",
@@ -43,7 +43,7 @@ BLOCK = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a checkpoint of this layout may differ in. `places`: a frame's patches and the class token."""
+    """The sizes in which checkpoints of this layout may differ. `places`: a frame's patches and the class token."""
 
     vocabulary: int
     positions: int
@@ -58,7 +58,7 @@ class Sizes:
 
     @classmethod
     def of(cls, tensors: dict[str, Tensor]) -> Sizes:
-        """Sizes as the tensors tell them; the published ones where one is not there or has other dimensions."""
+        """Sizes from the tensors' shapes; the published ones of a tensor that is missing or has other dimensions."""
         shapes = dict(TELLING)
         for name, published in TELLING.items():
             if name in tensors and tensors[name].dim() == len(published):
@@ -108,7 +108,7 @@ class Sizes:
 
 
 def _layers(tensors: dict[str, Tensor], tower: str) -> int:
-    """How many blocks a tower has; one where none is there, so that its tensors are missed by name."""
+    """Number of blocks in a tower; 1 if it has none, so that the error names the missing tensors."""
     blocks = tower + "transformer.resblocks."
     return len({name[len(blocks) :].split(".")[0] for name in tensors if name.startswith(blocks)}) or 1
 
@@ -153,7 +153,7 @@ class VideoEmbeddings(nn.Module):
 
 
 def load(path: Path) -> tuple[Sizes, dict[str, Tensor]]:
-    """The checkpoint's sizes and tensors, float32. Raises SetupError where it has not this layout."""
+    """The checkpoint's sizes and tensors, float32. Raises SetupError if it does not have this layout."""
     tensors = checkpoints.load_tensors(path)
     sizes = Sizes.of(tensors)
     checkpoints.check_tensors(tensors, sizes.shapes(), path)
@@ -191,7 +191,7 @@ def text_tower(sizes: Sizes, tensors: dict[str, Tensor], start: int, end: int) -
 
 
 def video_tower(sizes: Sizes, tensors: dict[str, Tensor]) -> nn.Module:
-    """CLIPVisionModelWithProjection for videos, clips × frames × 3 × side × side: `image_embeds` are a row a clip."""
+    """CLIPVisionModelWithProjection for videos, clips × frames × 3 × side × side: `image_embeds`, one row per clip."""
     declare_missing_operators()
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
@@ -240,8 +240,8 @@ def _renamed(tensors: dict[str, Tensor], name: str, new: str) -> dict[str, Tenso
 
 
 def _renamed_blocks(tensors: dict[str, Tensor], new: str) -> dict[str, Tensor]:
-    """All blocks under transformers' names, the fused projection parted into query, key and value."""
-    state = {}
+    """All blocks under transformers' names, with the fused projection split into query, key and value."""
+    state: dict[str, Tensor] = {}
     for number in range(_layers(tensors, "")):
         old = f"transformer.resblocks.{number}"
         for name, new_name in BLOCK.items():

@@ -22,8 +22,8 @@ from clipmill.scores import ModelBackend
 
 WEIGHTS = "VideoCLIP-XL-v2.bin"
 FRAMES = 8
-BATCH, BATCH_ON_GPU = 4, 16  # clips; see `scores.vision`. One takes 130 MB
-# In this order for channels in the order blue, green, red: so EasyAnimate runs the model.
+BATCH, BATCH_ON_GPU = 4, 16  # clips per batch; see `scores.vision`. A clip takes 130 MB
+# Used in this order for the channels blue, green, red, as EasyAnimate runs the model.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -40,8 +40,8 @@ class Loaded:
 class VideoClipXl(ModelBackend):
     """A unit is a clip. `model`: hub id, folder, or the weight file by path or address, whose `sha256` may be given.
 
-    `tokenizer`: hub id or folder of CLIP's. `dtype` as `gpu.autocast`. Set `compile` to let `torch.compile` make the
-    video tower faster, for some minutes of compiling.
+    `tokenizer`: hub id or folder of CLIP's tokenizer. `dtype`: see `gpu.autocast`. Set `compile` to let `torch.compile`
+    make the video tower faster; compiling takes some minutes.
     """
 
     name = "videoclip-xl"
@@ -64,7 +64,7 @@ class VideoClipXl(ModelBackend):
         self._loading = threading.Lock()
 
     def checkpoints(self) -> list[Checkpoint]:
-        """Weights and tokenizer, fetched where they are not there. Raises SetupError."""
+        """Weights and tokenizer, fetched if they are missing. Raises SetupError."""
         return list(self._found)
 
     @cached_property
@@ -80,18 +80,18 @@ class VideoClipXl(ModelBackend):
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the score depends on, also by the device that it is computed on."""
+        """What the score depends on. Its `dtype` may depend on the device."""
         models = [checkpoint.identity() for checkpoint in self.checkpoints()]
         return {"backend": self.name, "version": self.version, "models": models, "dtype": gpu.resolved(self.dtype)}
 
     def prepare(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """A clip's one unit: 8 × side × side × BGR bytes. Fewer frames than 8 are shown several times, in order."""
+        """A clip's one unit: 8 × side × side × BGR bytes. Fewer than 8 frames are repeated, in order."""
         side = self._loaded().side
         small = [cv2.resize(frame, (side, side), interpolation=cv2.INTER_LINEAR) for frame in frames]
         return [np.stack([small[int((k + 0.5) * len(small) / FRAMES)] for k in range(FRAMES)])]
 
     def start(self, units: list[np.ndarray]) -> Callable[[], list[np.ndarray]]:
-        """A feature for each clip."""
+        """One feature per clip."""
         video = self._loaded().video
         mean, std = gpu.on_device([np.array([MEAN, STD], np.float32)]).view(2, 3, 1, 1)
         pixels = gpu.on_device(units).permute(0, 1, 4, 2, 3) / 255
@@ -103,18 +103,18 @@ class VideoClipXl(ModelBackend):
         return {FEATURE: values[0]}
 
     def pieces(self, text: str) -> list[list[int]]:
-        """The text's tokens in one piece, cut to what the model takes."""
+        """The text's tokens in one piece, cut to the model's length."""
         return [self._loaded().tokens.cut(text)]
 
     def measure_texts(self, pieces: list[list[int]]) -> list[np.ndarray]:
-        """A feature for each text."""
+        """One feature per text."""
         model = self._loaded()
         ids = model.tokens.batch(pieces).to(gpu.device())
         with gpu.autocast(self.dtype):
             return unit_features(model.text(input_ids=ids).text_embeds)()
 
     def _loaded(self) -> Loaded:
-        with self._loading:  # reader threads ask for it too
+        with self._loading:  # reader threads call this too
             return self._model
 
     @cached_property

@@ -67,8 +67,8 @@ def open_text(stack: contextlib.ExitStack, path: Path) -> TextIO:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; on success it replaces `path`, its files synced to disk.
 
-    An older folder at `path` is removed. After a kill `path` is the old folder or the new one; it is missing only if the
-    kill came between two renames. As in `atomic` the temporary names are fixed.
+    An older folder at `path` is removed. After a kill `path` is the old folder or the new one; it is missing only if
+    the kill came between two renames. As in `atomic` the temporary names are fixed.
     """
     temporary, old = (path.with_name(f".{path.name}.{end}") for end in ("tmp", "old"))
     _remove(temporary)

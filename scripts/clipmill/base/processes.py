@@ -37,7 +37,7 @@ def children_die_with_us() -> Iterator[None]:
 
 
 def die_with_parent() -> None:
-    """Let this process die with its parent, if the parent is inside `children_die_with_us`; no effect on grandchildren."""
+    """Let this process die with its parent, if that is inside `children_die_with_us`. Not for grandchildren."""
     parent = os.environ.get(_PARENT)
     if parent == str(os.getppid()):
         die_with(int(parent))

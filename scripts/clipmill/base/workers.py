@@ -49,7 +49,7 @@ def map_in_processes(
             give(*_start(function, list(running)))
         while running:
             for pipe in wait(list(running)):
-                assert isinstance(pipe, Connection)
+                assert isinstance(pipe, Connection)  # one of `running`
                 item, process = running[pipe]
                 result = _outcome(pipe, process)
                 del running[pipe]

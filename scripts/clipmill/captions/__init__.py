@@ -1,6 +1,6 @@
-"""Captions: what a backend is told of a clip, and what it gives. The backends are a module each.
+"""Captions: the input and the output of the backends that caption and rewrite. Each backend is one module.
 
-Answers are matched by the clip's identity, never by their order: a backend may answer in any.
+Answers are matched by the clip's identity, never by their order: a backend may answer in any order.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ import numpy as np
 
 from clipmill.base.errors import ItemError
 from clipmill.decode.reading import FrameChoice, KeptFrames
+from clipmill.store.table import Row
 
-Answered = tuple[str, "dict[str, Any] | ItemError"]
-"""A clip's id, and its columns or what went wrong."""
+Answered = tuple[str, Row | ItemError]
+"""A clip's id, and its columns or its error."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClipFacts:
-    """One clip as a caption backend sees it. A value that was not measured is None, and nothing is said of it."""
+    """What a caption backend knows of a clip. A value that was not measured is None, and captions do not mention it."""
 
     clip_id: str
     seconds: float
@@ -30,7 +31,7 @@ class ClipFacts:
     height: int | None = None
     """Pixels as shown."""
     fps: float | None = None
-    """Frames a second."""
+    """Frames per second."""
     brightness: float | None = None
     """Mean grey level, 0 to 255."""
     contrast: float | None = None
@@ -40,9 +41,9 @@ class ClipFacts:
     sharpness: float | None = None
     """Standard deviation of the Laplacian at a short side of 160, in grey levels."""
     motion: float | None = None
-    """Mean speed of the picture's points, in percent of the frame's short side a second."""
+    """Mean speed of the picture's points, in percent of the frame's short side per second."""
     consistency: float | None = None
-    """Least likeness of neighbouring samples, 0 to 1; 1 is the same picture."""
+    """Least likeness of neighbouring kept frames, 0 to 1; 1 is the same picture."""
     text_area: float | None = None
     """Share of the frame under text boxes, 0 to 1."""
     frozen_share: float | None = None
@@ -53,10 +54,10 @@ class ClipFacts:
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip to caption: what was measured of it, and its samples, to be read before the next clip is asked for."""
+    """A clip to caption: its facts, and its kept frames, which must be read before the next clip is asked for."""
 
     facts: ClipFacts
-    row: dict[str, Any]
+    row: Row
     """The row of the table of verdicts."""
     samples: KeptFrames
 
@@ -65,26 +66,26 @@ class Clip:
         return self.facts.clip_id
 
     def frames(self, choice: FrameChoice) -> list[np.ndarray]:
-        """Frames that `sampling` chooses, BGR, height × width × 3 bytes. May raise ItemError."""
+        """The kept frames that `choice` chooses, BGR, height × width × 3 bytes. May raise ItemError."""
         return list(self.samples.frames(self.row, choice))
 
     def jpegs(self, choice: FrameChoice) -> tuple[list[bytes], list[float]]:
-        """The same as the archive has them, and their times in seconds. May raise ItemError."""
+        """The same frames as JPEGs, and their times in seconds. May raise ItemError."""
         return self.samples.jpegs(self.row, choice)
 
 
 class CaptionBackend(Protocol):
-    """What `caption_shards` asks of a captioner."""
+    """The interface of a captioner that `caption_shards` uses."""
 
     about: dict[str, Any]
-    """All that a caption depends on beside the clip: part of the journal's key, and the table's metadata."""
+    """Everything that a caption depends on besides the clip. Part of the journal's key, and the table's metadata."""
     model: str
-    """What stands in the column `caption_model`."""
+    """The value of the column `caption_model`."""
     reads: tuple[str, ...]
     """Names of the facts of a clip that it reads."""
 
     def caption(self, clips: Iterable[Clip]) -> Iterator[Answered | None]:
-        """CAPTIONS columns of each clip, as they come; None when nothing has come for a while."""
+        """CAPTIONS columns of each clip, as they finish; None if none has finished for a while."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,10 @@ class Caption:
 
 
 class RewriteBackend(Protocol):
-    """What `rewrite_shards` asks of a rewriter."""
+    """The interface of a rewriter that `rewrite_shards` uses. `about`, `model`: as for captioners."""
 
     about: dict[str, Any]
     model: str
 
     def rewrite(self, captions: list[Caption]) -> Iterator[Answered | None]:
-        """REWRITES columns of each caption, as they come; None when nothing has come for a while."""
+        """REWRITES columns of each caption, as they finish; None if none has finished for a while."""

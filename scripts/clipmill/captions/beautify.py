@@ -1,4 +1,4 @@
-"""Short prompts, written anew in the style of the training captions: what a model was trained on it understands."""
+"""Rewrites short prompts in the style of the training captions: a model understands best what it was trained on."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from clipmill.base.journal import fingerprint
 from clipmill.captions import RewriteBackend
 from clipmill.captions.shard import rewrite_shards
 
-SHARD = "prompts"  # they share a journal, whatever file they come from
+SHARD = "prompts"  # all prompts share one journal, whatever file they come from
 
 
 def read_prompts(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file, in order, as dicts that have a `prompt`; what else they have is kept. Empty lines are not.
+    """The prompts of a file, in order, as dicts with a `prompt`; other keys are kept. Empty lines are skipped.
 
-    A file that ends in .jsonl holds JSON, an object with `prompt` or a string a line; any other plain text. Raises
-    SetupError.
+    Each line of a .jsonl file is JSON: an object with `prompt`, or a string. Any other file is plain text, one prompt
+    per line. Raises SetupError.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -49,7 +49,7 @@ def _row(path: Path, number: int, line: str) -> dict[str, Any]:
 def beautify(
     backend: RewriteBackend, prompts: list[dict[str, Any]], outdir: Path, max_error_rate: float
 ) -> dict[str, dict[str, Any]]:
-    """REWRITES rows by prompt. The same prompt is asked once, whatever file it stands in."""
+    """REWRITES rows by prompt. The same prompt is rewritten only once, whatever file it is in."""
     texts = list(dict.fromkeys(row["prompt"] for row in prompts))
     asked = [{"clip_id": fingerprint(text), "caption": text} for text in texts]
     rows = rewrite_shards(backend, {SHARD: asked}, outdir, max_error_rate, step="beautify")
@@ -57,9 +57,9 @@ def beautify(
 
 
 def write_beautified(path: Path, prompts: list[dict[str, Any]], rows: dict[str, dict[str, Any]]) -> str:
-    """Write <path>.beautified.jsonl: a line's own keys, `text` (null where none was got, and then `error`), `model`.
+    """Write <path>.beautified.jsonl. Each line has its own keys, `text`, `model`; if `text` is null, also `error`.
 
-    Returns what came of it, in one line.
+    Returns a summary in one line.
     """
     lines = []
     for row in prompts:

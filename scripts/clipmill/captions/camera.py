@@ -11,14 +11,15 @@ import numpy as np
 from clipmill.base.opencv import cv2
 
 CELLS = 8  # the frame is judged in CELLS × CELLS parts
-LEAST_TEXTURE, LEAST_EXPLAINED = 0.6, 0.3  # grey levels; share of the texture put right by a camera move that is told
+LEAST_TEXTURE, LEAST_EXPLAINED = 0.6, 0.3  # grey levels; share of the texture that a reported camera move explains
 
 
 @dataclass(frozen=True)
 class Camera:
-    """The camera's way through a clip, in percent of the frame's short side: `right` and `down` are positive.
+    """The camera's path through a clip, in percent of the frame's short side: `right` and `down` are positive.
 
-    `path` is the length of the way with all its turns; `zoom` the logarithm of the change of scale, positive inwards.
+    `path` is the length of the path with all its turns; `zoom` the logarithm of the change of scale, positive inwards;
+    `steady_zoom`: whether the scale changes mostly in one direction.
     """
 
     right: float
@@ -29,9 +30,9 @@ class Camera:
 
 
 def camera_path(greys: Sequence[np.ndarray]) -> Camera | None:
-    """The camera's way, from similarity transforms between neighbouring frames; None where it is not well supported.
+    """The camera's path, from similarity transforms of neighbouring frames; None if too few are clear.
 
-    ORB features (Rublee and others, 2011), RANSAC (Fischler and Bolles, 1981). The camera goes opposite to the picture.
+    ORB features (Rublee and others, 2011), RANSAC (Fischler and Bolles, 1981). The camera moves against the picture.
     """
     if len(greys) < 3 or min(greys[0].shape) < 4 * CELLS:
         return None
@@ -47,10 +48,10 @@ def camera_path(greys: Sequence[np.ndarray]) -> Camera | None:
 
 
 def pair_step(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float] | None:
-    """How the picture's centre moves (right, down: percent of the short side) and the log of the scale, if clear.
+    """How the picture's centre moves (right, down: percent of the short side), and log of the scale; None if unclear.
 
-    The transform must put most textured parts of the frame where they are found next: what fits a moving
-    object or a caption alone is not the camera.
+    The transform must move most textured parts of the frame to their places in the next one: a transform that only
+    fits a moving object or a caption is not the camera's.
     """
     height, width = before.shape
     identity = np.array([[1.0, 0, 0], [0, 1.0, 0]])
@@ -67,15 +68,15 @@ def pair_step(before: np.ndarray, after: np.ndarray) -> tuple[float, float, floa
 
 def _match(before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
     """The 2×3 similarity that most feature pairs agree on, or None."""
-    (points, words), (next_points, next_words) = (_features(image) for image in (before, after))
-    if words is None or next_words is None or min(len(words), len(next_words)) < 12:
+    (points, descriptors), (next_points, next_descriptors) = (_features(image) for image in (before, after))
+    if descriptors is None or next_descriptors is None or min(len(descriptors), len(next_descriptors)) < 12:
         return None
-    pairs = cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(words, next_words, k=2)
+    pairs = cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(descriptors, next_descriptors, k=2)
     good = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < 0.8 * pair[1].distance]
     if len(good) < 8:
         return None
-    old = np.float32([points[match.queryIdx].pt for match in good])
-    new = np.float32([next_points[match.trainIdx].pt for match in good])
+    old = np.array([points[match.queryIdx].pt for match in good], np.float32)
+    new = np.array([next_points[match.trainIdx].pt for match in good], np.float32)
     transform, inside = cv2.estimateAffinePartial2D(old, new, method=cv2.RANSAC, ransacReprojThreshold=2.5)
     if transform is None or inside.sum() < 8 or not 0.5 < np.hypot(transform[0, 0], transform[1, 0]) < 2:
         return None
@@ -83,8 +84,8 @@ def _match(before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
 
 
 def _features(grey: np.ndarray) -> tuple[Sequence[cv2.KeyPoint], np.ndarray | None]:
-    """ORB points and their words, the strongest of each part of the frame, so that no caption or object has most."""
-    orb = cv2.ORB_create(3000, fastThreshold=7)
+    """ORB points and their descriptors, the strongest of each part of the frame, so that no object dominates."""
+    orb = cv2.ORB.create(3000, fastThreshold=7)
     height, width = grey.shape
     parts: dict[tuple[int, int], list[cv2.KeyPoint]] = {}
     for point in sorted(orb.detect(grey, None), key=lambda point: -point.response):
@@ -95,7 +96,7 @@ def _features(grey: np.ndarray) -> tuple[Sequence[cv2.KeyPoint], np.ndarray | No
 
 
 def explained(before: np.ndarray, after: np.ndarray, transform: np.ndarray) -> float:
-    """How much of the texture `transform` puts right, 0 to 1: mean over textured parts; 0 if these are few."""
+    """Share of the texture that `transform` moves to its place, 0 to 1: mean of textured parts; 0 if these are few."""
     height, width = before.shape
     moved = cv2.warpAffine(_texture(before), transform, (width, height))
     seen = cv2.warpAffine(np.ones_like(before, np.float32), transform, (width, height))
@@ -108,7 +109,7 @@ def explained(before: np.ndarray, after: np.ndarray, transform: np.ndarray) -> f
 
 
 def _texture(grey: np.ndarray) -> np.ndarray:
-    """What is left of a picture without its slow changes of light."""
+    """A picture without its slow changes of light."""
     fine = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.5)
     return fine - cv2.GaussianBlur(fine, (0, 0), 6)
 

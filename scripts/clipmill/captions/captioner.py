@@ -18,15 +18,15 @@ from clipmill.chat import Answer, ChatModel, Request, Task
 from clipmill.decode.frames import jpeg_size
 from clipmill.decode.reading import FrameChoice
 
-QUALITY = 90  # of pictures that are made smaller
+QUALITY = 90  # JPEG quality of pictures that are made smaller
 
 
 class Captioner(Asking):
     """Captions by a chat model.
 
-    `frames` uniform ones a clip, or `frames_per_second` where that is given and gives no more. `max_side`: pixels to
-    which larger pictures are made smaller; None sends the samples as they are. `send`: `images`, or `video` at the true
-    rate of the frames. `structured` asks for FIELDS, of which one is the caption.
+    `frames`: uniform ones per clip; or `frames_per_second`, if it is given and yields no more than `frames`.
+    `max_side`: pixels; larger pictures are made smaller to this; None sends the kept frames as they are. `send`:
+    `images`, or `video` at the true rate of the frames. `structured` asks for FIELDS, of which one is the caption.
     """
 
     reads: tuple[str, ...] = ()
@@ -57,11 +57,11 @@ class Captioner(Asking):
             structured=structured,
             choice=[temperature, seed] if temperature else [0],
         )
-        self._sampling, self._max_side = FrameChoice(frames, frames_per_second), max_side
+        self._frame_choice, self._max_side = FrameChoice(frames, frames_per_second), max_side
         self._structured, self._temperature, self._seed = structured, temperature, seed
 
     def caption(self, clips: Iterable[Clip]) -> Iterator[Answered | None]:
-        """See `CaptionBackend`. A clip whose frames cannot be read is told before the next one is asked for."""
+        """See `CaptionBackend`. A clip whose frames cannot be read is reported before the next outcome."""
         unread: list[Answered] = []
 
         def requests() -> Iterator[Request]:
@@ -78,7 +78,7 @@ class Captioner(Asking):
         yield from unread
 
     def _request(self, clip: Clip) -> Request:
-        images, times = clip.jpegs(self._sampling)
+        images, times = clip.jpegs(self._frame_choice)
         if self._max_side:
             images = [smaller(image, self._max_side) for image in images]
         span = times[-1] - times[0]
@@ -105,13 +105,13 @@ class Captioner(Asking):
 
 
 def smaller(image: bytes, max_side: int) -> bytes:
-    """A JPEG whose longer side is at most `max_side` pixels; the same bytes where it is no longer already."""
+    """A JPEG whose longer side is at most `max_side` pixels; the same bytes if `image` is small enough already."""
     size = jpeg_size(image)
     if size and max(size) <= max_side:
         return image
     picture = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
-        raise ItemError("bad_frames", "a sample is no picture; run with `--forcerun decode_videos`", lasting=False)
+        raise ItemError("bad_frames", "a kept frame is no picture; run with `--forcerun decode_videos`", lasting=False)
     height, width = picture.shape[:2]
     scale = max_side / max(height, width)
     wanted = max(round(width * scale), 1), max(round(height * scale), 1)
@@ -120,7 +120,7 @@ def smaller(image: bytes, max_side: int) -> bytes:
 
 
 def measured(clip: Clip) -> dict[str, Callable[[], str]]:
-    """What is put into the places of a prompt, to be computed where it is asked for."""
+    """Functions that compute the values for a prompt's places; each is called only if its place is in the prompt."""
     return {
         "seconds": lambda: f"{clip.facts.seconds:.1f}",
         "width": lambda: str(clip.facts.width),

@@ -1,6 +1,6 @@
 """The embedded caption backend: says in plain English what was measured, and nothing else. It needs no model.
 
-Objects are never named. Each fact has a threshold below which it is left out; the tables say where they lie.
+Objects are never named. Each fact has a threshold below which it is left out: see the tables below.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FRAMES = FrameChoice(count=8)
 WORK_SIDE = 240  # pixels: short side at which neighbouring frames are matched
 
 Steps = tuple[tuple[float, str], ...]
-# Each word holds below its number; the last for all above.
+# Each word holds for values below its number; callers of `level` give the word for all values above.
 BRIGHTNESS: Steps = ((30, "very dark"), (60, "dark"), (90, "dim"), (150, "medium-bright"), (200, "bright"))
 CONTRAST: Steps = ((25, "low contrast"), (65, "moderate contrast"))
 COLOURFULNESS: Steps = (
@@ -33,12 +33,12 @@ COLOURFULNESS: Steps = (
 )
 DETAIL: Steps = ((6, "very little fine detail"), (14, "little fine detail"), (28, "a fair amount of detail"))
 MOTION: Steps = ((0.2, "hardly any"), (1, "a little"), (4, "moderate"), (12, "strong"))
-CAMERA_SPEED: Steps = ((5, "slowly "), (20, ""))  # percent of the short side a second
+CAMERA_SPEED: Steps = ((5, "slowly "), (20, ""))  # percent of the short side per second
 STILL, NEARLY_STILL = 1.5, 5.0  # percent of the short side, over the whole clip
-ZOOM = log(1.06)  # the least change of scale over the clip that is told
-LEAST_COLOUR = 0.08  # the least share of the picture that is told
+ZOOM = log(1.06)  # the least change of scale over the clip that is mentioned
+LEAST_COLOUR = 0.08  # the least share of the picture that is mentioned
 
-# Names people use for these colours (sRGB); a pixel gets the name that is nearest in CIELAB.
+# Names people use for these colours (sRGB); a pixel gets the name of the colour that is nearest in CIELAB.
 PALETTE = {
     "black": 0x101010, "dark grey": 0x484848, "grey": 0x808080, "light grey": 0xB8B8B8, "white": 0xF8F8F8,
     "dark red": 0x7A1515, "red": 0xE02020, "pink": 0xF0A0B0, "pale pink": 0xF8DCDC, "dark brown": 0x40281A,
@@ -68,13 +68,13 @@ class Describe:
 
 
 def describe(clip: ClipFacts) -> str:
-    """The text on one clip: sentences in a fixed order, the least important left out beyond MAX_WORDS."""
-    sentences = {tell: tell(clip) for tell in (opening, light, colours, manner, text, pauses, changes)}
+    """The text on one clip: sentences in a fixed order. Beyond MAX_WORDS the least important ones are left out."""
+    sentences = {write: write(clip) for write in (opening, light, colours, manner, text, pauses, changes)}
     if _words(sentences.values()) < MIN_WORDS:
         sentences[size] = size(clip)
-    for tell in (changes, manner, pauses, light):
+    for write in (changes, manner, pauses, light):
         if _words(sentences.values()) > MAX_WORDS:
-            del sentences[tell]
+            del sentences[write]
     return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences.values() if sentence)
 
 
@@ -108,7 +108,7 @@ def _stands_still(camera: Camera) -> bool:
 
 
 def orientation(clip: ClipFacts) -> str:
-    """`horizontal `, `vertical ` and the like, or nothing where the size is missing."""
+    """`horizontal `, `vertical ` and the like, or nothing if the size is missing."""
     if not clip.width or not clip.height:
         return ""
     steps: Steps = ((0.95, "vertical "), (1.05, "square "), (2.2, "horizontal "))
@@ -116,7 +116,7 @@ def orientation(clip: ClipFacts) -> str:
 
 
 def camera_words(camera: Camera, clip: ClipFacts) -> str:
-    """What the camera does, as a phrase with a verb; empty where it is too little to be told."""
+    """What the camera does, as a phrase with a verb; empty if the camera moves too little to mention."""
     pans, amount = [], max(abs(camera.right), abs(camera.down))
     if amount > NEARLY_STILL and np.hypot(camera.right, camera.down) >= 0.6 * camera.path:
         if abs(camera.right) >= 0.4 * amount:
@@ -156,7 +156,7 @@ def light(clip: ClipFacts) -> str:
 
 
 def light_trend(frames: Sequence[np.ndarray]) -> str:
-    """How the mean grey level goes through the clip; told from 20 grey levels of steady change on."""
+    """How the mean grey level changes through the clip; mentioned if it changes steadily by at least 20 levels."""
     if len(frames) < 4:
         return ""
     means = np.array([_grey(frame).mean() for frame in frames])
@@ -173,7 +173,7 @@ def light_trend(frames: Sequence[np.ndarray]) -> str:
 
 
 def colours(clip: ClipFacts) -> str:
-    """The colours with the largest shares of the picture, with the place of those that keep to one."""
+    """The colours with the largest shares of the picture, and the places of those that lie in one place."""
     found = dominant_colours(clip.frames)
     if not found:
         return ""
@@ -190,7 +190,7 @@ def colours(clip: ClipFacts) -> str:
 
 
 def dominant_colours(frames: Sequence[np.ndarray]) -> list[tuple[str, float, str]]:
-    """Up to three colours: name, share of the picture (0 to 1), place (empty where it is all over)."""
+    """Up to three colours: name, share of the picture (0 to 1), place (empty if it is all over)."""
     if not frames:
         return []
     names = list(PALETTE)
@@ -225,7 +225,7 @@ def text(clip: ClipFacts) -> str:
 
 
 def pauses(clip: ClipFacts) -> str:
-    """The share of the time in which the picture stands; nothing below a fifth."""
+    """The share of the time in which the picture is frozen; nothing below a fifth."""
     if clip.frozen_share is None or clip.frozen_share < 0.2:
         return ""
     if clip.frozen_share >= 0.98:
@@ -234,14 +234,14 @@ def pauses(clip: ClipFacts) -> str:
 
 
 def changes(clip: ClipFacts) -> str:
-    """Told where the least likeness of neighbouring samples is below a half."""
+    """A great change of view: mentioned if the least likeness of neighbouring frames is below a half."""
     if clip.consistency is None or clip.consistency >= 0.5:
         return ""
     return "the view changes greatly between one moment and the next"
 
 
 def size(clip: ClipFacts) -> str:
-    """Frame size in pixels and frame rate: told where little else is known."""
+    """Frame size in pixels and frame rate: mentioned if little else is known."""
     parts = [f"{clip.width} by {clip.height} pixels"] if clip.width and clip.height else []
     if clip.fps:
         parts.append(f"{clip.fps:.2f}".rstrip("0").rstrip(".") + " frames a second")
@@ -256,7 +256,7 @@ def moving_place(greys: Sequence[np.ndarray]) -> str:
 
 
 def place_of(weight: np.ndarray) -> str:
-    """Where three quarters of a map's weight lie: `in the upper half`, `on the left`, …; empty where all over."""
+    """Where three quarters of a map's weight lie: `in the upper half`, `on the left`, …; empty if it is all over."""
     height, width = weight.shape
     total = float(weight.sum())
     if total <= 0:
@@ -275,7 +275,7 @@ def place_of(weight: np.ndarray) -> str:
 
 
 def level(value: float, steps: Steps, above: str) -> str:
-    """The word of the first step that `value` lies below, or `above`."""
+    """The word of the first step whose number is above `value`; `above` if there is none."""
     return next((word for limit, word in (*steps, (inf, above)) if value < limit), above)
 
 

@@ -1,4 +1,4 @@
-"""Captions in fields: what a model is asked for by JSON schema, all in one request."""
+"""Captions in fields: a JSON schema asks a model for all of them in one request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from clipmill.base.errors import ItemError
 from clipmill.chat import whole
 
-# Field of the answer -> its longest length in characters, which also bounds a model that does not come to an end.
+# Field of the answer -> most characters. The limit also stops a model that would not come to an end.
 FIELDS = {
     "short": 150,
     "dense": 1200,
@@ -23,7 +23,7 @@ CAPTION = "dense"  # the field that is rewritten and trained on
 
 
 def schema(lengths: dict[str, int]) -> dict[str, Any]:
-    """A JSON schema of an object that has these texts, and nothing else, each at most so long."""
+    """A JSON schema of an object that has exactly these texts. `lengths`: name -> most characters."""
     return {
         "type": "object",
         "properties": {name: {"type": "string", "maxLength": length} for name, length in lengths.items()},
@@ -33,7 +33,7 @@ def schema(lengths: dict[str, int]) -> dict[str, Any]:
 
 
 def read_fields(text: str, lengths: dict[str, int]) -> dict[str, str]:
-    """The fields of an answer. Raises ItemError where it is not such an object: models without a grammar may fail."""
+    """The fields of an answer. Raises ItemError if it is no such object, as a model without a grammar may answer."""
     begin, end = text.find("{"), text.rfind("}")
     try:
         found = json.loads(text[begin : end + 1], strict=False)

@@ -1,4 +1,4 @@
-"""What captioner and rewriter share: a language model, what it is asked, and how tables and journals know of it."""
+"""The base of captioner and rewriter: a language model, its prompt, and what tables and journals say about both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from clipmill.texts.prompts import PLACES, fill, places
 class Asking:
     """A `chat` model and the `task` of its answers.
 
-    `step`: whose prompt it is. `more`: what else an answer depends on, beside the model, the prompt and the task.
+    `step`: the step that the prompt is for. `more`: everything else that an answer depends on, besides the model, the
+    prompt and the task.
     """
 
     def __init__(self, step: str, chat_model: ChatModel, prompt: str, task: Task, **more: Any):
@@ -23,14 +24,14 @@ class Asking:
 
     @property
     def about(self) -> dict[str, Any]:
-        """All that a result depends on, beside the clip or caption."""
+        """Everything that a result depends on, besides the clip or caption."""
         return {**self.chat.about, **self._asked}
 
     @property
     def model(self) -> str:
-        """How tables call the model."""
+        """The model's name in tables."""
         return chat.name(self.chat)
 
     def question(self, values: Mapping[str, Callable[[], str]]) -> str:
-        """The prompt with what `values` give for its places."""
+        """The prompt, with its places filled by the functions in `values`."""
         return fill(self._prompt, self._places, values)

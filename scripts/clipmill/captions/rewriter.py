@@ -1,4 +1,4 @@
-"""Rewriting of captions by a language model: what says nothing goes, and nothing may come that was not there."""
+"""Rewrites captions by a language model: empty phrases are removed, and nothing may be added."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from clipmill.chat import PASSING, Answer, ChatModel, Request, Task
 from clipmill.texts.checks import REFUSAL, WORD
 from clipmill.texts.prompts import PLACES
 
-FIELD = {"text": 2000}  # the answer's one field, and its longest length in characters
-RETRY_TEMPERATURE = 0.7  # the likeliest answer has been refused: draw another
-SLACK = 5  # words that any text may be longer
-SHORT = 4  # letters: shorter words are not what a text is about
+FIELD = {"text": 2000}  # the answer's one field, and its most characters
+RETRY_TEMPERATURE = 0.7  # the most likely answer was refused: draw another one
+SLACK = 5  # words that every text may be longer than `max_growth` allows
+SHORT = 4  # letters: shorter words do not count as content words
 COMMON = frozenset(
     re.findall(
         r"\w+",
@@ -30,9 +30,9 @@ COMMON = frozenset(
 
 
 class Rewriter(Asking):
-    """Rewrites by a chat model, up to `max_tries` a caption.
+    """Rewrites by a chat model, with up to `max_tries` tries per caption.
 
-    An answer is refused that is longer than `max_growth` times its source, has none of its content words, or is a
+    An answer is refused if it is longer than `max_growth` times its source, has none of its content words, or is a
     refusal. `on_failure`: `keep` the caption as it is, or `drop` it.
     """
 
@@ -62,7 +62,7 @@ class Rewriter(Asking):
         self._max_tries, self._max_growth, self._on_failure = max_tries, max_growth, on_failure
 
     def rewrite(self, captions: list[Caption]) -> Iterator[Answered | None]:
-        """See `RewriteBackend`. All are tried once, then those whose answers were refused once more, and so on."""
+        """See `RewriteBackend`. All captions are tried once, then those whose answers were refused again, and so on."""
         todo = {caption.clip_id: caption.text for caption in captions}
         why: dict[str, str] = {}
         for attempt in range(self._max_tries):
@@ -89,7 +89,7 @@ class Rewriter(Asking):
         return Request(clip_id, text, temperature=temperature, seed=int.from_bytes(drawn[:3], "big"))
 
     def _judge(self, caption: str, answer: Answer | ItemError) -> tuple[str, str | ItemError | None]:
-        """The text of an answer, and what is wrong with it: an ItemError where that says nothing of the text."""
+        """The text of an answer, and its fault: an ItemError if the fault does not depend on the caption."""
         if isinstance(answer, ItemError):
             return "", answer if answer.kind in PASSING else str(answer)
         try:
@@ -110,7 +110,7 @@ class Rewriter(Asking):
 
 
 def loss(source: str, text: str, max_growth: float) -> str | None:
-    """Why `text` cannot stand for its `source`; None where nothing speaks against it."""
+    """Why `text` cannot replace its `source`; None if it can."""
     before, after = WORD.findall(source.lower()), WORD.findall(text.lower())
     if not after:
         return "it is empty"
@@ -125,7 +125,7 @@ def loss(source: str, text: str, max_growth: float) -> str | None:
 
 
 def content_words(words: list[str]) -> set[str]:
-    """The words that say what a text is about, without their ending; single characters of Chinese and the like."""
+    """The words that say what a text is about, without their endings; of Chinese and the like, single characters."""
     wide = {word for word in words if len(word) == 1 and ord(word) > 0x2FFF}
     long = {word for word in words if len(word) >= SHORT and word not in COMMON}
     return wide | {word[: max(SHORT, len(word) - 2)] for word in long}

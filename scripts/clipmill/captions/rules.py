@@ -1,8 +1,8 @@
-"""The embedded rewrite backend: takes out of a caption what says nothing of the picture. It needs no model.
+"""The embedded rewrite backend: removes from a caption what says nothing about the picture. It needs no model.
 
-Out go openings ("The video shows"), hedges ("possibly"), closing judgements ("The overall mood is …"), statements of
-what is not there ("no text is visible") and mark-up. What is said of subject, action, setting, camera and style stays.
-No word is added but an inflection or article that a removal calls for ("appears to be" becomes "is").
+It removes openings ("The video shows"), hedges ("possibly"), closing judgements ("The overall mood is …"), statements
+of what is absent ("no text is visible") and mark-up. Statements about subject, action, setting, camera and style stay.
+No word is added, except an inflection or article that a removal requires ("appears to be" becomes "is").
 
 Every pattern reads at most a few dozen words from where it starts, and no loop goes over a text twice, so the time
 grows linearly with the text.
@@ -23,7 +23,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text, re.IGNORECASE)
 
 
-# Words, as the patterns below use them. A text has single spaces when they are tried.
+# Words for the patterns below. The patterns are tried on texts with single spaces.
 W = r"[\w'’/-]{1,40}+"
 VIDEO = r"(?:video|clip|video clip|footage|video footage|scene|sequence|recording|frames?|images?|film clip)"
 THE_VIDEO = rf"(?:the|this|these|our) (?:(?:short|brief|given|provided|entire|whole) )?{VIDEO}"
@@ -41,7 +41,7 @@ SEE = r"(?:we|you|one|viewers|the viewer)(?: can)?(?: also| then)? sees?"
 INFERRED = r"it (?:can be (?:inferred|assumed)|is (?:likely|possible|probable)|seems|appears) that"
 BACKDROP = r"the (?:background|foreground|shot|picture)"
 
-# At the head of a sentence, each followed by what it announces. Tried again and again while one fits.
+# Beginnings of a sentence, each followed by what it announces. They are tried again until none matches.
 OPENINGS = [
     _pattern(
         rf"(?:overall, )?(?:in {THE_VIDEO},? )?{THE_VIDEO} (?:first |also |mainly |primarily |prominently )?{SHOWS}"
@@ -57,7 +57,7 @@ A_VIDEO_OF = _pattern(rf"an? (?:short |brief )?{VIDEO} {OF} ")
 FINITE = _pattern(r"\b(?:is|are|was|were)\b")
 THROUGHOUT = _pattern(rf"(throughout) {THE_VIDEO}(?=,)")
 
-# An opening stays if what follows would be no sentence without it.
+# An opening stays if the rest would be no sentence without it.
 SECOND_VERB = _pattern(
     r"(?:\b(?:and|then|before|also|later)|,) (?:(?:then|also|later|finally) )?(?:cuts?|transitions?|ends|ending|"
     r"concludes|shows|features|captures|showcases|depicts|highlights|presents|displays|shifts|switches|follows|"
@@ -65,7 +65,7 @@ SECOND_VERB = _pattern(
 )
 OBJECT_FORM = _pattern(r"(?:him|them|us|me)\b")
 
-# Sentences that go, up to their next clause, unless EXCEPTION is in them.
+# Sentences that are removed up to their next clause, unless EXCEPTION is in them.
 SAYS_NOTHING = [
     _pattern(
         r"(?:the|this|its) (?:overall |general |emotional )?(?:atmosphere|mood|ambian?ce|ambience|vibe|feel|feeling|"
@@ -93,7 +93,7 @@ SAYS_NOTHING = [
 EXCEPTION = _pattern(r"\b(?:but|except|other than|besides|apart from|however|although|only|just|aside from|until)\b")
 JOINED = _pattern(r"(?:, (?:and|while)|;(?: (?:and|while))?) ")
 
-# Parts of a sentence that go, from their first word to the next clause or the end.
+# Parts of a sentence that are removed, from their first word to the next clause or the end.
 ASIDES = [
     _pattern(r", (?:(?:which|likely|possibly|perhaps) )?(?:suggesting|implying|hinting|indicating|conveying|evoking|"
              r"exuding)\b"),
@@ -113,7 +113,7 @@ WITHOUT = _pattern(
     rf"(?:(?:,|,? or|,? and) {W}){{0,4}}(?: (?:in|on|within) (?:{THE_VIDEO}|{BACKDROP}))?(?=[.,;!?]|$)"
 )
 
-# Words that go, each with what takes its place.
+# Words that are removed, each with its replacement.
 ADVERB = "possibly|probably|perhaps|presumably|seemingly|apparently|supposedly"
 NO_ADJECTIVE = "".join(rf"(?<!\b{word} )" for word in ("a", "an", "the", "any", "as", "more", "less", "most", "very"))
 AUXILIARIES = ("to", "not", "n't", "n’t", "may", "will", "would", "could", "might")
@@ -131,7 +131,7 @@ HEDGES: list[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = [
     (_pattern(rf"{NO_ADJECTIVE}\b(?:{ADVERB}|(?:most |very )?likely) (?!to\b|than\b|that\b|as\b)(?=\w)"), ""),
 ]
 
-# Mark-up, and what stands before the caption proper.
+# Mark-up, and text before the caption itself.
 FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*$", re.MULTILINE)
 LINE_MARK = re.compile(r"[ \t]*+(?:(?:#{1,6}|[-*+•>]|\d{1,3}[.)])[ \t]++)+|>")
 LINK = re.compile(r"!?\[([^\[\]\n]{1,300})\]\([^()\s]{1,500}\)")
@@ -142,10 +142,10 @@ PREFACE = _pattern(
     r"(?:(?:sure|certainly|of course|okay)[,!.] ?)?(?:here(?: is|'s|’s) (?:an?|the|your) [^:.\n]{1,80}:|"
     r"(?:(?:video |rewritten |detailed |short )?(?:caption|description|answer|summary))[:.]) ?"
 )
-WRAPPED = 40  # characters: a line this long without an end mark goes on in the next
+WRAPPED = 40  # characters: a line this long without an end mark continues in the next line
 QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "«": "»"}
 
-# Small words by which English is told from other languages in Latin letters; those of both are in neither.
+# Small words that distinguish English from other languages in Latin letters; words of both are in neither set.
 ENGLISH = frozenset(
     re.findall(r"\w+", "the of and with is are to on this that there by from it its at an while he she")
 )
@@ -159,7 +159,7 @@ FOREIGN = frozenset(
 
 
 class Rules:
-    """Rewrites captions by fixed rules; the same caption gives the same text, and a rewritten one stays as it is."""
+    """Rewrites captions by fixed rules. The same caption gives the same text; a rewritten text is not changed again."""
 
     model = "clipmill rules 1"
     about = {"backend": "rules", "model": model}
@@ -171,7 +171,7 @@ class Rules:
 
 
 def rewrite(caption: str) -> str:
-    """The caption without what says nothing; only its white space is tidied where nothing else would be left."""
+    """The caption without what says nothing. If no text would be left, only its white space is tidied."""
     tidy = " ".join(caption.split())
     if not is_english(tidy):
         return tidy
@@ -179,7 +179,7 @@ def rewrite(caption: str) -> str:
 
 
 def is_english(text: str) -> bool:
-    """Whether the rules may be tried: mostly Latin letters, and no more foreign than English small words."""
+    """Whether the rules apply: mostly Latin letters, and no more foreign than English small words."""
     letters = sum(map(str.isalpha, text))
     latin = sum(character.isascii() and character.isalpha() for character in text)
     words = [word.strip(".,;:!?\"'()").lower() for word in text.split()]
@@ -206,7 +206,7 @@ def plain(caption: str) -> str:
 
 
 def without_nothings(sentence: str) -> str:
-    """`sentence` without the clause that says what is not there, or gives a judgement; a clause after it stays."""
+    """`sentence` without a first clause that says what is absent, or gives a judgement; a clause after it stays."""
     if not any(pattern.match(sentence) for pattern in SAYS_NOTHING) or EXCEPTION.search(sentence):
         return sentence
     rest = sentence[clause_end(sentence, 0) :]
@@ -217,7 +217,7 @@ def without_nothings(sentence: str) -> str:
 
 
 def without_opening(sentence: str) -> str:
-    """`sentence` from where it begins to speak of the picture."""
+    """`sentence` from the place where it begins to describe the picture."""
     openings = OPENINGS if FINITE.search(sentence) else [*OPENINGS, A_VIDEO_OF]
     position = 0
     while match := next((match for pattern in openings if (match := pattern.match(sentence, position))), None):
@@ -245,15 +245,15 @@ def clause_end(sentence: str, position: int) -> int:
 
 
 def _until_stable(text: str) -> str:
-    """`text` after as many passes as change it, so that another would not; empty where that leads nowhere."""
+    """`text` after passes until one changes nothing; empty if MAX_PASSES are too few, or if no word is left."""
     for _ in range(MAX_PASSES):
-        before, text = text, _once(text)
+        before, text = text, _one_pass(text)
         if text == before:
             return text if _has_words(text) else ""
     return ""
 
 
-def _once(caption: str) -> str:
+def _one_pass(caption: str) -> str:
     kept = []
     for sentence in filter(_has_words, sentences(plain(caption))):
         text = without_nothings(without_opening(without_nothings(sentence)))
@@ -270,7 +270,7 @@ def _once(caption: str) -> str:
 
 
 def _tidy(text: str) -> str:
-    """Marks and capitals right after a removal."""
+    """Correct punctuation and capitals after a removal."""
     text = re.sub(r" {1,9}(?=[,.;!?])", "", " ".join(text.split()))
     text = re.sub(r",(?=[.;!?])", "", text).lstrip(",;:. ")
     return text[:1].upper() + text[1:]
@@ -285,7 +285,7 @@ def _ended(paragraph: str) -> str:
 
 
 def _article(article: str, word: str) -> str:
-    """`a ` or `an ` before `word`, in the case of the article that stood there."""
+    """`a ` or `an ` before `word`, capitalised like the article that was there."""
     word = word.lower()
     vowel = word.startswith(("hour", "honest", "heir")) or (
         word[0] in "aeiou" and not word.startswith(("uni", "use", "usu", "one", "eu"))

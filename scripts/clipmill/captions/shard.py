@@ -1,7 +1,7 @@
-"""Captions and their rewriting, each made once ever under the same inputs, for the clips of one or more shards.
+"""Captions and their rewriting for the clips of one or more shards. Each is made only once for the same inputs.
 
-A job may serve several shards, so that a model that takes minutes to start serves thousands of clips. The journals are
-those of the shards, so that other groups of shards find them too.
+A job may serve several shards, so that a model that takes minutes to start serves thousands of clips. Each shard has
+its own journal, so that other groups of shards find it too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from clipmill.base.clip_rows import SYNC_SECONDS, ClipRows
 from clipmill.base.journal import Journal, fingerprint
@@ -18,8 +17,9 @@ from clipmill.captions import Answered, Caption, CaptionBackend, Clip, ClipFacts
 from clipmill.decode.reading import KeptFrames
 from clipmill.store import tables
 from clipmill.store.layout import Paths
+from clipmill.store.table import Row
 
-Rows = dict[str, list[dict[str, Any]]]
+Rows = dict[str, list[Row]]
 """Rows of tables, by the shard that they belong to."""
 
 
@@ -33,19 +33,19 @@ def kept_clips(outdir: Path, shards: Iterable[str]) -> Rows:
     return clips
 
 
-def caption_shards(backend: CaptionBackend, clips: Rows, outdir: Path, max_error_rate: float) -> list[dict[str, Any]]:
-    """CAPTIONS rows of the kept clips. `clips` are rows with all that is known of each, `source_key` included."""
+def caption_shards(backend: CaptionBackend, clips: Rows, outdir: Path, max_error_rate: float) -> list[Row]:
+    """CAPTIONS rows of the kept clips. `clips` are rows with everything that is known of each, and `source_key`."""
 
-    def key(row: dict[str, Any]) -> str:
+    def key(row: Row) -> str:
         facts = {name: row[name] for name in backend.reads}
         return fingerprint(about, row["source_key"], row["start_frame"], row["end_frame"], facts)
 
     def to_read(todo: Rows) -> Iterator[Clip]:
         for shard, rows in todo.items():
-            with KeptFrames(outdir, shard) as samples:
+            with KeptFrames(outdir, shard) as kept_frames:
                 for row in rows:
                     facts = {field.name: row[field.name] for field in fields(ClipFacts) if field.name != "frames"}
-                    yield Clip(ClipFacts(**facts), row, samples)
+                    yield Clip(ClipFacts(**facts), row, kept_frames)
 
     about = backend.about
     return _finish("caption", clips, key, lambda todo: backend.caption(to_read(todo)), outdir, max_error_rate)
@@ -53,10 +53,10 @@ def caption_shards(backend: CaptionBackend, clips: Rows, outdir: Path, max_error
 
 def rewrite_shards(
     backend: RewriteBackend, captions: Rows, outdir: Path, max_error_rate: float, step: str = "rewrite"
-) -> list[dict[str, Any]]:
-    """REWRITES rows of `captions`, which are CAPTIONS rows that have one. `step` names the journals."""
+) -> list[Row]:
+    """REWRITES rows of `captions`, which are CAPTIONS rows that have a caption. `step` names the journals."""
 
-    def key(row: dict[str, Any]) -> str:
+    def key(row: Row) -> str:
         return fingerprint(about, row["caption"])
 
     def rewritten(todo: Rows) -> Iterator[Answered | None]:
@@ -69,14 +69,15 @@ def rewrite_shards(
 def _finish(
     step: str,
     rows: Rows,
-    key: Callable[[dict[str, Any]], str],
+    key: Callable[[Row], str],
     work: Callable[[Rows], Iterator[Answered | None]],
     outdir: Path,
     max_error_rate: float,
-) -> list[dict[str, Any]]:
-    """A row for each of `rows`: from its shard's journal, or by `work`, which gets those that are in none."""
+) -> list[Row]:
+    """One row for each of `rows`: from its shard's journal, or from `work`, which gets the rows that no journal has."""
     with ExitStack() as stack:
-        owner, keys = {}, {}
+        owner: dict[str, Journal] = {}
+        keys: dict[str, str] = {}
         for shard, mine in rows.items():
             journal = stack.enter_context(Journal(Paths(outdir).journal(step, shard)))
             owner |= {row["clip_id"]: journal for row in mine}

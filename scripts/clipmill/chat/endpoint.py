@@ -1,7 +1,7 @@
 """Any server that speaks OpenAI's chat protocol: vLLM, SGLang, VILA's own, a cloud service. Several may share the load.
 
-A server that is busy, slow or stumbles is asked again, another one if there is one. One that cannot be reached is left
-out for a while and its requests go to the others; when none can be reached, the job ends.
+If a server is busy, slow or fails, the request is sent again, to another server if there is one. A server that cannot
+be reached is not used for a while, and its requests go to the others. If no server can be reached, the job ends.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ from clipmill.models.checkpoints import Checkpoint
 
 log = logging.getLogger("clipmill")
 
-LONGEST_WAIT = 120.0  # seconds between two tries, whatever the server asks for
-LEFT_OUT_SECONDS = 20.0  # how long a server is left out that could not be reached, while there are others
-PLACE = f"@{uuid.uuid4().hex}@"  # stands for a picture in a message until it is put in
+LONGEST_WAIT = 120.0  # seconds between two tries at most, whatever the server asks for
+LEFT_OUT_SECONDS = 20.0  # in which an unreachable server is not used, if there are others
+PLACE = f"@{uuid.uuid4().hex}@"  # stands for a picture in a message until the picture is put in
 
 
 class Endpoint:
-    """A model behind one or more servers. `base_urls` end where `/chat/completions` begins.
+    """A model behind one or more servers. `base_urls`: addresses without `/chat/completions` at the end.
 
-    `revision` is what you call the served weights: nothing else tells when the same name stands for others.
-    `api_key_env` names the variable that holds the key; `headers` may have ${NAME} of others. `tries` a request, the
-    first `backoff_seconds` apart, later ones further. `options` are more fields of each request; null removes one.
+    `revision` is your own name for the served weights: nothing else shows that a model's name now stands for others.
+    `api_key_env` names the variable that holds the key; `headers` may contain ${NAME} of other variables. `tries`: per
+    request; the first ones are `backoff_seconds` apart, later ones further. `options`: more fields of each request;
+    null removes a field.
     """
 
     batch = 64
@@ -66,24 +67,25 @@ class Endpoint:
         self.about = {"backend": "openai", "model": model, "revision": revision, "options": options}
 
     def checkpoints(self) -> list[Checkpoint]:
-        """The files are the server's."""
+        """None: the files are on the server."""
         return []
 
     def servers(self) -> Iterator[Endpoint]:
-        """The servers one by one, for a check that each of them answers."""
+        """One `Endpoint` for each server, so that a check can test each of them."""
         for url in self._urls:
             one = copy.copy(self)
             one._urls = [url]
             yield one
 
     def answers(self, requests: Iterable[Request], task: Task) -> Iterator[Outcome | None]:
-        """See `ChatModel`. One thread: requests wait in an event loop that turns while the caller waits for answers."""
-        for name in ("httpx2", "httpcore2", "openai"):  # they would write a line a request, and what servers say
+        """See `ChatModel`. Uses one thread: its event loop runs while the caller waits for answers."""
+        for name in ("httpx2", "httpcore2", "openai"):  # they would log one line per request, and servers' messages
             logging.getLogger(name).setLevel(logging.WARNING)
-        headers = self._told()
+        headers = self._request_headers()
         servers = [_Server(url, self._client(url), headers) for url in self._urls]
         loop = asyncio.new_event_loop()
-        todo, under_way = iter(requests), set()
+        todo = iter(requests)
+        under_way: set[asyncio.Task[Outcome]] = set()
         try:
             while True:
                 while len(under_way) < self.batch and (request := next(todo, None)) is not None:
@@ -106,7 +108,7 @@ class Endpoint:
             loop.close()
 
     def _client(self, url: str) -> openai.AsyncOpenAI:
-        """A client that tries once, and follows a server nowhere: a key is for the address in the config alone."""
+        """A client that tries once and follows no redirect: a key is meant for the address in the config alone."""
         try:
             fault = None if (httpx2.URL(url).port or 0) < 2**16 else "there is no such port"
         except httpx2.InvalidURL as error:
@@ -117,24 +119,24 @@ class Endpoint:
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
         return openai.AsyncOpenAI(
             base_url=url,
-            api_key="none",  # or the package looks for one by itself
+            api_key="none",  # else the package looks for a key by itself
             max_retries=0,
             timeout=timeout,
             http_client=openai.DefaultAsyncHttpxClient(limits=limits, timeout=timeout, follow_redirects=False),
         )
 
-    def _told(self) -> dict[str, Any]:
-        """Headers of each request: those of the config. What the package takes from the environment is left out."""
+    def _request_headers(self) -> dict[str, Any]:
+        """Headers of each request: those of the config, without those that the package takes from the environment."""
         ambient = [line.partition(":")[0].strip() for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")]
         names = [*filter(None, ambient), "OpenAI-Organization", "OpenAI-Project", "Authorization"]
         headers: dict[str, Any] = {name.lower(): openai.Omit() for name in names}
         if self._api_key_env:
             headers["authorization"] = f"Bearer {self._secrets.get(self._api_key_env)}"
-        mine = {name.lower(): self._secrets.fill(name, value) for name, value in self._headers.items()}
-        return {**headers, **mine, "content-type": "application/json"}
+        own = {name.lower(): self._secrets.fill(name, value) for name, value in self._headers.items()}
+        return {**headers, **own, "content-type": "application/json"}
 
     def _body(self, request: Request, task: Task) -> bytes:
-        """The request as JSON. Pictures are put in last, as bytes: in a string of JSON they would be looked through."""
+        """The request as JSON. Pictures are put in last, as bytes: the JSON encoder would read every character."""
         fields: dict[str, Any] = {
             "model": self._model,
             "max_tokens": task.max_tokens,
@@ -156,7 +158,7 @@ class Endpoint:
     async def _answer(self, name: str, body: bytes, servers: list[_Server]) -> Outcome:
         retrying = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(self._tries),
-            wait=self._pause,
+            wait=self._wait_seconds,
             retry=tenacity.retry_if_exception_type(_TryAgain),
             reraise=True,
         )
@@ -170,7 +172,7 @@ class Endpoint:
             return name, error.with_traceback(None)
 
     async def _try(self, body: bytes, servers: list[_Server], failures: Counter[_Server]) -> Answer:
-        """Ask the server that has failed this request least and has least to do; the next one where nobody is there."""
+        """Ask the server with the fewest failures of this request, then the least load; if unreachable, the next."""
 
         def rank(server: _Server) -> tuple[bool, int, int]:
             return server.out_until > time.monotonic(), failures[server], server.under_way
@@ -193,7 +195,7 @@ class Endpoint:
         server.under_way += 1
         try:
             options: Any = {"headers": server.headers}
-            async with asyncio.timeout(self._timeout):  # the client's own begins anew with each byte
+            async with asyncio.timeout(self._timeout):  # the client's own timeout restarts with each byte
                 response = await server.client.post(
                     "/chat/completions", content=body, cast_to=httpx2.Response, options=options
                 )
@@ -225,8 +227,8 @@ class Endpoint:
         return Answer(text, whole=ended != "length")
 
     def _status_fault(self, error: openai.APIStatusError, url: str) -> Exception:
-        status, said = error.status_code, self._said(error)
-        where = f"{url}: status {status}: {said}"
+        status, message = error.status_code, self._server_message(error)
+        where = f"{url}: status {status}: {message}"
         if status in (401, 403):
             key = f"the variable {self._api_key_env}" if self._api_key_env else "a key (api_key_env is not set)"
             return SetupError(f"{where}; the server refuses {key}")
@@ -252,7 +254,7 @@ class Endpoint:
             return _TryAgain("timeout", f"{server.url}: no answer within {self._timeout:g} s; {advice}")
         return _TryAgain("broken_off", f"{server.url}: the answer broke off ({reason})")
 
-    def _said(self, error: openai.APIStatusError) -> str:
+    def _server_message(self, error: openai.APIStatusError) -> str:
         """The server's own message, in one line."""
         body = error.body
         body = body.get("error", body) if isinstance(body, dict) else body
@@ -260,11 +262,13 @@ class Endpoint:
         return self._line(body if isinstance(body, str) else json.dumps(body) if body else error.response.text)
 
     def _line(self, text: str) -> str:
-        """The beginning of what a server said, in one line. Keys go first: half of one would not be known as such."""
+        """The beginning of a server's text, in one line. Keys are hidden first: half a key would not be recognised."""
         return " ".join(whole(self._secrets.hide(text)).split())[:300]
 
-    def _pause(self, state: tenacity.RetryCallState) -> float:
-        asked = state.outcome.exception().retry_after if state.outcome else 0.0
+    def _wait_seconds(self, state: tenacity.RetryCallState) -> float:
+        """Seconds until the next try: more with each try, at least what the server asks for, at most LONGEST_WAIT."""
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, _TryAgain) else 0.0
         growing = tenacity.wait_exponential_jitter(multiplier=self._backoff, max=LONGEST_WAIT, jitter=self._backoff)(
             state
         )
@@ -272,7 +276,7 @@ class Endpoint:
 
 
 class _Server:
-    """`out_until`: time on the monotonic clock up to which it is left out."""
+    """One server. `out_until`: time on the monotonic clock until which it is not used."""
 
     def __init__(self, url: str, client: openai.AsyncOpenAI, headers: dict[str, Any]):
         self.url, self.client, self.headers = url, client, headers
@@ -280,7 +284,7 @@ class _Server:
 
 
 class _TryAgain(Exception):
-    """Another try may go better, after `retry_after` seconds."""
+    """Another try may succeed, after `retry_after` seconds."""
 
     def __init__(self, kind: str, message: str, retry_after: float = 0.0):
         super().__init__(message)
@@ -288,7 +292,7 @@ class _TryAgain(Exception):
 
 
 class _Unreachable(_TryAgain):
-    """There is nobody at the address."""
+    """No server answers at the address."""
 
 
 async def _close(tasks: set[asyncio.Task], servers: list[_Server]) -> None:
@@ -300,12 +304,12 @@ async def _close(tasks: set[asyncio.Task], servers: list[_Server]) -> None:
 
 
 def _words(content: Any) -> Any:
-    """What an answer says: a text, or the texts of its parts, as VILA's server has it."""
+    """The text of an answer. `content` is a text, or a list of parts, as VILA's server sends it."""
     return "".join(part.get("text", "") for part in content) if isinstance(content, list) else content
 
 
 def _retry_after(response: httpx2.Response) -> float:
-    """Seconds that the server asks to wait, by a number or a date; 0 where it asks for nothing."""
+    """Seconds that the server asks to wait, by a number or a date; 0 if it does not ask."""
     asked = response.headers.get("retry-after", "")
     with suppress(ValueError):
         return max(float(asked), 0.0) if math.isfinite(float(asked)) else 0.0

@@ -21,9 +21,9 @@ log = logging.getLogger("clipmill")
 
 
 class Engine:
-    """A model in vLLM, spread over the job's GPUs; without a GPU for a build of vLLM that runs on the CPU.
+    """A model in vLLM, spread over the job's GPUs. Without a GPU it needs a build of vLLM that runs on the CPU.
 
-    `dtype`, `quantization` and what else is null are left to vLLM. `options`: more arguments of `vllm.LLM`.
+    Settings that are null are left to vLLM. `options`: more arguments of `vllm.LLM`.
     """
 
     batch = 256
@@ -64,8 +64,9 @@ class Engine:
         yield self
 
     def answers(self, requests: Iterable[Request], task: Task) -> Iterator[Outcome | None]:
-        """See `ChatModel`. The engine starts with the first request, and not without one."""
-        todo, under_way, last = iter(requests), set(), time.monotonic()
+        """See `ChatModel`. The engine starts with the first request; without requests it does not start."""
+        todo, last = iter(requests), time.monotonic()
+        under_way: set[str] = set()
         while True:
             while len(under_way) < self.batch and (request := next(todo, None)) is not None:
                 fault = self._add(request, task)
@@ -90,7 +91,7 @@ class Engine:
         return find_language_model(self._model, self._revision, self._trust)
 
     def _start(self, task: Task) -> None:
-        """Load the model: some minutes. vLLM sets memory aside for as many images as a request of the task has."""
+        """Load the model, which takes minutes. vLLM reserves memory for the most images that a request may have."""
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         import vllm
@@ -102,7 +103,7 @@ class Engine:
         log.info("vLLM %s starts with %s", vllm.__version__, self._model)
         started = time.monotonic()
         try:
-            with children_die_with_us():  # vLLM's own process outlives a killed job, and holds the GPU's memory
+            with children_die_with_us():  # vLLM's process would outlive a killed job and keep the GPU's memory
                 self._engine = vllm.LLM(
                     model=str(self._checkpoint.path),
                     tensor_parallel_size=max(len(leases.leased_devices()), 1),
@@ -116,11 +117,11 @@ class Engine:
         except (ImportError, KeyboardInterrupt):
             raise
         except Exception as error:
-            raise SetupError(f"{self._model}: vLLM does not start it: {_why(error)}") from error
+            raise SetupError(f"{self._model}: vLLM does not start it: {_with_advice(error)}") from error
         log.info("vLLM started in %.0f s", time.monotonic() - started)
 
     def _add(self, request: Request, task: Task) -> ItemError | None:
-        """Hand a request to the engine; the fault, where it is one of this request."""
+        """Give a request to the engine. Returns an ItemError if the request is at fault."""
         if self._engine is None:
             self._start(task)
         from vllm import SamplingParams
@@ -140,7 +141,7 @@ class Engine:
             media_io_kwargs=media_kwargs(request) if task.as_video else None,
         )
         renderer = self._engine.renderer
-        tokens = renderer.default_chat_tok_params.with_kwargs(add_special_tokens=False)  # the template has them
+        tokens = renderer.default_chat_tok_params.with_kwargs(add_special_tokens=False)  # the template adds them
         try:
             _, (prompt,) = renderer.render_chat([messages(request, task, _base64)], chat, tokens)
             self._engine.llm_engine.add_request(request.id, prompt, params)
@@ -161,8 +162,8 @@ def _answer(output: Any) -> Answer | ItemError:
     return Answer(text, whole=output.finish_reason != "length")
 
 
-def _why(error: BaseException) -> str:
-    """What vLLM says, and what may be done of it."""
+def _with_advice(error: BaseException) -> str:
+    """vLLM's message, with advice if the memory is too small."""
     text = in_line(error, 300)
     if "memory" in text.lower():
         return f"{text}; give the step more GPUs, a smaller or quantized model, or a smaller max_model_len"

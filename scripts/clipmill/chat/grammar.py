@@ -1,4 +1,4 @@
-"""Answers that obey a JSON schema: at each step a model may only choose among the tokens that go on validly."""
+"""Answers that obey a JSON schema: at each step a model may only choose tokens that keep the answer valid."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from llguidance import LLMatcher
 
-# JSON as json.dumps writes it, which is what models have read most of. With free white space some write it for ever.
+# JSON as json.dumps writes it, which models have read most. With free white space, some models write it without end.
 LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
 class Grammar:
-    """A schema for the tokens of one model. `ends`: the tokens that may end an answer."""
+    """A JSON schema, compiled for the tokens of one model. `ends`: the tokens that may end an answer."""
 
     def __init__(self, schema: dict[str, Any], tokenizer: Any, ends: list[int]):
-        """Takes a second with a true vocabulary. ValueError for a tokenizer or a schema that cannot be used."""
+        """Takes a second with a real vocabulary. Raises ValueError if the tokenizer or the schema cannot be used."""
         import llguidance.hf  # which imports transformers
 
         self._tokens = llguidance.hf.from_tokenizer(tokenizer, eos_token=ends)
@@ -26,14 +26,14 @@ class Grammar:
             raise ValueError(f"the JSON schema cannot be followed: {fault}")
 
     def guide(self, rows: int) -> Guide:
-        """What leads one batch of so many answers."""
+        """The logits processor for one batch of `rows` answers."""
         return Guide([LLMatcher(self._tokens, self._grammar, log_level=0) for _ in range(rows)], self._ends)
 
 
 class Guide:
-    """A logits processor that follows the answers of a batch, one matcher a row, and rules out what would break them.
+    """A logits processor that follows the answers of a batch, one matcher per row, and excludes invalid tokens.
 
-    A row whose matcher fails (its grammar grew too large) may only end, so that no other is lost with it.
+    A row whose matcher fails (its grammar grew too large) may only end, so that the other rows are not lost with it.
     """
 
     def __init__(self, matchers: list[LLMatcher], ends: list[int]):
@@ -52,11 +52,11 @@ class Guide:
         return scores.masked_fill(~torch.from_numpy(allowed).to(scores.device), -torch.inf)
 
     def _allow(self, row: np.ndarray, matcher: LLMatcher) -> None:
-        if matcher.is_stopped():  # it has ended: what comes is cut away, but something must be allowed
+        if matcher.is_stopped():  # the answer has ended: later tokens are cut off, but some token must be allowed
             row[self._ends] = True
             return
         bits = np.unpackbits(np.frombuffer(matcher.compute_bitmask(), np.uint8), bitorder="little")
-        common = min(len(bits), len(row))  # models have more numbers than tokens, mostly
+        common = min(len(bits), len(row))  # most models have scores for more numbers than there are tokens
         row[:common] = bits[:common]
         if not row.any():
             row[self._ends] = True

@@ -1,6 +1,6 @@
-"""Keys from the environment: they are used, and never told.
+"""Keys from environment variables: they are used, and never shown.
 
-Named after the variables that hold them, in the config; whatever text might repeat one is passed through `hide`.
+The config names the variables that hold them. Every text that might repeat a key is passed through `hide`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from clipmill.base.errors import SetupError
 
 PLACE = re.compile(r"\$\{(\w+)\}")
 SECRET = re.compile("auth|key|token|secret|cookie|passw", re.IGNORECASE)  # in names of headers and variables
-SHORTEST = 8  # what is shorter is no secret, as `none` or `EMPTY`, and would be found in captions
+SHORTEST = 8  # shorter values, such as `none` or `EMPTY`, are no secrets, and captions may contain them
 HIDDEN = "***"
 
 
 class Secrets:
-    """The values of environment variables that were asked for, and their removal from texts."""
+    """Reads keys from environment variables, and removes them from texts."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
 
     def get(self, name: str, secret: bool = True) -> str:
-        """The value of a variable. Raises SetupError where it is not set, or nothing that a header can hold."""
+        """The value of a variable. Raises SetupError if it is not set, or if a header cannot hold it."""
         value = os.environ.get(name, "").strip()
         if not value:
             raise SetupError(f"the environment variable {name} is not set; export it before you start snakemake")
@@ -40,12 +40,12 @@ class Secrets:
     def fill(self, header: str, text: str) -> str:
         """A header's `text` with each ${NAME} replaced by that variable.
 
-        Only a header or variable that is named as one holds a secret: words as `${PROJECT}` may stand in captions too.
+        A value is secret only if the header or the variable is named like one; captions may contain that of ${PROJECT}.
         """
         return PLACE.sub(lambda match: self.get(match[1], bool(SECRET.search(header) or SECRET.search(match[1]))), text)
 
     def hide(self, text: str) -> str:
-        """`text` without any secret that was given out."""
+        """`text` without the secrets that `get` has returned."""
         forms = {form for value in self._known if len(value) >= SHORTEST for form in _forms(value)}
         for form in sorted(forms, key=len, reverse=True):
             text = text.replace(form, HIDDEN)
@@ -53,6 +53,6 @@ class Secrets:
 
 
 def _forms(value: str) -> set[str]:
-    """How a text may repeat a value: as it is, in a string of JSON, in an address."""
+    """The forms in which a text may repeat a value: as it is, in a JSON string, in an address."""
     escaped = json.dumps(value)[1:-1]
     return {value, escaped, escaped.replace("/", "\\/"), quote(value, safe="")}

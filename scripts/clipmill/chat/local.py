@@ -22,19 +22,19 @@ from clipmill.models import batches, gpu
 from clipmill.models.checkpoints import Checkpoint, find_language_model, load_transformers
 from clipmill.models.torchvision_ops import declare_missing_operators
 
-declare_missing_operators()  # transformers is imported where it is used: it brings torchvision
+declare_missing_operators()  # before transformers, which imports torchvision, is imported below
 
 log = logging.getLogger("clipmill")
 
-# What tokenizers and processors say to a question that they do not take; StopIteration to marks without pictures.
+# Errors of tokenizers and processors for a request that they refuse; StopIteration: a picture's mark without a picture.
 REFUSALS = (ValueError, TypeError, LookupError, StopIteration)
 
 
 class Local:
-    """A model of transformers: one that sees where its kind is listed among those, else one for texts alone.
+    """A model of transformers: a vision-language model if transformers lists its type as one, else a text model.
 
-    `model` and `revision` as `checkpoints.find_model` takes them, `dtype` as `gpu.precision`; `trust_remote_code` lets
-    the model's own code run. The model is loaded with the first request, onto one GPU or the CPU.
+    `model` and `revision`: see `checkpoints.find_model`. `dtype`: see `gpu.precision`. `trust_remote_code` lets the
+    model's own code run. The model is loaded with the first request, onto one GPU or the CPU.
     """
 
     batch = 4
@@ -57,10 +57,10 @@ class Local:
         yield self
 
     def answers(self, requests: Iterable[Request], task: Task) -> Iterator[Outcome | None]:
-        """See `ChatModel`. Answers come a batch at a time."""
+        """See `ChatModel`. Answers come one batch at a time."""
         todo = iter(requests)
         while asked := list(islice(todo, self.batch)):
-            yield None  # what came before is written down before this takes its time
+            yield None  # earlier answers are written down before this batch, which takes long
             outcomes = batches.in_batches(self._answer, [(request, task) for request in asked], self.batch)
             yield from zip((request.id for request in asked), outcomes, strict=True)
 
@@ -76,7 +76,7 @@ class Local:
         return loaded
 
     def _answer(self, asked: list[tuple[Request, Task]]) -> list[Answer | ItemError]:
-        """One outcome for each request; all are of the same task."""
+        """One outcome per request; all requests have the same task."""
         requests, task = [request for request, _ in asked], asked[0][1]
         loaded = self._loaded
         loaded.check(task)
@@ -91,7 +91,7 @@ class Local:
             return loaded.generate(inputs, requests, task, grammar)
         if len(asked) == 1:
             return [fault]
-        return [outcome for alone in asked for outcome in self._answer([alone])]  # so that it costs only its own
+        return [outcome for alone in asked for outcome in self._answer([alone])]  # only those at fault are refused
 
     def _grammar(self, schema: dict[str, Any]) -> Grammar:
         name = repr(schema)
@@ -108,7 +108,7 @@ class Local:
 
 @dataclass(frozen=True)
 class _Loaded:
-    """`processor`: of texts and pictures; the tokenizer itself for a model that takes texts alone.
+    """A loaded model. `processor`: of texts and pictures; for a text model it is the tokenizer itself.
 
     `ends`: the tokens that end an answer.
     """
@@ -124,14 +124,14 @@ class _Loaded:
         return self.processor is not self.tokenizer
 
     def check(self, task: Task) -> None:
-        """Raises SetupError where the model takes no such task."""
+        """Raise SetupError if the model cannot do this task."""
         if task.images and not self.sees:
             raise SetupError(f"{self.name}: takes no pictures; name a vision-language model")
         if task.images and task.as_video and getattr(self.processor, "video_processor", None) is None:
             raise SetupError(f"{self.name}: takes no videos; set caption.send: images, or name another model")
 
     def inputs(self, requests: list[Request], task: Task) -> dict[str, torch.Tensor]:
-        """What the model takes, padded on the left. Raises one of REFUSALS where a request does not go."""
+        """The model's input, padded on the left. Raises one of REFUSALS if a request is refused."""
         prompts = [self._prompt(request, task) for request in requests]
         pictures = [_pictures(request.images) for request in requests]
         options: dict[str, Any] = {}
@@ -140,12 +140,12 @@ class _Loaded:
         elif any(pictures) and task.as_video:
             options["videos"] = [[np.stack(frames)] for frames in pictures]
             options["video_metadata"] = [[_metadata(request)] for request in requests]
-            options["do_sample_frames"] = False  # all of them count
+            options["do_sample_frames"] = False  # use all of them
         elif any(pictures):
             options["images"] = [[Image.fromarray(picture) for picture in row] for row in pictures]
         begin = self.tokenizer.bos_token
         if not self.sees or (begin and prompts[0].startswith(begin)):
-            options["add_special_tokens"] = False  # the template has them
+            options["add_special_tokens"] = False  # the template adds them
         made = self.processor(text=prompts, padding=True, return_tensors="pt", **options)
         longest = int(made["attention_mask"].sum(dim=1).max())
         room = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
@@ -173,7 +173,7 @@ class _Loaded:
         return [self._read(row) for row in rows[:, inputs["input_ids"].shape[1] :].tolist()]
 
     def _prompt(self, request: Request, task: Task) -> str:
-        """The request in the words of the model's own template, with a mark for each picture."""
+        """The request in the form of the model's own chat template, with a mark for each picture."""
         kinds = ["video"] if task.as_video and request.images else ["image"] * len(request.images)
         said = [("system", task.system)] * bool(task.system) + [("user", request.text)]
         conversation: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in said]
@@ -183,14 +183,14 @@ class _Loaded:
             conversation[-1]["content"] = [{"type": kind} for kind in kinds] + conversation[-1]["content"]
         try:
             return self.processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
-        except Exception as error:  # a template is a program, and says what it likes
+        except Exception as error:  # a template is a program, and can raise any error
             raise SetupError(
                 f"{self.name}: its chat template does not take the conversation ({in_line(error)}); leave the step's "
                 "`system` at null, or name a model that is made for chat"
             ) from error
 
     def _placed(self, name: str, value: torch.Tensor) -> torch.Tensor:
-        """On the model's device; pictures in its precision, which not all models see to themselves."""
+        """`value` on the model's device; pictures in its precision, which not all models convert by themselves."""
         pixels = name.startswith("pixel_values") and value.is_floating_point()
         return value.to(self.model.device, self.model.dtype if pixels else None)
 
@@ -205,7 +205,7 @@ class _Loaded:
 class _Draw:
     """A logits processor that draws each row by its own seed, so that no answer depends on the others of the batch.
 
-    The largest of the scores with Gumbel's noise is a draw from their distribution: what is greedy then, draws.
+    It adds Gumbel noise to the scores: the largest sum is a draw from their distribution, so greedy decoding draws.
     """
 
     def __init__(self, requests: list[Request], device: torch.device):
@@ -225,7 +225,7 @@ class _Draw:
 
 
 def _load(checkpoint: Checkpoint, precision: torch.dtype, trust: bool) -> _Loaded:
-    """Raises SetupError where the files are no model that can be asked."""
+    """Load a model. Raises SetupError if the files are no chat model."""
     import transformers
 
     name, options = checkpoint.model, {"local_files_only": True, "trust_remote_code": trust}
@@ -234,7 +234,7 @@ def _load(checkpoint: Checkpoint, precision: torch.dtype, trust: bool) -> _Loade
         cls = _class(config)
         sees = cls is transformers.AutoModelForImageTextToText
         auto = transformers.AutoProcessor if sees else transformers.AutoTokenizer
-        processor = auto.from_pretrained(checkpoint.path, **options) if cls else None
+        processor: Any = auto.from_pretrained(checkpoint.path, **options) if cls else None
     except (ValueError, OSError, ImportError, LookupError) as error:
         code = "; set trust_remote_code to true if you trust it" if "trust_remote_code" in str(error) else ""
         raise SetupError(f"{name}: transformers does not read it: {in_line(error)}{code}") from error
@@ -249,17 +249,17 @@ def _load(checkpoint: Checkpoint, precision: torch.dtype, trust: bool) -> _Loade
     processor.chat_template = processor.chat_template or tokenizer.chat_template
     ends = _ends(model.generation_config.eos_token_id, tokenizer.eos_token_id)
     if not ends:
-        raise SetupError(f"{name}: says by no token that an answer ends; name a model that is made for chat")
+        raise SetupError(f"{name}: has no token that ends an answer; name a model that is made for chat")
     tokenizer.padding_side = "left"  # answers begin in the same column
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token_id = ends[0]
-    # Alone: a checkpoint may ask for drawing, and for penalties, of which the config of the run knows nothing.
+    # Nothing else: a checkpoint may ask for sampling and penalties that the config of the run does not mention.
     model.generation_config = transformers.GenerationConfig(eos_token_id=ends, pad_token_id=tokenizer.pad_token_id)
     return _Loaded(name, model, processor, tokenizer, ends)
 
 
 def _class(config: Any) -> Any:
-    """How a model of this kind is loaded; None where it writes no texts."""
+    """The class of transformers that loads a model of this type; None if it writes no texts."""
     import transformers
 
     kinds = {
@@ -279,12 +279,12 @@ def _pictures(images: tuple[bytes, ...]) -> list[np.ndarray]:
     """RGB, height × width × 3, uint8. Raises ValueError."""
     try:
         return [np.asarray(Image.open(io.BytesIO(image)).convert("RGB")) for image in images]
-    except OSError as error:  # whose text names an address in memory
+    except OSError as error:  # its text contains an address in memory
         raise ValueError("an image is no picture, or only a part of one") from error
 
 
 def _metadata(request: Request) -> Any:
-    """That the frames are all there is of the video, and how fast they follow each other."""
+    """Tells the processor that these frames are the whole video, and their rate."""
     from transformers.video_utils import VideoMetadata
 
     count = len(request.images)

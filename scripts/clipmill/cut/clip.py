@@ -1,4 +1,4 @@
-"""Writing one clip of a video as an mp4 file: by copying packets where that loses nothing, else by encoding anew.
+"""Writing one clip of a video as an mp4 file: by copying packets where that loses nothing, else by re-encoding.
 
 Either way the file is decoded again and compared with its source before it gets its name (`verify`).
 """
@@ -23,13 +23,15 @@ from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.files import atomic, clean_text
 from clipmill.cut.verify import ClipFile, Mismatch, SourceFrames, Tolerance, is_square, verify
 from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video
+from clipmill.store.table import Row
+from clipmill.store.tables import Clip, DecodedVideo
 
 COPYABLE = {"h264", "hevc", "av1", "libdav1d", "vp9", "mpeg4"}  # codecs that players expect in mp4
 THREADS = 1  # fixed: libx264's output depends on their number; clips are cut side by side
 SEEK_AHEAD = (1.0, 15.0)  # seconds before a clip at which reading it for encoding begins
-COUNT_FROM_START = 1800.0  # clips that begin later are not looked for by counting frames from the video's start
+COUNT_FROM_START = 1800.0  # seconds: clips that begin later are not found by counting frames from the video's start
 AUDIO_BITRATE = "192k"
-SOURCE, TARGET = "SOURCE", "TARGET"  # stand for the names, which ffmpeg-python takes in UTF-8 alone
+SOURCE, TARGET = "SOURCE", "TARGET"  # stand for the file names: ffmpeg-python takes only UTF-8
 ROUNDING = 1e-6  # second: times are rounded to this in the tables
 
 COPY_GREY_LEVELS = 0.5  # tolerance of a thumbnail: a copy decodes to the same picture; for encoding see `grey_levels`
@@ -59,11 +61,11 @@ class CopyPlan:
     stop: int
 
 
-def plan_copy(video: dict[str, Any], frames: SourceFrames, settings: CutSettings) -> CopyPlan | str:
-    """The longest part of the clip that packets can be copied for, or why there is none.
+def plan_copy(video: DecodedVideo, frames: SourceFrames, settings: CutSettings) -> CopyPlan | str:
+    """The longest part of the clip whose packets can be copied, or why there is none.
 
-    It begins at a key frame before which no later frame's packet lies, and ends where no packet of a frame within
-    lies behind; either end may be up to `max_trim_seconds` inside the clip.
+    It begins at a key frame and ends before another frame; the packets of all frames before either of these frames come
+    before those of all other frames. Either end may be up to `max_trim_seconds` inside the clip.
     """
     if video["codec"] not in COPYABLE:
         return f"mp4 does not take the codec {video['codec']} well"
@@ -87,11 +89,11 @@ def plan_copy(video: dict[str, Any], frames: SourceFrames, settings: CutSettings
 def cut_clip(
     source: Path,
     target: Path,
-    video: dict[str, Any],
-    clip: dict[str, Any],
+    video: DecodedVideo,
+    clip: Clip,
     signals: SourceFrames,
     settings: CutSettings,
-) -> dict[str, Any]:
+) -> Row:
     """Write the clip to `target` and return its row of the table `cuts`, without `clip_id` and `file`.
 
     Raises ItemError (no_copy, bad_cut, and what opening the source raises) and OSError for a full disk.
@@ -109,7 +111,8 @@ def cut_clip(
             except Mismatch as error:
                 failed = str(error)
                 if settings.mode == "copy":
-                    raise ItemError("no_copy", f"the copy is no good: {failed}; use cut.mode auto") from error
+                    message = f"the copied clip failed its check: {failed}; use cut.mode auto"
+                    raise ItemError("no_copy", message) from error
         try:
             file = job.reencode(signals, clip["start_frame"])
         except Mismatch as error:
@@ -118,7 +121,7 @@ def cut_clip(
         return _row("reencode", failed, 0.0, file)
 
 
-def _row(method: str, failed: str | None, start: float, file: ClipFile) -> dict[str, Any]:
+def _row(method: str, failed: str | None, start: float, file: ClipFile) -> Row:
     return {
         "cut_method": method,
         "copy_failed": failed,
@@ -134,7 +137,7 @@ def _row(method: str, failed: str | None, start: float, file: ClipFile) -> dict[
 class _Job:
     """Writes frames of one video to one file, and verifies it."""
 
-    def __init__(self, source: Path, target: Path, video: dict[str, Any], settings: CutSettings):
+    def __init__(self, source: Path, target: Path, video: DecodedVideo, settings: CutSettings):
         self.source, self.target, self.video, self.settings = source, target, video, settings
         with open_video(source) as container:
             self.picture = str(best_video_stream(container).index)
@@ -144,8 +147,8 @@ class _Job:
     def copy(self, frames: SourceFrames) -> ClipFile:
         """Copy the packets of `frames`, whose first must be a key frame. Raises Mismatch.
 
-        Reading may begin at any earlier key frame: packets before the one wanted are dropped by their time. The end
-        is a number of packets, since a time would be taken for a decoding time.
+        Reading may begin at any earlier key frame: packets before the first of `frames` are dropped by their time. The
+        end is given as a number of packets, since FFmpeg would take a time for a decoding time.
         """
         self._run(
             self._input(self._just_before(frames))[self.picture],
@@ -155,7 +158,7 @@ class _Job:
         return verify(self.target, frames, Tolerance(self.frame_seconds, COPY_GREY_LEVELS), every=False)
 
     def reencode(self, frames: SourceFrames, start_frame: int) -> ClipFile:
-        """Encode `frames` anew: upright, square pixels, even size, times as they are. Raises Mismatch."""
+        """Re-encode `frames`: upright, square pixels, even size, times as they are. Raises Mismatch."""
         for picture, wanted in self._ways_to_read(frames, start_frame):
             try:
                 self._encode(picture, wanted)
@@ -165,10 +168,10 @@ class _Job:
         raise mismatch
 
     def _ways_to_read(self, frames: SourceFrames, start_frame: int) -> list[tuple[Any, SourceFrames]]:
-        """Streams that begin with the first of `frames`, the cheapest first, and the times they shall have.
+        """Streams that begin with the first of `frames`, each with the times that it must have; the cheapest first.
 
         FFmpeg seeks by decoding time and, in some containers, to places where decoding cannot begin. So reading
-        begins some time ahead; where that was not enough, further ahead, and at last at the video's first frame.
+        begins some time before the clip; if that was not enough, earlier, and at last at the video's first frame.
         """
         start = self._just_before(frames)
         ways = [
@@ -178,7 +181,7 @@ class _Job:
         if frames.time[0] <= COUNT_FROM_START:
             ways.append(self._input(0)[self.picture].filter("select", f"gte(n,{start_frame})"))
         result = [(way.filter("setpts", "PTS-STARTPTS"), frames) for way in ways]
-        if self.video["repaired_times"]:  # FFmpeg may have repaired them otherwise than decode did: space them evenly
+        if self.video["repaired_times"]:  # FFmpeg may repair them differently than decode did: space them evenly
             even = frames.evenly(self.frame_seconds)
             spacing = f"N*{self.frame_seconds * 90000:.6f}"
             result += [(way.filter("settb", "1/90000").filter("setpts", spacing), even) for way in ways]
@@ -199,14 +202,14 @@ class _Job:
         )
 
     def _size(self) -> tuple[int, int]:
-        """Width and height as shown; pixels that are square but for a rounding keep the stored numbers."""
+        """Width and height as shown; if pixels are square but for rounding, the stored numbers."""
         if not is_square(self.video["pixel_aspect"]):
             return self.video["width"], self.video["height"]
         stored = self.video["coded_width"], self.video["coded_height"]
         return stored[::-1] if round(self.video["rotation"] / 90) % 2 else stored
 
     def _just_before(self, frames: SourceFrames) -> float:
-        """Half a frame before the first of `frames`, after the container's start."""
+        """The time half a frame before the first of `frames`, in seconds after the container's start."""
         gap = min(self.frame_seconds, float(frames.time[1] - frames.time[0]))
         return self.video["offset"] + float(frames.time[0]) - gap / 2
 
@@ -233,8 +236,8 @@ class _Job:
         names = {SOURCE: file_url(self.source), TARGET: file_url(self.target)}
         self._check(run_ffmpeg([*ALWAYS, *(names.get(argument, argument) for argument in output.get_args())]))
 
-    def _check(self, result: subprocess.CompletedProcess) -> None:
-        """Raise what a failed run means."""
+    def _check(self, result: subprocess.CompletedProcess[bytes]) -> None:
+        """Raise the error that a failed run of ffmpeg stands for."""
         if result.returncode == 0:
             return
         said = clean_text(result.stderr.decode("utf-8", "replace"))
@@ -253,7 +256,7 @@ class _Job:
 
 
 def grey_levels(crf: int) -> float:
-    """How far libx264 at `crf` may take a frame's thumbnail from its source's, in mean grey levels.
+    """How far the thumbnail of a frame that libx264 encoded at `crf` may be from its source's, in mean grey levels.
 
     Measured on real videos, the worst frame was 0.4 away at crf 18, 1.2 at 28, 3.7 at 40 and 13 at 51: it follows the
     quantiser's step. Cropping the odd row and column of a small video (161 × 97) cost 2.2; a hard cut changes 17 to 83.
@@ -261,8 +264,8 @@ def grey_levels(crf: int) -> float:
     return 4 + 0.625 * 2 ** (crf / 6) / 16
 
 
-def run_ffmpeg(arguments: list[str]) -> subprocess.CompletedProcess:
-    """Run ffmpeg (6.1 or newer), which dies with this process. Raises SetupError where there is none."""
+def run_ffmpeg(arguments: list[str]) -> subprocess.CompletedProcess[bytes]:
+    """Run ffmpeg (6.1 or newer), which dies with this process. Raises SetupError if there is no ffmpeg."""
     try:
         program = imageio_ffmpeg.get_ffmpeg_exe()
         return subprocess.run(

@@ -1,9 +1,10 @@
-"""Cutting the clips of a shard: in parallel, map_in_processes once ever, and files of clips no longer kept removed."""
+"""Cutting the clips of a shard in parallel, each clip only once. Files of clips that are no longer kept are removed."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from clipmill.cut.clip import CutSettings, SourceFrames, cut_clip
 from clipmill.decode.reading import frame_times, read_signals
 from clipmill.store.index import note_again
 from clipmill.store.layout import Paths
+from clipmill.store.table import Row
+from clipmill.store.tables import Clip, DecodedVideo
 
 log = logging.getLogger("clipmill")
 
@@ -23,21 +26,24 @@ VERSION = 1  # part of every key: raise it when the same clip and settings give 
 
 
 def cut_shard(
-    clips: list[dict[str, Any]],
-    videos: dict[str, dict[str, Any]],
+    clips: list[Clip],
+    videos: Mapping[str, DecodedVideo],
     outdir: Path,
     shard: str,
-    settings: dict[str, Any],
+    settings: Mapping[str, Any],
     threads: int,
     max_error_rate: float,
-) -> list[dict[str, Any]]:
-    """CUTS rows of `clips`, whose files are then the only ones in the shard's folder of clip files."""
-    settings = CutSettings(**settings)
+) -> list[Row]:
+    """Cut `clips` and return their CUTS rows. The shard's folder of clip files then holds no other files.
+
+    Raises SetupError if more than the share `max_error_rate` of the clips failed.
+    """
+    cut_settings = CutSettings(**settings)
     folder = Paths(outdir).clip_files / shard
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, Row] = {}
     passing: list[str] = []
     with Journal(Paths(outdir).journal("cut", shard)) as journal:
-        keys = {clip["clip_id"]: _key(clip, settings) for clip in clips}
+        keys = {clip["clip_id"]: _key(clip, cut_settings) for clip in clips}
         for clip_id, key in keys.items():
             row = journal.get(clip_id, key)
             if row and (row.get("error_kind") or _size(folder.parent / row["file"]) == row["cut_bytes"]):
@@ -45,19 +51,20 @@ def cut_shard(
         todo = [clip for clip in clips if clip["clip_id"] not in rows]
         progress = Progress("clips", len(clips), len(rows))
 
-        def cut(clip: dict[str, Any]) -> dict[str, Any]:
+        def cut(clip: Clip) -> Row:
             video = videos[clip["video_id"]]
             file = folder / clip["video_id"] / f"{clip['clip_id']}.mp4"
             source = _source_frames(clip, video, outdir, shard)
-            row = cut_clip(Path(video["path"]), file, video, clip, source, settings)
+            row = cut_clip(Path(video["path"]), file, video, clip, source, cut_settings)
             return {**row, "file": str(file.relative_to(folder.parent))}
 
         for clip, result in map_in_processes(todo, cut, threads):
             clip_id = clip["clip_id"]
-            row = result
             if isinstance(result, ItemError):
                 log.warning("%s: %s", clip_id, result)
                 row = {"error_kind": result.kind, "error": str(result)}
+            else:
+                row = result
             if not isinstance(result, ItemError) or result.lasting:
                 journal.add([(clip_id, keys[clip_id], row)])
             else:
@@ -70,7 +77,7 @@ def cut_shard(
     return [{"clip_id": clip["clip_id"], **rows[clip["clip_id"]]} for clip in clips]
 
 
-def _key(clip: dict[str, Any], settings: CutSettings) -> str:
+def _key(clip: Clip, settings: CutSettings) -> str:
     return fingerprint("cut", VERSION, clip["source_key"], clip["start_frame"], clip["end_frame"], asdict(settings))
 
 
@@ -81,14 +88,14 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _source_frames(clip: dict[str, Any], video: dict[str, Any], outdir: Path, shard: str) -> SourceFrames:
+def _source_frames(clip: Clip, video: DecodedVideo, outdir: Path, shard: str) -> SourceFrames:
     columns = ["time", "is_key", "is_clean", "thumbnail"]
     table = read_signals(outdir, shard, clip["video_id"], columns)
     return SourceFrames.of(table, frame_times(video, table), clip["start_frame"], clip["end_frame"])
 
 
 def _remove_others(folder: Path, files: set[str]) -> None:
-    """Remove files of clips that are no longer kept, and what killed jobs left behind."""
+    """Remove files of clips that are no longer kept, and files that killed jobs left behind."""
     for directory, _, names in os.walk(folder, topdown=False):
         for name in names:
             path = Path(directory, name)

@@ -1,4 +1,4 @@
-"""Checking a clip file against its source: its frames are decoded and known again by their 8 × 8 thumbnails."""
+"""Checking a clip file against its source: its frames are decoded and recognized by their 8 × 8 thumbnails."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clipmill.decode.pictures import analysis_size, orientation, small_bgr, thum
 DECODER_THREADS = 2
 UPRIGHT = (False, False, False)
 
-# A shift by one frame is found where the frames fit better when shifted: they must differ this much less.
+# Frames are one too late or early if a shift by one lowers their difference to this share, and by these grey levels.
 SHIFT_RATIO, SHIFT_LEVELS = 0.5, 0.25
 
 
@@ -29,11 +29,11 @@ class Mismatch(Exception):
 
 @dataclass(frozen=True)
 class SourceFrames:
-    """What decode noted of the frames of a clip. `time` and `is_clean` have one entry more: the clip's end."""
+    """The measurements of a clip's frames from decoding. `time` and `is_clean` have one more entry: the clip's end."""
 
     time: np.ndarray  # float: presentation time after the video's first frame
     is_key: np.ndarray  # bool
-    is_clean: np.ndarray  # bool: packets can be copied up to (not including) this frame and lose nothing
+    is_clean: np.ndarray  # bool: packets can be copied up to this frame (not included) without a loss
     thumbnail: np.ndarray  # uint8, frames × 64
 
     @staticmethod
@@ -58,7 +58,7 @@ class SourceFrames:
         )
 
     def evenly(self, seconds: float) -> SourceFrames:
-        """The same frames, `seconds` apart: for videos whose own times are not to be trusted."""
+        """The same frames, `seconds` apart: for videos whose own times cannot be trusted."""
         return replace(self, time=self.time[0] + np.arange(len(self.time)) * seconds)
 
     @property
@@ -72,15 +72,15 @@ class SourceFrames:
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far a file may be from its source."""
+    """How far a clip file may be from its source."""
 
-    seconds: float  # a frame's time, and the whole duration: a frame's usual duration
-    grey_levels: float  # a frame's thumbnail: mean absolute difference
+    seconds: float  # for a frame's time and for the whole duration; a frame's usual duration
+    grey_levels: float  # for a frame's thumbnail: mean absolute difference
 
 
 @dataclass(frozen=True)
 class ClipFile:
-    """What a file that passed holds."""
+    """The facts of a clip file that passed its check."""
 
     seconds: float
     frames: int
@@ -90,16 +90,17 @@ class ClipFile:
 
 
 def verify(path: Path, wanted: SourceFrames, allowed: Tolerance, every: bool = True) -> ClipFile:
-    """Decode the file and compare it with what was wanted: all times, and what the frames show. Raises Mismatch.
+    """Decode the file and compare it with the `wanted` frames: all times, and the pictures. Raises Mismatch.
 
-    Without `every` only those frames are decoded that others refer to, and the last one. That is enough for a copy:
-    the packets of the others are the source's, and nothing else can come of them.
+    Without `every` only frames that others refer to, and the last frame, are decoded. That is enough for a copy: the
+    packets of the other frames are the source's, and decode to the same pictures.
     """
     try:
         with open_video(path) as container:
             stream = best_video_stream(container)
             if not is_square(float(stream.sample_aspect_ratio or 1)):
                 raise Mismatch("the pixels are not square")
+            assert stream.time_base is not None  # FFmpeg sets it for each stream that it finds
             stamps, shown = _decode(container, stream, wanted.frames, every)
             if stream.duration is None:
                 raise Mismatch("the file states no duration")
@@ -124,9 +125,12 @@ def _decode(
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = DECODER_THREADS
     packets = list(container.demux(stream))  # of one clip
-    stamps = [packet.pts for packet in packets if packet.size]
-    if None in stamps:
-        raise Mismatch(f"frame {stamps.index(None)} has no time")
+    stamps: list[int] = []
+    for packet in packets:
+        if packet.size:
+            if packet.pts is None:
+                raise Mismatch(f"frame {len(stamps)} has no time")
+            stamps.append(packet.pts)
     if len(stamps) > most:
         raise Mismatch(f"more than the {most} frames wanted")
     end = max(stamps, default=None)
@@ -153,7 +157,7 @@ def is_square(pixel_aspect: float) -> bool:
 
 
 def check_times(times: np.ndarray, seconds: float, wanted: SourceFrames, allowed: float) -> None:
-    """Raise Mismatch unless the frames are as many, and lie in time, as wanted: to within `allowed` seconds."""
+    """Raise Mismatch unless the number of frames is as wanted, and their times are so to within `allowed` seconds."""
     if len(times) != wanted.frames:
         raise Mismatch(f"{len(times)} frames, {wanted.frames} wanted")
     if abs(times[0]) > allowed:
@@ -169,9 +173,10 @@ def check_times(times: np.ndarray, seconds: float, wanted: SourceFrames, allowed
 def check_thumbnails(
     thumbnails: np.ndarray, wanted: np.ndarray, allowed: float, places: np.ndarray | None = None
 ) -> None:
-    """Raise Mismatch unless each frame shows what the source's does, and they fit better than shifted by one.
+    """Raise Mismatch unless each frame shows the same as its source, and the frames fit better than shifted by one.
 
-    `places`: which frames of the clip `thumbnails` are of, rising; None: all. The first and the last must be there.
+    `thumbnails`, `wanted`: uint8, frames × 64. `allowed`: grey levels. `places`: the numbers of the clip's frames that
+    `thumbnails` show, rising; None: all. The first and the last must be there.
     """
     places = np.arange(len(wanted)) if places is None else places
     if len(places) != len(thumbnails) or not {0, len(wanted) - 1} <= set(places.tolist()):

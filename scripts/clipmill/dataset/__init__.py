@@ -1,1 +1,1 @@
-"""Station 9: all that is known of the kept clips becomes the dataset folder."""
+"""Station 9: all that is known about the kept clips becomes the dataset folder."""

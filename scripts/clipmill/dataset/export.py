@@ -1,6 +1,6 @@
 """The dataset: clip files, metadata, formats and card, and beside it the verdicts, the errors and the summary.
 
-Shards pass one after the other, so memory grows with the number of kept clips' names alone.
+Shards are read one after the other, so memory grows only with the names of the kept clips.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from clipmill.steps import AFTER_FILTER, BY_NAME, STEPS, found_by
 from clipmill.store import tables
 from clipmill.store.index import read_json_lines
 from clipmill.store.layout import Paths
-from clipmill.store.table import Table
+from clipmill.store.table import Row, Table
 from clipmill.texts.checks import same
 
 log = logging.getLogger("clipmill")
 
-# Tables by the name of their table: those of a shard, and those of a group of shards.
+# Tables by name: those with one file per shard, and those with one file per group of shards.
 SHARD_TABLES = {table.name: table for step in STEPS if not step.grouped for table in step.tables}
 GROUP_TABLES = {table.name: table for step in STEPS if step.grouped for table in step.tables}
 
-Rows = dict[str, list[dict[str, Any]]]
+Rows = dict[str, list[Row]]
 """Rows of tables, by the name of the table."""
 
 
@@ -50,7 +50,7 @@ class Shard:
     """The rows of all tables of one shard, without the videos that have gone."""
 
     name: str
-    rows: dict[str, list[dict[str, Any]]]
+    rows: Rows
 
     @staticmethod
     def read(outdir: Path, name: str, texts: Rows, removed: set[str]) -> Shard:
@@ -63,10 +63,10 @@ class Shard:
             rows[table_name] = [row for row in rows[table_name] if row["clip_id"] in clip_ids]
         return Shard(name, rows)
 
-    def verdicts(self, late: verdict.Late, common: set[bytes]) -> Iterator[dict[str, Any]]:
-        """FINAL_VERDICTS rows: what captioning, alignment and cutting said comes after the filters.
+    def verdicts(self, late: verdict.Late, common: set[bytes]) -> Iterator[Row]:
+        """FINAL_VERDICTS rows: the verdicts of the filters, then of captioning, alignment and cutting.
 
-        `common`: texts that too many clips have.
+        `common`: digests of the texts that too many clips have.
         """
         later = {
             table.name: {row["clip_id"]: row for row in self.rows[table.name]}
@@ -82,7 +82,7 @@ class Shard:
                 row |= {"kept": reason is None, "reason": None if reason is None else str(reason)}
             yield row
 
-    def errors(self) -> Iterator[dict[str, Any]]:
+    def errors(self) -> Iterator[Row]:
         """ERRORS rows, in the order of the steps; those of groups of shards come last."""
         names = {video["video_id"]: video["name"] for video in self.rows["videos"]}
         owner = {clip["clip_id"]: clip["video_id"] for clip in self.rows["clips"]}
@@ -105,11 +105,12 @@ def export_dataset(
 ) -> dict[str, Any]:
     """Write the dataset folder, verdicts.parquet, errors.csv, summary.json and models.json; return the summary.
 
-    `groups`: all shards, as `index.shard_groups` gives them. `settings`: the steps' `backends`, `late` as
-    `verdict.Late` takes it, `thresholds`, what quantiles were resolved to, and of the config `export` and `filters`.
-    `checks`: what `checks.check_backend` found.
+    `groups`: all shards, as `index.shard_groups` returns them. `settings`: the steps' `backends`, the arguments of
+    `verdict.Late` as `late`, the values of quantiles as `thresholds`, and the config's sections `export` and `filters`.
+    `checks`: the results of `checks.check_backend`.
 
-    A list of clips names only files that are there, and files leave only after all lists have stopped naming them.
+    At any moment a list of clips names only files that are there: a file is removed only after no list names it.
+    Raises SetupError if a clip file is missing or has changed.
     """
     paths = Paths(outdir)
     removed, problems = read_json_lines(paths.removed), read_json_lines(paths.problems)
@@ -123,7 +124,7 @@ def export_dataset(
         out = _Files(stack, outdir)
         layout = _layout(outdir, export, stack)
         numbers = Numbers(layout.splits)
-        handed_over = {name: formats.FORMATS[name](layout) for name in export["formats"]}
+        chosen = {name: formats.FORMATS[name](layout) for name in export["formats"]}
         for problem in problems:
             out.error({"step": "index", **problem})
             summary.error("index", problem["kind"])
@@ -135,18 +136,18 @@ def export_dataset(
             out.clips(metadata)
             rows = metadata.to_pylist()
             for row in rows:
-                for one in handed_over.values():
-                    one.clip(row)
+                for output in chosen.values():
+                    output.clip(row)
             for error in shard.errors():
                 out.error(error)
                 summary.error(error["step"], error["kind"])
             summary.shard(shard.rows["videos"], verdicts)
             numbers.shard(rows)
-        for one in handed_over.values():
-            one.finish()
+        for output in chosen.values():
+            output.finish()
     formats.remove_unwanted(dataset, export["formats"], layout.splits)
-    for one in handed_over.values():
-        one.clean()
+    for output in chosen.values():
+        output.clean()
     clips.remove_others()
     if clips.copied:
         log.warning("%d clips were copied: the file system has no hard links", clips.copied)
@@ -157,7 +158,7 @@ def export_dataset(
     models = list_models(checks)
     write_json(paths.summary, summary.as_dict())
     write_json(paths.models, models)
-    write_text(dataset / "README.md", write_card(numbers, handed_over, settings, models))
+    write_text(dataset / "README.md", write_card(numbers, chosen, settings, models))
     return summary.as_dict()
 
 
@@ -173,10 +174,8 @@ def _layout(outdir: Path, export: dict[str, Any], stack: ExitStack) -> Layout:
     )
 
 
-def _metadata(
-    verdicts: list[dict[str, Any]], clips: Tree, store: Path, buckets: Buckets, export: dict[str, Any]
-) -> pa.Table:
-    """METADATA of the kept clips, whose files are put in place."""
+def _metadata(verdicts: list[Row], clips: Tree, store: Path, buckets: Buckets, export: dict[str, Any]) -> pa.Table:
+    """METADATA of the kept clips. Their files are linked into the dataset."""
     rows, names = [], tables.METADATA.schema.names
     for row in verdicts:
         if not row["kept"]:
@@ -185,7 +184,7 @@ def _metadata(
         if (size_and_time(source) or (None,))[0] != row["cut_bytes"]:
             raise SetupError(
                 f"{source}: the clip file is missing or has changed; run again with `--forcerun cut_clips`, "
-                "which cuts the missing ones anew"
+                "which cuts the missing clips again"
             )
         below = f"{row['video_id']}/{row['clip_id']}.mp4"
         clips.link(source, below)
@@ -197,7 +196,7 @@ def _metadata(
 
 
 def common_texts(outdir: Path, groups: Iterable[str], most: int | None, gone: set[str]) -> set[bytes]:
-    """Digests of the texts that more than `most` clips have, those of videos that have `gone` left out."""
+    """Digests of the texts that more than `most` clips have. Clips of videos that have `gone` do not count."""
     if most is None:
         return set()
     counts: Counter[bytes] = Counter()
@@ -213,7 +212,7 @@ def _digest(text: str) -> bytes:
 
 
 def _texts(outdir: Path, groups: Mapping[str, list[str]]) -> Iterator[tuple[str, Rows]]:
-    """Each shard's name with its rows of GROUP_TABLES, of which one group's are held at a time."""
+    """Each shard's name with its rows of GROUP_TABLES. Memory holds the rows of one group at a time."""
     for first, shards in groups.items():
         texts: dict[str, Rows] = {name: {table: [] for table in GROUP_TABLES} for name in shards}
         for table in GROUP_TABLES.values():
@@ -223,7 +222,7 @@ def _texts(outdir: Path, groups: Mapping[str, list[str]]) -> Iterator[tuple[str,
 
 
 def list_models(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a model and step: its licence, what it is exactly, and the columns of the dataset that it made."""
+    """One row per model and step: the model's licence, its exact revision, and the dataset's columns that it made."""
     return [
         {
             "step": check["step"],
@@ -237,7 +236,7 @@ def list_models(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 class _Files:
-    """The tables that grow shard by shard, each replacing its older self only when all are whole."""
+    """The tables that grow shard by shard. They replace the older files only when all of them are complete."""
 
     def __init__(self, stack: ExitStack, outdir: Path):
         def parquet(path: Path, table: Table[Any]) -> pq.ParquetWriter:
@@ -251,10 +250,10 @@ class _Files:
         self._errors = csv.DictWriter(open_text(stack, paths.errors), tables.ERRORS.schema.names)
         self._errors.writeheader()
 
-    def error(self, row: dict[str, Any]) -> None:
+    def error(self, row: Row) -> None:
         self._errors.writerow(row)
 
-    def verdicts(self, rows: list[dict[str, Any]]) -> None:
+    def verdicts(self, rows: list[Row]) -> None:
         if rows:
             self._verdicts.write_table(tables.FINAL_VERDICTS.from_rows(rows))
 
@@ -263,7 +262,7 @@ class _Files:
             self._metadata.write_table(rows)
 
 
-def _late_failure(row: dict[str, Any], late: verdict.Late, common: set[bytes]) -> Reason | None:
+def _late_failure(row: Row, late: verdict.Late, common: set[bytes]) -> Reason | None:
     if failure := verdict.caption_failure(row.get("caption"), row.get("caption_whole"), late.checks):
         return failure
     if row.get("text") is None:
@@ -275,5 +274,5 @@ def _late_failure(row: dict[str, Any], late: verdict.Late, common: set[bytes]) -
     return reasons.CUT_FAILED if row.get("file") is None else None
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
+def _plain(row: Row) -> Row:
     return {name: value for name, value in row.items() if name not in ("error_kind", "error")}

@@ -1,32 +1,31 @@
-"""What came of a run, in numbers, and as the few lines that a person reads."""
+"""The summary of a run: its numbers, and the lines that the terminal shows."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from clipmill import __version__
 from clipmill.filters.quantiles import Resolved
 from clipmill.steps import BY_NAME
+from clipmill.store.layout import Paths
+from clipmill.store.table import Row
 
-# Steps whose errors may be those of a server that was busy.
+# Steps whose errors may be those of a busy server, and their rules.
 ASK_AGAIN = {name: BY_NAME[name].rule for name in ("caption", "rewrite")}
 
 
 class Summary:
-    """Counts over shards. `settings` are those that the reader should know of: backends, order of filters.
-
-    `thresholds`: what quantiles were resolved to.
-    """
+    """Counts over shards. `settings`: the backends of the steps. `thresholds`: the values of quantiles."""
 
     def __init__(self, settings: dict[str, Any], thresholds: Resolved):
         self.settings = settings
         self.thresholds = thresholds
-        self.videos = Counter()
-        self.seconds = Counter()
-        self.clips = Counter()
+        self.videos: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.clips: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.cuts: Counter[str] = Counter()
         self.texts: Counter[str] = Counter()
@@ -34,7 +33,7 @@ class Summary:
         self.scenes = 0
         self.splits: dict[str, int] = {}
 
-    def shard(self, videos: list[dict[str, Any]], verdicts: list[dict[str, Any]]) -> None:
+    def shard(self, videos: Iterable[Row], verdicts: Iterable[Row]) -> None:
         """Count one shard."""
         for video in videos:
             self.videos["failed" if video["error_kind"] else "decoded"] += 1
@@ -86,6 +85,7 @@ class Summary:
 
 def as_text(summary: dict[str, Any], outdir: Path) -> str:
     """The summary for the terminal."""
+    paths = Paths(outdir)
     videos, clips, hours, cuts = (summary[name] for name in ("videos", "clips", "hours", "cuts"))
     gone = f", {videos['removed']} removed since" if videos["removed"] else ""
     lines = [
@@ -129,10 +129,10 @@ def as_text(summary: dict[str, Any], outdir: Path) -> str:
         ]
     lines += [
         "",
-        f"  dataset  {outdir / 'dataset'}",
-        f"  verdicts {outdir / 'verdicts.parquet'}",
-        f"  errors   {outdir / 'errors.csv'}",
-        f"  report   {outdir / 'report.html'}",
+        f"  dataset  {paths.dataset}",
+        f"  verdicts {paths.final_verdicts}",
+        f"  errors   {paths.errors}",
+        f"  report   {paths.report}",
         "",
     ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The sampled frames of a video: one uncompressed ZIP of JPEGs, read at random without unpacking."""
+"""The kept frames of a video: one uncompressed ZIP of JPEGs, so that any of them can be read without the others."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
 
-# What `zipfile` raises on damaged archives; RuntimeError where a wrong bit says that a member is encrypted.
+# The errors of `zipfile` on damaged archives; RuntimeError if a wrong bit says that a member is encrypted.
 BROKEN = (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, RuntimeError, zlib.error, struct.error)
 
 
 def member(sample: int) -> str:
-    """The archive's name for a sample."""
+    """The archive's name of the kept frame with the number `sample`."""
     return f"{sample:06d}.jpg"
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a JPEG, read off its header (ITU-T T.81, B.2.2); None where there is none."""
+    """Width and height of a JPEG in pixels, read from its header (ITU-T T.81, B.2.2); None if there is no header."""
     place = 2
     while place + 9 <= len(data) and data[place] == 0xFF:
         marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
@@ -34,7 +34,7 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 class ArchiveWriter:
-    """Writes samples one after the other; the same frames give the same bytes."""
+    """Writes kept frames one after the other; the same frames give the same bytes."""
 
     def __init__(self, path: Path, quality: int):
         self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED)
@@ -46,12 +46,12 @@ class ArchiveWriter:
         self._zip.writestr(zipfile.ZipInfo(member(sample)), data.tobytes())
 
     def close(self, comment: str) -> None:
-        """Finish the archive; `comment` says what it was made from and is given back by `archive_key`."""
+        """Finish the archive; `comment` says what it was made from, and `archive_key` returns it."""
         self._zip.comment = comment.encode()
         self._zip.close()
 
     def abandon(self) -> None:
-        """Close without care for the content, after an error."""
+        """Close the file after an error; its content does not matter."""
         self._zip.close()
 
 
@@ -65,7 +65,7 @@ def archive_key(path: Path) -> str | None:
 
 
 class FrameArchive:
-    """Reads samples of one video. Use as a context manager. Raises ItemError (bad_frames)."""
+    """Reads kept frames of one video. Use as a context manager. Raises ItemError (bad_frames)."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -81,14 +81,14 @@ class FrameArchive:
         self._zip.close()
 
     def data(self, sample: int) -> bytes:
-        """One sample as a JPEG."""
+        """One kept frame as a JPEG."""
         try:
             return self._zip.read(member(sample))
         except BROKEN as error:
             raise self._lost(error) from error
 
     def read(self, sample: int) -> np.ndarray:
-        """One sample as BGR, height × width × 3 bytes."""
+        """One kept frame as BGR, height × width × 3 bytes."""
         picture = cv2.imdecode(np.frombuffer(self.data(sample), np.uint8), cv2.IMREAD_COLOR)
         if picture is None:
             raise self._lost(f"sample {sample} is no picture")
@@ -97,6 +97,6 @@ class FrameArchive:
     def _lost(self, error: object) -> ItemError:
         return ItemError(
             "bad_frames",
-            f"{self.path}: {error}; remove what is there and run with `--forcerun decode_videos`, which makes it anew",
+            f"{self.path}: {error}; remove it and run with `--forcerun decode_videos`, which rebuilds it",
             lasting=False,
         )

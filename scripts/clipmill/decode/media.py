@@ -17,7 +17,7 @@ OPTIONS = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 
 
 def file_url(path: Path | str) -> str:
-    """`path` as FFmpeg takes it literally: no leading dash, colon or protocol in it is interpreted."""
+    """`path` as a URL that FFmpeg takes literally: no leading dash, colon or protocol in it is interpreted."""
     return f"file:{Path(path).absolute()}"
 
 
@@ -37,7 +37,7 @@ def open_video(path: Path | str) -> av.container.InputContainer:
 
 
 def _not_a_video(path: Path, error: Exception) -> ItemError:
-    """What a file is that no allowed container fits."""
+    """The error for a file that is none of the allowed containers: says what it is, as far as its first bytes show."""
     try:
         with open(path, "rb") as handle:
             head = handle.read(16)

@@ -2,9 +2,10 @@
 
 Colours. swscale converts with the frame's own tags: the matrix (BT.709, BT.601, BT.2020, …; BT.601 where the video
 names none, as FFmpeg does) and the range (full and limited both become 0–255). At full size the result equals that of
-FFmpeg's own `scale` filter bit for bit; scaled down, the grey levels still do, and colours differ by less than one
-level in the mean, since the two place chroma samples differently. Matrices that swscale does not know (YCgCo, ICtCp, …)
-are read as BT.2020 or BT.709, the nearest that it knows. Transfer curves are left as they are: HDR is not tone-mapped.
+FFmpeg's own `scale` filter bit for bit. Scaled down, the grey levels are still equal; colours differ by less than one
+level on average, since the two place chroma samples differently. Matrices that swscale does not know (YCgCo, ICtCp, …)
+are read as the nearest one that it knows, BT.2020 or BT.709. Transfer curves are left as they are: HDR is not
+tone-mapped.
 Interlaced frames are scaled field by field.
 
 Orientation. The display matrix (turned or mirrored phone videos) is applied as FFmpeg's player does, and the caller
@@ -15,16 +16,17 @@ from __future__ import annotations
 
 import av
 import numpy as np
+from av.buffer import Buffer
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from clipmill.base.opencv import cv2
 
-LONG_SIDE = 256  # of the picture in which scene cuts and signals are looked for; PySceneDetect's own choice
+LONG_SIDE = 256  # pixels of the picture that scene cuts and signals are computed from; PySceneDetect's own choice
 THUMBNAIL_SIDE = 8
 
 Turn = tuple[bool, bool, bool]  # swap rows and columns, then flip left–right, then flip top–bottom
 
-# AVColorSpace, as numbers: those that swscale converts, and for the others the nearest of these.
+# Numbers of AVColorSpace: those that swscale converts, and those that are nearest to BT.2020. All others: BT.709.
 _CONVERTIBLE = {0, 1, 2, 4, 5, 6, 7, 9}
 _BT2020_KIN = {10, 13, 14}
 
@@ -45,10 +47,10 @@ def small_bgr(
 ) -> np.ndarray:
     """`frame` upright, in `width` × `height` pixels, as height × width × 3 array of blue, green, red. Not writeable.
 
-    Keep one reformatter for all frames of a video that are scaled to one size: setting it up costs more than using it.
-    `turn` is the frame's `orientation`, for those who know it. Scaled fast it takes single pixels, nearly as
-    PySceneDetect does, whose content values it gives to within 0.7 (means of pixels: 25); `fine` takes the mean of all
-    pixels, for pictures that somebody looks at.
+    Use one reformatter for all frames of a video that are scaled to one size: setting it up costs more than using it.
+    `turn`: the frame's `orientation`, if the caller knows it. By default scaling picks single pixels, nearly as
+    PySceneDetect does: content values are within 0.7 of PySceneDetect's (with means of pixels: 25). `fine` takes the
+    mean of all pixels, for pictures that somebody looks at.
     """
     turn = orientation(frame) if turn is None else turn
     if turn[0]:
@@ -71,12 +73,12 @@ def small_bgr(
 
 
 def thumbnail(grey: np.ndarray) -> np.ndarray:
-    """The 8 × 8 mean grey levels of a grey picture, row by row: 64 bytes by which a frame is known again."""
+    """The 8 × 8 mean grey levels of a grey picture, row by row: 64 bytes by which a frame is recognized."""
     return cv2.resize(grey, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA).reshape(-1)
 
 
 def orientation(frame: av.VideoFrame) -> Turn:
-    """What makes `frame` upright: swap rows and columns, then flip left–right, then flip top–bottom."""
+    """The steps that make `frame` upright: swap rows and columns, then flip left–right, then flip top–bottom."""
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # PyAV does not know every kind of side data, and then shows none of it
@@ -84,6 +86,7 @@ def orientation(frame: av.VideoFrame) -> Turn:
         return quarter % 2 == 1, quarter in (2, 3), quarter in (1, 2)
     if matrix is None:
         return False, False, False
+    assert isinstance(matrix, Buffer)  # PyAV's annotation of side data names other kinds alone
     m = np.frombuffer(bytes(matrix), np.int32).tolist()
     if abs(m[1]) > abs(m[0]):
         return True, m[3] < 0, m[1] < 0

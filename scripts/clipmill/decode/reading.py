@@ -1,4 +1,4 @@
-"""What decoding left of a video: its signals, the times of its frames, and the frames that were kept."""
+"""Reading the results of decoding: the signals of a video, the times of its frames, and its kept frames."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def frame_times(video: DecodedVideo, signals: pa.Table) -> np.ndarray:
 
 
 def read_signals(outdir: Path, shard: str, video_id: str, columns: list[str] | None = None) -> pa.Table:
-    """The signals of one video; a row a frame."""
+    """The signals of one video, one row per frame; all columns, or the named ones."""
     return tables.SIGNALS.read(Paths(outdir).signals(shard, video_id), columns)
 
 
-SLACK = 1e-3  # seconds by which times of samples may be off a whole second
+SLACK = 1e-3  # seconds by which a kept frame may come before its time
 
 
 @dataclass(frozen=True)
 class FrameChoice:
-    """Which samples of a clip a backend looks at.
+    """Which kept frames of a clip a backend looks at.
 
-    `count`: so many, each from the middle of an equal part; all of them where there are fewer. `per_second`: those
-    nearest to the clip's first sample and each 1 / per_second seconds after it; with `ends` also the last one. Both:
-    those of `per_second`, or `count` uniform ones where these would be more. Neither: all.
+    `count`: this many, each from the middle of one of `count` equal parts; all frames if there are fewer. `per_second`:
+    the clip's first kept frame, and those nearest to each 1 / `per_second` seconds after it; with `ends` also the last
+    one. Both: those of `per_second`, or `count` uniform ones if those would be more than `count`. Neither: all.
     """
 
     count: int | None = None
@@ -48,7 +48,10 @@ class FrameChoice:
     ends: bool = False
 
     def choose(self, samples: Sequence[int], times: Sequence[float] | np.ndarray) -> list[int]:
-        """Those of a clip's `samples` (numbers, at `times` in seconds, both rising) to look at; each once, in order."""
+        """Choose from a clip's kept frames: `samples` are their numbers, `times` their seconds, both rising.
+
+        Returns numbers, each once, in order.
+        """
         if self.per_second is not None:
             steady = self._steady(samples, np.asarray(times), self.per_second)
             if self.count is None or len(steady) <= self.count:
@@ -68,13 +71,13 @@ class FrameChoice:
 
 
 def nearest(times: np.ndarray, wanted: float) -> int:
-    """Place of the one of `times` (rising) that is nearest to `wanted`; the earlier of two as near."""
+    """Index of the one of `times` (rising) that is nearest to `wanted`; the earlier one of two equally near."""
     after = min(int(np.searchsorted(times, wanted)), len(times) - 1)
     return after - 1 if after > 0 and wanted - times[after - 1] <= times[after] - wanted else after
 
 
-class Frames(Sequence):
-    """A clip's frames, BGR, height × width × 3 bytes, each read when it is asked for; that may raise ItemError."""
+class Frames(Sequence[np.ndarray]):
+    """A clip's frames, BGR, height × width × 3 bytes. Each is read when it is indexed, which may raise ItemError."""
 
     def __init__(self, archive: FrameArchive, samples: list[int]):
         self._archive, self.samples = archive, samples
@@ -93,9 +96,9 @@ class Frames(Sequence):
 
 
 class KeptFrames:
-    """The samples of the clips of one shard. Holds one video's list of samples and its archive at a time.
+    """The kept frames of the clips of one shard. Holds one video's list of kept frames and its archive at a time.
 
-    Use as a context manager where `frames` is called. For one thread alone.
+    Use as a context manager if `frames` is called. For one thread only.
     """
 
     def __init__(self, outdir: Path, shard: str):
@@ -117,7 +120,7 @@ class KeptFrames:
         self._open.close()
 
     def of(self, clip: Clip | Row, choice: FrameChoice) -> list[int]:
-        """Numbers of the samples in a clip that `choice` chooses, in order of time."""
+        """Numbers of the kept frames of a clip that `choice` chooses, in order of time."""
         if clip["video_id"] != self._listed:
             table = read_signals(self.outdir, self.shard, clip["video_id"], ["frame", "time", "sample"])
             table = table.filter(pc.is_valid(table["sample"]))
@@ -127,9 +130,9 @@ class KeptFrames:
         return choice.choose(self._numbers[first:last].tolist(), self._times[first:last])
 
     def frames(self, clip: Clip | Row, choice: FrameChoice) -> Frames:
-        """The frames of a clip that `choice` chooses, to be read before those of another video's are asked for.
+        """The frames of a clip that `choice` chooses. Read them before you ask for frames of another video.
 
-        Raises ItemError: bad_frames, too_few_samples where it holds none.
+        Raises ItemError: bad_frames, or too_few_samples if the clip has no kept frame.
         """
         archive = self._archive(clip["video_id"])
         samples = self.of(clip, choice)
@@ -138,7 +141,7 @@ class KeptFrames:
         return Frames(archive, samples)
 
     def jpegs(self, clip: Clip | Row, choice: FrameChoice) -> tuple[list[bytes], list[float]]:
-        """The same frames as the archive has them, and their times in seconds. Raises ItemError as `frames` does."""
+        """The same frames as JPEGs from the archive, and their times in seconds. Raises ItemError as `frames` does."""
         frames = self.frames(clip, choice)
         return frames.data(), self._times[np.searchsorted(self._numbers, frames.samples)].tolist()
 
@@ -151,6 +154,6 @@ class KeptFrames:
 
 
 def by_video(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
-    """Clips, in their order, in groups of one video."""
+    """Clips in their order, one list per video."""
     for _, group in groupby(clips, key=lambda clip: clip["video_id"]):
         yield list(group)

@@ -1,4 +1,4 @@
-"""Decoding the videos of a shard, each once ever."""
+"""Decoding the videos of a shard; a journal keeps finished videos from being decoded again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger("clipmill")
 
 
 def remove_decoded(paths: DecodePaths) -> None:
-    """Remove what an earlier decoding left, for a video that can no longer be used."""
+    """Remove the files of an earlier decoding of a video that can no longer be used."""
     for path in (paths.frames, paths.signals):
         if path.is_dir():
             shutil.rmtree(path)
@@ -36,7 +36,10 @@ def decode_shard(
     threads: int,
     max_error_rate: float,
 ) -> list[DecodedVideo | FailedVideo]:
-    """VIDEOS rows of a shard's videos, in their order. The journal knows the finished ones."""
+    """VIDEOS rows of a shard's videos, in their order; finished ones come from the journal.
+
+    Raises SetupError if more than the share `max_error_rate` of the videos failed.
+    """
     rows: dict[str, DecodedVideo | FailedVideo] = {}
     passing: list[str] = []
     with Journal(Paths(outdir).journal("decode", shard)) as journal:

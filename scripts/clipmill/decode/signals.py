@@ -1,4 +1,4 @@
-"""What is measured of each frame while it is decoded: cheap numbers, from one small picture."""
+"""The measurements of each frame while it is decoded: cheap numbers, from one small picture."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ import numpy as np
 from clipmill.base.opencv import cv2
 from clipmill.decode.pictures import thumbnail
 
-BLACK_MEAN, BLACK_MAX = (
-    16,
-    48,
-)  # a row or column of a black border is darker than this, on the whole and at its brightest
+BLACK_MEAN, BLACK_MAX = 16, 48  # grey levels: a row or column of a black border has a lower mean and a lower maximum
 FLOW_SIDE = 128  # pixels of the short side on which motion is measured
-SURE_SHIFT = 0.2  # phase correlation's response from which on its shift is believed
+SURE_SHIFT = 0.2  # the least response of phase correlation with which its shift is used
 
 
 class FrameSignals:
-    """Numbers of each frame against the one before. Feed frames in order of presentation.
+    """Measures each frame against the frame before. Feed frames in order of presentation.
 
     The content value and its parts are those of PySceneDetect's ContentDetector (BSD-3, pyscenedetect.com) with its
     default weights: mean absolute differences of hue, saturation and value, and their mean.
@@ -50,14 +47,14 @@ class FrameSignals:
 
 
 class SampleSignals:
-    """Numbers of each sampled frame, motion against the sample before. Feed samples in order."""
+    """Measures each kept frame; its motion is against the last kept frame. Feed frames in order."""
 
     def __init__(self) -> None:
         self._grey: np.ndarray | None = None
         self._time = 0.0
 
     def measure(self, time: float, picture: np.ndarray, small: np.ndarray, grey: np.ndarray) -> dict[str, float | None]:
-        """SIGNALS columns of one sample: `picture` is the kept frame, `small` and `grey` the analysis pictures."""
+        """SIGNALS columns of the kept frame `picture` at `time` seconds; `small` and `grey`: its analysis pictures."""
         motion = None
         if self._grey is not None and self._grey.shape == grey.shape and time > self._time:
             motion = motion_speed(self._grey, grey, time - self._time)
@@ -75,11 +72,11 @@ class SampleSignals:
 
 
 def motion_speed(before: np.ndarray, after: np.ndarray, seconds: float) -> float:
-    """Mean length of the flow between two grey pictures, in percent of their short side a second.
+    """Mean length of the flow between two grey pictures, in percent of their short side per second.
 
-    Gunnar Farnebäck, "Two-frame motion estimation based on polynomial expansion" (2003), as in OpenCV, started from
-    the shift of the whole picture at half the size: with it one iteration a level finds pans of a third of the frame
-    within a tenth, where three iterations from nothing lose them beyond a twentieth.
+    Gunnar Farnebäck, "Two-frame motion estimation based on polynomial expansion" (2003), as in OpenCV. It starts from
+    the shift of the whole picture, found at half the size. From this start one iteration per level finds pans of a
+    third of the frame to within a tenth; from zero, three iterations already lose pans beyond a twentieth.
     """
     if np.array_equal(before, after):
         return 0.0
@@ -125,14 +122,14 @@ def _uniform_flow(picture: np.ndarray, shift: tuple[float, float]) -> np.ndarray
 
 
 def whole_shift(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
-    """The shift (right, down, in pixels) of a whole grey picture, by phase correlation; none where it is unsure."""
+    """The shift (right, down, in pixels) of a whole grey picture, by phase correlation; (0, 0) if it is unsure."""
     window = cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F)
     (right, down), response = cv2.phaseCorrelate(before.astype(np.float32), after.astype(np.float32), window)
     return (right, down) if response >= SURE_SHIFT else (0.0, 0.0)
 
 
 def sharpness(picture: np.ndarray) -> float:
-    """Standard deviation of the Laplacian of a BGR picture, in grey levels, at the size that it has."""
+    """Standard deviation of the Laplacian of a BGR picture, in grey levels, at the picture's own size."""
     laplacian = cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.CV_16S)
     return math.sqrt(_mean_and_variance(laplacian)[1])
 
@@ -141,13 +138,13 @@ def colourfulness(picture: np.ndarray) -> float:
     """The measure M3 of Hasler and Süsstrunk, "Measuring colourfulness in natural images" (2003); 0 is grey."""
     blue, green, red = cv2.split(picture)
     red_green = cv2.subtract(red, green, dtype=cv2.CV_16S)
-    yellow_blue = cv2.subtract(cv2.add(red, green, dtype=cv2.CV_16S), cv2.add(blue, blue, dtype=cv2.CV_16S))  # twice
+    yellow_blue = cv2.subtract(cv2.add(red, green, dtype=cv2.CV_16S), cv2.add(blue, blue, dtype=cv2.CV_16S))  # twice it
     (mean, variance), (twice_mean, four_variance) = _mean_and_variance(red_green), _mean_and_variance(yellow_blue)
     return math.sqrt(variance + four_variance / 4) + 0.3 * math.hypot(mean, twice_mean / 2)
 
 
 def _mean_and_variance(values: np.ndarray) -> tuple[float, float]:
-    """Of whole numbers, whose squares sum without rounding; a tenth of the time of `cv2.meanStdDev`."""
+    """Mean and variance of whole numbers, whose squares sum exactly; ten times as fast as `cv2.meanStdDev`."""
     mean = cv2.mean(values)[0]
     return mean, max(0.0, cv2.norm(values, cv2.NORM_L2SQR) / values.size - mean**2)
 

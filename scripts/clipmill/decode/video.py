@@ -1,4 +1,4 @@
-"""Decoding a video once: a table of signals, an archive of sampled frames, and a row of facts.
+"""Decoding a video once: a table of signals, an archive of kept frames, and a row of facts.
 
 One pass, streaming: memory does not grow with the length of the video. Times are presentation times.
 """
@@ -36,8 +36,8 @@ log = logging.getLogger("clipmill")
 
 VERSION = 2  # part of every key: raise it when the same file and settings give other numbers
 ROWS_AT_ONCE = 2048
-SAMPLES_IN_FLIGHT = 6
-FRAMES_AT_ONCE, PIXELS_IN_FLIGHT = 8, 8_000_000  # of a batch: whichever is reached first
+KEPT_IN_FLIGHT = 6  # kept frames that wait to be measured and written
+FRAMES_AT_ONCE, PIXELS_IN_FLIGHT = 8, 8_000_000  # a batch is full at whichever is reached first
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class DecodePaths:
 
 
 def source_key(video: IndexedVideo, settings: DecodeSettings) -> str:
-    """What all that is measured of a video depends on: the file's size and time, and the settings."""
+    """A key of everything that a video's measurements depend on: the file's size and time, and the settings."""
     return fingerprint("decode", VERSION, video["size_bytes"], video["mtime_ns"], asdict(settings))
 
 
@@ -156,22 +156,22 @@ class _Decoding:
         self.signals = signals
         self.clock = _Clock(self.stream)
         self.clean = _CleanBoundaries()
-        self.frame_signals, self.sample_signals = FrameSignals(), SampleSignals()
-        self.small_scaler, self.sample_scaler = VideoReformatter(), VideoReformatter()
+        self.frame_signals, self.kept_signals = FrameSignals(), SampleSignals()
+        self.small_scaler, self.kept_scaler = VideoReformatter(), VideoReformatter()
         self.geometry: _Geometry | None = None
-        self.size = self.sample_size = (0, 0)
+        self.size = self.kept_size = (0, 0)
         self.turn = (False, False, False)
-        self.samples = self.next_sample = 0
+        self.kept = self.next_kept = 0
         self.waiting: deque[Future[Row]] = deque()
 
     def run(self) -> _Facts:
-        """Decode here, measure frames in a second thread and samples in a third: the decoder never waits for them."""
-        with ThreadPoolExecutor(1) as self.of_frames, ThreadPoolExecutor(1) as self.of_samples:
+        """Decode in this thread; meanwhile a second thread measures all frames, and a third one the kept frames."""
+        with ThreadPoolExecutor(1) as self.of_frames, ThreadPoolExecutor(1) as self.of_kept:
             try:
                 self._write(self._frames())
                 self.archive.close(self.key)
             except BaseException:
-                for pool in (self.of_frames, self.of_samples):
+                for pool in (self.of_frames, self.of_kept):
                     pool.shutdown(wait=True, cancel_futures=True)
                 self.archive.abandon()
                 raise
@@ -211,7 +211,7 @@ class _Decoding:
         with pq.ParquetWriter(self.signals, schema, compression="zstd") as writer:
 
             def flush() -> None:
-                done = [row if sample is None else {**row, **sample.result()} for row, sample in rows]
+                done = [row if kept is None else {**row, **kept.result()} for row, kept in rows]
                 writer.write_table(tables.SIGNALS.from_rows(done).cast(schema))
                 rows.clear()
 
@@ -227,7 +227,7 @@ class _Decoding:
             flush()
 
     def _batches(self, frames: Iterator[av.VideoFrame]) -> Iterator[list[tuple[av.VideoFrame, Row, float]]]:
-        """Frames, and what follows from their place, a few at a time: handing one over costs as much as measuring."""
+        """Frames with the results of `_place`, in batches: handing over one at a time costs as much as measuring it."""
         batch = []
         for frame in frames:
             batch.append((frame, *self._place(frame)))
@@ -238,7 +238,7 @@ class _Decoding:
             yield batch
 
     def _place(self, frame: av.VideoFrame) -> tuple[Row, float]:
-        """What follows from the frame's place in the stream: columns, and its time."""
+        """The SIGNALS columns that follow from the frame's place in the stream, and its time in seconds."""
         if self.geometry is None:
             self._lay_out(frame)
         number, before = self.clock.frames, self.clock.pts
@@ -249,14 +249,14 @@ class _Decoding:
             "is_key": bool(frame.key_frame),
             "is_clean": self.clean.before(frame.pts, before),
         }
-        if time * self.settings.samples_per_second >= self.next_sample - 1e-6:
+        if time * self.settings.samples_per_second >= self.next_kept - 1e-6:
             row["sample"] = int(time * self.settings.samples_per_second + 1e-6)
-            self.next_sample = row["sample"] + 1
-            self.samples += 1
+            self.next_kept = row["sample"] + 1
+            self.kept += 1
         return row, time
 
     def _measure(self, batch: list[tuple[av.VideoFrame, Row, float]]) -> list[tuple[Row, Future[Row] | None]]:
-        """The frames' rows, and further columns to come of those that are samples."""
+        """The frames' rows, each with the future of the further columns if the frame is kept."""
         return [(row, self._measure_frame(frame, row, time)) for frame, row, time in batch]
 
     def _measure_frame(self, frame: av.VideoFrame, row: Row, time: float) -> Future[Row] | None:
@@ -265,21 +265,19 @@ class _Decoding:
         row |= self.frame_signals.measure(small, grey)
         if "sample" not in row:
             return None
-        picture = small_bgr(frame, *self.sample_size, self.sample_scaler, self.turn, fine=True)
-        sample = self.of_samples.submit(self._measure_sample, row["sample"], time, picture, small, grey)
-        self.waiting.append(sample)
-        if len(self.waiting) > SAMPLES_IN_FLIGHT:
+        picture = small_bgr(frame, *self.kept_size, self.kept_scaler, self.turn, fine=True)
+        kept = self.of_kept.submit(self._measure_kept, row["sample"], time, picture, small, grey)
+        self.waiting.append(kept)
+        if len(self.waiting) > KEPT_IN_FLIGHT:
             self.waiting.popleft().result()
-        return sample
+        return kept
 
-    def _measure_sample(
-        self, sample: int, time: float, picture: np.ndarray, small: np.ndarray, grey: np.ndarray
-    ) -> Row:
+    def _measure_kept(self, sample: int, time: float, picture: np.ndarray, small: np.ndarray, grey: np.ndarray) -> Row:
         self.archive.add(sample, picture)
-        return self.sample_signals.measure(time, picture, small, grey)
+        return self.kept_signals.measure(time, picture, small, grey)
 
     def _lay_out(self, frame: av.VideoFrame) -> None:
-        """Sizes and facts that follow from the first frame."""
+        """Set the sizes and facts that follow from the first frame."""
         aspect = float(self.stream.sample_aspect_ratio or 1)
         width, height = max(1, round(frame.width * aspect)), frame.height
         if aspect < 1:  # enlarge the other side instead, so that no detail is lost
@@ -288,7 +286,7 @@ class _Decoding:
         if self.turn[0]:
             width, height = height, width
         scale = min(1.0, self.settings.sample_short_side / min(width, height))
-        self.sample_size = max(1, round(width * scale)), max(1, round(height * scale))
+        self.kept_size = max(1, round(width * scale)), max(1, round(height * scale))
         self.size = analysis_size(width, height)
         self.geometry = {
             "pixel_format": frame.format.name,
@@ -301,7 +299,7 @@ class _Decoding:
         }
 
     def _check_complete(self) -> None:
-        """An empty, single-picture or cut-off video is an error, not a short one."""
+        """Raise ItemError if the video is empty, a single picture or cut off: it is not a short video."""
         if self.clock.frames == 0:
             raise ItemError("no_frames", "no frame can be decoded; repair or remove it")
         if self.clock.frames == 1 and not self.stream.duration:
@@ -333,7 +331,7 @@ class _Decoding:
             "offset": self.clock.first_seconds - start,
             "has_audio": bool(self.container.streams.audio),
             "repaired_times": self.clock.repaired,
-            "samples": self.samples,
+            "samples": self.kept,
         }
 
 
@@ -378,9 +376,9 @@ class _Clock:
 
 
 class _CleanBoundaries:
-    """Finds the frames up to which packets may be copied: in decode order all earlier frames come before them.
+    """Finds the frames up to which packets may be copied: those that in decode order come after all earlier frames.
 
-    A boundary after the time stamp `m` is open while no later packet lies at or below `m`.
+    The boundary after the time stamp `m` stays open as long as no later packet has a time stamp of `m` or less.
     """
 
     def __init__(self) -> None:

@@ -1,1 +1,1 @@
-"""Beside the way: videos for the demo, rendered."""
+"""Beside the way of the data: renders the demo's videos."""

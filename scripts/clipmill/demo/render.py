@@ -1,8 +1,8 @@
 """Videos of known content: pans of exact speed, fades, letters, bars, and one function to encode them.
 
-Everything is an iterator of frames (arrays of height × width × 3, uint8, blue-green-red), so a video is never held
-in memory whole. The same call gives the same bytes every time: one thread, no dates, chance seeded from names. The
-demo is made of these, and the tests take them for the truth.
+Everything is an iterator of frames (arrays of height × width × 3, uint8, blue-green-red), so a whole video is never in
+memory. The same call gives the same bytes every time: one thread, no dates, random numbers seeded from names. The demo
+is made of these videos, and the tests know their true content.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from clipmill.decode.media import file_url
 
 Frame = np.ndarray
 Size = tuple[int, int]  # width, height in pixels
-Rate = int | Fraction  # frames a second
+Rate = int | Fraction  # frames per second
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi"}
 CONTAINERS |= {".ts": "mpegts", ".mpg": "mpeg", ".flv": "flv"}
 CODEC_OPTIONS = {
-    # Of AVX-512 it has code whose results differ from call to call, on a busy machine.
+    # Its code for AVX-512 gives results that differ from call to call on a busy machine.
     "libx264": {"preset": "veryfast", "x264-params": "cpu-independent=1"},
     "libx265": {"preset": "ultrafast", "x265-params": "pools=none:frame-threads=1:log-level=error"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
 }
-EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND  # else white may lose a code, by the processor's kind
-VARIABLE_TICK = Fraction(1, 90000)  # second; a variable frame rate's times are rounded to it
-SOUND_RATE, SOUND_CHUNK, SOUND_PITCH = 48000, 1024, 440  # samples a second, samples a chunk, Hz
+EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND  # else white may be one level darker on some processors
+VARIABLE_TICK = Fraction(1, 90000)  # seconds; times of a variable frame rate are rounded to it
+SOUND_RATE, SOUND_CHUNK, SOUND_PITCH = 48000, 1024, 440  # audio samples per second and per chunk, Hz
 
 
 def frame_count(seconds: float, fps: Rate) -> int:
-    """How many frames a shot of `seconds` has."""
+    """The number of frames in a shot of `seconds`."""
     return round(seconds * fps)
 
 
@@ -56,14 +56,14 @@ def generator(name: str) -> np.random.Generator:
 
 @lru_cache(maxsize=4)
 def photograph(name: str) -> Frame:
-    """One of the pictures inside scikit-image's wheel, e.g. `coffee.png` (not to be written to).
+    """One of the pictures inside scikit-image's wheel, e.g. `coffee.png`; the array is read-only.
 
-    Raises SetupError where scikit-image, or the picture in it, is missing.
+    Raises SetupError if scikit-image, or the picture in it, is missing.
     """
     spec = importlib.util.find_spec("skimage")  # found, not imported: the import takes a second
     if spec is None or not spec.submodule_search_locations:
         raise SetupError(
-            "scikit-image is not installed, and the sample videos show its photographs; "
+            "scikit-image is not installed, and the demo videos show its photographs; "
             "run `pip install scikit-image`, or use videos of your own"
         )
     path = Path(spec.submodule_search_locations[0]) / "data" / name
@@ -99,7 +99,7 @@ def still(picture: Frame, size: Size, seconds: float, fps: Rate) -> Iterator[Fra
 
 
 def noise(name: str, size: Size, seconds: float, fps: Rate) -> Iterator[Frame]:
-    """Every value of every frame by chance, seeded from `name`."""
+    """Frames of random values, seeded from `name`."""
     chance = generator(name)
     for _ in range(frame_count(seconds, fps)):
         yield chance.integers(0, 256, (size[1], size[0], 3), np.uint8)
@@ -117,11 +117,11 @@ def pan(
     wobble: float = 0.0,
     name: str = "",
 ) -> Iterator[Frame]:
-    """A camera moving over `picture` at `speed` pixels of the frame a second; the content moves the other way.
+    """A camera moving over `picture` at `speed` pixels of the frame per second; the content moves the other way.
 
-    `direction`: where the camera goes, in degrees: 0 right, 90 down, 180 left. `zoom`: growth of the picture a
-    second as a share, negative for away. `wobble`: how far a hand shakes the camera, in pixels, seeded from `name`.
-    The speed is exact, to part of a pixel, where zoom and wobble are 0. The picture is scaled until the whole path
+    `direction`: where the camera goes, in degrees: 0 right, 90 down, 180 left. `zoom`: growth of the picture per
+    second as a share; negative zooms out. `wobble`: how far a hand shakes the camera, in pixels, seeded from `name`.
+    The speed is exact, to a fraction of a pixel, if zoom and wobble are 0. The picture is scaled until the whole path
     lies inside it.
     """
     width, height = size
@@ -142,9 +142,9 @@ def pan(
 
 
 def fade(first: Iterable[Frame], second: Iterable[Frame], seconds: float, fps: Rate) -> Iterator[Frame]:
-    """`first` dissolves into `second`: its last `seconds` are mixed with the other's first, which so start earlier.
+    """`first` dissolves into `second`: the last `seconds` of `first` are mixed with the first `seconds` of `second`.
 
-    Raises ValueError where a shot is shorter than the fade.
+    Raises ValueError if a shot is shorter than the fade.
     """
     count = frame_count(seconds, fps)
     second = iter(second)
@@ -211,18 +211,18 @@ def encode(
     options: Mapping[str, str] | None = None,
     container_options: Mapping[str, str] | None = None,
 ) -> int:
-    """Stream `frames` into the video file `path`, written whole or not at all; returns how many they were.
+    """Write `frames` into the video file `path`, whole or not at all. Returns the number of frames.
 
-    `size`: of the frames given. `fps`: frames a second; with `times`, only what the file claims.
+    `size`: of the given frames. `fps`: frames per second; with `times`, only the rate that the file claims.
     `times`: presentation time of each frame in seconds, rising, rounded to 1/90000 (Matroska and WebM: to 1/1000);
-    the last frame stands as long as the one before it, but MP4 can say so only with `b_frames=0`.
-    `rotation`: 0, 90, 180 or 270 degrees, the counter-clockwise turn a player must make: the frames given are those
-    a viewer sees, and are stored turned back. `pixel_aspect`: width to height of a stored pixel.
-    `keyframe_interval`: a key frame every so many frames and nowhere else; None: where the encoder likes (H.264: at
-    cuts). `b_frames`: at most so many in a row; None: the encoder's choice.
-    `container`: FFmpeg's name for the format; None: by the path's suffix. AVI keeps no presentation times: give it
-    `b_frames=0` and no `times`. `audio`: add a sine of the same length.
-    `options` and `container_options`: the encoder's and the format's own, by FFmpeg's names.
+    the last frame lasts as long as the one before it, but MP4 can say so only with `b_frames=0`.
+    `rotation`: 0, 90, 180 or 270 degrees, the counter-clockwise turn that a player must make. The given frames are
+    those that a viewer sees; they are stored turned back. `pixel_aspect`: width to height of a stored pixel.
+    `keyframe_interval`: frames from one key frame to the next, with none in between; None: the encoder's choice
+    (H.264: at cuts). `b_frames`: most B-frames in a row; None: the encoder's choice.
+    `container`: FFmpeg's name of the format; None: by the path's suffix. AVI keeps no presentation times: give it
+    `b_frames=0` and no `times`. `audio`: add a sine tone of the same length.
+    `options` and `container_options`: options of the encoder and of the format, by FFmpeg's names.
 
     Raises ValueError for no frames, frames that do not fit `size` or `times`, and settings that make no sense.
     """
@@ -234,6 +234,7 @@ def encode(
     settings = {**(container_options or {}), "fflags": "+bitexact"}
     with atomic(path) as temporary, av.open(file_url(temporary), "w", format=container, options=settings) as output:
         stream = output.add_stream(codec, rate=fps, options={**CODEC_OPTIONS.get(codec, {}), **(options or {})})
+        assert isinstance(stream, av.VideoStream)
         context = stream.codec_context
         stream.width, stream.height = size if rotation % 180 == 0 else size[::-1]
         stream.pix_fmt = pixel_format
@@ -261,7 +262,7 @@ def _write(
     rotation: int,
     times: Sequence[float | Fraction] | None,
 ) -> int:
-    """Encode and mux `frames`, with the sound up to the same time beside them; returns how many they were."""
+    """Encode and mux `frames`, each with the sound up to its end. Returns the number of frames."""
     tick = stream.codec_context.time_base
     starts = None if times is None else _starts(times)
     lengths: dict[int, int] = {}
@@ -269,6 +270,7 @@ def _write(
 
     def mux(packets: Iterable[av.Packet]) -> None:
         for packet in packets:
+            assert packet.pts is not None
             packet.duration = lengths.pop(packet.pts)
             output.mux(packet)
 
@@ -276,7 +278,7 @@ def _write(
         if array.shape != (size[1], size[0], 3):
             raise ValueError(f"frame {count - 1} has shape {array.shape}, which does not fit {size}")
         if starts is not None and count >= len(starts):
-            raise ValueError(f"more frames than the {len(times)} times given")
+            raise ValueError(f"more frames than the {len(starts) - 1} times given")
         start, end = (count - 1, count) if starts is None else starts[count - 1 : count + 1]
         lengths[start] = end - start
         turned = np.ascontiguousarray(np.rot90(array, -rotation // 90))
@@ -289,7 +291,7 @@ def _write(
             output.mux(sound.encode(_sine(chunks)))
             chunks += 1
     if starts is not None and count + 1 != len(starts):
-        raise ValueError(f"{count} frames, but {len(times)} times")
+        raise ValueError(f"{count} frames, but {len(starts) - 1} times")
     if count == 0:
         raise ValueError("no frames to encode")
     mux(stream.encode())
@@ -299,7 +301,7 @@ def _write(
 
 
 def _starts(times: Sequence[float | Fraction]) -> list[int]:
-    """Each frame's start in ticks, and the last one's end."""
+    """The start of each frame in ticks, and the end of the last one."""
     starts = [round(Fraction(time) / VARIABLE_TICK) for time in times]
     if any(later <= earlier for earlier, later in itertools.pairwise(starts)):
         raise ValueError("the times given do not rise")
@@ -310,12 +312,13 @@ def _starts(times: Sequence[float | Fraction]) -> list[int]:
 def _add_sound(output: av.container.OutputContainer, container: str) -> av.AudioStream:
     codec = {"webm": "libopus", "mpeg": "mp2"}.get(container, "aac")
     sound = output.add_stream(codec, rate=SOUND_RATE, layout="mono")
+    assert isinstance(sound, av.AudioStream)
     sound.codec_context.flags |= Flags.bitexact
     return sound
 
 
 def _sine(chunk: int) -> av.AudioFrame:
-    """Samples of a quiet sine, from `chunk` × SOUND_CHUNK on."""
+    """SOUND_CHUNK audio samples of a quiet sine tone, from sample `chunk` × SOUND_CHUNK on."""
     samples = np.arange(chunk * SOUND_CHUNK, (chunk + 1) * SOUND_CHUNK)
     wave = 0.1 * np.sin(2 * math.pi * SOUND_PITCH / SOUND_RATE * samples)
     frame = av.AudioFrame.from_ndarray(wave.astype(np.float32)[None], "fltp", "mono")
@@ -324,14 +327,14 @@ def _sine(chunk: int) -> av.AudioFrame:
 
 
 def _scale_to(picture: Frame, width: int, height: int) -> Frame:
-    """`picture` scaled evenly to the least size that is at least `width` × `height`."""
+    """`picture` scaled evenly to the smallest size that is at least `width` × `height`."""
     factor = max(width / picture.shape[1], height / picture.shape[0])
     size = max(width, round(picture.shape[1] * factor)), max(height, round(picture.shape[0] * factor))
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
 
 
 def _letters(lines: Sequence[str], size: Size, tops: Sequence[int], height: float) -> tuple[Frame, float]:
-    """How much ink each pixel gets (0–255): lines centred, about `height` pixels high, and their boxes' area share."""
+    """The ink of each pixel (0–255): centred lines about `height` pixels high; and their boxes' share of the area."""
     width = size[0]
     font, thickness = cv2.FONT_HERSHEY_SIMPLEX, 1 if height < 16 else 2
     (widest, tall), _ = max((cv2.getTextSize(line, font, 1, thickness) for line in lines), key=lambda text: text[0][0])

@@ -1,6 +1,6 @@
 """The demo's videos: ten small files that show what the workflow finds, keeps and refuses.
 
-`DEMO_VIDEOS` says what is in each, so that a test can compare what the workflow found with what was rendered.
+`DEMO_VIDEOS` lists the content of each, so that a test can compare the workflow's findings with it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from clipmill.demo.render import Frame, Rate, Size
 
 log = logging.getLogger("clipmill")
 
-# Renders one shot, given the frame's size, the shot's seconds and the frames a second.
+# Renders one shot, given the frame's size, the shot's seconds and the frames per second.
 Look = Callable[[Size, float, Rate], Iterator[Frame]]
 
 SUBTITLE = "Ten seconds to go. Is everyone ready?"
@@ -38,7 +38,7 @@ SLIDE = (
 
 @dataclass(frozen=True)
 class Shot:
-    """One shot: what lies between two cuts."""
+    """One shot: the frames between two cuts."""
 
     seconds: float
     look: Look
@@ -46,9 +46,9 @@ class Shot:
 
 @dataclass(frozen=True)
 class DemoVideo:
-    """One file of the demo: its path below the folder and what is in it.
+    """One file of the demo: its path below the folder, and its content.
 
-    `sparse_from`: from this second on every other frame is missing (variable frame rate). `broken`: only the file's
+    `sparse_from`: from this second on, every other frame is missing (variable frame rate). `broken`: only the file's
     first half is kept, and nothing can open it. `settings` go to `render.encode`.
     """
 
@@ -73,7 +73,7 @@ class DemoVideo:
 
     @property
     def cuts(self) -> list[float]:
-        """Times of the hard cuts, in seconds: each the first frame after the cut."""
+        """Times of the hard cuts, in seconds: of each, the time of the first frame after the cut."""
         return self.ends[:-1]
 
 
@@ -108,11 +108,11 @@ def boxed(look: Look, share: float) -> Look:
 
 
 def dissolve(first: Look, second: Look, overlap: float) -> Look:
-    """Two shots of equal length, the one fading into the other within `overlap` seconds."""
+    """Two shots of equal length; the first fades into the second within `overlap` seconds."""
 
     def look(size: Size, seconds: float, fps: Rate) -> Iterator[Frame]:
-        each = (seconds + overlap) / 2
-        return render.fade(first(size, each, fps), second(size, each, fps), overlap, fps)
+        length = (seconds + overlap) / 2
+        return render.fade(first(size, length, fps), second(size, length, fps), overlap, fps)
 
     return look
 
@@ -160,7 +160,7 @@ DEMO_VIDEOS = (
         settings={"b_frames": 0},
     ),
     DemoVideo(
-        # A name that breaks whatever does not quote, escape or encode: dash, quotes, wildcards, a bare %, letters with
+        # A name that breaks code that does not quote, escape or encode: dash, quotes, wildcards, a bare %, letters with
         # combining accents, an emoji and a line break.
         '-y "it\'s" {shard} 100% $HOME *[a]; caf\u0065\u0301 \N{CLAPPER BOARD}\n(2).mp4',
         (Shot(5, over("chelsea.png", 45, 160, zoom=0.02, wobble=2)),),

@@ -1,1 +1,1 @@
-"""Beside the way: a language model in four bits."""
+"""Beside the way of the data: quantizes a language model to four bits."""

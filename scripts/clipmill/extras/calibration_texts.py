@@ -1,6 +1,6 @@
-"""Texts on which a language model is calibrated: what it reads while the weights that matter most are found.
+"""Texts to calibrate a language model: it reads them while the weights that matter most are found.
 
-The captions of a run are the best of them, since they are what the model will write. `GENERIC` stands in for them.
+The captions of a run are the best texts, since the model will write such texts. `GENERIC` is used if there are none.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from clipmill.store import tables
 
 @dataclass(frozen=True)
 class Calibration:
-    """`texts`: those chosen. `source`: where they come from and how many there were, in words."""
+    """`texts`: the chosen texts. `source`: in words, where they come from and how many there were."""
 
     texts: tuple[str, ...]
     source: str
 
     @property
     def digest(self) -> str:
-        """16 hex digits that stand for the texts."""
+        """16 hex digits that identify the texts."""
         return hashlib.sha256("\0".join(self.texts).encode()).hexdigest()[:16]
 
 
 def find_texts(file: str | None, outdir: Path, count: int) -> Calibration:
-    """At most `count` texts: of `file` (a text a line), else the captions of the run in `outdir`, else GENERIC.
+    """At most `count` texts: of `file` (one text per line), else the captions of the run in `outdir`, else GENERIC.
 
-    Where a run has fewer captions than there are in GENERIC, both are taken. The choice depends on the texts alone, not
-    on their order. SetupError for a file that is not there, is no text or holds none.
+    If a run has fewer captions than GENERIC has texts, both are used. The choice depends on the texts alone, not on
+    their order. Raises SetupError if `file` does not exist, is not UTF-8 or is empty.
     """
     if file is not None:
         texts = _lines(Path(file).expanduser())
@@ -62,7 +62,7 @@ def _lines(path: Path) -> set[str]:
 
 
 def _choose(texts: Iterable[str], count: int) -> tuple[str, ...]:
-    """As good as drawn, yet the same ones whatever their order, and mostly the same ones when others are added."""
+    """A choice that is as good as random, does not depend on the order, and changes little if texts are added."""
     return tuple(sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())[:count])
 
 

@@ -1,8 +1,8 @@
-"""Language models in 4 bits: AutoAWQ makes of a checkpoint one that vLLM loads, in a quarter of the room.
+"""Language models in 4 bits: AutoAWQ turns a checkpoint into one that vLLM loads, in a quarter of the size.
 
-AWQ rounds the weights of all linear layers, in groups that share a scale, after scaling up those channels whose inputs
-are large on texts like those that the model will meet. Everything else of the model's folder stays as it was, so that
-it serves wherever the original did.
+AWQ rounds the weights of all linear layers, in groups that share a scale. Before that it scales up the channels whose
+inputs are large on texts like those that the model will read. Everything else in the model's folder stays as it was, so
+the result can be used wherever the original can.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("clipmill")
 
-# Types of models that were quantized, loaded and compared here: dense ones, whose layers are linear ones under their
-# own names in transformers as in their files.
+# Types of models for which quantizing, loading and comparing was tested: dense models whose linear layers have the same
+# names in transformers and in their files.
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "cohere", "stablelm")
-# Weights are asked for as safetensors alone; a licence goes along with what is made of a model.
+# Weights only as safetensors. The licence of a model is copied to the quantized model.
 FILES = (*(name for name in LANGUAGE_FILES if not name.endswith(PICKLES)), "LICENSE*", "NOTICE*", "USE_POLICY*")
 
 BITS = 4  # the only number that vLLM reads
 GROUP_SIZES = (128, 64, 32)
-ROWS = 64  # outputs that AutoAWQ looks at together
+ROWS = 64  # outputs that AutoAWQ processes together
 SHARD = "5GB"
 
-ABOUT = "clipmill.json"  # in a folder that was made here: what its weights depend on
-METHOD = 1  # to be raised when a change here changes the weights
+ABOUT = "clipmill.json"  # file in the written folder that says what its weights depend on
+METHOD = 1  # raise it when a change here changes the weights
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ class QuantizeSettings:
 
 
 def quantize_model(model: str, out: Path, settings: QuantizeSettings, outdir: Path, gpus: int) -> bool:
-    """Write `model` (a name on the hub or a folder) in 4 bits to the folder `out`; False where it is there already.
+    """Write `model` (a name on the hub or a folder) in 4 bits to the folder `out`; False if it is there already.
 
-    Calibrated on the captions of the run in `outdir`, if it has some. `out` appears whole or not at all; one that was
-    made here from something else is replaced, any other folder that is not empty is refused. SetupError for that, and
-    for a model that cannot be quantized.
+    Calibrated on the captions of the run in `outdir`, if it has some. `out` appears whole or not at all. If `out` holds
+    a quantized model made from something else, it is replaced; any other folder that is not empty is refused. Raises
+    SetupError for that, and for a model that cannot be quantized.
     """
     out = out.expanduser().resolve()
     before = read_about(out)
@@ -88,7 +88,7 @@ def quantize_model(model: str, out: Path, settings: QuantizeSettings, outdir: Pa
             "key": key,
         }
         write_json(folder / ABOUT, about)
-    log.info("%s: %s in %d bits, %s instead of %s", out, model, BITS, _room(out), _room(checkpoint.path))
+    log.info("%s: %s in %d bits, %s instead of %s", out, model, BITS, _disk_size(out), _disk_size(checkpoint.path))
     return True
 
 
@@ -96,7 +96,7 @@ def quantize_model(model: str, out: Path, settings: QuantizeSettings, outdir: Pa
 
 
 def read_about(out: Path) -> dict[str, Any] | None:
-    """What is known of the model in `out`; None where there is none. SetupError where anything else is."""
+    """What is known of the quantized model in `out`; None if `out` is empty. Raises SetupError if it holds others."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     try:
@@ -111,7 +111,7 @@ def read_about(out: Path) -> dict[str, Any] | None:
 
 
 def check_model(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The model's config.json. SetupError where it is none of a language model that can be quantized."""
+    """The model's config.json. Raises SetupError unless it is that of a language model that can be quantized."""
     path = checkpoint.path / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -136,7 +136,7 @@ def check_model(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def check_layers(checkpoint: Checkpoint, group_size: int) -> None:
-    """SetupError where the model's linear layers cannot be parted into groups of `group_size` weights."""
+    """Raise SetupError if the model's linear layers cannot be divided into groups of `group_size` weights."""
     shapes = linear_shapes(checkpoint)
     if not shapes:
         raise SetupError(f"{checkpoint.path}: its weights have no layers; name the folder of a whole model")
@@ -149,7 +149,7 @@ def check_layers(checkpoint: Checkpoint, group_size: int) -> None:
             else f"nor do {', '.join(map(str, GROUP_SIZES))}: name another model"
         )
         raise SetupError(
-            f"{checkpoint.model}: quantize.group_size {group_size} does not divide the {_or(sizes)} inputs of "
+            f"{checkpoint.model}: quantize.group_size {group_size} does not divide the {_with_or(sizes)} inputs of "
             f"{uneven}; {hint}"
         )
     if uneven := _kinds(name for name, (outputs, _) in shapes.items() if outputs % ROWS):
@@ -157,7 +157,7 @@ def check_layers(checkpoint: Checkpoint, group_size: int) -> None:
 
 
 def linear_shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, int]]:
-    """Outputs and inputs of the linear layers to quantize, by the names of their weights: of the files' heads."""
+    """(outputs, inputs) of the linear layers to quantize, by the names of their weights. Read from the files' heads."""
     from safetensors import SafetensorError, safe_open
 
     shapes = {}
@@ -174,11 +174,11 @@ def linear_shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, int]]:
 
 
 def _kinds(names: Iterable[str]) -> str:
-    """Names of layers without the number of their block, each once."""
+    """Names of layers, without the numbers of their blocks, each once."""
     return ", ".join(sorted({re.sub(r"^.*\.\d+\.|\.weight$", "", name) for name in names}))
 
 
-def _or(numbers: Sequence[int]) -> str:
+def _with_or(numbers: Sequence[int]) -> str:
     return " or ".join(map(str, numbers))
 
 
@@ -192,10 +192,10 @@ def _quantize(
     settings: QuantizeSettings,
     folder: Path,
 ) -> dict[str, str]:
-    """Write the model in 4 bits to `folder`. The versions of the packages that made it."""
+    """Write the model in 4 bits to `folder`. Returns the versions of the packages that made it."""
     torch, awq, transformers = _packages()
     on_gpu = gpu.device().type == "cuda"
-    half = _half(config)
+    half = _half_precision(config)
     tokenizer = _load_tokenizer(transformers, checkpoint)
     pieces = join_texts(
         calibration.texts,
@@ -203,7 +203,7 @@ def _quantize(
         min(settings.calibration_tokens, config.get("max_position_embeddings", settings.calibration_tokens)),
     )
     log.info("%d tokens in %d pieces", sum(map(len, pieces)), len(pieces))
-    # Processors compute faster in float32 than in half of it, and the search is more exact.
+    # CPUs compute faster in float32 than in half precision, and the search is more exact.
     model = load_transformers(
         transformers.AutoModelForCausalLM, checkpoint, dtype=getattr(torch, half) if on_gpu else torch.float32
     )
@@ -226,16 +226,17 @@ def _quantize(
     tensors = dict(model.state_dict())
     _check_quantized(checkpoint, known, tensors)
     if config.get("tie_word_embeddings", getattr(model.config, "tie_word_embeddings", False)):
-        tensors.pop("lm_head.weight", None)  # it is the embedding
+        tensors.pop("lm_head.weight", None)  # it is the same tensor as the embedding
     _save(tensors, getattr(torch, half), folder)
     _save_others(checkpoint, {**config, **_declared(config, half, settings.group_size)}, folder)
     return {"autoawq": version("autoawq"), "torch": torch.__version__, "transformers": transformers.__version__}
 
 
 def join_texts(texts: Iterable[str], encode: Any, length: int) -> list[list[int]]:
-    """The tokens of all texts in a row, cut into pieces of `length`; fewer than that are one piece.
+    """The tokens of all texts in a row, cut into pieces of `length`; fewer tokens than that are one piece.
 
-    As AutoAWQ joins them, which drops a text that is longer than a piece, and stops when all are less than one.
+    AutoAWQ joins texts in the same way, but it drops a text that is longer than a piece, and fails if all texts are
+    together shorter than one piece. Raises SetupError if the texts have no token.
     """
     tokens = [token for text in texts for token in encode(text)]
     if not tokens:
@@ -245,10 +246,10 @@ def join_texts(texts: Iterable[str], encode: Any, length: int) -> list[list[int]
 
 
 def _quantizer(awq: Any) -> type:
-    """AutoAWQ's class, which on the CPU would spoil the weights.
+    """AutoAWQ's quantizer class, corrected: on the CPU it would spoil the weights.
 
-    While it tries scales it multiplies weights in place, and then puts back what it had noted before. On a GPU that is
-    a copy, on the CPU the weights themselves: they keep the first scales that were tried, and nothing undoes these.
+    While it tries scales it multiplies weights in place, and then restores the values that it saved before. On a GPU
+    these are a copy. On the CPU they are the weights themselves: these would keep the first scales that were tried.
     """
 
     class Quantizer(awq.quantize.quantizer.AwqQuantizer):
@@ -263,20 +264,20 @@ def _quantizer(awq: Any) -> type:
 
 
 def _copy_values(_module: Any, state: dict[str, Tensor], *_others: Any) -> None:
-    """Let what a module gives out as its state be copies."""
+    """A hook that replaces the values in a module's state by copies."""
     for name in state:
         state[name] = state[name].clone()
 
 
 def _packages() -> tuple[Any, Any, Any]:
-    """torch, awq, transformers."""
+    """The modules torch, awq and transformers."""
     with explaining_missing_packages("make awq"):
         import torch
 
         from clipmill.models.torchvision_ops import declare_missing_operators
 
         declare_missing_operators()
-        with warnings.catch_warnings(record=True):  # that it is no longer developed: see docs/quantize.md
+        with warnings.catch_warnings(record=True):  # awq warns that it is no longer developed: see docs/quantize.md
             import awq.models.auto
             import transformers
     transformers.utils.logging.set_verbosity_error()
@@ -293,21 +294,21 @@ def _load_tokenizer(transformers: Any, checkpoint: Checkpoint) -> Any:
         raise SetupError(f"{checkpoint.path}: no tokenizer that can be read ({line}); fetch the model again") from error
 
 
-def _half(config: Mapping[str, Any]) -> str:
-    """The precision of what is not quantized: the model's own where that is one of half the bits, else float16."""
+def _half_precision(config: Mapping[str, Any]) -> str:
+    """The precision of all that is not quantized: the model's own if that has 16 bits, else float16."""
     own = str(config.get("dtype") or config.get("torch_dtype"))
     return own if own in ("float16", "bfloat16") else "float16"
 
 
 def _declared(config: Mapping[str, Any], half: str, group_size: int) -> dict[str, Any]:
-    """What config.json says of the weights that were written."""
+    """The entries of config.json about the written weights."""
     method = {"quant_method": "awq", "bits": BITS, "group_size": group_size, "zero_point": True, "version": "gemm"}
-    name = "dtype" if "dtype" in config else "torch_dtype"  # the older one is read by all
+    name = "dtype" if "dtype" in config else "torch_dtype"  # all versions read the older name
     return {name: half, "quantization_config": {**method, "modules_to_not_convert": None}}
 
 
 def _check_quantized(checkpoint: Checkpoint, known: set[str], tensors: Mapping[str, Tensor]) -> None:
-    """SetupError unless the linear layers, and nothing else, are in 4 bits, and no number is missing or not finite."""
+    """Raise SetupError unless just the linear layers are in 4 bits, no tensor is lost, and all numbers are finite."""
     wanted = {name.removesuffix(".weight") for name in linear_shapes(checkpoint)}
     done = {name.removesuffix(".qweight") for name in tensors if name.endswith(".qweight")}
     lost = {name for name in known - tensors.keys() if name.removesuffix(".weight") not in done}
@@ -324,7 +325,7 @@ def _check_quantized(checkpoint: Checkpoint, known: set[str], tensors: Mapping[s
 
 
 def _save(tensors: Mapping[str, Tensor], half: Any, folder: Path) -> None:
-    """Write the weights as safetensors: what is in 4 bits as it is, all else in half precision."""
+    """Write the weights as safetensors: those in 4 bits as they are, all others in half precision."""
     from huggingface_hub import split_torch_state_dict_into_shards
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -339,7 +340,7 @@ def _save(tensors: Mapping[str, Tensor], half: Any, folder: Path) -> None:
             if f"os error {errno.ENOSPC}" in str(error):
                 raise OSError(errno.ENOSPC, "no space left", str(folder)) from error
             raise
-        (folder / file).chmod(folder.stat().st_mode & 0o666)  # else its owner alone could read it
+        (folder / file).chmod(folder.stat().st_mode & 0o666)  # else only its owner could read it
     if plan.is_sharded:
         index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
         write_json(folder / "model.safetensors.index.json", index)
@@ -354,7 +355,7 @@ def _save_others(checkpoint: Checkpoint, config: Mapping[str, Any], folder: Path
                 shutil.copyfile(path, folder / path.name)
 
 
-def _room(folder: Path) -> str:
-    """How much the weights in a folder take, in MB or GB."""
+def _disk_size(folder: Path) -> str:
+    """Size of the weights in a folder, in MB or GB."""
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -1,4 +1,4 @@
-"""Proposing thresholds from the scores of a sample: for a wanted share of kept clips, or for given quantiles."""
+"""Proposing thresholds from the scores of a calibration sample: for a wanted share of kept clips, or for quantiles."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ import numpy as np
 from clipmill.base.errors import SetupError
 from clipmill.filters import verdict
 from clipmill.filters.columns import SOURCES, VIDEOS
-from clipmill.filters.quantiles import Resolved, as_quantile, with_resolved_quantiles
+from clipmill.filters.quantiles import ConfiguredBounds, Resolved, as_quantile, with_resolved_quantiles
 from clipmill.filters.thresholds import at_quantile, counted_clips, read_scores
 from clipmill.filters.verdict import Bounds
 
-STEPS = 40  # of the search for a tail: the last one moves it by less than any one clip is
-DIGITS = 17  # all that a number has
-MIDDLE = 0.5  # the two bounds of a filter meet here
+STEPS = 40  # of the search for a tail: the last step moves it by less than one clip
+DIGITS = 17  # enough to tell all floats apart
+MIDDLE = 0.5  # the quantile at which the two bounds of a filter meet
 
 
 @dataclass(frozen=True)
 class CalibrationSample:
-    """The scores of a sample's clips: `values` by filter, NaN where a clip has none, and the `video` of each."""
+    """The scores of the sample's clips: `values` by filter, NaN where a clip has none, and the `video` of each clip."""
 
     values: dict[str, np.ndarray]
     video: np.ndarray
 
     @staticmethod
     def read(outdir: Path, shards: Iterable[str], names: list[str], gone: set[str]) -> CalibrationSample:
-        """The clips of all shards that count. Raises SetupError where there are none, or none has one of the scores."""
+        """Read the clips of all shards that count. Raises SetupError if there are none, or if no clip has a score."""
         clips = {shard: counted_clips(outdir, shard, gone) for shard in shards}
         video = np.array([video for table in clips.values() for video in table["video_id"].to_pylist()], object)
         if not len(video):
@@ -64,26 +64,26 @@ class CalibrationSample:
         return np.logical_and.reduce([np.ones(len(self.video), bool), *parts])
 
     def at(self, name: str, quantile: Fraction | float, side: str) -> dict[str, Any]:
-        """The score at a quantile, with as few digits as leave out the same clips."""
+        """The score at a quantile, with the fewest digits that leave out the same clips."""
         values = self.values[name][np.isfinite(self.values[name])]
         found = at_quantile(values, quantile, side)
         return {**found, "value": _shortest(values, found["value"], side)}
 
-    def differs(self, name: str, side: str, value: float, own: float | str) -> bool:
-        """Whether `value` lets other clips pass than `own`, the bound of the config; a quantile has no value yet."""
+    def differs(self, name: str, side: str, value: float, own: float | str | None) -> bool:
+        """Whether `value` lets other clips pass than `own`, the bound of the config. True if `own` is a quantile."""
         return isinstance(own, str) or (self.passing(name, {side: value}) != self.passing(name, {side: own})).any()
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """`proposed`: bounds in place of those of `filters`, of which `kept` says which clips of the sample they keep.
+    """Proposed thresholds. `proposed`: bounds that replace those of `filters`. `kept`: which clips then pass.
 
-    `tail`: the share of the clips that each moved bound cuts off by itself, where a filter has two at most half of
-    them; None where none was moved.
+    `tail`: the share of the clips that each moved bound cuts off by itself (at most half of them if its filter has two
+    bounds); None if no bound was moved.
     """
 
     sample: CalibrationSample
-    filters: Bounds
+    filters: ConfiguredBounds
     proposed: Resolved
     tail: float | None
 
@@ -97,9 +97,10 @@ class Proposal:
 
     @property
     def error(self) -> float | None:
-        """The standard error of the kept share, videos taken as what was drawn; None of a single video.
+        """The standard error of the kept share; None for a single video.
 
-        Of a ratio of two sums over videos (Cochran, Sampling Techniques, 1977, 2.11), since clips of a video are alike.
+        Videos were drawn, and clips of a video are alike. So this is the error of a ratio of two sums over videos
+        (Cochran, Sampling Techniques, 1977, 2.11).
         """
         _, owner = np.unique(self.sample.video, return_inverse=True)
         clips, kept = np.bincount(owner), np.bincount(owner, self.kept)
@@ -111,25 +112,28 @@ class Proposal:
 
 
 def propose(
-    sample: CalibrationSample, filters: Bounds, keep: float | None, quantiles: dict[str, list[float | None]]
+    sample: CalibrationSample, filters: ConfiguredBounds, keep: float | None, quantiles: dict[str, list[float | None]]
 ) -> Proposal:
-    """Thresholds for the clips of `sample`. `filters`: those of the config, of which the active ones hold.
+    """Propose thresholds from the clips of `sample`. `filters`: those of the config that are active or in `quantiles`.
 
-    `quantiles`: lower and upper one of the filters that have theirs; None leaves a bound as it is. `keep`: the share
-    that all filters together shall keep. All other bounds of scores then cut off the same share of the clips, each by
-    itself, the largest that keeps so many; the two of one filter stop where they meet. Bounds of what a video is (its
-    size, rate, length) stay as they are, and so does one that would let the same clips pass: how far a sample reaches
-    (no text at all) says little of where to cut the full set.
+    `quantiles`: the lower and upper quantile of some filters; None leaves a bound as it is. `keep`: the share of the
+    clips that all filters together should keep. For it all other bounds of scores move. Each of them then cuts off the
+    same share of the clips by itself: the largest share with which enough clips are kept. The two bounds of one filter
+    stop where they meet.
+
+    Bounds on a property of the video (its size, rate, length) do not move. A bound also stays if its new value would
+    let the same clips pass: the extremes of a sample (no text at all) say little about where to cut the full set.
     """
-    moved, fixed = {}, {}
+    moved: dict[str, list[str]] = {}
+    fixed: Resolved = {}
     for name, bounds in filters.items():
-        at = {side: as_quantile(bound) for side, bound in bounds.items()}
+        wanted: dict[str, Fraction | float | None] = {side: as_quantile(bound) for side, bound in bounds.items()}
         if name in quantiles:
-            at |= {side: q for side, q in zip(("min", "max"), quantiles[name], strict=True) if q is not None}
+            wanted |= {side: q for side, q in zip(("min", "max"), quantiles[name], strict=True) if q is not None}
         elif keep is not None and SOURCES[name] != VIDEOS:
             moved[name] = [side for side, bound in bounds.items() if bound is not None]
             continue
-        fixed[name] = {side: sample.at(name, q, side) for side, q in at.items() if q is not None}
+        fixed[name] = {side: sample.at(name, q, side) for side, q in wanted.items() if q is not None}
 
     def at(tail: float) -> Resolved:
         found = dict(fixed)
@@ -168,14 +172,17 @@ def _shortest(values: np.ndarray, value: float, side: str) -> float:
 
 
 def as_yaml(proposal: Proposal, wishes: dict[str, Any], file: Path) -> str:
-    """The proposal as the config `file` that says where it is from. `wishes`: the section `calibrate` of the config."""
+    """The proposal as the text of the config `file`, which says where its numbers are from.
+
+    `wishes`: the section `calibrate` of the config.
+    """
     sample, kept, error = proposal.sample, proposal.kept, proposal.error
     give = "" if error is None else f", give or take {error:.1%} (one standard error, of videos drawn as these)"
     lines = [
         f"Proposed by `snakemake calibrate` from {len(kept)} clips of {len(set(sample.video))} videos, drawn with seed "
         f"{wishes['seed']}.",
         f"All filters together keep {int(kept.sum())} of them: {kept.mean():.1%}{give}.",
-        "What captioning and alignment drop comes on top, and is not looked at here.",
+        "Captioning and alignment will drop more clips; that is not counted here.",
     ]
     if wishes["keep"] is not None:
         lines += [f"Wanted: {wishes['keep']:.1%}.{_short_of(proposal, wishes['keep'])}"]
@@ -196,7 +203,7 @@ def as_yaml(proposal: Proposal, wishes: dict[str, Any], file: Path) -> str:
 
 
 def _short_of(proposal: Proposal, keep: float) -> str:
-    """Why the share is not the wanted one, where it is far from it."""
+    """Why the kept share is not the wanted one; empty if it is close to it."""
     share, clips = proposal.kept.mean(), len(proposal.kept)
     if proposal.tail is None:
         return " Nothing to move for it: set a bound of a score under filters that calibrate.quantiles does not name."
@@ -212,10 +219,10 @@ def _short_of(proposal: Proposal, keep: float) -> str:
 
 def _line(proposal: Proposal, name: str) -> tuple[str, str]:
     """A filter's line of the config, and what it does."""
-    bounds, at = proposal.filters[name], proposal.proposed[name]
-    texts = [f"{side}: {_number(at[side]['value'] if side in at else bounds[side])}" for side in ("min", "max")]
+    bound, at = proposal.resolved_filters[name], proposal.proposed[name]
+    texts = [f"{side}: {_number(bound[side])}" for side in ("min", "max")]
     quantiles = ", ".join(f"{side} q{at[side]['quantile']:.4g}" for side in ("min", "max") if side in at)
-    values, bound = proposal.sample.values[name], proposal.resolved_filters[name]
+    values = proposal.sample.values[name]
     missing = int((~np.isfinite(values)).sum())
     out = int((~proposal.sample.passing(name, bound)).sum()) - missing
     lack = f", {missing} have no score" if missing else ""
@@ -223,5 +230,5 @@ def _line(proposal: Proposal, name: str) -> tuple[str, str]:
 
 
 def _number(value: float | None) -> str:
-    """A number as YAML reads it, in which 1e-05 would be a word."""
+    """A number as YAML reads it: YAML would take 1e-05 for a word."""
     return "null" if value is None else np.format_float_positional(value, trim="-")

@@ -1,4 +1,4 @@
-"""Drawing a sample of the videos, for a run of its own. Light but for `write_sheet`, as jobs import this too."""
+"""The calibration sample: videos drawn for a run of their own. Light to import; only `write_sheet` needs pandas."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from typing import Any
 
 from clipmill.base.errors import SetupError
 from clipmill.base.files import write_text
+from clipmill.store.layout import Paths
 
-SHARDS = 10  # of a sample: enough to share among cores and nodes, so few that a model is not loaded too often
+SHARDS = 10  # of a calibration sample: enough for several cores and nodes, and few enough not to load a model too often
 EMBEDDED = {"caption": "describe", "rewrite": "rules", "alignment": "none"}
 LATE = {"alignment": {"min": None, "max": None}, "alignment_margin": {"min": None, "max": None}}
 
 
 def sample_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The config of a run on a sample, in a folder of its own below `outdir`, where every clip gets every score.
+    """The config of a run on the calibration sample, in its own folder below `outdir`. Every clip gets every score.
 
-    Thresholds are chosen before texts are made, so texts are the embedded ones, and nothing judges them.
+    Thresholds are chosen before texts are made, so the texts come from embedded backends, and no filter judges them.
     """
-    outdir = Path(config["outdir"]) / "calibrate"
+    outdir = Paths(Path(config["outdir"])).calibration
     by_itself = {step: {**config["resources"][step], "mem_mb": "auto", "gpu": "auto"} for step in EMBEDDED}
     return {
         **config,
-        "videos": config["videos"] and str(outdir / "videos.jsonl"),
+        "videos": config["videos"] and str(Paths(outdir).calibration_sheet),
         "outdir": str(outdir),
         "exclude": [],
         "videos_per_shard": math.ceil(config["calibrate"]["videos"] / SHARDS),
@@ -38,12 +39,12 @@ def sample_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_sheet(config: dict[str, Any]) -> None:
-    """Write the sheet of the sample that `sample_config` names: `calibrate.videos` of the videos, by `calibrate.seed`.
+    """Draw `calibrate.videos` videos by `calibrate.seed`, and write the sheet that `sample_config` names.
 
-    The draw goes by the videos' identities: a larger sample holds the smaller one, and a video that is added takes the
-    place of at most one other. Raises SetupError where there are no videos, and where nothing is asked for.
+    The draw depends only on the seed and the videos' identities: a larger sample contains the smaller one, and a new
+    video replaces at most one other. Raises SetupError if there are no videos, or if `calibrate` asks for nothing.
     """
-    from clipmill.inputs.discovery import list_videos  # pandas, which jobs need not load
+    from clipmill.inputs.discovery import list_videos  # imports pandas, which jobs need not load
 
     settings, sheet = config["calibrate"], Path(sample_config(config)["videos"])
     if settings["keep"] is None and not settings["quantiles"]:

@@ -7,24 +7,33 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, overload
 
 from clipmill.filters.verdict import Bounds
 
 # filter -> min or max -> `quantile` (0–1), `clips` that have the score, `value`: the threshold, None without such clips
 Resolved = dict[str, dict[str, dict[str, Any]]]
 
+ConfiguredBounds = Mapping[str, Mapping[str, float | str | None]]
+"""Bounds as the config has them: one may be a quantile."""
 
+
+@overload
+def as_quantile(bound: str) -> Fraction: ...
+@overload
+def as_quantile(bound: float | None) -> None: ...
+@overload
+def as_quantile(bound: float | str | None) -> Fraction | None: ...
 def as_quantile(bound: float | str | None) -> Fraction | None:
-    """3/10 of `q0.3`; None of a number and of no bound."""
+    """The fraction 3/10 for `q0.3`; None for a number and for no bound."""
     return Fraction(bound.removeprefix("q")) if isinstance(bound, str) else None
 
 
-def quantiles(filters: Bounds) -> dict[str, dict[str, str]]:
-    """Those bounds that are quantiles, by filter."""
+def quantiles(filters: ConfiguredBounds) -> dict[str, dict[str, str]]:
+    """The bounds that are quantiles, by filter."""
     found = {
         name: {side: bound for side, bound in bounds.items() if isinstance(bound, str)}
         for name, bounds in filters.items()
@@ -33,21 +42,22 @@ def quantiles(filters: Bounds) -> dict[str, dict[str, str]]:
 
 
 def read_resolved(paths: Iterable[Path]) -> Resolved:
-    """What the files of `resolve_thresholds` found, all together."""
+    """The values in the files of `resolve_thresholds`, all together."""
     resolved: Resolved = {}
     for path in paths:
         resolved |= json.loads(path.read_text(encoding="utf-8"))
     return resolved
 
 
-def with_resolved_quantiles(filters: Bounds, resolved: Resolved) -> Bounds:
-    """`filters` with the values that were found in place of quantiles.
+def with_resolved_quantiles(filters: ConfiguredBounds, resolved: Resolved) -> Bounds:
+    """`filters` with the `resolved` values in place of quantiles.
 
-    A quantile of nothing lets every score pass, and no clip without one.
+    A quantile over no clips lets every score pass; a clip without the score still fails.
     """
     nothing = {"min": -math.inf, "max": math.inf}
     found = {
         name: {side: nothing[side] if at["value"] is None else at["value"] for side, at in bounds.items()}
         for name, bounds in resolved.items()
     }
-    return {name: {**bounds, **found.get(name, {})} for name, bounds in filters.items()}
+    # What stays a quantile is a bound of a filter that comes in a later stage.
+    return cast(Bounds, {name: {**bounds, **found.get(name, {})} for name, bounds in filters.items()})

@@ -1,4 +1,4 @@
-"""Why a clip is not kept: a value of two parts, which is put into words here and nowhere else."""
+"""Why a clip is not kept: a value of two parts. It is put into words only here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Reason:
     kind: str
 
     def __str__(self) -> str:
-        """How tables, the summary and the report word it."""
+        """The words for it in tables, the summary and the report."""
         return self.kind if self.stage == "split" else f"{self.stage} {self.kind}"
 
 
@@ -28,7 +28,7 @@ REWRITE_FAILED = Reason("rewrite", "failed")
 COMMON_TEXT = Reason("text", "on many clips")
 CUT_FAILED = Reason("cut", "failed")
 
-# Every reason that there is, by its words: for those who read them from a table.
+# All reasons by their words, for code that reads the words from a table.
 BY_WORDS = {
     str(reason): reason
     for reason in (

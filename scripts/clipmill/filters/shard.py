@@ -1,4 +1,4 @@
-"""Judging the clips of a shard: which are kept, which a costly score may be spared."""
+"""Judging the clips of a shard: which are kept, and which need an expensive score."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from clipmill.filters import verdict
 from clipmill.filters.verdict import Bounds
 from clipmill.store import tables
+from clipmill.store.table import Row
 from clipmill.store.tables import Clip, Video
 
 Scores = Mapping[str, Iterable[Mapping[str, Any]]]
@@ -16,7 +17,7 @@ Scores = Mapping[str, Iterable[Mapping[str, Any]]]
 
 def judge_shard(
     videos: Iterable[Video], clips: Iterable[Clip], scores: Scores, filters: Bounds, order: list[str]
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """VERDICTS rows, one per clip: kept, or the first reason why not in `order`, with every score beside it."""
     bounds = verdict.active(filters, order)
     columns = {column.name for column in tables.VERDICTS.columns}
@@ -31,7 +32,7 @@ def judge_shard(
 def passing(
     videos: Iterable[Video], clips: Iterable[Clip], scores: Scores, filters: Bounds, order: list[str]
 ) -> set[str]:
-    """Ids of the clips that pass all `filters`: those that a costly score is computed for."""
+    """Ids of the clips that pass all `filters`: an expensive score is computed only for these."""
     bounds = verdict.active(filters, order)
     known = verdict.gather(videos, clips, scores)
     return {row["clip_id"] for row in known if verdict.first_failure(row, bounds) is None}

@@ -1,6 +1,6 @@
 """Finding the values of thresholds that are quantiles, over the clips of all shards.
 
-One score at a time is held in memory: 8 bytes per clip.
+The scores in question are held in memory: 8 bytes per clip and score.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from clipmill.filters.quantiles import Resolved, as_quantile
 from clipmill.steps import SCORE_TABLES
 from clipmill.store import tables
 
-# Of the two scores that a quantile lies between, the one within: of ten clips `min: q0.3` and `max: q0.7` keep seven.
+# If a quantile lies between two scores, the stricter one counts: of ten clips `min: q0.3` and `max: q0.7` keep seven.
 WITHIN = {"min": math.ceil, "max": math.floor}
 
 
 def resolve(outdir: Path, shards: Iterable[str], wanted: dict[str, dict[str, str]], gone: set[str]) -> Resolved:
     """The values of the quantiles `wanted`, over the clips of all shards that are not too short and have the score.
 
-    `gone`: videos whose clips do not count. Where a cascade spares clips a score, they do not have it.
+    `gone`: videos whose clips do not count. A clip for which a cascade skipped a score does not have it.
     """
     parts: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
     for shard in shards:
@@ -48,7 +48,7 @@ def at_quantile(values: np.ndarray, quantile: Fraction | float, side: str) -> di
     found = {"quantile": float(quantile), "clips": len(values)}
     if not len(values):
         return {**found, "value": None}
-    # By the digits of a float: as a binary number 0.7 of 90 is a little less than 63, and the clip before would be it.
+    # Computed with the float's decimal digits: in binary 0.7 × 90 is a little less than 63, which is the clip before.
     place = WITHIN[side](Fraction(str(quantile)) * (len(values) - 1))
     return {**found, "value": float(np.partition(values, place)[place])}
 

@@ -1,4 +1,4 @@
-"""Which clips are kept, and the first reason why not. Fail closed: a missing score keeps no clip."""
+"""Which clips are kept, and the first reason why not. A clip whose score is missing is not kept."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any
 from clipmill.filters import reasons
 from clipmill.filters.columns import COSTLY, FILTERS
 from clipmill.filters.reasons import Reason
+from clipmill.store.table import Row
 from clipmill.store.tables import Clip, Video
 from clipmill.texts.checks import Checks, fault_of_caption, fault_of_text
 
 Bounds = dict[str, dict[str, float | None]]
+"""Filter -> `min` and `max`; None is no bound."""
 
 
 def active(filters: Bounds, order: list[str]) -> Bounds:
@@ -53,7 +55,7 @@ def out_of(filters: Bounds, values: Mapping[str, Any]) -> Reason | None:
 
 @dataclass(frozen=True)
 class Late:
-    """What may speak against a clip that has a text: `checks` of it, as the config has them, then the late filters."""
+    """The last judgement of a clip that has a text: the config's `checks` of the text, then the late filters."""
 
     checks: Checks
     filters: Bounds
@@ -67,7 +69,7 @@ class Late:
 
 
 def caption_failure(caption: str | None, whole: bool | None, checks: Checks) -> Reason | None:
-    """The reason against a clip that lies in its caption; None where there is none."""
+    """The reason against a clip that its caption gives; None if the caption is good."""
     if caption is None:
         return reasons.CAPTION_FAILED
     fault = fault_of_caption(caption, whole, checks)
@@ -76,8 +78,8 @@ def caption_failure(caption: str | None, whole: bool | None, checks: Checks) -> 
 
 def gather(
     videos: Iterable[Video], clips: Iterable[Clip], scores: Mapping[str, Iterable[Mapping[str, Any]]]
-) -> list[dict[str, Any]]:
-    """One dict a clip of all that is known of it: its row, its video's facts, its scores from the given tables."""
+) -> list[Row]:
+    """One dict per clip with all that is known about it: its row, its video's facts, its scores from given tables."""
     facts = video_facts(videos)
     by_clip = [{row["clip_id"]: _without_error(row) for row in table} for table in scores.values()]
     rows = []
@@ -89,8 +91,8 @@ def gather(
     return rows
 
 
-def video_facts(videos: Iterable[Video]) -> dict[str, dict[str, Any]]:
-    """What the clips of a video have from it, by its id; a broken one has no clips."""
+def video_facts(videos: Iterable[Video]) -> dict[str, Row]:
+    """The facts that clips take from their video, by the video's id. Broken videos have no clips and are left out."""
     return {
         video["video_id"]: {
             "name": video["name"],
@@ -107,5 +109,5 @@ def video_facts(videos: Iterable[Video]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _without_error(row: dict[str, Any]) -> dict[str, Any]:
+def _without_error(row: Mapping[str, Any]) -> Row:
     return {name: value for name, value in row.items() if name not in ("error_kind", "error")}

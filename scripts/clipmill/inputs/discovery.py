@@ -12,9 +12,10 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,9 @@ SUFFIXES = {".mp4", ".webm", ".mkv", ".avi", ".mov", ".flv", ".m4v", ".ts", ".mp
 AUTO_SHARDS = 1000
 COLUMNS = ["video_id", "name", "path", "size_bytes", "mtime_ns", "shard", "present", "returns"]
 SHARD_COLUMNS = ["video_id", "name", "path", "size_bytes", "mtime_ns", "returns"]
+
+FolderIdentity = tuple[int, int]
+"""Device and inode: the same for a folder and for all links to it."""
 
 
 class _Found:
@@ -139,7 +143,7 @@ def find_videos(videos: Path, outdir: Path, exclude: list[str]) -> _Found:
 
 def _search_folder(folder: Path, outdir: Path, exclude: list[str], found: _Found) -> None:
     root = str(folder.absolute())
-    ours = {_directory_identity(outdir)} - {None}
+    ours: set[FolderIdentity | None] = {_directory_identity(outdir)} - {None}
     if _directory_identity(root) in ours:
         raise SetupError(f"videos: {folder} is the outdir too; name another outdir (one inside the folder will do)")
     seen = set(ours)
@@ -157,12 +161,14 @@ def _search_folder(folder: Path, outdir: Path, exclude: list[str], found: _Found
         log.info("%s: %d files with other endings are ignored", folder, others)
 
 
-def _walk(directory: str, below: str, seen: set, found: _Found, is_root: bool = False) -> Iterator[os.DirEntry]:
+def _walk(
+    directory: str, below: str, seen: set[FolderIdentity | None], found: _Found, is_root: bool = False
+) -> Iterator[os.DirEntry[str]]:
     """Files below `directory`; follows links to folders, each real folder once; hidden names are left out."""
     try:
         seen.add(_directory_identity(directory))
-        with os.scandir(directory) as entries:
-            entries = sorted(entries, key=lambda entry: entry.name)
+        with os.scandir(directory) as unsorted:
+            entries = sorted(unsorted, key=lambda entry: entry.name)
     except OSError as error:
         if is_root:
             raise SetupError(f"videos: {directory} cannot be read ({error.strerror}); check its mode") from error
@@ -177,14 +183,14 @@ def _walk(directory: str, below: str, seen: set, found: _Found, is_root: bool = 
             yield from _walk(entry.path, os.path.join(below, entry.name), seen, found)
 
 
-def _is_folder(entry: os.DirEntry) -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link in a circle, or into a closed folder
         return False
 
 
-def _directory_identity(path: str | Path) -> tuple[int, int] | None:
+def _directory_identity(path: str | Path) -> FolderIdentity | None:
     try:
         status = os.stat(path)
     except OSError:
@@ -200,9 +206,10 @@ def _read_sheet(sheet: Path, exclude: list[str], found: _Found) -> None:
     names, ids = read_sheet(sheet)
     base = str(sheet.absolute().parent)
     paths = [os.path.join(base, name) if name else "" for name in names]
-    seen_names, seen_ids = set(), set()
+    seen_names: set[str | None] = set()
+    seen_ids: set[str | None] = set()
     for row, (name, path, given_id, status) in enumerate(zip(names, paths, ids, _stats(paths), strict=True), 1):
-        if not path:
+        if name is None or status is None:
             found.problem(f"row {row}", "no_path", f"{sheet.name} row {row}: the column `path` is empty")
         elif _excluded(name, exclude):
             continue
@@ -220,8 +227,8 @@ def _read_sheet(sheet: Path, exclude: list[str], found: _Found) -> None:
         seen_ids.discard(None)
 
 
-def _stats(paths: list[str]) -> Iterator[os.stat_result | OSError]:
-    """The status of each path, asked for by several threads, since a network file system answers slowly."""
+def _stats(paths: list[str]) -> Iterator[os.stat_result | OSError | None]:
+    """The status of each path, None for an empty path. Several threads ask, since a network file system is slow."""
     size = 4096
     blocks = (paths[start : start + size] for start in range(0, len(paths), size))
     with ThreadPoolExecutor(8) as pool:
@@ -230,7 +237,7 @@ def _stats(paths: list[str]) -> Iterator[os.stat_result | OSError]:
 
 
 def _stat_block(paths: list[str]) -> list[os.stat_result | OSError | None]:
-    results = []
+    results: list[os.stat_result | OSError | None] = []
     for path in paths:
         try:
             results.append(os.stat(path) if path else None)
@@ -241,7 +248,7 @@ def _stat_block(paths: list[str]) -> list[os.stat_result | OSError | None]:
     return results
 
 
-def _nothing_found(videos: Path, problems: list[dict]) -> str:
+def _nothing_found(videos: Path, problems: list[dict[str, str]]) -> str:
     endings = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
     hint = f"; the first of {len(problems)} problems: {problems[0]['message']}" if problems else ""
     what = "a row with a readable file" if videos.suffix.lower() in SHEETS else f"a file ending in {endings}"
@@ -331,7 +338,7 @@ def _some(names: list[str]) -> str:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def _save(paths: Paths, stored: pd.DataFrame, index: pd.DataFrame, problems: list[dict]) -> None:
+def _save(paths: Paths, stored: pd.DataFrame, index: pd.DataFrame, problems: list[dict[str, str]]) -> None:
     """Write the shard files that have changed, then the index: after a kill in between the next start does it again."""
     numbers = sorted(index["shard"].unique().tolist())
     stale = _changed_shards(stored, index)
@@ -359,7 +366,7 @@ def _changed_shards(stored: pd.DataFrame, index: pd.DataFrame) -> set[int]:
     return changed | set(index["shard"].iloc[len(stored) :].unique().tolist())
 
 
-def _json_lines(records: list[dict]) -> str:
+def _json_lines(records: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(record) + "\n" for record in records)
 
 

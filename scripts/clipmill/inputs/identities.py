@@ -23,7 +23,7 @@ def make_id(name: str) -> str:
 
 
 def identity(name: str, given: str | None, known: dict[str, str]) -> str:
-    """The identity of the video `name`: the `given` one if it can be a file's name, else the `known` one, else a new one."""
+    """The identity of a video: the one `given` by a sheet, made safe for file names, else the one `known`, else new."""
     if given is None:
         return known.get(name) or make_id(name)
     return given if _SAFE_ID.fullmatch(given) else make_id(given)

@@ -114,7 +114,7 @@ def entry(step: str, name: str) -> Entry:
 
 
 def settings(step: str, section: dict[str, Any], prompts: Path) -> dict[str, Any]:
-    """The settings that a result depends on, from the config's section of a step: the backend and its own settings only.
+    """The settings that a result depends on, from the config's section of a step: the backend and its own settings.
 
     A prompt is given as its text. `prompts` is the folder of the prompts that come with clipmill.
     """
@@ -135,7 +135,7 @@ def runtime_settings(step: str, section: dict[str, Any]) -> dict[str, Any]:
 
 
 def load(step: str, settings: dict[str, Any], runtime: dict[str, Any] | None = None) -> Any:
-    """Create the backend that `settings["backend"]` names from all other settings; None for a step without work."""
+    """Create the backend `settings["backend"]` from all other settings; None for a step without work."""
     settings = {**settings, **(runtime or {})}
     backend_entry = entry(step, settings.pop("backend"))
     if backend_entry.target is None:

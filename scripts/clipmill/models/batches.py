@@ -22,8 +22,8 @@ _fits: dict[Callable, int] = {}  # function -> the batch size that it was reduce
 
 
 class Batches:
-    """Computes items in order, in batches of at most `size`. A GPU gets the next batch before the values of the last one
-    are fetched.
+    """Computes items in order, in batches of at most `size`. A GPU gets a batch before the values of the last
+    one are fetched.
 
     `start` starts to compute a batch and returns a function that waits for its values. If the GPU's memory is too small
     for a batch, the batch is tried again in halves, and later batches are not larger. Raises SetupError if the memory

@@ -97,7 +97,7 @@ def find_model(model: str, revision: str | None, files: Sequence[str]) -> Checkp
     if model.startswith(("/", ".", "~")):
         raise SetupError(f"{model}: there is no such folder or file; correct the path, or name a model of the hub")
     entry = PUBLISHED.get(model)
-    folder = _snapshot(model, revision or (entry and entry.revision), files)
+    folder = _snapshot(model, revision or (entry.revision if entry else None), files)
     return Checkpoint(folder, model, folder.name, LICENCES.get(model, "unknown"))
 
 
@@ -116,7 +116,7 @@ def find_file(where: str, sha256: str | None, cache: Path | None = None) -> Chec
     """
     if where.startswith(("https://", "http://")):
         entry = PUBLISHED.get(where)
-        path, digest = _fetched(where, sha256 or (entry and entry.sha256), cache)
+        path, digest = _fetched(where, sha256 or (entry.sha256 if entry else None), cache)
     else:
         path = Path(where).expanduser()
         if not path.is_file():
@@ -223,7 +223,7 @@ def _line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text.splitlines()[0][:200]}" if text else type(error).__name__
 
 
-# --- which files a model has -------------------------------------------------------------------------------------------
+# --- which files a model has ------------------------------------------------------------------------------------------
 
 
 def _names(folder: Path) -> list[str]:
@@ -248,7 +248,7 @@ def _check_found(names: Sequence[str], patterns: Sequence[str], folder: Path) ->
 
 
 def _digest(folder: Path, names: Sequence[str]) -> str:
-    """sha256 of one file's content; of several files, of their names, sizes and contents (of LARGE ones, SPOTS pieces)."""
+    """sha256 of one file's content; of several files, of their names, sizes and contents (SPOTS of LARGE ones)."""
     digest = hashlib.sha256()
     for name in names:
         path = folder / name

@@ -6,6 +6,7 @@ A program, not a module to import: the first call to CUDA fixes which devices a 
 import ctypes
 import sys
 import uuid
+from typing import Any
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
         print(f"GPU-{uuid.UUID(bytes=bytes(name))}")
 
 
-def _call(function, *arguments) -> None:
+def _call(function: Any, *arguments: Any) -> None:
     if status := function(*arguments):
         sys.exit(f"the NVIDIA driver's {function.__name__} failed with status {status}")
 

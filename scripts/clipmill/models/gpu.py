@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("clipmill")
 
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # config -> torch's name; the config may also say `auto`
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # in a config, which also knows `auto` -> in torch
 
 # Parts of error messages that mean a full memory, besides torch's own error. They come from CUDA, which may not even be
 # able to start, and from its libraries, which allocate memory of their own.
@@ -37,7 +37,7 @@ FULL_MEMORY = (
 
 
 def device() -> torch.device:
-    """Where models run: `cuda:0` inside a lease of a GPU, else the CPU. Raises SetupError if torch cannot use the GPU."""
+    """Where models run: `cuda:0` inside a lease of a GPU, else the CPU. Raises SetupError if torch cannot use it."""
     import torch
 
     if not leased_devices():
@@ -120,7 +120,7 @@ def on_device(arrays: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 def fetching(values: torch.Tensor) -> Callable[[], np.ndarray]:
-    """Start copying values back from the device. Returns a function that waits for them: call it when they are needed."""
+    """Start copying values back from the device. Returns a function that waits for them; call it when needed."""
     import torch
 
     if device().type != "cuda":

@@ -1,6 +1,6 @@
-"""How long videos are, before they are decoded: what the headers of some say, carried over to all by their bytes.
+"""How long videos are, estimated before they are decoded: from the headers of some, carried over to all by their bytes.
 
-A header is read, no picture; the same files are refused as when decoding.
+Only headers are read, no pictures. The same files are refused as in decoding.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from clipmill.decode.media import best_video_stream, ffmpeg_message, open_video
 log = logging.getLogger("clipmill")
 
 READERS = 4  # processes: they wait for the disk most of the time
-DEVIATIONS = 2  # standard errors either side: 95 of 100 such samples come as near
+DEVIATIONS = 2  # standard errors on either side: 95 of 100 samples come this near
 Item = TypeVar("Item")
 
 
@@ -39,7 +39,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself before it is decoded. `seconds` is None where it tells no length."""
+    """The facts in a file's header: `width` and `height` in pixels; `seconds` is None if it states no length."""
 
     seconds: float | None
     width: int
@@ -48,10 +48,10 @@ class Header:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of `videos` videos. `error` is a share of them: 0 where every header was read, NaN where it is not known.
+    """The seconds of `videos` videos. `error` is a share of them: 0 if every header was read, NaN if it is not known.
 
-    `headers`: those that could be read. Of the sample `unreadable` ones count as no time, as decoding will find, and
-    `silent` ones, which tell no length, as average.
+    `headers`: those that could be read. `unreadable` files count as 0 seconds, since decoding will refuse them too;
+    `silent` headers, which state no length, count as average ones.
     """
 
     videos: int
@@ -72,7 +72,7 @@ class Estimate:
 
 
 class HeaderSample(Generic[Item]):
-    """At most `size` of the items that are added, drawn by their names: the same ones whatever their order."""
+    """At most `size` of the items that are added, drawn by a hash of their names: the same ones in whatever order."""
 
     def __init__(self, size: int):
         self.size, self.videos, self.bytes = size, 0, 0
@@ -95,7 +95,7 @@ class HeaderSample(Generic[Item]):
 
 
 def read_header(path: Path | str) -> Header:
-    """What a file's header says. Raises ItemError where it is no video."""
+    """Read the header of a file. Raises ItemError if the file is no video."""
     with open_video(path) as container:
         stream = best_video_stream(container)
         seconds = container.duration / av.time_base if container.duration else None
@@ -124,7 +124,7 @@ def estimate(sample: HeaderSample[Video]) -> Estimate:
 
 
 def carried_over(lengths: Sequence[tuple[int, float]], videos: int, size_bytes: int) -> tuple[float, float]:
-    """Seconds of `videos` videos of `size_bytes` in all, given the (bytes, seconds) of some; and the error as a share.
+    """Seconds of `videos` videos with `size_bytes` in all, from the (bytes, seconds) of some; and the error as a share.
 
     The ratio estimator of a sample without replacement, and DEVIATIONS of its standard errors.
     """
@@ -145,7 +145,7 @@ def carried_over(lengths: Sequence[tuple[int, float]], videos: int, size_bytes: 
 
 
 def _read(videos: Sequence[Video]) -> Iterable[tuple[str, Header | ItemError]]:
-    """What map_in_processes header says, in other processes: a file that crashes the reader costs itself."""
+    """Read each header in another process: a file that crashes the reader costs only itself."""
     progress = Progress("headers", len(videos))
     for video, header in map_in_processes(list(videos), _header, READERS):
         progress.step()

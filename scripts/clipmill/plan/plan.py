@@ -1,7 +1,7 @@
-"""What a run will do, before it runs: videos, hours, jobs, core-hours and disk, each with where the number is from.
+"""What a run will do, before it runs: videos, hours, jobs, core-hours and disk, each number with its source.
 
-What is counted is exact. What is estimated follows from the work that is done already, else from `rates`, else it is
-not there at all. Nothing is written and no picture is read.
+Counted numbers are exact. Estimates follow from the work that is already done, else from `rates`; without either there
+is no number. Nothing is written and no picture is read.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from clipmill.plan.headers import Estimate, estimate
 from clipmill.plan.progress_of_run import Shard, Work, survey
 from clipmill.steps import CLIP, HOUR, KEPT, STEPS, Step
 from clipmill.store import benchmarks, table, tables
-from clipmill.store.layout import Paths
+from clipmill.store.layout import WORK, Paths
 
 HERE, COUNTED, ASSUMED, NOT_MEASURED = "measured here", "counted", "assumed", "not measured"
 HOUR_SECONDS = 3600
 
 
-# What says that a job was of another kind than the next one: of the settings, what makes a unit dear or cheap.
+# Settings that change how long a unit of work takes. Jobs that differ in one of them do not count for the rate.
 ALIKE = {"backend", "model", "frames", "frames_per_second", "max_side", "max_tokens", "structured", "max_tries"}
 ONE_CORE = {"threads": 1, "gpu": 0}
 
 
 def make_plan(outdir: Path, settings: Mapping[str, Any], sample: int) -> dict[str, Any]:
-    """The plan as JSON can hold it. `settings`: what `plan_settings` of the rules gives; `sample`: headers to read.
+    """The plan as JSON can hold it. `settings`: from `plan_settings` of the rules; `sample`: headers to read at most.
 
-    Raises SetupError where the index or a table is not readable.
+    Raises SetupError if the index or a table is not readable.
     """
     work = survey(outdir, settings, sample)
     hours = estimate(work.waiting)
@@ -66,7 +66,7 @@ def make_plan(outdir: Path, settings: Mapping[str, Any], sample: int) -> dict[st
 
 
 class Amounts:
-    """Hours, clips and kept clips of each shard: counted where the run has come so far, else estimated."""
+    """Hours, clips and kept clips of each shard: counted if the run has come that far, else estimated."""
 
     def __init__(self, work: Work, hours: Estimate, settings: Mapping[str, Any]):
         self._work = work
@@ -96,7 +96,7 @@ class Amounts:
         return hours if unit == HOUR else hours * self.clips_an_hour
 
     def waiting(self, step: Step) -> float:
-        """How much there is for the jobs to come of a step. What is decoded in a shard is not decoded again."""
+        """The units of work for the jobs of a step that are to come. Decoded videos are not decoded again."""
         shards = [self._work.shards[shard] for group in self._work.missing[step.name].values() for shard in group]
         if step.name == "decode":
             return sum(shard.bytes_to_decode for shard in shards) * self._seconds_a_byte / HOUR_SECONDS
@@ -146,9 +146,9 @@ def _hours(work: Work, waiting: Estimate) -> dict[str, Any]:
 
 
 def _rules(work: Work, amounts: Amounts, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """A row a rule, in the order of the data."""
-    checks = work.outdir / "work" / "checks"
-    unchecked = {step: made for step, made in settings["steps"].items() if not (checks / f"{step}.json").exists()}
+    """One row per rule, in the order of the data."""
+    paths = Paths(work.outdir)
+    unchecked = {step: made for step, made in settings["steps"].items() if not paths.check(step).exists()}
     embedded = all(backends.entry(step, made["backend"]).environment == "video" for step, made in unchecked.items())
     starts = rates.Rate(0.0, rates.SOURCE, rates.START) if embedded else None
     yield _row("check_backend", len(unchecked), len(settings["steps"]), "", 0.0, ONE_CORE, starts)
@@ -165,7 +165,7 @@ def _rules(work: Work, amounts: Amounts, settings: Mapping[str, Any]) -> Iterato
     amount = sum(amounts.of(shard, KEPT) for shard in work.shards.values()) if pending else 0.0
     rate = _own_export_rate(work.outdir) or rates.find("export", "")
     yield _row("export_dataset", int(bool(pending)), 1, KEPT, amount, ONE_CORE, rate)
-    pending = pending or not (work.outdir / "report.html").exists()
+    pending = pending or not paths.report.exists()
     amount = sum(amounts.of(shard, CLIP) for shard in work.shards.values()) if pending else 0.0
     yield _row("write_report", int(bool(pending)), 1, CLIP, amount, ONE_CORE, rates.find("report", ""))
 
@@ -177,7 +177,7 @@ def _outdated(outdir: Path, files: Iterable[str]) -> bool:
 
 
 def _resolving(work: Work, amounts: Amounts) -> dict[str, Any]:
-    """The row of the quantiles, each stage of which is a job over all shards."""
+    """The row of `resolve_thresholds`, which has one job per stage, over all shards."""
     jobs = len(work.unresolved)
     amount = jobs * sum(amounts.of(shard, CLIP) for shard in work.shards.values())
     return _row("resolve_thresholds", jobs, len(work.stages), CLIP, amount, ONE_CORE, rates.find("thresholds", ""))
@@ -186,7 +186,7 @@ def _resolving(work: Work, amounts: Amounts) -> dict[str, Any]:
 def _row(
     rule: str, jobs: int, of: int, unit: str, amount: float, used: Mapping[str, int], rate: rates.Rate | None
 ) -> dict[str, Any]:
-    """Core-hours are those that jobs hold, whether they use them or not. What no rate is known of is NaN."""
+    """The row of a rule. Core-hours are those that jobs hold, whether they use them or not; NaN without a rate."""
     seconds = rate.seconds * amount + rate.start * jobs if rate else math.nan
     gpu = seconds / used["threads"] * used["gpu"]
     return {
@@ -205,9 +205,9 @@ def _row(
 
 
 def _own_rate(work: Work, amounts: Amounts, step: Step, settings: Mapping[str, Any]) -> rates.Rate | None:
-    """What the finished jobs of this run took: wall time × the cores of a job, starts included; None without any.
+    """The rate of this run's finished jobs: wall time × the cores of a job, starts included; None without any.
 
-    Left out are jobs that took up what an earlier one had begun, and those of another backend or other settings.
+    Left out are jobs that continued the work of an earlier one, and those of another backend or other settings.
     """
     seconds, amount, count = 0.0, 0.0, 0
     for name, shards in work.jobs(step).items():
@@ -224,7 +224,7 @@ def _own_rate(work: Work, amounts: Amounts, step: Step, settings: Mapping[str, A
 
 
 def _own_export_rate(outdir: Path) -> rates.Rate | None:
-    summary, took = outdir / "summary.json", _wall_seconds(outdir, "export", "export")
+    summary, took = Paths(outdir).summary, _wall_seconds(outdir, "export", "export")
     if took is None or not summary.exists():
         return None
     kept = json.loads(summary.read_text(encoding="utf-8"))["clips"]["kept"]
@@ -236,16 +236,16 @@ def _here(jobs: int) -> str:
 
 
 def _wall_seconds(outdir: Path, folder: str, name: str) -> float | None:
-    """How long a job took that did all its work at once; None where that is not known."""
-    job = benchmarks.read(outdir / "benchmarks" / folder / f"{name}.tsv")
-    log = outdir / "logs" / folder / f"{name}.log"
+    """How long a job took that did all its work itself, in one go; None if that is not known."""
+    job = benchmarks.read(Paths(outdir).benchmark(folder, name))
+    log = Paths(outdir).log(folder, name)
     if job is None or not log.exists() or TAKEN_UP in log.read_text(encoding="utf-8", errors="replace"):
         return None
     return job.wall
 
 
 def _alike(step: Step, path: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether the job that wrote the table at `path` was of the kind that the jobs to come are."""
+    """Whether the job that wrote the table at `path` took as long per unit as the jobs to come: same settings."""
     if step.name not in (*settings["steps"], "decode", "cut"):
         return True
     made = table.about(path)
@@ -259,7 +259,7 @@ def _alike(step: Step, path: Path, settings: Mapping[str, Any]) -> bool:
 
 
 def _disk(work: Work, amounts: Amounts, hours: Estimate, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """A row a folder: how many bytes come on top of what is there."""
+    """One row per folder: how many bytes will be added to it."""
     measured = _bytes_an_hour(work)
     decode = settings["decode"]
     documented = {
@@ -269,12 +269,13 @@ def _disk(work: Work, amounts: Amounts, hours: Estimate, settings: Mapping[str, 
     for folder, rate in documented.items():
         rate, source = (measured[folder], HERE) if measured else (rate, rates.SOURCE)
         to_come = hours.seconds / HOUR_SECONDS * rate if hours.videos else 0.0
-        yield {"folder": f"work/{folder}", "bytes_to_come": to_come, "bytes_a_unit": rate, "unit": HOUR, "from": source}
+        known = {"bytes_to_come": to_come, "bytes_a_unit": rate, "unit": HOUR, "from": source}
+        yield {"folder": f"{WORK}/{folder}", **known}
     rate, source = _bytes_a_clip(work, amounts, hours)
     to_come = sum(amounts.of(work.shards[name], KEPT) for name in work.missing["cut"])
     to_come = to_come * rate if to_come else 0.0
     yield {
-        "folder": "work/clip_files",
+        "folder": f"{WORK}/clip_files",
         "bytes_to_come": to_come,
         "bytes_a_unit": rate,
         "unit": KEPT,
@@ -283,7 +284,7 @@ def _disk(work: Work, amounts: Amounts, hours: Estimate, settings: Mapping[str, 
 
 
 def _frame_bytes(hours: Estimate, decode: Mapping[str, Any]) -> float:
-    """Size of a kept frame, by the pictures that the headers tell of."""
+    """Bytes of a kept frame, from the picture sizes in the headers; NaN without headers."""
     pixels = []
     for header in hours.headers:
         scale = min(1.0, decode["sample_short_side"] / max(1, min(header.width, header.height)))
@@ -292,7 +293,7 @@ def _frame_bytes(hours: Estimate, decode: Mapping[str, Any]) -> float:
 
 
 def _bytes_an_hour(work: Work) -> dict[str, float] | None:
-    """What frames and signals of the sample of decoded videos take; None where there are none."""
+    """Bytes of frames and signals per hour of video, over the sample of decoded videos; None if there are none."""
     sizes, seconds = {"frames": 0, "signals": 0}, 0.0
     for shard, video_id, length in work.measured.drawn:
         paths = DecodePaths.of(work.outdir, shard, video_id)
@@ -306,7 +307,7 @@ def _bytes_an_hour(work: Work) -> dict[str, float] | None:
 
 
 def _bytes_a_clip(work: Work, amounts: Amounts, hours: Estimate) -> tuple[float, str]:
-    """Size of a clip file: of those that the run has cut, else as many bytes a second as the videos have."""
+    """Bytes of a clip file, and the source: the run's clip files, else as many bytes per second as the videos have."""
     sizes = []
     for name in work.shards.keys() - work.missing["cut"].keys():
         cuts = tables.CUTS.read(tables.CUTS.of(work.outdir, name), ["cut_bytes"]).column("cut_bytes").to_pylist()
@@ -319,7 +320,7 @@ def _bytes_a_clip(work: Work, amounts: Amounts, hours: Estimate) -> tuple[float,
 
 
 def _without_nan(value: Any) -> Any:
-    """None for what is not known, and numbers as JSON should have them."""
+    """`value` with None for NaN, and with floats rounded for JSON."""
     if isinstance(value, dict):
         return {name: _without_nan(part) for name, part in value.items()}
     if isinstance(value, list):

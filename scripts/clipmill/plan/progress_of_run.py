@@ -1,4 +1,4 @@
-"""What a run has finished and what it has not: its steps, shards and videos, for a plan of what is to come."""
+"""The progress of a run, for its plan: which steps, shards and videos are finished, and which are to come."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from clipmill.decode.video import DecodeSettings, source_key
 from clipmill.plan.headers import HeaderSample, Video
 from clipmill.steps import STEPS, Step
 from clipmill.store import tables
-from clipmill.store.index import read_json_lines, shard_groups, shard_sizes
+from clipmill.store.index import read_json_lines, read_videos, shard_groups, shard_sizes
 from clipmill.store.layout import Paths
 
 
 @dataclass
 class Shard:
-    """What is known of one shard. `clips` and `kept` are None until they have been counted by the run.
+    """The progress of one shard. `clips` and `kept` are None until the run has counted them.
 
-    `whole`: all its videos are decoded as the config and the index ask; else all its jobs are to come.
+    `whole`: all its videos are decoded with the present config and index; else all its jobs are to come.
     """
 
     name: str
@@ -39,9 +39,9 @@ class Shard:
 
 @dataclass
 class Work:
-    """All shards, and samples of the videos: those that wait for decoding, and (shard, id, seconds) of the others.
+    """All shards, and two samples of videos: `waiting` for decoding, and `measured`: (shard, id, seconds) of the rest.
 
-    What is to come, once `find_missing` has found it: jobs by step, and the stages whose quantiles are to be resolved.
+    `find_missing` sets the work to come: `missing`, jobs by step, and `unresolved`, stages with quantiles to resolve.
     """
 
     outdir: Path
@@ -54,15 +54,15 @@ class Work:
     unresolved: list[str] = field(default_factory=list)
 
     def jobs(self, step: Step) -> dict[str, list[str]]:
-        """Jobs of a step by name: the shards that each serves."""
+        """The jobs of a step: name -> the shards that the job serves."""
         return self.groups if step.grouped else {name: [name] for name in self.shards}
 
     def find_missing(self) -> None:
-        """Fill `missing`: jobs by step whose tables are not there, or are of other videos, and those that follow.
+        """Fill `missing`: jobs by step whose tables are not there or are of other videos, and all jobs that follow.
 
-        A quantile is one of all clips, so that what goes by it is to be done anew for all shards.
+        A quantile is over all clips: if it must be resolved again, so must the steps that need it, for all shards.
         """
-        pending: dict[int, set[str]] = {}  # by level: the shards
+        pending: dict[int, set[str]] = {}  # level -> shards with jobs to come
         changed = {name for name, shard in self.shards.items() if not shard.whole}
         for step in STEPS:
             before = changed.union(*(names for level, names in pending.items() if level < step.level))
@@ -77,11 +77,11 @@ class Work:
             pending.setdefault(step.level, set()).update(shard for shards in jobs.values() for shard in shards)
 
     def _resolved(self, stage: str) -> bool:
-        """Whether the quantiles of a stage are known, and of all videos but those that have gone."""
+        """Whether the quantiles of a stage are known, and no videos have been removed since."""
         return not newer(Paths(self.outdir).removed, Paths(self.outdir).thresholds(stage))
 
     def total(self, what: str, shards: Iterable[Shard] | None = None) -> float:
-        """The sum of a number over shards, all of them by default; those that have none are left out."""
+        """The sum of the number `what` over shards, all by default; shards where it is None are left out."""
         return sum(getattr(shard, what) or 0 for shard in (self.shards.values() if shards is None else shards))
 
 
@@ -108,14 +108,14 @@ def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
 
 
 def _look_at_videos(work: Work, shard: Shard, gone: set[str], decode: DecodeSettings) -> None:
-    """Which videos of a shard are decoded from the present file by the present settings, and how long they are."""
+    """Note which videos of a shard are decoded from their present file with the present settings, and their lengths."""
     path, wanted = tables.VIDEOS.of(work.outdir, shard.name), Paths(work.outdir).shard(shard.name)
     shard.whole = not newer(wanted, path)
     known = {}
     if path.exists():
         columns = ["video_id", "source_key", "seconds", "error_kind"]
         known = {row["video_id"]: row for row in tables.VIDEOS.read(path, columns).to_pylist()}
-    for video in read_json_lines(wanted):
+    for video in read_videos(wanted):
         if video["video_id"] in gone:
             continue
         row = known.get(video["video_id"])

@@ -1,7 +1,7 @@
-"""What the steps cost, for a plan of a run that has measured nothing yet: one table, with where each number is from.
+"""What the steps cost, for the plan of a run that has measured nothing yet: one table with the source of its numbers.
 
 The numbers are those of docs/benchmarks.md, section "Rates of a plan"; a test keeps the two equal. They belong to the
-machine described there. Where a backend has no number there is none, nor for any on a GPU, and plans say so.
+machine described there. Some backends have no number, and nothing on a GPU has one; then the plan says so.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ SOURCE = "docs/benchmarks.md"
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds of a core's time for a unit of work, and for the start of a job."""
+    """Core-seconds for a unit of work, and for the `start` of a job."""
 
     seconds: float
     source: str
     start: float = 0.0
 
 
-# (folder of the step in benchmarks/, backend): seconds a unit, seconds a start. Without a GPU.
+# (folder of the step in benchmarks/, backend): core-seconds per unit, core-seconds per start. Without a GPU.
 DOCUMENTED = {
     ("decode", ""): (155.0, 0.4),
     ("split", ""): (2.1, 0.4),

@@ -1,4 +1,4 @@
-"""A plan as a person reads it, on 100 columns."""
+"""A plan as text for the terminal, at most 100 columns wide."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clipmill.plan.rates import SOURCE
 from clipmill.steps import CLIP, HOUR, KEPT
 
 WIDTH = 100
-SOME, ROOM = 3, 48  # names that are told, and letters for them
+SOME, ROOM = 3, 48  # names that are shown, and characters for them
 UNITS = {HOUR: ("h of video", "an hour"), CLIP: ("clips", "a clip"), KEPT: ("kept clips", "a kept clip"), "": ("", "")}
 
 
@@ -39,7 +39,7 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
     if names := hours["headers_unreadable"]:
         yield f"         {len(names):,} cannot be read and count as 0 hours: {_some(names)}"
     if silent := hours["headers_without_length"]:
-        yield f"         {silent:,} headers tell no length: these videos count as average ones ({ASSUMED})"
+        yield f"         {silent:,} headers state no length: these videos count as average ones ({ASSUMED})"
     if clips["expected"] != 0:
         known = f"{clips['found']:,} found ({COUNTED}), and " if clips["found"] else ""
         rate = f"{clips['an_hour']:,.0f} an hour ({clips['an_hour_from']})"
@@ -83,7 +83,7 @@ def _rules(plan: dict[str, Any]) -> Iterator[str]:
 
 
 def _sum(plan: dict[str, Any], what: str) -> str:
-    """A total of the rules, of those on GPUs for their hours; a question mark stands for what is not measured."""
+    """The sum of a column over the rules (GPU-hours: those with GPUs); a question mark stands for unmeasured ones."""
     rules = [rule for rule in plan["rules"] if what == "core_hours" or rule["gpus_a_job"]]
     known = any(rule[what] for rule in rules) or not plan["jobs"]
     more = "+?" if any(rule[what] is None for rule in rules) else ""
@@ -118,7 +118,7 @@ def _notes(plan: dict[str, Any]) -> Iterator[str]:
         yield "here: by this run's finished jobs of the same kind: wall time x the cores of a job, starts too"
     if SOURCE in sources:
         yield f'{Path(SOURCE).name}: {SOURCE}, "Rates of a plan", and each job\'s start; larger pictures take'
-        yield "  longer to decode and cut; a score is reckoned for every clip, though filters may spare it some"
+        yield "  longer to decode and cut; scores are counted for all clips, though filters may drop some before"
     if ASSUMED in sources:
         yield f"{ASSUMED}: clips half-way between split.min_seconds and max_seconds, none of them dropped,"
         yield "  of as many bytes a second as the videos"
@@ -126,9 +126,9 @@ def _notes(plan: dict[str, Any]) -> Iterator[str]:
         yield from _wrapped(f"{NOT_MEASURED}, and not in the sums: {', '.join(plan['not_measured'])}")
         yield "  run a few videos with this config, and the next plan goes by them"
     if plan["servers"]:
-        yield f"what servers need is not in the sums: {', '.join(plan['servers'])}"
-    yield "jobs that only a changed setting calls for are not counted, a dry run (-n) has them;"
-    yield "  what journals will spare is not taken off"
+        yield f"the work of servers is not in the sums: {', '.join(plan['servers'])}"
+    yield "jobs that run again only because a setting changed are not counted: a dry run (-n) lists them;"
+    yield "  work that journals will save is not subtracted"
 
 
 def _wrapped(text: str) -> list[str]:

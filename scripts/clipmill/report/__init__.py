@@ -20,15 +20,15 @@ from clipmill.report.judge import GONE_ON, Judge
 from clipmill.store import tables
 from clipmill.store.layout import Paths
 
-LARGEST = 1e300  # stands for no number at all, which JSON does not have
+LARGEST = 1e300  # stands for infinity, which JSON does not have
 
 
 def write_report(outdir: Path, settings: Mapping[str, Any], config: Mapping[str, Any], output: Path) -> None:
     """Write the report of the finished run in `outdir` to `output`, one file that needs no other.
 
-    `settings`: the `filters` and their `order` by which the run has judged, whether by a `cascade`, and the `quantiles`
-    that some of the bounds were. `config`: all that the run was given, to be shown. Raises SetupError where a table is
-    unreadable.
+    `settings`: the `filters` of the run, with numbers for quantiles, their `order`, whether there was a `cascade`, and
+    the `quantiles` that some of the bounds were. `config`: the whole config, to be shown. Raises SetupError if a table
+    is unreadable.
     """
     filters = {
         name: {end: _finite(value) for end, value in bound.items()} for name, bound in settings["filters"].items()
@@ -77,9 +77,9 @@ def write_report(outdir: Path, settings: Mapping[str, Any], config: Mapping[str,
 
 
 def _found(filters: verdict.Bounds, quantiles: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-    """Those of `quantiles` that came to a number; one of no clips did not."""
+    """The `quantiles` that have a value; one over no clips has none."""
     return {
-        name: {end: quantile for end, quantile in ends.items() if math.isfinite(filters[name][end])}
+        name: {end: quantile for end, quantile in ends.items() if math.isfinite(filters[name][end] or 0)}
         for name, ends in quantiles.items()
     }
 

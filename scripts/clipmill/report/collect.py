@@ -1,4 +1,4 @@
-"""One pass over the verdicts of all clips, a batch at a time; of the sampled ones a row of numbers is kept."""
+"""One pass over the verdicts of all clips, in batches: it counts all clips, and keeps numbers of a random sample."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ from clipmill.texts import checks as text_checks
 
 SEED = 6
 BATCH = 65_536
-MOST_ROWS = 1_000_000  # clips in the page's table; of more a sample
-MOST_TEXTS = 20_000  # texts that words are counted in; of more a sample
+MOST_ROWS = 1_000_000  # clips in the page's table at most; of more clips it has a random sample
+MOST_TEXTS = 20_000  # texts in which words are counted; of more texts a random sample
 KEPT_PICTURES, NEAR_PICTURES = 24, 6
-CANDIDATES = 200  # a side of a threshold, from which pictures of different videos are taken
-LETTERS = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")  # of a word: digits are no part of one that is listed
+CANDIDATES = 200  # for each side of a threshold; pictures of different videos are chosen from them
+LETTERS = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")  # the part of a word that is listed: without digits
 
 COLUMNS = ("video_id", "seconds", "width", "height", "fps", "kept", "reason", "text", "cut_seconds")
 
 
 @dataclass
 class Nearest:
-    """The clips with the smallest distances, ties drawn by lot: row number, number of its video, value."""
+    """The `most` clips with the smallest distances; ties go to the smallest random number, `lot`.
+
+    Of each clip: distance, lot, row number, number of its video, value.
+    """
 
     most: int
     _rows: np.ndarray = field(default_factory=lambda: np.empty((0, 5)))
@@ -42,16 +45,19 @@ class Nearest:
         self._rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))][: self.most]
 
     def take(self, count: int) -> list[int]:
-        """Numbers of the nearest rows, at most `count`, of different videos while there are such; by rising value."""
+        """Numbers of the nearest rows, at most `count`, from different videos if there are enough; by rising value."""
         seen: set[float] = set()
-        first = [not (video in seen or seen.add(video)) for video in self._rows[:, 3].tolist()]
+        first: list[bool] = []
+        for video in self._rows[:, 3].tolist():
+            first.append(video not in seen)
+            seen.add(video)
         order = [*np.flatnonzero(first), *np.flatnonzero(~np.array(first, bool))][:count]
         return [int(row) for row in self._rows[sorted(order, key=lambda at: (self._rows[at, 4], at)), 2]]
 
 
 @dataclass
 class Collected:
-    """What the verdicts say. Arrays are of the sampled clips: all that are not too short, or MOST_ROWS of them."""
+    """The numbers from the verdicts. Arrays have one entry per clip that is long enough, of at most MOST_ROWS clips."""
 
     judge: Judge
     tally: Tally
@@ -61,7 +67,7 @@ class Collected:
     sizes: dict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     rates: dict[float, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     lengths: list[int] = field(default_factory=list)  # of texts, in words
-    words: Counter[str] = field(default_factory=Counter)  # in how many texts each stands
+    words: Counter[str] = field(default_factory=Counter)  # in how many texts each occurs
     values: Values = field(default_factory=dict)
     unknown: dict[str, np.ndarray] = field(default_factory=dict)
     fate: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
@@ -72,12 +78,12 @@ class Collected:
 
     @property
     def judged(self) -> int:
-        """Clips that thresholds decide about."""
+        """The number of clips that thresholds decide about."""
         return self.found.clips - self.short.clips
 
 
 def collect(path: Path, judge: Judge, most_rows: int = MOST_ROWS) -> Collected:
-    """Read the table of final verdicts at `path`, with a fixed seed: the same table gives the same."""
+    """Read the table of final verdicts at `path`. Random draws have a fixed seed: equal tables give equal results."""
     collected = Collected(judge, Tally(judge))
     chance = np.random.default_rng(SEED)
     for name, bound in judge.active.items():
@@ -156,15 +162,15 @@ def look(batch: pa.RecordBatch, judge: Judge) -> Looked:
 
 
 def _begins(videos: pa.Array, last: str | None) -> np.ndarray:
-    """Where a row is of another video than the one before; `last`: the video before the first row."""
+    """Which rows are of another video than the row before; `last`: the video before the first row."""
     if not len(videos):
         return np.empty(0, bool)
     rest = pc.not_equal(videos.slice(1), videos.slice(0, len(videos) - 1)).to_numpy(zero_copy_only=False)
     return np.concatenate([[videos[0].as_py() != last], rest.astype(bool)])
 
 
-def _count(collected: Collected, looked: Looked, seconds: np.ndarray, batch: pa.RecordBatch, heard: np.ndarray) -> None:
-    """Count a batch. `heard`: whose text is looked at."""
+def _count(collected: Collected, looked: Looked, seconds: np.ndarray, batch: pa.RecordBatch, drawn: np.ndarray) -> None:
+    """Count a batch. `drawn`: the clips whose words are counted."""
     short = looked.fate == SHORT
     kept = pc.fill_null(batch.column("kept"), False).to_numpy(zero_copy_only=False)
     collected.found.add(len(seconds), float(seconds.sum()))
@@ -181,7 +187,7 @@ def _count(collected: Collected, looked: Looked, seconds: np.ndarray, batch: pa.
     counts = np.column_stack([np.bincount(which), np.bincount(which, kept)]).astype(int)
     for rate, count in zip(rates.tolist(), counts.tolist(), strict=True):
         _add(collected.rates[rate], count)
-    for text in batch.column("text").filter(pa.array(kept & heard)).to_pylist():
+    for text in batch.column("text").filter(pa.array(kept & drawn)).to_pylist():
         words = text_checks.WORD.findall(text or "")
         collected.lengths.append(len(words))
         collected.words.update({part.lower() for word in words for part in LETTERS.findall(word)})
@@ -193,7 +199,7 @@ def _add(to: list[int], counts: list[int]) -> None:
 
 
 def _draw(collected: Collected, looked: Looked, lot: np.ndarray, row: np.ndarray, video: np.ndarray) -> None:
-    """Draw clips for pictures: some of those kept, and those nearest to each threshold."""
+    """Choose clips for pictures: some of those kept, at random, and those nearest to each threshold."""
     whole = (looked.fails | looked.unsure) == 0
     kept = np.flatnonzero(whole & (looked.fate == GONE_ON))
     nothing = np.zeros(len(kept))

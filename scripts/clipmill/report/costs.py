@@ -1,4 +1,4 @@
-"""Time and memory a rule, from the benchmarks that Snakemake left beside the run."""
+"""Time and memory per step, from Snakemake's benchmarks of the run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 
 from clipmill.steps import STEPS
 from clipmill.store import benchmarks
+from clipmill.store.layout import Paths
 
 
 @dataclass
 class Cost:
-    """The finished jobs of a rule's folder: how many, their time in seconds, the most memory of one in MiB.
+    """The finished jobs of a step, or other `folder` of benchmarks: their number, seconds, and peak memory in MiB.
 
-    Processor time and memory are those of the `measured` ones of them.
+    Processor time and memory are of the `measured` jobs only: Snakemake cannot measure very short ones.
     """
 
     folder: str
@@ -35,9 +36,9 @@ class Cost:
 
 
 def costs(outdir: Path) -> list[Cost]:
-    """A row a folder of benchmarks, in the order of the data."""
+    """One `Cost` per folder of benchmarks, in the order of the steps."""
     order = {step.name: place for place, step in enumerate(STEPS)}
-    folders = [path for path in (outdir / "benchmarks").glob("*") if path.is_dir()]
+    folders = [path for path in Paths(outdir).benchmarks.glob("*") if path.is_dir()]
     found = []
     for folder in sorted(folders, key=lambda path: (order.get(path.name, len(order)), path.name)):
         cost = Cost(folder.name)

@@ -1,6 +1,6 @@
-"""The verdicts of many clips at once, as bits: which stages of the funnel a clip fails, and which nobody knows.
+"""The verdicts of many clips at once, as bits: which stages of the funnel a clip fails, and which are unknown.
 
-The page's script does the same for other thresholds (`page.js`), so what holds here holds there.
+The page's script (`page.js`) computes the same for other thresholds: a change here needs the same change there.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import pyarrow as pa
 from clipmill.filters import reasons, verdict
 from clipmill.filters.columns import COSTLY, FILTERS, LATE_FILTERS
 
-# Stages besides the filters: what no threshold changes.
+# Stages besides the filters: no threshold changes them.
 TEXTS, FILES = "texts", "files"
 
-# What became of a clip in the run, as far as its scores do not say it.
+# The fate of a clip in the run, as far as its scores do not say it.
 GONE_ON, NOT_CAPTIONED, BAD_TEXT, NOT_CUT, BAD_FILE, SHORT = range(6)
 
 Values = dict[str, np.ndarray]
@@ -26,7 +26,10 @@ Values = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Looked:
-    """What is known of a batch of clips. `values`: NaN where missing; `unknown`: where nobody computed the score."""
+    """A judged batch of clips. `values`: NaN where missing; `unknown`: where the score was never computed.
+
+    `fails`, `unsure`: bits of the stages that a clip fails, and of those for which that is unknown.
+    """
 
     values: Values
     unknown: dict[str, np.ndarray]
@@ -36,7 +39,7 @@ class Looked:
 
 
 class Judge:
-    """Gives verdicts with the bounds of a run. `cascade`: whether it spared clips the costly scores."""
+    """Gives verdicts with the bounds of a run. `cascade`: whether expensive scores were skipped for dropped clips."""
 
     def __init__(self, filters: verdict.Bounds, order: list[str], cascade: bool):
         self.filters = [*order, *LATE_FILTERS]
@@ -49,7 +52,7 @@ class Judge:
         self._before = {metric: verdict.before(metric, order) for metric in COSTLY} if cascade else {}
 
     def decides(self, name: str) -> int:
-        """The stages, as bits, that say which clips have the score `name` at all. A quantile of it moves with them."""
+        """The stages, as bits, that decide which clips have the score `name`. A quantile of it changes with them."""
         late = name in LATE_FILTERS  # only clips with a text have those
         return sum(self.bit[one] for one in (self._order if late else self._before.get(FILTERS[name], [])))
 
@@ -75,7 +78,7 @@ class Judge:
 
 
 def out_of(values: np.ndarray, bound: Mapping[str, float | None]) -> np.ndarray:
-    """Which values do not lie within a bound, as `verdict.out_of` has it: what is missing or no number does not."""
+    """Which values do not lie within a bound, as in `verdict.out_of`: values that are missing or not finite do not."""
     out = ~np.isfinite(values)
     if bound.get("min") is not None:
         out |= values < bound["min"]
@@ -85,7 +88,7 @@ def out_of(values: np.ndarray, bound: Mapping[str, float | None]) -> np.ndarray:
 
 
 def fates(reasons: pa.Array) -> np.ndarray:
-    """What became of clips, by the reasons of their verdicts."""
+    """The fates of clips, by the reasons of their verdicts."""
     encoded = reasons.dictionary_encode()
     of_reason = np.array([_fate(reason) for reason in encoded.dictionary.to_pylist()] + [GONE_ON], np.uint8)
     return of_reason[encoded.indices.fill_null(len(of_reason) - 1).to_numpy(zero_copy_only=False)]
@@ -106,7 +109,7 @@ def _fate(words: str) -> int:
 
 @dataclass
 class Amount:
-    """So many clips, and their length in seconds."""
+    """A number of clips, and their length in seconds."""
 
     clips: int = 0
     seconds: float = 0.0
@@ -117,7 +120,7 @@ class Amount:
 
 
 class Tally:
-    """Counts clips by what they fail and what is unknown of them: all else follows, and memory does not grow."""
+    """Counts clips by their failed and unknown stages. All other counts follow. Memory does not grow with the clips."""
 
     def __init__(self, judge: Judge):
         self.judge = judge
@@ -139,7 +142,7 @@ class Tally:
             yield fails, unsure, clips, self._seconds[fails, unsure]
 
     def funnel(self) -> dict[str, tuple[Amount, Amount]]:
-        """By stage, in their order: what has passed this one and all before it, and of what that is unknown."""
+        """By stage, in order: clips that passed it and all stages before it, and clips of which that is unknown."""
         found = {stage: (Amount(), Amount()) for stage in self.judge.stages}
         for fails, unsure, clips, seconds in self._kinds():
             for stage, (passed, unknown) in found.items():
@@ -149,7 +152,7 @@ class Tally:
         return found
 
     def overlap(self) -> dict[str, dict[str, int]]:
-        """By filter: how many clips fail it and each other one. A filter with itself: all that fail it."""
+        """By filter: how many clips fail both it and each other filter. A filter with itself: all that fail it."""
         names = list(self.judge.active)
         both = {one: dict.fromkeys(names, 0) for one in names}
         for fails, _, clips, _ in self._kinds():
@@ -160,7 +163,7 @@ class Tally:
         return both
 
     def alone(self) -> dict[str, tuple[int, int]]:
-        """By filter: clips that fail it and are known to pass all others; and those of which that is unknown."""
+        """By filter: clips that fail it and pass all others; and clips that fail it, of which the rest is unknown."""
         found = {}
         for name in self.judge.active:
             own = [(unsure, clips) for fails, unsure, clips, _ in self._kinds() if fails == self.judge.bit[name]]
@@ -169,7 +172,7 @@ class Tally:
         return found
 
     def unknown(self) -> dict[str, int]:
-        """By filter: clips whose score nobody computed."""
+        """By filter: clips whose score was never computed."""
         return {
             name: sum(clips for _, unsure, clips, _ in self._kinds() if unsure & self.judge.bit[name])
             for name in self.judge.active

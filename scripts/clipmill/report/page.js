@@ -15,7 +15,7 @@
 
   const Codes = data.bytes === 1 ? Uint8Array : Uint16Array;
   const MISSING = 256 ** data.bytes - 1, UNKNOWN = MISSING - 1;
-  // `seconds` and `trimmed` are numbers of bins, `lengths` and `trims` what a clip of each bin has, in microseconds.
+  // `seconds` and `trimmed` hold the number of each clip's bin, `lengths` and `trims` the mean of each bin in microseconds.
   const [fate, seconds, trimmed, lengths, trims] = await Promise.all([
     unpack(data.columns.fate, Uint8Array), unpack(data.columns.seconds, Codes), unpack(data.columns.trimmed, Codes),
     unpack(data.lengths.seconds, Float64Array), unpack(data.lengths.trimmed, Float64Array),
@@ -38,7 +38,7 @@
   })));
   data.columns = null;
 
-  /** How many of `edges`, which rise, lie below `value`; with `too`, also those that equal it. */
+  /** How many of the rising `edges` lie below `value`; with `too`, also those that equal it. */
   function below(edges, value, too) {
     let low = 0, high = edges.length;
     while (low < high) {
@@ -50,9 +50,9 @@
 
   const first = (bits) => (bits ? 31 - Math.clz32(bits & -bits) : stages);
 
-  // Sums over all rows, of whole numbers: exact, however often rows are taken out and put in again (but for `squares`, of
-  // which only an error is estimated). `clips` and `length`: where each one ends, the last place being the dataset;
-  // `open`: what becomes unknown at a stage, less what is out again.
+  // Sums over all rows. They are of whole numbers, and so exact however often rows are taken out and put back (except
+  // `squares`, which only estimate an error). `clips` and `length`: by the stage at which clips end; the last place is the
+  // dataset. `open`: clips that become unknown at a stage, minus unknown clips that fail there.
   const sums = {
     clips: new Float64Array(stages + 1), length: new Float64Array(stages + 1), open: new Float64Array(stages + 1),
     trimmed: 0, squares: 0, caption: 0, cut: 0,
@@ -73,7 +73,7 @@
 
   const PASSES = 0, FAILS = 1, UNSURE = 2;
 
-  /** What each code means at a filter's bounds. A missing score fails, one that nobody computed leaves it open. */
+  /** What each code means at a filter's bounds. A missing score fails; with one that was never computed it is unknown. */
   function meaning({ edges, is }) {
     const found = new Uint8Array(MISSING + 1);
     if (is.min === null && is.max === null) return found;
@@ -84,7 +84,7 @@
     return found;
   }
 
-  /** Judges every clip by one filter, and counts those anew for which that changes something. */
+  /** Judges every clip by one filter, and counts the clips again for which that changes something. */
   function apply(filter, counting) {
     const { codes, bit, means: before } = filter;
     const now = (filter.means = meaning(filter));
@@ -99,7 +99,8 @@
     }
   }
 
-  /** By stage: clips and seconds that have passed it, and clips of which that is unknown. And what there is still to do. */
+  /** By stage: clips and seconds that have passed it, and clips of which that is unknown. Also how many clips would still
+      have to be captioned or cut, and the standard errors. */
   function tally() {
     const unit = 1e-6, scale = rows ? data.clips / rows : 1;
     const passed = [];
@@ -152,7 +153,7 @@
   const ENDS = ["min", "max"];
   const differs = ({ was, is }) => ENDS.filter((end) => was[end] !== is[end]);
   const changed = (filter) => differs(filter).length > 0;
-  /** Bounds of a filter that stand, but were quantiles of clips that changes of the stages `bits` make others. */
+  /** Unchanged bounds of a filter that were quantiles, and whose value the changed stages `bits` would change. */
   const pinned = (filter, bits) =>
     filter.decidedBy & bits ? ENDS.filter((end) => filter.quantiles[end] && filter.was[end] === filter.is[end]) : [];
 
@@ -161,7 +162,7 @@
     const touched = filters.filter(changed);
     const active = new Set(filters.filter(({ is }) => is.min !== null || is.max !== null).map(({ name }) => name));
     const bits = touched.reduce((sum, { bit }) => sum | bit, 0);
-    const untouched = first(bits); // so many stages are as the run has them, and of all clips
+    const untouched = first(bits); // the stages before this one are as in the run, and count all clips
     now.passed.forEach((stage, place) => {
       const { row, was, clips, hours: time, unknown, bar } = cells[place], same = place < untouched;
       const name = data.stages[place];
@@ -201,7 +202,7 @@
     return element;
   }
 
-  /** What the config has to say of a filter: what differs from it, and `held` bounds, which were quantiles. */
+  /** A filter's line for the config: bounds that were changed, and `held` bounds, which were quantiles. */
   function line(filter, held) {
     const { name, is, quantiles } = filter, differing = differs(filter);
     const bounds = ENDS.filter((end) => differing.includes(end) || held.includes(end)).map((end) => `${end}: ${plain(is[end])}`);
@@ -251,7 +252,7 @@
       shade: find(`shade-${end}`, card),
     })).filter(({ range }) => range);
 
-    /** Draws the bounds where they are; `not` is the field in which somebody types. */
+    /** Draws the bounds where they are; `not` is the field in which somebody types, and stays as it is. */
     const draw = (not) => {
       for (const { end, range, field, shade } of dials) {
         const value = filter.is[end];

@@ -1,4 +1,4 @@
-"""The page: what was collected, as a template takes it."""
+"""The page: the collected numbers, in the form that the template shows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MOST_ERRORS = 200  # lines of the list of errors
 SHORT_WORD = 3  # letters
 HIDDEN = "(not shown)"
 STAGES = {TEXTS: "texts pass their checks", FILES: "dataset"}
-# Shapes by their names; what is within 3 % is called so.
+# Shapes by their names; a shape within 3 % has the name too.
 SHAPES = {"9:16": 9 / 16, "3:4": 3 / 4, "1:1": 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9, "1.85:1": 1.85}
 SHAPES |= {"2:1": 2, "2.39:1": 2.39}
 
@@ -97,7 +97,7 @@ def clock(seconds: float) -> str:
 
 
 def code(text: str) -> Markup:
-    """What stands in backticks as code; all of it is escaped."""
+    """`text` as HTML with the parts in backticks as code; all of it is escaped."""
     parts = re.split(r"`([^`]+)`", text)
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
@@ -108,7 +108,7 @@ def code(text: str) -> Markup:
 
 
 def funnel(collected: Collected, summary: Mapping[str, Any]) -> Lines:
-    """A line a stage, in the order of the data: label, clips (or videos, scenes) and seconds."""
+    """One line per stage, in the order of the data: label, number of clips (or videos, scenes) and seconds."""
     videos = summary["videos"]["decoded"] + summary["videos"]["failed"]
     length = 3600 * summary["hours"]["videos"]
     found, short = collected.found, collected.short
@@ -147,7 +147,7 @@ def filters(
     near: Mapping[tuple[str, str, str], list[int]],
     quantiles: Mapping[str, Mapping[str, str]],
 ) -> Lines:
-    """A card a filter; those in force first. `quantiles`: what bounds are in the config, where it is no number."""
+    """One card per filter; filters with a bound come first. `quantiles`: the config's bounds that are quantiles."""
     columns = {column.name: column for column in tables.FINAL_VERDICTS.columns}
     alone, unknown, overlap = collected.tally.alone(), collected.tally.unknown(), collected.tally.overlap()
     kept = collected.fate == GONE_ON
@@ -156,6 +156,7 @@ def filters(
         values, active, bound = collected.values[name], name in collected.judge.active, collected.judge.bounds[name]
         finite = np.isfinite(values)
         counts, (low, high) = histogram(values[finite], own.span), own.span.tolist()
+        own_bounds = sorted({value for value in bound.values() if value is not None})
         decided_by = collected.judge.decides(name)
         cards.append(
             {
@@ -166,17 +167,17 @@ def filters(
                 "known": int(finite.sum()),
                 "scored": bool(finite.any()),
                 "late": name in LATE_FILTERS,
-                # The first stop is below all scores, and so below zero where a score never is.
+                # The first stop lies below all scores. Where scores are never negative, the shown end is not either.
                 "low": low if (values[finite] < 0).any() else max(low, 0.0),
                 "high": high,
-                "far_low": [value for value in sorted(set(bound.values()) - {None}) if value < low],
-                "far_high": [value for value in sorted(set(bound.values()) - {None}) if value > high],
+                "far_low": [value for value in own_bounds if value < low],
+                "far_high": [value for value in own_bounds if value > high],
                 "left": float(own.places[0]),
                 "right": float(own.places[-1]),
                 "whole": own.whole,
                 "bounds": {end: bound.get(end) for end in ("min", "max")},
                 "places": {end: own.place(value) for end, value in bound.items() if value is not None},
-                # Only those that other thresholds move: what is of all clips stays what it is.
+                # Only quantiles that other thresholds change: one over all clips stays as it is.
                 "quantiles": quantiles.get(name, {}) if decided_by else {},
                 "decided_by": decided_by,
                 "all": bars(counts, counts.max(initial=0)),
@@ -194,7 +195,7 @@ def filters(
 
 
 def failing(fail: int, alone: int, unsure: int) -> str:
-    """How many clips fail a filter; `alone`: nothing else; `unsure`: nothing else that was computed."""
+    """Says how many clips fail a filter. `alone`: those that fail no other; `unsure`: no other that was computed."""
 
     def said(number: int, who: str, what: str) -> str:
         return f"{who} {'fails' if number == 1 else 'fail'} {what}."
@@ -210,14 +211,14 @@ def failing(fail: int, alone: int, unsure: int) -> str:
 
 
 def bars(counts: np.ndarray, most: float) -> str:
-    """A histogram as the path of an SVG, BINS wide and 100 high; heights are square roots, so that few are seen too."""
+    """A histogram as the path of an SVG, BINS wide and 100 high. Heights are square roots, so that few clips show."""
     heights = 100 * np.sqrt(counts / (most or 1))
     steps = [f"V{100 - height:.4g}H{place + 1}" for place, height in enumerate(heights)]
     return f"M0 100{''.join(steps)}V100Z"
 
 
 def overlap(collected: Collected) -> dict[str, Any]:
-    """How many clips fail each pair of filters; only filters that somebody fails."""
+    """How many clips fail each pair of filters; only filters that some clip fails."""
     both = collected.tally.overlap()
     names = [name for name in both if both[name][name]]
     return {"names": names, "both": both, "most": max((both[name][name] for name in names), default=0)}
@@ -232,19 +233,20 @@ def distribution(found: Iterable[tuple[Any, Sequence[int]]], label: Callable[[An
     lines = sorted(sums.items(), key=lambda line: (-line[1][0], line[0]))
     if len(lines) > MOST_LINES:
         rest = lines[MOST_LINES - 1 :]
-        lines = [*lines[: MOST_LINES - 1], (f"{len(rest)} others", sum(counts for _, counts in rest))]
+        others = sum((counts for _, counts in rest), np.zeros(2, np.int64))
+        lines = [*lines[: MOST_LINES - 1], (f"{len(rest)} others", others)]
     return [{"label": name, "found": int(counts[0]), "kept": int(counts[1])} for name, counts in lines]
 
 
 def shape(size: tuple[int, int]) -> str:
-    """What a picture's shape is called."""
+    """The name of a picture's shape."""
     ratio = size[0] / (size[1] or 1)
     name, value = min(SHAPES.items(), key=lambda item: abs(item[1] / ratio - 1) if ratio else 1)
     return name if ratio and abs(value / ratio - 1) <= 0.03 else "others"
 
 
 def plot(values: np.ndarray, kept: np.ndarray | None = None) -> dict[str, Any] | None:
-    """A plain histogram; None of nothing."""
+    """A plain histogram; None without values."""
     if not len(values):
         return None
     ends = np.array([float(values.min()), float(values.max())])
@@ -260,7 +262,7 @@ def plot(values: np.ndarray, kept: np.ndarray | None = None) -> dict[str, Any] |
 
 
 def errors(outdir: Path, summary: Mapping[str, Any]) -> Lines:
-    """How often each kind of error came, and the first message of each."""
+    """How often each kind of error occurred, and its first message."""
     first: dict[tuple[str, str], tuple[str, str]] = {}
     with open(Paths(outdir).errors, encoding="utf-8", newline="") as handle:
         for row in csv.DictReader(handle):
@@ -272,14 +274,14 @@ def errors(outdir: Path, summary: Mapping[str, Any]) -> Lines:
 
 
 def words(found: Counter[str], texts: int) -> Lines:
-    """The words that stand in most texts; short ones say little and are left out."""
+    """The words that occur in most texts; short ones say little and are left out."""
     longer = [(word, number) for word, number in found.items() if len(word) > SHORT_WORD or not word.isascii()]
     longer.sort(key=lambda item: (-item[1], item[0]))
     return [{"word": word, "count": number, "share": number / texts} for word, number in longer[:MOST_WORDS]]
 
 
 def as_yaml(config: Mapping[str, Any]) -> str:
-    """The config as YAML; what stands in headers may be meant for a server alone."""
+    """The config as YAML, without the values of headers: they may be secrets of a server."""
     return yaml.safe_dump(_without_headers(config), sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -295,7 +297,7 @@ def _without_headers(value: Any) -> Any:
 
 
 def data(collected: Collected, scales: Mapping[str, Scale], table: Mapping[str, Any], cards: Lines) -> dict[str, Any]:
-    """What page.js works with."""
+    """The data that page.js works with."""
     return {
         **table,
         "found": collected.found.clips,
@@ -326,5 +328,5 @@ def costs(found: list[Cost]) -> dict[str, Any]:
 
 
 def pictures(found: list[Picture]) -> Lines:
-    """What a picture says of itself; its place in the list is its row at the end of the table."""
+    """The pictures for the template. The place of a picture in the list is its row at the end of the table."""
     return [{"number": number, "picture": picture, **picture.about} for number, picture in enumerate(found)]

@@ -1,4 +1,4 @@
-"""The clips that the page shows: what is known of each, and a small picture of its middle from the kept frames."""
+"""The clips that the page shows: the facts of each, and a small picture of its middle from the kept frames."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def _fill(outdir: Path, shard: str | None, pictures: list[Picture]) -> None:
         for picture in pictures:
             picture.lost = "the index does not know this video"
         return
-    with KeptFrames(outdir, shard) as samples:
+    with KeptFrames(outdir, shard) as kept_frames:
         for picture in pictures:
             try:
-                frame = samples.frames(picture.about, MIDDLE)[0]
+                frame = kept_frames.frames(picture.about, MIDDLE)[0]
             except ItemError as error:
                 picture.lost = f"its frames cannot be read ({error.kind})"
             except (OSError, SetupError):
@@ -82,4 +82,4 @@ def small(frame: np.ndarray) -> tuple[str, int, int]:
     size = max(1, round(width * scale)), max(1, round(height * scale))
     resized = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     _, data = cv2.imencode(".webp", resized, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
-    return "data:image/webp;base64," + base64.b64encode(data).decode("ascii"), *size
+    return "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode("ascii"), *size

@@ -1,4 +1,4 @@
-"""From scores to small whole numbers that a page can hold, such that thresholds on the one are thresholds on the other.
+"""Scores as codes, small whole numbers that a page can hold. A threshold on scores is a threshold on their codes.
 
 A scale has rising edges. The code of a value is 2i + 1 where it equals edge i, 2i where it lies between edges i − 1 and
 i. So `value >= edge i` is `code >= 2i + 1`, and `value <= edge i` is `code <= 2i + 1`, exactly.
@@ -12,20 +12,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-GRID, QUANTILES = 72, 40  # where a slider stops
+GRID, QUANTILES = 72, 40  # numbers of stops of a slider: on an even grid, and at quantiles
 TAIL = 0.005  # share of the clips that may lie beyond either end of a slider
 BINS = 60
-FAR = 0.5  # a bound that lies further outside the data than this share of their range stretches no slider
-GAP = 4  # bins from stop to stop of such bounds
+FAR = 0.5  # a bound further outside the data than this share of their range does not stretch the slider
+GAP = 4  # the distance of the stops of far bounds, in bins
 
 
 @dataclass(frozen=True)
 class Scale:
-    """`stops`: where the slider may stand, the first and last of them without a bound. `edges`: see above.
+    """`stops`: the values at which the slider may stand; the first and the last one mean no bound. `edges`: see above.
 
     `whole`: every value that occurs is an edge, so that any threshold is exact and not only those at the stops.
-    `knots`: between which values lie evenly on the slider, and `places`, where those are, in bins of the histogram: it
-    reaches from 0 to BINS, and what lies outside are bounds far from the data, and the end that is no bound.
+    `knots`: the slider is linear between these values. `places`: where the knots are, in bins of the histogram. It
+    reaches from 0 to BINS; outside of it are bounds far from the data, and the ends that mean no bound.
     """
 
     stops: np.ndarray
@@ -43,7 +43,7 @@ class Scale:
         return float(np.interp(value, self.knots, self.places))
 
     def codes(self, values: np.ndarray, unknown: np.ndarray, kind: np.dtype) -> np.ndarray:
-        """A number a value; the greatest of `kind` is missing, the one before it unknown."""
+        """One code per value; the greatest number of `kind` means missing, the one before it unknown."""
         place = np.searchsorted(self.edges, values)
         same = self.edges[np.minimum(place, len(self.edges) - 1)] == values
         most = np.iinfo(kind).max
@@ -52,7 +52,7 @@ class Scale:
 
 
 def scale(values: np.ndarray, bound: Mapping[str, float | None], kind: np.dtype) -> Scale:
-    """A scale for finite `values` and what is in force, with as many edges as codes of `kind` can tell apart."""
+    """A scale for finite `values` and the bounds in force, with at most as many edges as `kind` has codes for."""
     bounds = sorted(float(value) for value in bound.values() if value is not None and math.isfinite(value))
     inner = _inner(values, bounds)
     below, above = _beyond(inner, bounds)
@@ -69,7 +69,7 @@ def _inner(values: np.ndarray, bounds: list[float]) -> list[float]:
     """Rising stops from one step below the values, and the bounds that are near them, to one step above."""
     ends = np.quantile(values, [TAIL, 1 - TAIL]).tolist() if len(values) else []
     reach = FAR * (ends[1] - ends[0]) if ends else 0.0
-    if reach > 1e-3 * max(map(abs, ends), default=0.0):  # values that hardly differ say nothing of what is far
+    if reach > 1e-3 * max(map(abs, ends), default=0.0):  # if values hardly differ, no bound counts as far
         bounds = [value for value in bounds if ends[0] - reach <= value <= ends[1] + reach]
     low, high = min([*ends, *bounds], default=0.0), max([*ends, *bounds], default=1.0)
     high = high if high > low else low + (abs(low) or 1.0)
@@ -83,7 +83,7 @@ def _inner(values: np.ndarray, bounds: list[float]) -> list[float]:
 
 
 def _beyond(inner: list[float], bounds: list[float]) -> tuple[list[float], list[float]]:
-    """The bounds outside the inner stops, on either side, and one stop more there that stands for no bound."""
+    """The bounds outside the inner stops, on either side, and one more stop there that means no bound."""
     below = [value for value in bounds if value <= inner[0]]
     above = [value for value in bounds if value >= inner[-1]]
     return (
@@ -99,5 +99,5 @@ def nice(least: float) -> float:
 
 
 def histogram(values: np.ndarray, span: np.ndarray) -> np.ndarray:
-    """Counts of finite `values` in equal bins over `span`; what lies beyond it is in the outer ones."""
+    """Counts of finite `values` in equal bins over `span`; values beyond it count in the outer bins."""
     return np.histogram(np.clip(values, *span), BINS, tuple(span))[0]

@@ -1,4 +1,4 @@
-"""The compact table of scores from which the page recomputes what is kept at other thresholds."""
+"""The compact table of scores from which the page recomputes which clips are kept at other thresholds."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from clipmill.report.collect import SEED, Collected
 from clipmill.report.judge import Looked
 from clipmill.report.scales import Scale, scale
 
-FINE_ROWS = (
-    100_000  # up to here a score takes two bytes, and any threshold is exact; beyond one, and those at the stops are
-)
-MICROSECONDS = 1_000_000  # tables are no finer
-MOST_BYTES = 10_500_000  # of all columns on the page; of more a sample of the rows
+# Up to this many clips a score takes two bytes and any threshold is exact. Beyond that a score takes one byte, and only
+# thresholds at the stops are exact.
+FINE_ROWS = 100_000
+MICROSECONDS = 1_000_000  # per second; tables are no finer
+MOST_BYTES = 10_500_000  # of all columns on the page; above it the page has a random sample of the rows
 
 
 def offered(collected: Collected, config: Mapping[str, Any]) -> list[str]:
-    """The filters that have a bound, or could have one as the config stands: some clips have the score."""
+    """The filters that get a slider: those with a bound, and those that may have one, if some clips have the score."""
     one_frame = config.get("text", {}).get("frames", 2) < 2
     return [
         name
@@ -37,9 +37,9 @@ def tabulate(
 ) -> tuple[dict[str, Any], dict[str, Scale]]:
     """The table as JSON can hold it, and the scale of each of the filters `names`.
 
-    A column is deflated and in base64. Its last rows are the clips that the page shows, and are not counted. `clips`:
-    how many there are in all; where `rows` are fewer they are a sample. `lengths`: those of each bin, in microseconds;
-    `exact`: whether they are so for each clip.
+    A column is deflated and in base64. Its last rows, which are not counted, are the clips that the page shows.
+    `clips`: the number of all clips; if there are fewer `rows`, they are a random sample. `lengths`: the mean of each
+    bin, in microseconds; `exact`: whether these are the lengths of every single clip.
     """
     rows = np.arange(len(collected.fate))
     kind = np.dtype(np.uint16 if len(rows) <= FINE_ROWS else np.uint8)
@@ -71,7 +71,7 @@ def tabulate(
 
 
 def edges(scale: Scale) -> str | None:
-    """The edges of a scale for the page; None where they are the stops."""
+    """The edges of a scale for the page; None if they are the stops."""
     return _pack(scale.edges.astype("<f8")) if scale.whole else None
 
 
@@ -87,8 +87,9 @@ def _columns(collected: Collected, pictures: Looked, scales: dict[str, Scale], k
 def binned(lengths: np.ndarray, kind: np.dtype) -> tuple[np.ndarray, np.ndarray, bool]:
     """For each of `lengths` the number of its bin, the bins' means, and whether no bin has two different lengths.
 
-    Means are whole microseconds: sums of them are exact, and that over all is right whatever the bins. Half of the
-    upper ends are quantiles and half go in equal steps, so that neither many alike nor a few long ones spoil a bin.
+    Means are whole microseconds, so sums of them are exact, and the sum over all clips is right for any bins. Half of
+    the upper ends are quantiles, and half rise in equal steps, so that neither many equal lengths nor a few long ones
+    spoil a bin.
     """
     whole = np.round(lengths * MICROSECONDS)
     ends, room = np.unique(whole), np.iinfo(kind).max + 1

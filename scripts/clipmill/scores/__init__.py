@@ -1,7 +1,7 @@
-"""Scores of clips. Those from signals cost nothing; those from frames each have backends, one module each.
+"""Scores of clips from their frames. Each score has several backends, one module per backend.
 
-A backend is asked in four steps, so that pictures are read while others are measured, and measured in batches:
-sampled frames of a clip → `prepare` → units → `start`, a batch of any clips' units → values → `finish` → columns.
+A backend works in these steps, so that some clips are read while others are measured, and measured in batches:
+kept frames of a clip → `prepare` → units → `start`, a batch of units of any clips → values → `finish` → columns.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 
 
 class FrameScore(Protocol):
-    """What `score_shard` asks of a backend."""
+    """The interface of a backend that `score_shard` uses."""
 
     choice: FrameChoice
-    """Which samples of a clip it looks at."""
+    """Which kept frames of a clip it looks at."""
     about: dict[str, Any]
-    """All that its values depend on: name, version, checkpoints, parameters. Part of the journal's key."""
+    """Everything that its values depend on: name, version, checkpoints, parameters. Part of the journal's key."""
     batch: int
-    """Most units to `measure` at once. Never changes a value."""
+    """Most units that are measured at once. Never changes a value."""
 
     def checkpoints(self) -> list[Checkpoint]:
         """Find the model files, and fetch those that are not there. Raises SetupError."""
 
     def prepare(self, frames: Sequence[np.ndarray]) -> Sequence[Any]:
-        """Units of a clip's frames, in order: one a frame, or one for the clip.
+        """Units of a clip's frames, in order: one per frame, or one for the clip.
 
-        `frames`, BGR, height × width × 3 bytes each, are read as they are asked for. Called in several threads at once.
-        Keep units small: arrays of what the model takes, not the frames; see `readers.size_of`. May raise ItemError.
+        `frames`, BGR, height × width × 3 bytes each, are read when they are indexed. Called in several threads at once.
+        Keep units small: arrays of the model's input, not the frames; see `readers.size_of`. May raise ItemError.
         """
 
     def start(self, units: list[Any]) -> Callable[[], Sequence[Any]]:
-        """Begin to measure at most `batch` units of any clips, on the device, in the main thread.
+        """Start to measure at most `batch` units of any clips, on the device, in the main thread.
 
-        What it gives waits for a value of each, in order. A GPU then has the next batch at hand when it is done.
+        Returns a function that waits for one value per unit, in order. So a GPU has the next batch when it ends one.
         """
 
     def finish(self, values: list[Any]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class FrameScore(Protocol):
 
 
 class Backend:
-    """What backends have in common. `inside`: models that come with a package, as models.json lists them."""
+    """Base class of the backends. `inside`: models that come with a package, as models.json lists them."""
 
     batch = 1
     inside: Sequence[dict[str, str]] = ()
@@ -57,15 +57,19 @@ class Backend:
         """None are needed."""
         return []
 
+    def measure(self, units: list[Any]) -> Sequence[Any]:
+        """One value per unit, in order."""
+        raise NotImplementedError
+
     def start(self, units: list[Any]) -> Callable[[], Sequence[Any]]:
-        """All of the work at once, as `measure(units)` does it."""
+        """Measures at once, by `measure(units)`; the returned function does not wait."""
         values = self.measure(units)
         return lambda: values
 
 
 class ModelBackend(Backend):
-    """One that a device computes, while `start` is back already."""
+    """A backend whose `start` returns while the device is still computing."""
 
     def measure(self, units: list[Any]) -> Sequence[Any]:
-        """A value of each unit, waited for."""
+        """One value per unit; waits for them."""
         return self.start(units)()

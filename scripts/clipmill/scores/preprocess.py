@@ -1,9 +1,9 @@
-"""What a published model wants done to a picture first, as its `preprocessor_config.json` says.
+"""Turns frames into the input of a published model, as its `preprocessor_config.json` says.
 
-Resizing is done on bytes by torch, as the published processors do it through torchvision, and four times faster than by
-Pillow. Pillow's pixels are the same to within one grey level, but for those near black and white when it goes through
-the rows first: bicubic filters lead beyond, and what is beyond is clipped after each direction. Normalising is done in
-float32 on the device, where it costs nothing; what is carried there is bytes.
+torch resizes bytes, as the published processors do through torchvision, and four times faster than Pillow. Pillow's
+pixels are the same to within one grey level, except those near black and white if Pillow resizes the rows first:
+bicubic filters overshoot there, and the overshoot is clipped after each direction. Normalising is done in float32 on
+the device, where it costs nothing; only bytes are copied there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from clipmill.models.checkpoints import Checkpoint
 
 FILE = "preprocessor_config.json"
-FILTERS = {2: "bilinear", 3: "bicubic"}  # by Pillow's numbers
+FILTERS = {2: "bilinear", 3: "bicubic"}  # Pillow's numbers -> torch's names
 BICUBIC = 3
 
 
@@ -32,16 +32,16 @@ BICUBIC = 3
 class Preprocess:
     """How pictures become a model's input. Sizes: (height, width) in pixels; colours: red, green, blue."""
 
-    size: int | tuple[int, int]  # of the short side, or of both whatever the picture's shape
+    size: int | tuple[int, int]  # of the short side, or of both sides whatever the picture's shape
     crop: tuple[int, int] | None  # of the middle part that is kept
-    resample: int  # of FILTERS, widened where pictures are made smaller
-    scale: float  # of a grey level
+    resample: int  # key of FILTERS; the filter is widened if pictures are made smaller
+    scale: float  # factor of a grey level
     mean: tuple[float, ...]  # of scaled levels
     std: tuple[float, ...]
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Preprocess:
-        """As the checkpoint's own file says. SetupError where it is missing, broken or says what is not done here."""
+        """Read the checkpoint's own file. Raises SetupError if it is missing, broken or not supported here."""
         path = checkpoint.path / FILE
         try:
             says = json.loads(path.read_text(encoding="utf-8"))
@@ -76,7 +76,7 @@ class Preprocess:
         return made
 
     def __call__(self, frame: np.ndarray) -> np.ndarray:
-        """A frame, height × width × 3 of blue, green, red, as the model's size of red, green, blue; both uint8."""
+        """A BGR frame, height × width × 3, resized and cropped to the model's size, as RGB; both uint8."""
         height, width = frame.shape[:2]
         whole = self.size if isinstance(self.size, tuple) else _with_short_side(height, width, self.size)
         kept = self.crop or whole
@@ -94,7 +94,7 @@ class Preprocess:
 
 
 def _resized(size: int | dict[str, int], square: bool) -> int | tuple[int, int]:
-    """`size` of a processor. A bare number, as old files have it, is the short side where a crop follows."""
+    """`size` of a processor. A bare number, as in old files, is the short side if a crop follows."""
     if isinstance(size, dict) and "shortest_edge" in size:
         return int(size["shortest_edge"])
     return int(size) if isinstance(size, int) and not square else _both_sides(size)

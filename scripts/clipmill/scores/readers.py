@@ -1,4 +1,4 @@
-"""Threads that read ahead: clips go in, what was made of each comes out in the same order, and little waits between."""
+"""Threads that read ahead: clips go in, their results come out in the same order, and few results wait in between."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-# What may wait to be taken: whichever is reached first. A result that is larger waits alone.
+# Most results that wait to be taken: the threads stop at the limit that is reached first. A larger result waits alone.
 MOST_UNITS, MOST_BYTES = 4096, 256 << 20
 RUN = 8  # most items that a thread takes at a time: neighbours, which often share a file
 
-# What a thread works with: a context manager that gives a function from an item to its units, or to an exception.
+# The work of a thread: a context manager that yields a function from an item to its units, or to an exception.
 Work = Callable[[], AbstractContextManager[Callable[[Any], Sequence[Any] | Exception]]]
 
 
 class Readers:
     """Works on `items` in `threads` threads. Use as a context manager; `take` gives the results, in the items' order.
 
-    Each thread enters a context of its own by `work()`, so it can hold open files. It stops ahead of `take` when
-    MOST_UNITS or MOST_BYTES wait. An exception that is raised, not returned, in a thread is raised by `take`.
+    Each thread enters a context of its own by `work()`, so it can hold open files. The threads pause while MOST_UNITS
+    or MOST_BYTES wait for `take`. An exception that a thread raises, and does not return, is raised by `take`.
     """
 
     def __init__(self, items: Sequence[Any], work: Work, threads: int):
         self._items, self._work = items, work
         self._ready: dict[int, tuple[Sequence[Any] | Exception, int, int]] = {}
         self._begun = self._taken = self._units = self._bytes = 0
-        self._stopped, self._error = False, None
+        self._stopped = False
+        self._error: BaseException | None = None
         self._changed = threading.Condition()
         threads = max(1, threads)
-        self._run = max(1, min(RUN, len(items) // (4 * threads)))  # few items: all threads have work to the end
+        self._run = max(1, min(RUN, len(items) // (4 * threads)))  # with few items, short runs keep all threads busy
         self._threads = [threading.Thread(target=self._read, name=f"reader-{n}") for n in range(threads)]
 
     def __enter__(self) -> Readers:
@@ -45,7 +46,7 @@ class Readers:
             thread.join()
 
     def take(self, timeout: float) -> Sequence[Any] | Exception | None:
-        """What was made of the next item; None where it is not there after `timeout` seconds."""
+        """The result of the next item; None if it is not there after `timeout` seconds."""
         with self._changed:
             self._changed.wait_for(lambda: self._taken in self._ready or self._error, timeout)
             if self._taken in self._ready:
@@ -79,11 +80,11 @@ class Readers:
             return range(first, self._begun)
 
     def _hand_over(self, number: int, result: Sequence[Any] | Exception) -> bool:
-        """Put a result where `take` finds it, when there is room; False where no more are wanted."""
+        """Store a result for `take` when there is room; False if no more results are wanted."""
         units, size = (0, 0) if isinstance(result, Exception) else (len(result), size_of(result))
 
         def room() -> bool:
-            # The one that is taken next is always let in: all others may be waiting for it.
+            # The result that is taken next always has room: all others may be waiting for it.
             fits = self._units + units <= MOST_UNITS and self._bytes + size <= MOST_BYTES
             return fits or number == self._taken or self._stopped
 
@@ -97,9 +98,9 @@ class Readers:
 
 
 def size_of(value: Any) -> int:
-    """Bytes of the arrays and tensors in a value, and of all else that has `nbytes`; what else it may hold is small.
+    """Bytes of the arrays and tensors in a value, and of all else that has `nbytes`. Numbers and texts count as 0.
 
-    Raises TypeError for what may hold arrays that it does not know of.
+    Raises TypeError for any other type, since it may hold arrays.
     """
     if isinstance(value, dict):
         return size_of(list(value.values()))

@@ -1,13 +1,13 @@
-"""Scoring the clips of a shard by a backend that looks at frames.
+"""Scores the clips of a shard by a backend that looks at frames.
 
-Threads read and prepare clips while the backend measures. What is measured is one stream of units in the order of the
-clips, cut into batches: the number of threads, and which of them is faster, is seen in no value.
+Threads read and prepare clips while the backend measures. All units form one stream in the order of the clips, which is
+cut into batches. So neither the number of the threads nor their speed changes a value.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,28 +23,25 @@ from clipmill.models.batches import Batches
 from clipmill.scores import FrameScore
 from clipmill.scores.readers import Readers
 from clipmill.store.layout import Paths
-
-# --- frames of clips --------------------------------------------------------------------------------------------------
-
-
-# --- the loop ---------------------------------------------------------------------------------------------------------
+from clipmill.store.table import Row
+from clipmill.store.tables import Clip
 
 
 def score_shard(
     metric: str,
     backend: FrameScore,
-    clips: list[dict[str, Any]],
+    clips: Sequence[Clip],
     wanted: set[str],
     outdir: Path,
     shard: str,
     max_error_rate: float,
     threads: int = 1,
-) -> list[dict[str, Any]]:
-    """A row a clip: the score of the `wanted` ones, computed once ever under the same settings; others are missing.
+) -> list[Row]:
+    """One row per clip. Only the `wanted` clips have a score; it is computed only once under the same settings.
 
-    A row holds what the backend's `finish` gave, arrays included. `threads` read and prepare; the backend measures in
-    this one. Where a clip goes wrong its row holds `error_kind` and `error`. Raises SetupError, too, when more than
-    `max_error_rate` of the clips do.
+    A row holds the columns that the backend's `finish` returned, arrays included. `threads` read and prepare; the
+    backend measures in the calling thread. If a clip fails, its row holds `error_kind` and `error`. Raises SetupError
+    if the set-up is at fault, or if more than `max_error_rate` of the clips fail.
     """
     about = backend.about
     keys = {clip["clip_id"]: _key(metric, about, clip) for clip in clips if clip["clip_id"] in wanted}
@@ -59,28 +56,32 @@ def score_shard(
     return [{"clip_id": clip["clip_id"], **results.rows.get(clip["clip_id"], {})} for clip in clips]
 
 
-def _key(metric: str, about: dict[str, Any], clip: dict[str, Any]) -> str:
+def _key(metric: str, about: Mapping[str, Any], clip: Clip) -> str:
     return fingerprint(metric, about, clip["source_key"], clip["start_frame"], clip["end_frame"])
 
 
 @contextmanager
-def _preparing(backend: FrameScore, outdir: Path, shard: str) -> Iterator[Callable[[dict], list[Any] | ItemError]]:
-    """A reader thread's work: from a clip to its units."""
-    with KeptFrames(outdir, shard) as samples:
+def _preparing(backend: FrameScore, outdir: Path, shard: str) -> Iterator[Callable[[Clip], list[Any] | ItemError]]:
+    """The work of a reader thread: a function from a clip to its units."""
+    with KeptFrames(outdir, shard) as kept_frames:
 
-        def units(clip: dict[str, Any]) -> list[Any] | ItemError:
+        def units(clip: Clip) -> list[Any] | ItemError:
             try:
-                return list(backend.prepare(samples.frames(clip, backend.choice)))
+                return list(backend.prepare(kept_frames.frames(clip, backend.choice)))
             except ItemError as error:
-                return error.with_traceback(None)  # which would hold on to the frames
+                return error.with_traceback(None)  # a traceback would keep the frames in memory
 
         yield units
 
 
-def _score(backend: FrameScore, clips: list[dict], readers: Readers) -> Iterator[tuple[str, dict | ItemError] | None]:
-    """(id, row or ItemError) of each clip, in order; None when nothing has come for a while."""
-    todo, units, values = deque(clips), deque(), deque()
-    waiting: deque[tuple[str, int, ItemError | None]] = deque()  # clips: id, how many values it wants, why it has none
+def _score(
+    backend: FrameScore, clips: Sequence[Clip], readers: Readers
+) -> Iterator[tuple[str, Row | ItemError] | None]:
+    """(id, row or ItemError) of each clip, in order; None if no clip has finished for a while."""
+    todo = deque(clips)
+    units: deque[Any] = deque()
+    values: deque[Any] = deque()
+    waiting: deque[tuple[str, int, ItemError | None]] = deque()  # of each clip: id, number of its values, error
     batches = Batches(backend.start, backend.batch)
     while todo or waiting:
         if todo:
@@ -88,9 +89,13 @@ def _score(backend: FrameScore, clips: list[dict], readers: Readers) -> Iterator
             if prepared is None:
                 yield None
                 continue
-            error = prepared if isinstance(prepared, ItemError) else None
-            units.extend([] if error else prepared)
-            waiting.append((todo.popleft()["clip_id"], 0 if error else len(prepared), error))
+            clip_id = todo.popleft()["clip_id"]
+            if isinstance(prepared, Exception):
+                assert isinstance(prepared, ItemError)  # `_preparing` returns no other
+                waiting.append((clip_id, 0, prepared))
+            else:
+                units.extend(prepared)
+                waiting.append((clip_id, len(prepared), None))
         while len(units) >= backend.batch or (units and not todo):
             batch = [units.popleft() for _ in range(min(backend.batch, len(units)))]
             values.extend(batches.put(batch))
@@ -101,8 +106,8 @@ def _score(backend: FrameScore, clips: list[dict], readers: Readers) -> Iterator
             yield clip_id, error or finish(backend, [values.popleft() for _ in range(count)])
 
 
-def finish(backend: FrameScore, values: list[Any]) -> dict[str, Any] | ItemError:
-    """The columns of a clip from the values of its units; an ItemError where one of them is not finite."""
+def finish(backend: FrameScore, values: list[Any]) -> Row | ItemError:
+    """The columns of a clip from the values of its units; an ItemError if one of them is not finite."""
     try:
         row = {name: _plain(value) for name, value in backend.finish(values).items()}
     except ItemError as error:
@@ -115,7 +120,7 @@ def finish(backend: FrameScore, values: list[Any]) -> dict[str, Any] | ItemError
 
 
 def _plain(value: Any) -> Any:
-    """A value without numpy's and other sequences' types, but for arrays."""
+    """A value with Python's own types instead of numpy's scalars and tuples; arrays stay as they are."""
     if isinstance(value, list | tuple):
         return [_plain(part) for part in value]
     return value.item() if isinstance(value, np.generic) else value

@@ -1,4 +1,4 @@
-"""What scores on the embeddings of published vision models have in common: pictures in, embeddings out."""
+"""The base of scores that use a published vision model: pictures in, embeddings out."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from clipmill.scores.preprocess import Preprocess
 
 @dataclass(frozen=True)
 class Architecture:
-    """How a kind of model is loaded, and what of its output is the embedding."""
+    """How a type of model is loaded, and which part of its output is the embedding."""
 
-    cls: str  # of transformers: the vision tower alone, also where the checkpoint holds a text tower
-    embedding: Callable[[Any], torch.Tensor]  # of the output: N × width
-    width: Callable[[Any], int]  # of the configuration
+    cls: str  # class of transformers: the vision tower alone, even if the checkpoint holds a text tower
+    embedding: Callable[[Any], torch.Tensor]  # from the model's output: N × width
+    width: Callable[[Any], int]  # from the model's configuration
 
 
 SIGLIP = Architecture("SiglipVisionModel", lambda out: out.pooler_output, lambda config: config.hidden_size)
@@ -33,16 +33,16 @@ DINOV2 = Architecture(
 )
 
 
-# On a GPU so many that it computes for longer, 10 ms and more, than Python takes to give it the next ones: of DINOv2 it
-# may do 8,000 frames a second. A frame of SigLIP, the largest, takes some 30 MB in half precision, all of them 4 GB.
+# Frames per batch. On a GPU a batch must take longer, 10 ms and more, than Python takes to start the next one; DINOv2
+# may do 8,000 frames per second. In SigLIP, the largest, a frame takes about 30 MB in half precision, a batch 4 GB.
 BATCH, BATCH_ON_GPU = 32, 128
 
 
 class VisionBackend(ModelBackend):
-    """A unit is a frame. The model is found when its files are asked for, and loaded when it first embeds.
+    """A unit is a frame. The files are found when they are asked for; the model is loaded when it first embeds.
 
-    `model` and `revision` as `checkpoints.find_model` takes them, `dtype` as `gpu.autocast`. Set `compile` to let
-    `torch.compile` make the model faster, for some minutes of compiling.
+    `model` and `revision`: see `checkpoints.find_model`. `dtype`: see `gpu.autocast`. Set `compile` to let
+    `torch.compile` make the model faster; compiling takes some minutes.
     """
 
     name: str
@@ -56,7 +56,7 @@ class VisionBackend(ModelBackend):
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """The model's files, fetched where they are not there. Raises SetupError."""
+        """The model's files, fetched if they are missing. Raises SetupError."""
         return find_model(self.model, self.revision, MODEL_FILES)
 
     def checkpoints(self) -> list[Checkpoint]:
@@ -65,13 +65,13 @@ class VisionBackend(ModelBackend):
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the score depends on, also by the device that it is computed on."""
+        """What the score depends on. Its `dtype` may depend on the device."""
         models = [checkpoint.identity() for checkpoint in self.checkpoints()]
         return {"backend": self.name, "version": self.version, "models": models, "dtype": gpu.resolved(self.dtype)}
 
     @cached_property
     def preprocess(self) -> Preprocess:
-        """What is done to a picture first. Raises SetupError."""
+        """How frames become the model's input. Raises SetupError."""
         return Preprocess.of(self.checkpoint)
 
     def prepare(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:

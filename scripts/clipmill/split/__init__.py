@@ -1,1 +1,1 @@
-"""Station 3: signals become clips, and the scores that cost nothing."""
+"""Station 3: signals become clips, and the scores that need no frames."""

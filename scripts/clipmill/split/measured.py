@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 
+from clipmill.store.table import Row
+from clipmill.store.tables import Clip, DecodedVideo
+
 FROZEN_BELOW = 0.05  # mean absolute difference of grey levels to the frame before; camera noise alone gives more
-EASYANIMATE_INTERVAL = 0.5  # seconds between the frames of which EasyAnimate's motion score takes the flow
+EASYANIMATE_INTERVAL = 0.5  # seconds between the two frames whose flow EasyAnimate's motion score measures
 
 
-def motion_score(clip: dict[str, Any], video: dict[str, Any], signals: pa.Table) -> dict[str, Any]:
-    """MOTION row of one clip: mean over its pairs of neighbouring samples, the later frame of each inside the clip."""
-    part = _samples(_part(clip, signals))
-    speeds = _numbers(part, "motion")[1:]  # the first sample's motion comes from before the clip
+def motion_score(clip: Clip, video: DecodedVideo, signals: pa.Table) -> Row:
+    """MOTION row of one clip: mean over its pairs of neighbouring kept frames, both inside the clip."""
+    kept = _kept_frames(_part(clip, signals))
+    speeds = _numbers(kept, "motion")[1:]  # the motion of the first kept frame began before the clip
     speeds = speeds[~np.isnan(speeds)]
-    row = {"clip_id": clip["clip_id"], "motion_pairs": len(speeds)}
+    row: Row = {"clip_id": clip["clip_id"], "motion_pairs": len(speeds)}
     if len(speeds) == 0:
         message = f"{clip['seconds']:.2f} s hold fewer than two samples; raise decode.samples_per_second"
         return {**row, "error_kind": "too_few_samples", "error": message}
@@ -25,32 +26,32 @@ def motion_score(clip: dict[str, Any], video: dict[str, Any], signals: pa.Table)
     return {**row, "motion": speed, "motion_pixels": pixels}
 
 
-def technical_score(clip: dict[str, Any], signals: pa.Table) -> dict[str, Any]:
+def technical_score(clip: Clip, signals: pa.Table) -> Row:
     """TECHNICAL row of one clip."""
     part = _part(clip, signals)
-    samples = _samples(part)
-    row = {
+    kept = _kept_frames(part)
+    row: Row = {
         "clip_id": clip["clip_id"],
         "brightness": float(_numbers(part, "luma_mean").mean()),
         "contrast": float(_numbers(part, "luma_spread").mean()),
         "frozen_share": _frozen_share(part),
     }
-    if samples.num_rows == 0:
+    if kept.num_rows == 0:
         message = f"{clip['seconds']:.2f} s hold no sample; raise decode.samples_per_second"
         return {**row, "error_kind": "too_few_samples", "error": message}
     return {
         **row,
-        "sharpness": float(_numbers(samples, "sharpness").mean()),
-        "colourfulness": float(_numbers(samples, "colourfulness").mean()),
-        "border_area": _border_area(samples),
+        "sharpness": float(_numbers(kept, "sharpness").mean()),
+        "colourfulness": float(_numbers(kept, "colourfulness").mean()),
+        "border_area": _border_area(kept),
     }
 
 
-def _part(clip: dict[str, Any], signals: pa.Table) -> pa.Table:
+def _part(clip: Clip, signals: pa.Table) -> pa.Table:
     return signals.slice(clip["start_frame"], clip["end_frame"] - clip["start_frame"])
 
 
-def _samples(part: pa.Table) -> pa.Table:
+def _kept_frames(part: pa.Table) -> pa.Table:
     return part.filter(part["sample"].is_valid())
 
 
@@ -60,7 +61,7 @@ def _numbers(part: pa.Table, column: str) -> np.ndarray:
 
 
 def _frozen_share(part: pa.Table) -> float:
-    """Share of the time, from frame to frame, in which nothing changes; the first frame has none before it."""
+    """Share of the clip's time in which nothing changes from one frame to the next."""
     times = part["time"].to_numpy()
     if len(times) < 2:
         return 0.0
@@ -68,9 +69,9 @@ def _frozen_share(part: pa.Table) -> float:
     return float(np.diff(times)[still].sum() / (times[-1] - times[0]))
 
 
-def _border_area(samples: pa.Table) -> float | None:
-    """Area under borders that are black in every sample; None where all samples are wholly black."""
-    sides = [_numbers(samples, f"border_{side}") for side in ("left", "top", "right", "bottom")]
+def _border_area(kept: pa.Table) -> float | None:
+    """Area under borders that are black in every kept frame; None if all kept frames are wholly black."""
+    sides = [_numbers(kept, f"border_{side}") for side in ("left", "top", "right", "bottom")]
     if np.isnan(sides[0]).all():
         return None
     left, top, right, bottom = (np.nanmin(side) for side in sides)

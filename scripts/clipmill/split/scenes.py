@@ -1,6 +1,6 @@
 """From signals to clips: scene cuts by PySceneDetect's own detectors on stored content values, then pieces.
 
-Nothing is decoded here, so a cut rule can be changed at the cost of reading a few numbers.
+Nothing is decoded here, so a change of the `split` settings costs only the reading of a few numbers.
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 
 from clipmill.decode.reading import frame_times
+from clipmill.store.tables import Clip, DecodedVideo
 
 SLACK = 1e-6  # seconds by which rounding may exceed a limit
-ANY_RATE = 25.0  # the detectors ask for a frame rate, and use it for lengths in seconds alone; ours are in frames
+ANY_RATE = 25.0  # the detectors need a frame rate, but only for lengths in seconds; ours are in frames
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,14 @@ def find_cuts(content: np.ndarray, settings: SplitSettings) -> list[int]:
 def divide(
     times: np.ndarray, start: int, end: int, settings: SplitSettings, key_frames: Sequence[int] = ()
 ) -> Iterator[tuple[int, int]]:
-    """Pieces (first frame, first frame after) of the scene `start`–`end`; `times` has one more entry than frames.
+    """Divide the scene `start`–`end` into pieces (first frame, first frame after).
 
-    `key_frames`: as few pieces as can be, as even as can be, that begin at `key_frames`, so that they can be cut
-    without loss; where there are no such, as few pieces as `equal` makes, with as little as can be in those that must
-    be re-encoded. `equal`: as few equal pieces as max_seconds allows; where these would
-    fall below min_seconds, whole pieces of max_seconds and a rest. `fixed`: pieces of max_seconds and a rest, as
-    EasyAnimate does.
+    `times`: presentation times of all frames and the end of the video, in seconds. `settings.pieces` is one of:
+
+    `key_frames`: the fewest and then the most even pieces that begin at `key_frames`, so that they can be cut without
+    loss. If there are no such pieces, as few pieces as `equal` makes, with the least time in pieces that must be
+    re-encoded. `equal`: the fewest equal pieces that max_seconds allows; if these would be shorter than min_seconds,
+    pieces of max_seconds and a rest. `fixed`: pieces of max_seconds and a rest, as EasyAnimate does.
     """
     total = times[end] - times[start]
     longest = settings.max_seconds + SLACK
@@ -106,8 +107,9 @@ def divide(
 
 
 def _best_edges(times: np.ndarray, stops: list[int], free: set[int], settings: SplitSettings) -> list[int] | None:
-    """Of the frames `stops` those that part the scene into the fewest pieces of allowed length; of such ways the one
-    with the least time in pieces that do not begin at one of the `free` frames, and then the most even one.
+    """The frames of `stops` that divide the scene into the fewest pieces of allowed length; None if that is impossible.
+
+    Of several ways: the one with the least time in pieces that do not begin at a frame of `free`; then the most even.
     """
     # stop -> pieces, seconds in pieces that are not free, sum of squared lengths, stop before
     best: dict[int, tuple[int, float, float, int]] = {0: (0, 0.0, 0.0, 0)}
@@ -132,7 +134,9 @@ def _best_edges(times: np.ndarray, stops: list[int], free: set[int], settings: S
 
 
 def _more_stops(times: np.ndarray, stops: list[int], equal: list[int], settings: SplitSettings) -> list[int]:
-    """`stops`, where equal pieces would end, the shortest piece before each stop, and the longest one after it."""
+    """`stops`, the edges of `equal` pieces, and for each stop the start of the shortest piece that ends there and the
+    end of the longest piece that begins there.
+    """
     begins = times[stops[1:]] - settings.min_seconds + SLACK
     ends = times[stops[:-1]] + settings.max_seconds + SLACK
     frames = (np.searchsorted(times, np.append(begins, ends), side="right") - 1).tolist()
@@ -140,7 +144,7 @@ def _more_stops(times: np.ndarray, stops: list[int], equal: list[int], settings:
 
 
 def _equal_edges(times: np.ndarray, start: int, end: int, settings: SplitSettings) -> list[int] | None:
-    """Edges of equal pieces, to the frame; None where they would be too short, or where one frame is too long."""
+    """Edges of equal pieces, rounded to frames; None if the pieces would be too short, or if one frame is too long."""
     longest = settings.max_seconds + SLACK
     if np.diff(times[start : end + 1]).max() > longest:
         return None
@@ -155,7 +159,7 @@ def _equal_edges(times: np.ndarray, start: int, end: int, settings: SplitSetting
 
 
 def _edges(times: np.ndarray, start: int, end: int, offsets: list[float]) -> list[int]:
-    """Frames nearest to `offsets` seconds after the scene's start, between its own borders."""
+    """`start`, the frames nearest to `offsets` seconds after it, and `end`."""
     inner = []
     for offset in offsets:
         wanted = times[start] + offset
@@ -165,7 +169,7 @@ def _edges(times: np.ndarray, start: int, end: int, offsets: list[float]) -> lis
     return sorted({start, end, *(edge for edge in inner if start < edge < end)})
 
 
-def video_clips(video: dict[str, Any], signals: pa.Table, settings: SplitSettings) -> list[dict[str, Any]]:
+def video_clips(video: DecodedVideo, signals: pa.Table, settings: SplitSettings) -> list[Clip]:
     """CLIPS rows of one video, in order of time."""
     times = frame_times(video, signals)
     frames = len(times) - 1
@@ -186,7 +190,9 @@ def video_clips(video: dict[str, Any], signals: pa.Table, settings: SplitSetting
     return rows
 
 
-def _clip(video, times, scene: int, piece: int, begin: int, stop: int, settings: SplitSettings) -> dict[str, Any]:
+def _clip(
+    video: DecodedVideo, times: np.ndarray, scene: int, piece: int, begin: int, stop: int, settings: SplitSettings
+) -> Clip:
     start, end = float(times[begin]), float(times[stop])
     return {
         "clip_id": f"{video['video_id']}_{round(start * 1000):08d}-{round(end * 1000):08d}",

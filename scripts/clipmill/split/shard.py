@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from clipmill.decode.reading import read_signals
 from clipmill.split.measured import motion_score, technical_score
 from clipmill.split.scenes import SplitSettings, video_clips
+from clipmill.store.table import Row
 from clipmill.store.tables import Clip, Video
-
-Row = dict[str, Any]
 
 
 @dataclass
@@ -33,13 +31,13 @@ def split_shard(videos: Iterable[Video], outdir: Path, shard: str, settings: Spl
         signals = read_signals(outdir, shard, video["video_id"])
         for clip in video_clips(video, signals, settings):
             split.clips.append(clip)
-            split.motion.append(_of_needed(clip, motion_score(clip, video, signals)))
-            split.technical.append(_of_needed(clip, technical_score(clip, signals)))
+            split.motion.append(_without_needless_error(clip, motion_score(clip, video, signals)))
+            split.technical.append(_without_needless_error(clip, technical_score(clip, signals)))
     return split
 
 
-def _of_needed(clip: Clip, row: Row) -> Row:
-    """`row` of scores. A clip that is too short is dropped anyway, so a score that it lacks is no error."""
+def _without_needless_error(clip: Clip, row: Row) -> Row:
+    """A row of scores. A clip that is too short is dropped anyway, so a missing score of it is no error."""
     if not clip["too_short"]:
         return row
     return {name: value for name, value in row.items() if name not in ("error_kind", "error")}

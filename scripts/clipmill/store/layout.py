@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+WORK = "work"
 SHARD, GROUP, VIDEO, BACKEND = "<shard>", "<first shard>", "<video>", "<backend>"
 
 # Paths of tables, which stand in `tables.Table.path`.
@@ -45,7 +46,7 @@ class Paths:
     @property
     def work(self) -> Path:
         """Everything that makes a second run cheap."""
-        return self.outdir / "work"
+        return self.outdir / WORK
 
     # --- the results of a run, for people and trainers ---
 
@@ -83,9 +84,18 @@ class Paths:
         """The output folder of the run on a calibration sample."""
         return self.outdir / "calibrate"
 
+    @property
+    def calibration_sheet(self) -> Path:
+        """The videos of the calibration sample; `outdir` is that of its run."""
+        return self.outdir / "videos.jsonl"
+
     def benchmark(self, step: str, job: str) -> Path:
         """Snakemake's measurements of a job."""
         return self.benchmarks / step / f"{job}.tsv"
+
+    def log(self, step: str, job: str) -> Path:
+        """What a job wrote on its terminal."""
+        return self.outdir / "logs" / step / f"{job}.log"
 
     @property
     def benchmarks(self) -> Path:

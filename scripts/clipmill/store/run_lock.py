@@ -32,7 +32,7 @@ class RunLock:
             return None if try_lock(handle) else handle.read().strip()
 
     def take(self) -> str:
-        """Take the lock, write the run's name into it and return the name. Raises SetupError if another run holds it."""
+        """Take the lock, write the run's name into it, return the name. Raises SetupError if another run holds it."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._handle = open(self.path, "a+", encoding="utf-8")  # noqa: SIM115 - until the process ends
         for _ in range(TRIES):

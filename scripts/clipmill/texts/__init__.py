@@ -1,1 +1,1 @@
-"""Texts as such: checks of captions, sentences, prompts."""
+"""Functions for texts: checks of captions, sentences, prompts."""

@@ -1,4 +1,4 @@
-"""Checks of captions that need no model: what is wrong with a text as such. Which are made the config says.
+"""Checks of captions that need no model and look at the text alone. The config says which of them are made.
 
 Repetition is measured as by Rae and others (2021, Gopher, table A1), on words.
 """
@@ -29,7 +29,7 @@ META = re.compile(
     r"|\blet me know if\b|\bbased on (?:the|these) (?:image|frame|picture)s\b",
     re.IGNORECASE,
 )
-# Script -> how names of its letters begin in Unicode.
+# Script -> beginnings of its letters' names in Unicode.
 SCRIPTS = {
     "latin": ("LATIN",),
     "cyrillic": ("CYRILLIC",),
@@ -56,9 +56,9 @@ TEXT_FAULTS = (TOO_SHORT, TOO_LONG, *OF_WORDS, ABOUT_THE_TASK)
 
 
 def fault_of_caption(text: str, whole: bool | None, checks: Checks) -> str | None:
-    """What is wrong with a caption before it is rewritten, of CAPTION_FAULTS; None where nothing is.
+    """The fault of a caption before it is rewritten, one of CAPTION_FAULTS; None if it has none.
 
-    Its length is not judged yet, nor how it speaks, which rewriting may change. `whole`: None where nobody knows.
+    Its length and its way of speaking are not judged yet, since rewriting may change them. `whole`: None if unknown.
     """
     if checks["cut_off"] and whole is False:
         return CUT_OFF
@@ -66,7 +66,7 @@ def fault_of_caption(text: str, whole: bool | None, checks: Checks) -> str | Non
 
 
 def fault_of_text(text: str, checks: Checks) -> str | None:
-    """What is wrong with the text to train on, of TEXT_FAULTS; None where nothing is."""
+    """The fault of a text to train on, one of TEXT_FAULTS; None if it has none."""
     count = len(WORD.findall(text))
     if checks["min_words"] is not None and count < checks["min_words"]:
         return TOO_SHORT
@@ -91,7 +91,7 @@ def _fault_of_words(text: str, checks: Checks) -> str | None:
 
 
 def longest_run(text: str) -> int:
-    """The most times that one word stands after itself, itself included."""
+    """The most times that one word stands in a row."""
     longest, run, before = 0, 0, None
     for word in map(str.lower, WORD.findall(text)):
         run = run + 1 if word == before else 1
@@ -100,19 +100,19 @@ def longest_run(text: str) -> int:
 
 
 def repeated_trigrams(text: str) -> float:
-    """The share of three words in a row that stood in the text before, 0 to 1."""
+    """The share of sequences of three words that are in the text before already, 0 to 1."""
     words = [word.lower() for word in WORD.findall(text)]
     trigrams = list(zip(words, words[1:], words[2:], strict=False))
     return 1 - len(set(trigrams)) / len(trigrams) if trigrams else 0.0
 
 
 def share_in_script(text: str, script: str) -> float:
-    """The share of letters that belong to a script, 0 to 1; 1 where there are no letters."""
+    """The share of letters that belong to a script, 0 to 1; 1 if there are no letters."""
     letters = [character for character in text if character.isalpha()]
     inside = sum(unicodedata.name(letter, "").startswith(SCRIPTS[script]) for letter in letters)
     return inside / len(letters) if letters else 1.0
 
 
 def same(text: str) -> str:
-    """What two texts have in common that count as the same: neither case nor white space matters."""
+    """A form that is equal for texts that count as the same: neither case nor white space matters."""
     return " ".join(text.lower().split())

@@ -1,4 +1,4 @@
-"""Prompts: texts with {places} for what was measured of a clip."""
+"""Prompts: texts with {places} for values that were measured of a clip."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from clipmill.base.errors import SetupError
 
-# What a step's prompt may have in braces: of `caption` what was measured of a clip, of `rewrite` the text itself,
-# which is a user's prompt when prompts are beautified.
+# Step -> the names that its prompt may have in braces. `caption`: values that were measured of a clip. `rewrite`: the
+# text itself, which is a user's prompt when prompts are beautified.
 PLACES = {
     "caption": ("seconds", "width", "height", "fps", "camera"),
     "rewrite": ("caption", "prompt"),
@@ -17,9 +17,9 @@ PLACES = {
 
 
 def read_prompt(name: str, folder: Path) -> str:
-    """The text of the prompt `name`: of `folder`'s file <name>.txt, or a file of your own where `name` is a path.
+    """The text of the prompt `name`: of the file <name>.txt in `folder`, or of your own file if `name` is a path.
 
-    Lines that begin with # are comments. Raises SetupError where there is no such file.
+    Lines that begin with # are comments. Raises SetupError if there is no such file.
     """
     path = Path(name) if "/" in name or name.endswith(".txt") else folder / f"{name}.txt"
     try:
@@ -32,7 +32,7 @@ def read_prompt(name: str, folder: Path) -> str:
 
 
 def places(prompt: str, known: Collection[str], where: str) -> set[str]:
-    """The names of the places in a prompt. Raises SetupError where one is not `known`, or a brace stands alone."""
+    """The names of the places in a prompt. Raises SetupError if one is not `known`, or a brace stands alone."""
     try:
         parts = list(string.Formatter().parse(prompt))
     except ValueError as error:
@@ -47,5 +47,5 @@ def places(prompt: str, known: Collection[str], where: str) -> set[str]:
 
 
 def fill(prompt: str, names: set[str], values: Mapping[str, Callable[[], str]]) -> str:
-    """The prompt with what `values` give for its places; each is computed only if it is asked for."""
+    """The prompt with its places filled by the functions in `values`; only those that it needs are called."""
     return string.Formatter().vformat(prompt, (), {name: values[name]() for name in names})

@@ -1,4 +1,4 @@
-"""The formats in which the dataset is handed over: by the names that the config's `export.formats` takes."""
+"""The formats in which the dataset is written, by their names in the config's `export.formats`."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ FORMATS: dict[str, type[Format]] = {
 
 
 def splits(validation_share: float) -> tuple[str, ...]:
-    """The parts that the dataset has."""
+    """The splits of the dataset: without a share for validation only `train`."""
     return SPLITS if validation_share else SPLITS[:1]
 
 
 def entries(names: Sequence[str], parts: Sequence[str]) -> list[str]:
-    """The files below the dataset folder by which the formats `names` are read, those of all `parts`."""
+    """The files, below the dataset folder, with which readers of the formats `names` begin, for the splits `parts`."""
     found = [
         entry.format(split=split)
         for name in names
@@ -56,7 +56,7 @@ def entries(names: Sequence[str], parts: Sequence[str]) -> list[str]:
 def remove_unwanted(dataset: Path, names: Collection[str], parts: Collection[str]) -> None:
     """Remove the files of formats that are not among `names`, and those of splits that are not among `parts`.
 
-    What others have put beside them stays: trainers are started here, and leave caches and checkpoints.
+    Files of other programs stay: trainers are started here, and leave caches and checkpoints.
     """
     wanted = set(entries(list(names), list(parts)))
     for name, kind in FORMATS.items():

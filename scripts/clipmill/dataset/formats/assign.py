@@ -1,4 +1,4 @@
-"""Which part of the dataset a clip belongs to: training or validation, and the bucket of clips alike in shape."""
+"""Where a clip belongs in the dataset: its split, training or validation, and its bucket of clips of one shape."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def split_of(video_id: str, validation_share: float, seed: int) -> str:
 
 @dataclass(frozen=True)
 class Bucket:
-    """A shape that clips are trained in. What the buckets say nothing of is None."""
+    """A shape that clips are trained in. A property is None if the config's buckets do not set it."""
 
     bucket_width: int | None = None
     bucket_height: int | None = None
@@ -46,7 +46,7 @@ class Buckets:
     frames: Sequence[int] | str | None = None
 
     def of(self, width: int, height: int, frames: int) -> Bucket | None:
-        """The bucket of a clip of `width` × `height` pixels and so many frames; None where it fits none."""
+        """The bucket of a clip of `width` × `height` pixels and `frames` frames; None if it fits none."""
         shape: dict[str, Any] = {}
         if self.resolutions is not None:
             fitting = [size for size in self.resolutions if size[0] <= width and size[1] <= height]
@@ -68,7 +68,7 @@ class Buckets:
         return Bucket(**shape)
 
     def _frames(self, frames: int) -> int | None:
-        """The most frames of a clip of `frames` that a bucket has; never 1, which trainers take for a picture."""
+        """The frames of the longest bucket that a clip of `frames` fills. Never 1: trainers take that for a picture."""
         if isinstance(self.frames, str):
             step = FRAME_RULES[self.frames]
             return (frames - 1) // step * step + 1 if frames > step else None
@@ -79,5 +79,5 @@ NO_BUCKET = Bucket()
 
 
 def _apart(ratio: float, other: float) -> float:
-    """How far two aspect ratios are from each other: 0 for the same, alike for upright and wide."""
+    """How far two aspect ratios are from each other: 0 for the same; wide and upright ones count alike."""
     return round(abs(math.log(ratio / other)), 6)

@@ -18,17 +18,17 @@ from clipmill.dataset.formats.layout import Format, bucket_of
 MOST_ROWS = 10
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 WORDS_PER_ROW = 25
-# What the hub and `datasets` load of a format: the pattern of a split's files. They take one kind of file a dataset, so
-# the first of these that is written is told, and without any the table. It has the clips of all splits: where some may
-# be for validation it must not be taken for the training set, and has a name of its own.
+# The files of a split that the hub and `datasets` load, by format. They take one kind of file per dataset, so the card
+# names the first of these formats that is written; without any it names the table. The table has the clips of all
+# splits. If some may be for validation, it must not be taken for the training set, so it is a split of another name.
 ON_THE_HUB = {"hf-videofolder": "hf-videofolder/{split}/**", "webdataset": "webdataset/{split}-*.tar"}
 ALL_SPLITS = "clips"
 
 
 class Numbers:
-    """What the card tells of the clips, counted shard by shard. Bounded: no distribution has more rows than values.
+    """The numbers of the card, counted shard by shard. Memory is bounded: a distribution has one count per value.
 
-    `clips` and `seconds` are those of each of the `splits`, of empty ones too.
+    `clips` and `seconds`: by split, with all of the `splits`, empty ones too.
     """
 
     def __init__(self, splits: Sequence[str]) -> None:
@@ -59,7 +59,7 @@ class Numbers:
                 self._spread[name][value] += 1
 
     def spreads(self) -> dict[str, list[tuple[str, int]]]:
-        """Each distribution as rows of a label and a count, the rarest together; buckets only where there are any."""
+        """Each distribution as rows of a label and a count, rare values in one row; buckets only if there are any."""
         labels = {
             "Duration": lambda second: f"{second} to {second + 1} s",
             "Resolution": lambda size: f"{size[0]} × {size[1]}",
@@ -109,7 +109,7 @@ def write_card(
 
 
 def _bounds(filters: Mapping[str, Mapping[str, Any]], thresholds: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Filters in force: score -> min and max as text, "" for none; of a quantile its value, and which it is."""
+    """Filters with a bound: score -> min and max as text, "" for none; a quantile as its value and the quantile."""
     found = {}
     for name, bound in filters.items():
         texts = {side: "" if bound[side] is None else str(bound[side]) for side in ("min", "max")}

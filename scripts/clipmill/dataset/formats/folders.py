@@ -7,18 +7,19 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from clipmill.base.files import temporary, write_text
 from clipmill.dataset.formats.assign import NO_BUCKET, Bucket, Buckets
 from clipmill.dataset.formats.layout import USUAL_FRAMES, USUAL_SIZE, Format, Layout, bucket_of
 from clipmill.dataset.formats.tree import Tree
+from clipmill.store.table import Row
 
 FILES_PER_FOLDER = 10_000
 
 
 class Linked(Format):
-    """Formats with a folder a split of links to the clips; of what lies in it, what has the `endings` is theirs."""
+    """Formats with one folder of links to the clips per split. Only files with the `endings` belong to the format."""
 
     folder: ClassVar[str]
     endings: ClassVar[tuple[str, ...]]
@@ -41,10 +42,10 @@ class Linked(Format):
 
 
 class VideoFolder(Linked):
-    """A folder a split with `metadata.jsonl`, which `datasets` loads.
+    """One folder per split with `metadata.jsonl`, which `datasets` loads.
 
-    Source: huggingface/datasets, docs/source/video_dataset.mdx. Splits are found there by words in names, and a video
-    may be called `test`; so files are named by hashes, and the clip's own name is a column.
+    Source: huggingface/datasets, docs/source/video_dataset.mdx. `datasets` finds splits by words in file names, and a
+    video may be called `test`; so files are named by hashes, and the clip's own name is a column.
     """
 
     entries = ("hf-videofolder/{split}/metadata.jsonl",)
@@ -62,7 +63,7 @@ class VideoFolder(Linked):
         super().__init__(layout)
         self._files = layout.text_files(self.entries[0])
 
-    def clip(self, row: dict[str, Any]) -> None:
+    def clip(self, row: Row) -> None:
         name = hashlib.sha256(row["clip_id"].encode()).hexdigest()[:20]
         below = f"{name[:2]}/{name}.mp4"
         self.trees[row["split"]].link(self.layout.dataset / row["file_path"], below)
@@ -71,10 +72,10 @@ class VideoFolder(Linked):
 
 
 class Pairs(Linked):
-    """Folders of videos with a text beside each, a folder a bucket, and a TOML file a split that lists the folders.
+    """Folders of videos with a text beside each, one or more per bucket, and one TOML file per split that lists them.
 
-    The text stands before its video, so that a reader never finds a video without one. A folder has at most
-    FILES_PER_FOLDER of them. Paths in the TOML files count from where the trainer is started: the dataset folder.
+    A text is written before its video, so that a reader never finds a video without one. A folder has at most
+    FILES_PER_FOLDER videos. Paths in the TOML files count from where the trainer is started: the dataset folder.
     """
 
     endings = (".mp4", ".txt", "captions.json")
@@ -84,12 +85,12 @@ class Pairs(Linked):
         self._counts: Counter[tuple[str, Bucket]] = Counter()
         self._folders: dict[str, dict[str, Bucket]] = {split: {} for split in layout.splits}
 
-    def clip(self, row: dict[str, Any]) -> None:
-        if bucket_of(row) != NO_BUCKET or self.layout.buckets == Buckets():  # those that fit no bucket stay away
+    def clip(self, row: Row) -> None:
+        if bucket_of(row) != NO_BUCKET or self.layout.buckets == Buckets():  # a clip that fits no bucket is left out
             self._place(row)
 
-    def _place(self, row: dict[str, Any]) -> str:
-        """Put a clip and its text into a folder of its split, and return which."""
+    def _place(self, row: Row) -> str:
+        """Put a clip and its text into a folder of its split, and return the folder."""
         split, bucket = row["split"], bucket_of(row)
         part = self._counts[split, bucket] // FILES_PER_FOLDER
         self._counts[split, bucket] += 1
@@ -114,7 +115,7 @@ class Pairs(Linked):
 
 
 class MusubiTuner(Pairs):
-    """A dataset a bucket, whose videos are trained with their first frames.
+    """One `[[datasets]]` per folder; its videos are trained with their first frames.
 
     Source: kohya-ss/musubi-tuner, docs/dataset_config.md, video dataset with caption text files.
     """
@@ -149,7 +150,7 @@ class MusubiTuner(Pairs):
 
 
 class DiffusionPipe(Pairs):
-    """A directory a bucket; with several captions a clip, `captions.json` with a list for each video.
+    """One `[[directory]]` per folder; with several captions per clip a `captions.json` with a list for each video.
 
     Source: tdrussell/diffusion-pipe, examples/dataset.toml, and utils/dataset.py for `size_buckets` and captions.json.
     """
@@ -164,7 +165,7 @@ class DiffusionPipe(Pairs):
         super().__init__(layout)
         self._lists: set[Path] = set()
 
-    def _place(self, row: dict[str, Any]) -> str:
+    def _place(self, row: Row) -> str:
         folder = super()._place(row)
         if len(self.layout.captions) > 1:
             path = self.trees[row["split"]].want(f"{folder}/captions.json")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from clipmill.base.files import write_json
 from clipmill.dataset.formats.layout import USUAL_FRAMES, Format, Layout, bucket_of, in_a_line
+from clipmill.store.table import Row
 
 
 class EasyAnimate(Format):
@@ -26,7 +27,7 @@ class EasyAnimate(Format):
         self._files = layout.text_files(self.entries[0])
         self._begun: set[str] = set()
 
-    def clip(self, row: dict[str, Any]) -> None:
+    def clip(self, row: Row) -> None:
         split = row["split"]
         entry = {"file_path": row["file_path"], "text": self.layout.texts(row)[0], "type": "video"}
         self._files[split].write(",\n" if split in self._begun else "[\n")
@@ -39,7 +40,7 @@ class EasyAnimate(Format):
 
 
 class JsonLines(Format):
-    """All columns of the metadata, an object a line; `split` is one of them."""
+    """All columns of the metadata, one JSON object per line; `split` is one of them."""
 
     entries = ("metadata.jsonl",)
     title = "JSON lines"
@@ -50,15 +51,15 @@ class JsonLines(Format):
         super().__init__(layout)
         self._file = layout.text_file("metadata.jsonl")
 
-    def clip(self, row: dict[str, Any]) -> None:
+    def clip(self, row: Row) -> None:
         _write_line(self._file, row)
 
 
 class DataJuicer(Format):
     """Data-Juicer's own format, with its tokens for a video and for the end of a text.
 
-    Source: modelscope/data-juicer, tools/fmt_conversion/README.md and its multimodal/README.md. It takes relative paths
-    from the folder of the list on.
+    Source: modelscope/data-juicer, tools/fmt_conversion/README.md and its multimodal/README.md. Relative paths count
+    from the folder of the list.
     """
 
     entries = ("data-juicer/{split}.jsonl",)
@@ -72,7 +73,7 @@ class DataJuicer(Format):
         super().__init__(layout)
         self._files = layout.text_files(self.entries[0])
 
-    def clip(self, row: dict[str, Any]) -> None:
+    def clip(self, row: Row) -> None:
         text = self._plain(self.layout.texts(row)[0])
         line = {
             "text": f"{self.VIDEO} {text} {self.END}",
@@ -87,7 +88,7 @@ class DataJuicer(Format):
 
 
 class PromptLists(Format):
-    """Two files, one with a prompt a line and one with the path of its video in the same line."""
+    """Two files per split: one has one prompt per line, the other has the path of the prompt's video in that line."""
 
     folder: ClassVar[str]
 
@@ -97,13 +98,13 @@ class PromptLists(Format):
             layout.text_files(f"{self.folder}/{{split}}/{name}.txt") for name in ("prompts", "videos")
         )
 
-    def clip(self, row: dict[str, Any]) -> None:
+    def clip(self, row: Row) -> None:
         self._prompts[row["split"]].write(in_a_line(self.layout.texts(row)[0]) + "\n")
         self._videos[row["split"]].write(_above(row["file_path"], 2) + "\n")
 
 
 class Diffusers(PromptLists):
-    """As the training examples of huggingface/diffusers take it (examples/cogvideo/README.md, first data format)."""
+    """The format of the training examples of huggingface/diffusers (examples/cogvideo/README.md, first data format)."""
 
     folder = "diffusers"
     entries = ("diffusers/{split}/prompts.txt", "diffusers/{split}/videos.txt")
@@ -131,10 +132,10 @@ class Finetrainers(PromptLists):
         super().__init__(layout)
         self._shapes: set[tuple[int, int, int]] = set()
 
-    def clip(self, row: dict[str, Any]) -> None:
+    def clip(self, row: Row) -> None:
         super().clip(row)
         bucket = bucket_of(row)
-        if bucket.bucket_width and row["split"] == "train":
+        if bucket.bucket_width and bucket.bucket_height and row["split"] == "train":
             self._shapes.add((bucket.bucket_frames or USUAL_FRAMES, bucket.bucket_height, bucket.bucket_width))
 
     def finish(self) -> None:
@@ -144,10 +145,10 @@ class Finetrainers(PromptLists):
         write_json(self.layout.dataset / "finetrainers" / "training.json", {"datasets": [dataset]})
 
 
-def _write_line(file: Any, row: dict[str, Any]) -> None:
+def _write_line(file: Any, row: Row) -> None:
     file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def _above(path: str, levels: int) -> str:
-    """A path below the dataset as it is seen from so many folders further down."""
+    """A path below the dataset, as seen from a folder `levels` levels further down."""
     return str(PurePosixPath(*[".."] * levels, path))

@@ -1,4 +1,4 @@
-"""The webdataset format: tar files of a given size with the video, its metadata and its text of clip after clip."""
+"""The webdataset format: tar files of a given size, with three members per clip: video, metadata and text."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from typing import Any
 from clipmill.base.files import TEMPORARY, atomic, write_json
 from clipmill.dataset.formats.layout import Format, Layout
 from clipmill.dataset.formats.tree import size_and_time
+from clipmill.store.table import Row
 
 
 class WebDataset(Format):
-    """`train-000000.tar` and on, with `<key>.mp4`, `<key>.json`, `<key>.txt`; `train.json` lists them.
+    """`train-000000.tar` and so on, with `<key>.mp4`, `<key>.json`, `<key>.txt`; `train.json` lists them.
 
-    Source: webdataset/webdataset, README.md, and docs/wids.md for the list, which is there exactly when all tar
-    files are whole. A key is the clip's id, with `%2E` for a dot, at which a key would end.
-    A tar file whose content has not changed is left alone: what each was made of is noted outside the dataset.
+    Source: webdataset/webdataset, README.md, and docs/wids.md for the list. The list exists exactly when all tar files
+    are complete. A key is the clip's id with `%2E` for a dot, since a dot would end the key.
+    A tar file whose content has not changed is left alone: notes outside the dataset say what each was made of.
     """
 
     entries = ("webdataset/{split}.json",)
@@ -41,7 +42,7 @@ class WebDataset(Format):
             (layout.dataset / path).unlink(missing_ok=True)
         self._tars = {split: _Tars(self._folder, split, layout.tar_bytes, self._notes) for split in layout.splits}
 
-    def clip(self, row: dict[str, Any]) -> None:
+    def clip(self, row: Row) -> None:
         key = row["clip_id"].replace(".", "%2E")
         text = self.layout.texts(row)[0]
         about = json.dumps({"text": text, **self.layout.facts(row)}, ensure_ascii=False)
@@ -64,7 +65,7 @@ class WebDataset(Format):
 
     @classmethod
     def remove(cls, dataset: Path, split: str, whole: Collection[str] = ()) -> None:
-        """Remove the tar files of a split but for the `whole` ones, and what a killed export left."""
+        """Remove the tar files of a split except the `whole` ones, and files that a killed export left."""
         for pattern in (f"{split}-*.tar", f".{split}-*.tar{TEMPORARY}"):
             for file in (dataset / "webdataset").glob(pattern):
                 if file.name not in whole:
@@ -81,12 +82,12 @@ class _Member:
 
     @property
     def room(self) -> int:
-        """Bytes that it takes in a tar file: each member has a header, and both come in blocks of 512 bytes."""
+        """Bytes of a clip in a tar file: each of its members has a header, and both come in blocks of 512 bytes."""
         return sum(512 + -(-size // 512) * 512 for size in (self.size, len(self.about), len(self.text)))
 
 
 class _Notes:
-    """What each tar file was made of, by its name: kept from one export to the next."""
+    """Notes on what each tar file was made of, by its name. They are kept from one export to the next."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -97,7 +98,9 @@ class _Notes:
         return self._before.get(tar.name) == [made_of, *(size_and_time(tar) or ())]
 
     def add(self, tar: Path, made_of: str) -> None:
-        self._now[tar.name] = [made_of, *size_and_time(tar)]
+        written = size_and_time(tar)
+        assert written is not None
+        self._now[tar.name] = [made_of, *written]
 
     def write(self) -> None:
         write_json(self._path, self._now)

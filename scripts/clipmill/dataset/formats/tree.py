@@ -13,10 +13,10 @@ from clipmill.base.files import TEMPORARY, temporary
 
 @dataclass
 class Tree:
-    """What a folder is to hold. `endings`: only files that end so are removed if they are not part of it; () is all.
+    """A folder and the files that it should hold. `endings`: only files with these endings are ever removed; () is all.
 
-    Trainers keep caches beside the files that they read, and these are left alone. A folder with nothing `wanted` in it
-    loses all that has these endings.
+    Trainers keep caches beside the files that they read, and these are left alone. If nothing is `wanted` in a folder,
+    all its files with these endings are removed.
     """
 
     root: Path
@@ -25,7 +25,7 @@ class Tree:
     copied: int = 0
 
     def link(self, source: Path, below: str) -> None:
-        """Put the file `source` at `below`, as a hard link; as a copy where the file system has none."""
+        """Put the file `source` at `below`, as a hard link; as a copy if the file system has no hard links."""
         target = self.want(below)
         if size_and_time(target) == size_and_time(source):
             return
@@ -49,7 +49,7 @@ class Tree:
         os.replace(unready, target)
 
     def want(self, below: str) -> Path:
-        """Where a file of it lies, whose folder is there from now on."""
+        """Note a file as wanted, create its folder, and return its path."""
         target = self.root / below
         if target.parent not in self.wanted:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ class Tree:
         return target
 
     def remove_others(self) -> None:
-        """Remove files that are not part of it, what a killed export left, and empty folders."""
+        """Remove files that are not wanted, files that a killed export left, and empty folders."""
         endings = (*self.endings, *(ending + TEMPORARY for ending in self.endings)) or ("",)
         for name, _, files in os.walk(self.root, topdown=False):
             folder = Path(name)
@@ -70,7 +70,7 @@ class Tree:
 
 
 def size_and_time(path: Path) -> tuple[int, int] | None:
-    """Size and time of change, by which a link is known to be that of its source; None where there is no file."""
+    """Size in bytes and time of change in ns, by which a link is compared with its source; None if there is no file."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -79,7 +79,7 @@ def size_and_time(path: Path) -> tuple[int, int] | None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file where there is one, and what a killed export left of it."""
+    """Remove a file if it exists, and its temporary file, which a killed export may have left."""
     path.unlink(missing_ok=True)
     temporary(path).unlink(missing_ok=True)
 

@@ -1,6 +1,6 @@
 """An aesthetic score without a model: sharpness, exposure, contrast and colourfulness on a scale from 0 to 10.
 
-It tells well-exposed, detailed, colourful pictures from dull, dark and blurred ones. It knows nothing of content
+It separates well-exposed, detailed, colourful pictures from dull, dark and blurred ones. It knows nothing of content
 or composition; the learned scores do.
 """
 
@@ -35,11 +35,11 @@ class Classic(Backend):
         return {"backend": "classic", "version": VERSION, "frames": self.frames}
 
     def prepare(self, frames: Sequence[np.ndarray]) -> list[float]:
-        """The score of each BGR frame, from 0 to 10: so little work is done where the frame was read."""
+        """The score of each BGR frame, from 0 to 10. It is quick, so the thread that read the frame computes it."""
         return [frame_score(frame) for frame in frames]
 
     def measure(self, units: list[float]) -> list[float]:
-        """The same."""
+        """The values are the units: `prepare` has computed them."""
         return units
 
     def finish(self, values: list[float]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Learned aesthetic scores: a small head on the embedding of a frame, fitted to what people said of pictures."""
+"""Learned aesthetic scores: a small head on the embedding of a frame, trained on people's ratings of pictures."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Head:
 
     prefix: str
     layers: tuple[int, ...]  # their numbers in the file; between them is dropout, which only training uses
-    sizes: tuple[int, ...]  # how many numbers each gives
+    sizes: tuple[int, ...]  # outputs of each layer
     published: str  # address of its file
 
     def load(self, path: Path, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """(weights, bias) of the score of an embedding of `width` numbers. SetupError where the layout is another.
+        """(weights, bias) of the score of an embedding of `width` numbers. Raises SetupError for another layout.
 
-        Without an activation between them the layers are one linear function, which is computed here, in float64.
+        The layers have no activation between them, so they are one linear function, which is computed here in float64.
         """
         tensors = load_tensors(path)
         check_tensors(tensors, self._shapes(width), path)
@@ -47,10 +47,10 @@ class Head:
 
 
 class LearnedAesthetic(VisionBackend):
-    """Mean over uniformly spaced frames of what the head says of a frame's embedding of length 1, about 1 to 10.
+    """The head's score of a frame's embedding of length 1, about 1 to 10; mean over uniformly spaced frames.
 
-    `head`: path or address of its file, None for the published one; `head_sha256`: its checksum, as
-    `checkpoints.find_file` takes them. It is computed in float32 whatever the model's dtype.
+    `head`: path or address of the head's file, None for the published one; `head_sha256`: its checksum; see
+    `checkpoints.find_file`. The head is computed in float32, whatever the model's dtype.
     """
 
     layout: Head
@@ -70,7 +70,7 @@ class LearnedAesthetic(VisionBackend):
 
     @cached_property
     def head_checkpoint(self) -> Checkpoint:
-        """The head's file, fetched where it is not there. Raises SetupError."""
+        """The head's file, fetched if it is missing. Raises SetupError."""
         return find_file(self.head or self.layout.published, self.head_sha256)
 
     def checkpoints(self) -> list[Checkpoint]:

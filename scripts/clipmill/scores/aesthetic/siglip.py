@@ -1,7 +1,7 @@
 """Aesthetic predictor v2.5 (github.com/discus0434/aesthetic-predictor-v2-5): a head on SigLIP so400m.
 
-The head is published under the AGPL-3.0 and is not part of clipmill; whoever uses it fetches it. EasyAnimate keeps
-clips of 4.0 and more; its makers call 5.5 and more great.
+The head is published under the AGPL-3.0 and is not part of clipmill; it is fetched when it is used. EasyAnimate keeps
+clips of 4.0 and more; the head's authors call 5.5 and more great.
 """
 
 from __future__ import annotations

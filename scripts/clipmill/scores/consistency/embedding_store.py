@@ -1,4 +1,4 @@
-"""Embeddings that a consistency backend was asked to keep: one table a shard, for near duplicates and search."""
+"""Stores the embeddings of a consistency backend: one table per shard, to find near duplicates and to search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from clipmill.store import tables
 from clipmill.store.layout import Paths
 
-EMBEDDINGS = "embeddings"  # the key of a row under which `finish` gives them
+EMBEDDINGS = "embeddings"  # key of the embeddings in the rows that `finish` returns
 
 
 def write_embeddings(outdir: Path, shard: str, backend: str, rows: list[dict[str, Any]], about: dict[str, Any]) -> None:

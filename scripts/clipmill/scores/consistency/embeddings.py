@@ -1,6 +1,6 @@
-"""Consistency by what a vision model sees: the least likeness of neighbouring samples, a second apart.
+"""Consistency by the embeddings of a vision model: the least likeness of neighbouring frames, one second apart.
 
-A cut that went unnoticed pulls it down, a moving camera little. EasyAnimate keeps clips of 0.80 and more.
+An unnoticed cut lowers it much, a moving camera little. EasyAnimate keeps clips of 0.80 and more.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from clipmill.scores.vision import CLIP, DINOV2, VisionBackend
 
 
 class EmbeddingConsistency(VisionBackend):
-    """The least cosine between the embeddings of neighbouring samples, one a second and those at both ends.
+    """The least cosine between the embeddings of neighbouring frames: one frame per second and those at both ends.
 
-    With `keep_embeddings` the embeddings themselves are given too.
+    With `keep_embeddings` the embeddings themselves are returned too.
     """
 
     choice = FrameChoice(per_second=1, ends=True)
@@ -27,11 +27,11 @@ class EmbeddingConsistency(VisionBackend):
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the score depends on, and whether the embeddings stand beside it."""
+        """What the score depends on, and whether the embeddings are kept."""
         return super().about | {"keep_embeddings": self.keep_embeddings}
 
     def finish(self, values: list[np.ndarray]) -> dict[str, Any]:
-        """`consistency` of a clip, at most 1, as for a single sample; `embeddings`: a float16 array for each sample."""
+        """`consistency` of a clip, at most 1; 1 for a single frame. `embeddings`: one float16 array per frame."""
         cosines = [float(before @ after) for before, after in zip(values[:-1], values[1:], strict=True)]
         columns: dict[str, Any] = {"consistency": min([*cosines, 1.0])}
         if self.keep_embeddings:

@@ -1,7 +1,7 @@
-"""Consistency without a model: likeness in colour and structure of neighbouring samples, 1 for the same picture.
+"""Consistency without a model: likeness in colour and structure of neighbouring frames, 1 for the same picture.
 
-The least likeness within a clip is its score: a hidden cut, a flash or a dissolve pulls it down, a moving
-camera little.
+The least likeness within a clip is its score: an unnoticed cut, a flash or a dissolve lowers it much, a moving camera
+little.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from clipmill.scores import Backend
 
 VERSION = 1
 BINS = (18, 8, 8)  # hue, saturation, value
-SIDE = 16  # of the grey picture in which structure is compared
+SIDE = 16  # pixels: side of the grey picture in which structure is compared
 COLOUR_WEIGHT = 0.7
 
 Features = tuple[np.ndarray, np.ndarray]  # histogram of colours, small grey picture
 
 
 class Histogram(Backend):
-    """Looks at every sample of the clip."""
+    """Looks at every kept frame of the clip."""
 
     choice = FrameChoice()
 
@@ -34,11 +34,11 @@ class Histogram(Backend):
         return {"backend": "histogram", "version": VERSION}
 
     def prepare(self, frames: Sequence[np.ndarray]) -> list[Features]:
-        """Features of each BGR frame: so little work is done where the frame was read."""
+        """Features of each BGR frame. They are quick, so the thread that read the frame computes them."""
         return [_features(frame) for frame in frames]
 
     def measure(self, units: list[Features]) -> list[Features]:
-        """The same."""
+        """The values are the units: `prepare` has computed them."""
         return units
 
     def finish(self, values: list[Features]) -> dict[str, Any]:

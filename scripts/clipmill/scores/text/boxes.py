@@ -12,7 +12,7 @@ from clipmill.base.opencv import cv2
 EDGE = 0.25  # share of the frame's width or height: a box at the edge lies wholly within such a band along one side
 SAME_PLACE = 0.5  # two boxes whose intersection over union is at least this stand in the same place
 
-# What the columns depend on beside the boxes.
+# What the columns depend on besides the boxes.
 ABOUT = {"edge": EDGE, "same_place": SAME_PLACE}
 
 
@@ -25,15 +25,15 @@ class TextBoxes:
 
 
 def text_columns(frames: list[TextBoxes]) -> dict[str, Any]:
-    """The columns of the text score for the samples of a clip: shares of the frame, from 0 to 1.
+    """The columns of the text score for the frames of a clip: shares of the frame, from 0 to 1.
 
     - `text_area_frames`: of each frame, the area under at least one box
     - `text_area`: its mean over the frames
     - `text_static_area`: the area under the boxes that stand still (see `standing`), mean over the frames: subtitles,
-      logos, station names. Text of the scene does so too where the camera stands still and the text is at the edge.
+      logos, station names. Text in the scene counts too if it is at the edge and the camera stands still.
     - `text_scene_area`: the rest, the area under other boxes only. The two add up to `text_area`.
 
-    With a single sample nothing can be said of what stands still: the last two are None, unless there is no text.
+    A single frame does not show whether text stands still: the last two are then None, unless there is no text.
     """
     areas, static = [], []
     for frame, still in zip(frames, standing(frames), strict=True):
@@ -51,16 +51,16 @@ def text_columns(frames: list[TextBoxes]) -> dict[str, Any]:
 
 
 def standing(frames: list[TextBoxes]) -> list[np.ndarray]:
-    """Which boxes of each frame stand still at its edges: N booleans a frame.
+    """Which boxes of each frame stand still at its edges: for each frame N booleans, one per box.
 
-    Those that lie at an edge (EDGE), and in whose place (SAME_PLACE) there is a box in at least half of the samples,
-    its own counted, and in at least two. So a subtitle that changes its words, or is there half of the time, stands
-    still; text that passes by does not.
+    A box stands still if it lies at an edge (EDGE), and if at least half of the frames, and at least two, have a box in
+    its place (SAME_PLACE); its own frame counts. So a subtitle that changes its words, or is there half of the time,
+    stands still; text that passes by does not.
     """
     needed = max(2, len(frames) / 2)
     found = []
     for frame in frames:
-        still = (_at_edge(box, frame.shape) and _seen(box, frames) >= needed for box in frame.boxes)
+        still = (_at_edge(box, frame.shape) and _frames_with_box_in(box, frames) >= needed for box in frame.boxes)
         found.append(np.fromiter(still, bool, len(frame.boxes)))
     return found
 
@@ -80,13 +80,13 @@ def polygons_area(polygons: np.ndarray, shape: tuple[int, int]) -> float:
     return float(mask.mean())
 
 
-def _seen(place: np.ndarray, frames: list[TextBoxes]) -> int:
-    """In how many frames a box stands in the place of this one."""
+def _frames_with_box_in(place: np.ndarray, frames: list[TextBoxes]) -> int:
+    """The number of frames that have a box in this place."""
     return sum(any(overlap(box, place) >= SAME_PLACE for box in _near(place, frame.boxes)) for frame in frames)
 
 
 def _near(place: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Those of the boxes whose upright bounds meet the bounds of `place`: a cheap first look, since few do."""
+    """The boxes whose upright bounds touch the bounds of `place`: a quick first test, which few boxes pass."""
     meet = (boxes.min(axis=1) <= place.max(axis=0)) & (boxes.max(axis=1) >= place.min(axis=0))
     return boxes[meet.all(axis=1)]
 

@@ -2,7 +2,7 @@
 
 The network, the boxes from its maps and the joining of words into lines are EasyOCR's own (Apache-2.0), with the
 settings of its `Reader.detect`; frames of many clips go through the network together. EasyOCR's recogniser and its
-downloads are not used: the weights are found by `clipmill.checkpoints`.
+downloads are not used: `clipmill.models.checkpoints` finds the weights.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from clipmill.scores import ModelBackend
 from clipmill.scores.text import boxes
 from clipmill.scores.text.boxes import TextBoxes
 
-declare_missing_operators()  # EasyOCR is imported where it is used: fetching the weights needs none
+declare_missing_operators()  # before EasyOCR is imported, in the functions: fetching the weights works without it
 
-# Of RGB, in levels of 0 to 255: what the backbone was trained on (easyocr.imgproc.normalizeMeanVariance).
+# Of red, green, blue, in levels of 0 to 255: those of the backbone's training (easyocr.imgproc.normalizeMeanVariance).
 MEAN = tuple(255 * value for value in (0.485, 0.456, 0.406))
 SPREAD = tuple(255 * value for value in (0.229, 0.224, 0.225))
 
 # The settings of EasyOCR's `Reader.detect`.
 MAPS = {"text_threshold": 0.7, "link_threshold": 0.4, "low_text": 0.4}
 LINES = {"slope_ths": 0.1, "ycenter_ths": 0.5, "height_ths": 0.5, "width_ths": 0.5, "add_margin": 0.1}
-# Samples have a short side of 512: none up to 5:2 is made smaller. EasyOCR's own limit, 2560, lets a panorama take
-# four times the time and memory.
+# Kept frames have a short side of 512: up to a shape of 5:2 they are not made smaller. With EasyOCR's own limit, 2560,
+# a panorama takes four times the time and memory.
 CANVAS_SIZE = 1280
-MIN_SIZE = 20  # pixels of the frame: a box whose longer side is not longer is dropped
+MIN_SIZE = 20  # pixels of the frame: a box is dropped unless its longer side is longer than this
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,24 @@ class Canvas:
     """A frame as the network sees it."""
 
     pixels: np.ndarray  # RGB bytes, height × width × 3, both multiples of 32; black right of the frame and below
-    ratio: float  # of a length on the canvas to the same in the frame
+    ratio: float  # a length on the canvas / the same length in the frame
     shape: tuple[int, int]  # height and width of the frame in pixels
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it takes."""
+        """Its size in bytes."""
         return self.pixels.nbytes
 
 
 class EasyOcr(ModelBackend):
-    """Share of the frame under text, in all and standing still at the edges: see `clipmill.scores.boxes`.
+    """Share of the frame under text, and under text that stands still at the edges: see `clipmill.scores.text.boxes`.
 
     `model`: path or address of the weights, None for the published ones; `sha256`: their checksum, both as
-    `checkpoints.find_file` takes them. `canvas_size`: a frame whose long side has more pixels is made smaller, to this.
+    `checkpoints.find_file` takes them. `canvas_size`: pixels; a frame with a longer side is made smaller to this.
     `dtype`: see `gpu.autocast`.
     """
 
-    batch = 16  # on a GPU too: 12 ms of work, see `scores.vision`; a frame takes up to 250 MB
+    batch = 16  # also on a GPU, for which it is 12 ms of work: see `scores.vision`; a frame takes up to 250 MB
 
     def __init__(
         self,
@@ -81,11 +81,11 @@ class EasyOcr(ModelBackend):
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """The weights' file, fetched where it is not there. Raises SetupError."""
+        """The weights' file, fetched if it is missing. Raises SetupError."""
         return find_file(self.model or CRAFT_WEIGHTS, self.sha256)
 
     def checkpoints(self) -> list[Checkpoint]:
-        """All files that it needs: one."""
+        """The weights' file alone."""
         return [self.checkpoint]
 
     @property
@@ -109,17 +109,17 @@ class EasyOcr(ModelBackend):
         return [self._canvas(frame) for frame in frames]
 
     def start(self, units: list[Canvas]) -> Callable[[], list[TextBoxes | None]]:
-        """The boxes of each canvas; None where the network's maps are not finite. Canvases of one size go together."""
+        """The boxes of each canvas; None if the network's maps are not finite. Canvases of one size share a batch."""
         sizes: dict[tuple[int, ...], list[int]] = {}
         for number, unit in enumerate(units):
             sizes.setdefault(unit.pixels.shape, []).append(number)
-        begun = [(numbers, self._maps([units[number].pixels for number in numbers])) for numbers in sizes.values()]
+        started = [(numbers, self._maps([units[number].pixels for number in numbers])) for numbers in sizes.values()]
 
         def fetch() -> list[TextBoxes | None]:
             found: dict[int, TextBoxes | None] = {}
-            # The boxes of a frame with text take ten times as long as a GPU's work on its maps.
+            # Finding the boxes of a frame with text takes ten times as long as computing its maps on a GPU.
             with ThreadPoolExecutor(torch.get_num_threads()) as cores:
-                for numbers, maps in begun:
+                for numbers, maps in started:
                     canvases = [units[number] for number in numbers]
                     found |= zip(numbers, cores.map(text_boxes, maps(), canvases), strict=True)
             return [found[number] for number in range(len(units))]
@@ -128,10 +128,11 @@ class EasyOcr(ModelBackend):
 
     def finish(self, values: list[TextBoxes | None]) -> dict[str, Any]:
         """The columns for the frames of one clip, in order of time. Raises ItemError (not_finite)."""
-        if None in values:
+        found = [value for value in values if value is not None]
+        if len(found) < len(values):
             message = f"the detector's maps are not finite with dtype {self.dtype}; set it to fp32 and run again"
             raise ItemError("not_finite", message, lasting=False)
-        return boxes.text_columns(values)
+        return boxes.text_columns(found)
 
     def _canvas(self, frame: np.ndarray) -> Canvas:
         from easyocr.imgproc import resize_aspect_ratio
@@ -150,12 +151,12 @@ class EasyOcr(ModelBackend):
 
     @cached_property
     def _network(self) -> torch.nn.Module:
-        """CRAFT with the weights, which were saved from `DataParallel`: the prefix `module.` is no part of a name."""
+        """CRAFT with its weights. They were saved from `DataParallel`, which put `module.` before each name."""
         from easyocr.craft import CRAFT
 
         path = self.checkpoint.path
         tensors = {name.removeprefix("module."): tensor for name, tensor in load_tensors(path).items()}
-        with torch.device("meta"):  # its random start would cost a second and 600 MB
+        with torch.device("meta"):  # random initial weights would cost a second and 600 MB
             network = CRAFT()
         shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
         check_tensors(tensors, shapes, path)
@@ -168,7 +169,7 @@ def text_boxes(maps: np.ndarray, canvas: Canvas) -> TextBoxes | None:
     """Lines of text from CRAFT's maps (height × width × 2), in the frame's own pixels, as EasyOCR finds and joins them.
 
     Words on one level line are one box, upright; turned words stand alone. Corners may lie a little outside the frame.
-    None where the maps are not finite.
+    None if the maps are not finite.
     """
     from easyocr.craft_utils import adjustResultCoordinates, getDetBoxes
     from easyocr.utils import group_text_box

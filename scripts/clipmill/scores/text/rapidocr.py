@@ -16,7 +16,7 @@ from clipmill.scores.text.boxes import TextBoxes, text_columns
 
 MODEL = "PP-OCRv6_det_small"
 LIMIT_SIDE = 640  # pixels of the long side that the detector sees
-BOX_THRESHOLD = 0.65  # round blobs of pictures score .52 to .61
+BOX_THRESHOLD = 0.65  # round shapes in pictures score 0.52 to 0.61
 
 # On pictures without text the detector may take a single large object (a cup, a face) for a line of text. A box whose
 # height is more than this share of the frame's short side counts only if the recogniser reads letters in it.
@@ -25,7 +25,7 @@ READ_SCORE = 0.8
 
 
 class RapidOcr(Backend):
-    """Share of the frame under text: area of the union of the detected boxes, turned ones as they stand."""
+    """Share of the frame under text: area of the union of the detected boxes, which may be turned."""
 
     inside = ({"model": MODEL, "revision": f"rapidocr {version('rapidocr')}", "licence": "Apache-2.0"},)
 
@@ -62,7 +62,7 @@ class RapidOcr(Backend):
         return text_columns(values)
 
     def _boxes(self, frame: np.ndarray) -> np.ndarray:
-        """Text boxes of a frame, N × 4 corners × 2. One that could be a whole object must also be readable."""
+        """Text boxes of a frame, N × 4 corners × 2. A box that could be an object must also be readable."""
         found = self._run(frame, use_rec=False)
         if found.boxes is None:
             return np.empty((0, 4, 2))

@@ -1,0 +1,267 @@
+"""Write config/config.yaml, and the tables of keys in docs/configuration.md, from config/config.schema.yaml."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clipmill.config import defaults, load_schema, resolved
+
+ROOT = Path(__file__).resolve().parents[1]
+SCHEMA = ROOT / "config" / "config.schema.yaml"
+CONFIG = ROOT / "config" / "config.yaml"
+DOCS = ROOT / "docs" / "configuration.md"
+BEGIN = "<!-- From here on made by `python scripts/describe_config.py` from config/config.schema.yaml. -->"
+END = "<!-- Up to here. -->"
+
+HEAD = """\
+# All settings with their defaults. Made from config.schema.yaml by `python scripts/describe_config.py`: do not edit.
+# Put only the keys that you change into a file of your own, and run
+#   snakemake --profile profiles/local --configfile my.yaml
+# Unknown keys, wrong types and values out of range are refused before anything runs.
+"""
+
+WIDTH = 120
+COLUMN = 28  # where comments beside values start
+
+# JSON's types in the words of the documentation.
+TYPES = {
+    "object": "keys with values",
+    "array": "list",
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "null": "`null`",
+}
+
+Part = dict[str, Any]  # of the schema
+
+
+def in_flow_style(value: Any) -> str:
+    """A value on one line of YAML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {in_flow_style(part)}" for name, part in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(in_flow_style, value)) + "]"
+    if isinstance(value, str) and yaml.safe_load(f"[{value}]") == [value]:
+        return value
+    return json.dumps(value)
+
+
+def sub_keys(part: Part, schema: Part) -> dict[str, dict[str, Part]]:
+    """Of a section whose entries are one line each: the keys of the entries, each with the entries that have it."""
+    found: dict[str, dict[str, Part]] = {}
+    for entry, inner in part["properties"].items():
+        for name, key in resolved(inner, schema)["properties"].items():
+            found.setdefault(name, {})[entry] = resolved(key, schema)
+    return found
+
+
+def shared_description(entries: dict[str, Part]) -> str:
+    """The description of a key that several entries have."""
+    (description,) = {key["description"] for key in entries.values()}
+    return description
+
+
+# --- config.yaml ------------------------------------------------------------------------------------------------------
+
+
+def with_choices(part: Part) -> str | None:
+    """The description of a key, with the values that it may have, if these are few and the description lacks some."""
+    choice = part.get("items", part)
+    about = part.get("description")
+    names = [in_flow_style(name) for name in choice.get("enum", choice.get("examples", []))]
+    named = set(re.findall(r"[\w.-]*\w", about or ""))
+    if names and not named.issuperset(names):
+        return f"{about} ({', '.join(names)})"
+    if "minimum" in part and "maximum" in part:
+        return f"{about} ({part['minimum']} to {part['maximum']})"
+    return about
+
+
+def comment(text: str, indent: str = "", further: str = "") -> list[str]:
+    """A comment, on as many lines as it needs. Further lines are indented by `further`."""
+    start = f"{indent}# "
+    return textwrap.wrap(text, WIDTH, initial_indent=start, subsequent_indent=start + further, break_on_hyphens=False)
+
+
+def with_comment(line: str, text: str | None, indent: str) -> list[str]:
+    """A line with its comment: beside it if there is room, else above it."""
+    if not text:
+        return [line]
+    beside = f"{line:<{COLUMN - 2}}  # {text}"
+    return [beside] if len(beside) <= WIDTH else [*comment(text, indent), line]
+
+
+def one_line_entries(part: Part, values: dict[str, Any], schema: Part, indent: str) -> Iterator[str]:
+    """The entries of a section, one line each, in columns. Comments go on below themselves."""
+    for name, entries in sub_keys(part, schema).items():
+        yield from comment(f"{name}: {shared_description(entries)}", indent, "  ")
+    names = max(len(name) for name in values) + 2
+    lines = {name: f"{indent}{name + ':':<{names}}{in_flow_style(value)}" for name, value in values.items()}
+    commented = [name for name, inner in part["properties"].items() if "description" in resolved(inner, schema)]
+    column = max(COLUMN, *(len(lines[name]) + 2 for name in commented))
+    for name, line in lines.items():
+        if name not in commented:
+            yield line
+            continue
+        text = resolved(part["properties"][name], schema)["description"]
+        first, *more = textwrap.wrap(text, WIDTH - column - 2, break_on_hyphens=False)
+        yield f"{line:<{column}}# {first}"
+        yield from (f"{'':<{column}}# {rest}" for rest in more)
+
+
+def key_lines(path: list[str], part: Part, value: Any, schema: Part, seen: dict[str, list[str]]) -> Iterator[str]:
+    """A key with its comment and all that is below it.
+
+    `seen`: definitions that several sections share, and the section where each was written first. The comments of a
+    definition are written there alone.
+    """
+    indent, name = "  " * (len(path) - 1), path[-1]
+    whole = resolved(part, schema)
+    about = with_choices(whole)
+    if "properties" not in whole:
+        yield from with_comment(f"{indent}{name}: {in_flow_style(value)}", about, indent)
+        return
+    known: Part = {}
+    if "$ref" in part:
+        first = seen.setdefault(part["$ref"], path)
+        if first is not path:
+            known = resolved({"$ref": part["$ref"]}, schema)["properties"]
+            about = f"keys as in {'.'.join(first)}"
+    yield from with_comment(f"{indent}{name}:", about, indent)
+    if whole.get("x-one-line"):
+        yield from one_line_entries(whole, value, schema, indent + "  ")
+        return
+    for key, inner in whole["properties"].items():
+        described = resolved(known.get(key, {}), schema).get("description")
+        if described and described == resolved(inner, schema)["description"]:
+            yield f"{indent}  {key}: {in_flow_style(value[key])}"
+        else:
+            yield from key_lines([*path, key], inner, value[key], schema, seen)
+
+
+def config_yaml(schema: Part) -> str:
+    """The text of config.yaml."""
+    lines = HEAD.splitlines()
+    seen: dict[str, list[str]] = {}
+    for name, value in defaults(schema).items():
+        part = schema["properties"][name]
+        if section := part.get("x-section"):
+            lines += ["", f"# --- {section['title']} ".ljust(WIDTH, "-"), *comment(section.get("text", ""))]
+        lines += key_lines([name], part, value, schema, seen)
+    return "\n".join(lines) + "\n"
+
+
+# --- the tables of the documentation ----------------------------------------------------------------------------------
+
+
+def type_and_range(part: Part) -> str:
+    """What a key may be, in words."""
+    if "const" in part:
+        return f"`{part['const']}`"
+    if names := part.get("enum", part.get("examples")):
+        return "one of " + ", ".join(f"`{in_flow_style(name)}`" for name in names)
+    if "anyOf" in part:
+        return " or ".join(map(type_and_range, part["anyOf"]))
+    if part["type"] == "string" and "pattern" in part:
+        return str(part["description"])
+    kinds = [part["type"]] if isinstance(part["type"], str) else part["type"]
+    kind, *others = [TYPES[kind] for kind in kinds]
+    if part.get("minItems", 0) > 1:
+        kind += f" of {part['minItems']}"
+    if "items" in part:
+        kind += f" (each item: {type_and_range(part['items'])})"
+    if isinstance(part.get("additionalProperties"), dict):
+        kind += f" (each value: {type_and_range(part['additionalProperties'])})"
+    return " or ".join([kind + limits(part), *others])
+
+
+def limits(part: Part) -> str:
+    """The range of a number, in words that go on after its type."""
+    low, high = part.get("minimum"), part.get("maximum")
+    above, below = part.get("exclusiveMinimum"), part.get("exclusiveMaximum")
+    if low is not None and high is not None:
+        return f" from {low} to {high}"
+    starts = [f" from {low} on"] if low is not None else [f" above {above}"] if above is not None else []
+    ends = [f" up to {high}"] if high is not None else [f" below {below}"] if below is not None else []
+    return ",".join(starts + ends)
+
+
+def with_links(text: str) -> str:
+    """A text in which the names of documents are links."""
+    return re.sub(r"\bdocs/(\w+\.md)", r"[\1](\1)", text)
+
+
+def row(key: str, kind: str, default: str, about: str | None) -> str:
+    """A row of a table."""
+    cells = [f"`{key}`", kind, default and f"`{default}`", with_links(about or "")]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def rows(path: str, part: Part, value: Any, schema: Part) -> Iterator[str]:
+    """The rows of a key and of all that is below it."""
+    whole = resolved(part, schema)
+    about = whole.get("description")
+    if "properties" not in whole:
+        yield row(path, type_and_range(whole), in_flow_style(value), about)
+        return
+    if about:
+        yield row(path, "section", "", about)
+    if not whole.get("x-one-line"):
+        for name, inner in whole["properties"].items():
+            yield from rows(f"{path}.{name}", inner, value[name], schema)
+        return
+    for name, inner in whole["properties"].items():
+        keys = resolved(inner, schema)
+        names = ", ".join(f"`{key}`" for key in keys["properties"])
+        yield row(f"{path}.{name}", f"section: {names}", in_flow_style(value[name]), keys.get("description"))
+    for name, entries in sub_keys(whole, schema).items():
+        kinds: dict[str, list[str]] = {}
+        for entry, key in entries.items():
+            kinds.setdefault(type_and_range(key), []).append(entry)
+        if len(entries) == len(whole["properties"]) and len(kinds) == 1:
+            kind = next(iter(kinds))
+        else:
+            kind = "; ".join(f"{kind} ({', '.join(of)})" for kind, of in kinds.items())
+        yield row(f"{path}.<name>.{name}", kind, "", shared_description(entries))
+
+
+def key_tables(schema: Part) -> str:
+    """The tables of all keys, one per section."""
+    lines: list[str] = []
+    for name, value in defaults(schema).items():
+        part = schema["properties"][name]
+        if section := part.get("x-section"):
+            title = section["title"]
+            text = [with_links(section["text"]), ""] if "text" in section else []
+            lines += ["", f"### {title[0].upper()}{title[1:]}", "", *text]
+            lines += ["| key | type and range | default | description |", "| --- | --- | --- | --- |"]
+        lines += rows(name, part, value, schema)
+    return "\n".join(lines) + "\n"
+
+
+def with_tables(text: str, schema: Part) -> str:
+    """The text of the documentation with its tables made again."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"no place for the tables: the text lacks `{BEGIN}` or `{END}`")
+    return f"{before}{BEGIN}\n{key_tables(schema)}\n{END}{after}"
+
+
+def main() -> None:
+    schema = load_schema(SCHEMA)
+    CONFIG.write_text(config_yaml(schema), encoding="utf-8")
+    DOCS.write_text(with_tables(DOCS.read_text(encoding="utf-8"), schema), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+"""The default config, as the schema says it: the one place from which tests take defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clipmill.config import defaults, load_schema
+
+SCHEMA_PATH = Path(__file__).resolve().parents[1] / "config" / "config.schema.yaml"
+SCHEMA = load_schema(SCHEMA_PATH)
+CONFIG = defaults(SCHEMA)
