@@ -1,6 +1,6 @@
 """The config: its schema, its defaults, and its check, which names all problems in one message.
 
-config/config.schema.yaml is the one place that says which settings there are. See `scripts/describe_config.py`.
+config/config.schema.yaml is the one place that says which settings there are. See `scripts/describe.py`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-import describe_config
+import describe
 from clipmill.base.errors import SetupError
 from clipmill.config import check_config, check_files, check_set, defaults, load_schema, resolved
 from clipmill.cut.clip import CutSettings
@@ -57,24 +57,17 @@ def problems(changes: dict[str, Any]) -> list[str]:
 
 # --- one list of keys -------------------------------------------------------------------------------------------------
 
-MADE_ANEW = "run `python scripts/describe_config.py`"
+MADE_ANEW = "run `python scripts/describe.py`"
 
 
 def test_config_yaml_is_made_from_the_schema():
-    assert describe_config.config_yaml(SCHEMA) == TEXT, MADE_ANEW
+    assert describe.config_yaml(SCHEMA) == TEXT, MADE_ANEW
     assert yaml.safe_load(TEXT) == CONFIG
     assert max(map(len, TEXT.splitlines())) <= 120
 
 
-def test_the_documentation_is_made_from_the_schema():
-    docs = describe_config.DOCS.read_text(encoding="utf-8")
-    assert docs == describe_config.with_tables(docs, SCHEMA), MADE_ANEW
-    assert docs.count(describe_config.BEGIN) == docs.count(describe_config.END) == 1
-
-
-def test_documentation_without_its_place_for_the_tables_is_not_written_to():
-    with pytest.raises(ValueError, match="no place for the tables"):
-        describe_config.with_tables("# Configuration", SCHEMA)
+def test_the_reference_is_made_from_the_definitions():
+    assert describe.DOCS.read_text(encoding="utf-8") == describe.reference(SCHEMA), MADE_ANEW
 
 
 def sections(part: dict[str, Any] = SCHEMA) -> Iterator[dict[str, Any]]:
@@ -166,7 +159,7 @@ def test_a_new_filter_needs_its_column_alone(monkeypatch):
     monkeypatch.setitem(columns.COLUMNS, "glow", column)
     schema = load_schema(SCHEMA_PATH)
     assert defaults(schema)["filters"]["glow"] == {"min": None, "max": None}
-    lines = describe_config.config_yaml(schema).splitlines()
+    lines = describe.config_yaml(schema).splitlines()
     bound, comment = next(line for line in lines if line.startswith("  glow:")).split("# ")
     assert bound.split() == ["glow:", "{min:", "null,", "max:", "null}"]
     assert f"{column.meaning} ({column.unit})".startswith(comment)  # the rest is on the next line

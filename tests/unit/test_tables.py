@@ -1,10 +1,8 @@
-"""Tables: written and read as defined, refused otherwise, and described in docs/tables.md."""
+"""Tables: written and read as defined, and refused otherwise."""
 
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -264,11 +262,3 @@ def test_tables_are_lost_where_a_shard_has_others(tmp_path):
     for path in gone:
         (tmp_path / path).unlink()
     assert tables.lost(tmp_path, shards, groups) == gone
-
-
-def test_docs_describe_the_tables():
-    command = [sys.executable, str(ROOT / "scripts" / "describe_tables.py")]
-    wanted = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    docs = ROOT / "docs" / "tables.md"
-    assert docs.exists(), "run `python scripts/describe_tables.py > docs/tables.md`"
-    assert docs.read_text(encoding="utf-8") == wanted

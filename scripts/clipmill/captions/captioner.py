@@ -55,7 +55,7 @@ class Captioner(Asking):
             max_side=max_side,
             send=send,
             structured=structured,
-            choice=[temperature, seed] if temperature else [0],
+            sampling=[temperature, seed] if temperature else [0],
         )
         self._frame_choice, self._max_side = FrameChoice(frames, frames_per_second), max_side
         self._structured, self._temperature, self._seed = structured, temperature, seed

@@ -53,7 +53,7 @@ class Rewriter(Asking):
             chat_model,
             prompt,
             Task(max_tokens, system, schema(FIELD)),
-            choice=[temperature, seed],
+            sampling=[temperature, seed],
             max_tries=max_tries,
             max_growth=max_growth,
             on_failure=on_failure,

@@ -1,6 +1,6 @@
 """Every table of the workflow, defined once: reading, writing, checking and `docs/tables.md` follow from here.
 
-Run `python scripts/describe_tables.py > docs/tables.md` after a change.
+Run `python scripts/describe.py` after a change.
 """
 
 from __future__ import annotations

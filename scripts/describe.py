@@ -1,4 +1,7 @@
-"""Write config/config.yaml, and the tables of keys in docs/configuration.md, from config/config.schema.yaml."""
+"""Write what follows from the definitions: config/config.yaml, and the reference of tables and keys, docs/tables.md.
+
+The keys are defined in config/config.schema.yaml, tables and filters in scripts/clipmill/store/tables.py.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,30 @@ from typing import Any
 import yaml
 
 from clipmill.config import defaults, load_schema, resolved
+from clipmill.store import tables
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = ROOT / "config" / "config.schema.yaml"
 CONFIG = ROOT / "config" / "config.yaml"
-DOCS = ROOT / "docs" / "configuration.md"
-BEGIN = "<!-- From here on made by `python scripts/describe_config.py` from config/config.schema.yaml. -->"
-END = "<!-- Up to here. -->"
+DOCS = ROOT / "docs" / "tables.md"
 
 HEAD = """\
-# All settings with their defaults. Made from config.schema.yaml by `python scripts/describe_config.py`: do not edit.
+# All settings with their defaults. Made from config.schema.yaml by `python scripts/describe.py`: do not edit.
 # Put only the keys that you change into a file of your own, and run
 #   snakemake --profile profiles/local --configfile my.yaml
 # Unknown keys, wrong types and values out of range are refused before anything runs.
+"""
+
+DOCS_HEAD = """\
+# Reference: tables and keys
+
+This page lists every table with its columns, and every key of the config. `python scripts/describe.py` makes it from
+`scripts/clipmill/store/tables.py` and `config/config.schema.yaml`; a test keeps them equal.
+
+All tables are Parquet, except `errors.csv` and the `.jsonl` twin of the metadata. Paths are below `outdir`. Times are
+presentation times in seconds on a clock that starts with the video's first frame. A value that was not computed is
+missing, never 0. The Parquet metadata say which table it is (`clipmill_table`), which version wrote it
+(`clipmill_version`), and how it was made (`clipmill`: settings, model).
 """
 
 WIDTH = 120
@@ -234,33 +248,39 @@ def rows(path: str, part: Part, value: Any, schema: Part) -> Iterator[str]:
         yield row(f"{path}.<name>.{name}", kind, "", shared_description(entries))
 
 
-def key_tables(schema: Part) -> str:
-    """The tables of all keys, one per section."""
-    lines: list[str] = []
+def of_tables() -> Iterator[str]:
+    """Every table with its columns."""
+    yield from ("## Tables", "")
+    for table in tables.ALL:
+        yield from (f"### {table.name}", "", f"`{table.path}`: one row per {table.row}.", "")
+        yield from ("| column | type | unit | meaning |", "| --- | --- | --- | --- |")
+        yield from (f"| `{one.name}` | {one.type} | {one.unit} | {one.meaning} |" for one in table.columns)
+        yield ""
+
+
+def of_keys(schema: Part) -> Iterator[str]:
+    """All keys of the config, one table per section."""
+    yield "## Keys of the config"
     for name, value in defaults(schema).items():
         part = schema["properties"][name]
         if section := part.get("x-section"):
             title = section["title"]
-            text = [with_links(section["text"]), ""] if "text" in section else []
-            lines += ["", f"### {title[0].upper()}{title[1:]}", "", *text]
-            lines += ["| key | type and range | default | description |", "| --- | --- | --- | --- |"]
-        lines += rows(name, part, value, schema)
-    return "\n".join(lines) + "\n"
+            yield from ("", f"### {title[0].upper()}{title[1:]}", "")
+            if "text" in section:
+                yield from (with_links(section["text"]), "")
+            yield from ("| key | type and range | default | description |", "| --- | --- | --- | --- |")
+        yield from rows(name, part, value, schema)
 
 
-def with_tables(text: str, schema: Part) -> str:
-    """The text of the documentation with its tables made again."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"no place for the tables: the text lacks `{BEGIN}` or `{END}`")
-    return f"{before}{BEGIN}\n{key_tables(schema)}\n{END}{after}"
+def reference(schema: Part) -> str:
+    """The text of docs/tables.md."""
+    return "\n".join([DOCS_HEAD, *of_tables(), *of_keys(schema)]) + "\n"
 
 
 def main() -> None:
     schema = load_schema(SCHEMA)
     CONFIG.write_text(config_yaml(schema), encoding="utf-8")
-    DOCS.write_text(with_tables(DOCS.read_text(encoding="utf-8"), schema), encoding="utf-8")
+    DOCS.write_text(reference(schema), encoding="utf-8")
 
 
 if __name__ == "__main__":
