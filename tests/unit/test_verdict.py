@@ -21,6 +21,7 @@ GOOD = {
     "brightness": 110.0,
     "contrast": 50.0,
     "sharpness": 20.0,
+    "colourfulness": 40.0,
     "border_area": 0.0,
     "frozen_share": 0.0,
     "motion": 12.0,
@@ -115,9 +116,11 @@ def test_active_filters_have_a_bound_and_keep_the_order():
 
 
 def test_filters_before_a_costly_score():
-    assert verdict.before("consistency", ORDER) == ORDER[:12]
-    assert verdict.before("aesthetic", ORDER) == [*ORDER[:12], "consistency"]
-    assert verdict.before("text", ORDER) == ORDER[:14]
+    cheap = ORDER[: ORDER.index("consistency")]
+    assert cheap[-2:] == ["motion", "motion_pixels"] and "colourfulness" in cheap
+    assert verdict.before("consistency", ORDER) == cheap
+    assert verdict.before("aesthetic", ORDER) == [*cheap, "consistency"]
+    assert verdict.before("text", ORDER) == [*cheap, "consistency", "aesthetic"]
     assert verdict.before("text", ["text_area", "area"]) == []
     assert verdict.before("text", ["area", "motion"]) == []  # no filter of its own: nothing stands before it
 

@@ -195,7 +195,7 @@ TECHNICAL: Table[Row] = Table(
         ),
         Column("brightness", REAL, "0–255", "mean grey level over all frames", 4, filter=60),
         Column("contrast", REAL, "0–255", "mean over all frames of the grey levels' standard deviation", 4, filter=70),
-        Column("colourfulness", REAL, "0–~150", "mean over the kept frames of Hasler and Süsstrunk's M3", 4),
+        Column("colourfulness", REAL, "0–~150", "mean over the kept frames of Hasler and Süsstrunk's M3", 4, filter=85),
         Column(
             "border_area",
             REAL,
