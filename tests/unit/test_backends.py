@@ -166,6 +166,7 @@ def test_a_package_that_is_not_installed_is_one_line(tmp_path, package):
     assert not (tmp_path / "out.json").exists()
 
 
+@pytest.mark.slow
 def test_embedded_backends_need_none_of_the_models_packages(tmp_path):
     done = check_without(
         "torch,transformers,easyocr,huggingface_hub",
@@ -189,6 +190,7 @@ def test_other_faults_of_an_import_are_not_taken_for_a_missing_package(monkeypat
         backends.load("text", {"backend": "other"})
 
 
+@pytest.mark.slow
 def test_a_package_is_missed_before_a_gpu_or_a_model_is_looked_for(tmp_path):
     tool = [ROOT / "scripts" / "check.py", "--step", "caption", "--settings", '{"backend": "vllm"}', "--gpu", "1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
@@ -206,6 +208,7 @@ def test_a_package_is_missed_before_a_gpu_or_a_model_is_looked_for(tmp_path):
 # --- trying a backend -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "name"), EMBEDDED)
 def test_embedded_backends_pass_their_check(step, name):
     checked = checks.check_backend(step, name, backends.load(step, default_settings(step, name)))

@@ -64,6 +64,7 @@ def films(tmp_path):
     return thirty_clips(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", [FrameChoice(), FrameChoice(count=2), EVERY_SECOND])
 def test_rows_are_the_same_whatever_threads_and_batch_size(films, choice):
     wanted = None

@@ -184,6 +184,7 @@ def test_clips_of_any_video(seed):
         assert (clip["video_id"], clip["source_key"]) == ("v", "key")
 
 
+@pytest.mark.slow
 def test_guard_frames_are_given_up_at_cuts_alone(show):
     result = show("shots.mp4")
     for guard in (0, 2, 5):

@@ -27,6 +27,7 @@ def source(tmp_path_factory):
 # --- exact frames ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start,end", [(0, 40), (59, 86), (85, 120)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_encoding_gives_exactly_the_frames(source, tmp_path, kind, start, end):
@@ -37,6 +38,7 @@ def test_encoding_gives_exactly_the_frames(source, tmp_path, kind, start, end):
     assert row["cut_width"] == video.video["width"] // 2 * 2 and row["cut_height"] == video.video["height"] // 2 * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["open.mp4", "open_hevc.mkv", "h264.ts", "long_gop.ts", "h264.flv", "mpeg2.mpg"])
 def test_seeking_finds_the_frames_where_ffmpeg_seeks_badly(source, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(cut, "COUNT_FROM_START", -1)
@@ -45,6 +47,7 @@ def test_seeking_finds_the_frames_where_ffmpeg_seeks_badly(source, tmp_path, mon
         check(row, tmp_path / "clip.mp4", source(kind), start, 115)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start,end", [(0, 40), (40, 80), (39, 85), (95, 120)])
 @pytest.mark.parametrize("kind", sorted(COPIED))
 def test_copying_gives_exactly_the_frames(source, tmp_path, kind, start, end):
@@ -59,6 +62,7 @@ def test_copying_gives_exactly_the_frames(source, tmp_path, kind, start, end):
     assert video.frames.time[end] - video.frames.time[last] <= 0.5 and last <= end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(KINDS.keys() - COPIED))
 def test_auto_is_right_wherever_copying_is_not(source, tmp_path, kind):
     video = source(kind)
@@ -67,6 +71,7 @@ def test_auto_is_right_wherever_copying_is_not(source, tmp_path, kind):
     check(row, tmp_path / "clip.mp4", video, first, first + row["cut_frames"])
 
 
+@pytest.mark.slow
 def test_leading_frames_of_an_open_group_are_not_begun_with(source, tmp_path):
     video = source("open.mp4")
     unclean = int(np.flatnonzero(video.frames.is_key & ~video.frames.is_clean[:-1])[0])
@@ -78,6 +83,7 @@ def test_leading_frames_of_an_open_group_are_not_begun_with(source, tmp_path):
 # --- the picture ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags,turn",
     [(("-display_rotation", "90"), 3), (("-display_rotation", "180"), 2), (("-display_rotation", "270"), 1)],
@@ -93,6 +99,7 @@ def test_turned_videos_are_stored_upright(source, tmp_path, flags, turn):
     assert (row["cut_width"], row["cut_height"]) == ((96, 160) if turn % 2 else (160, 96))
 
 
+@pytest.mark.slow
 def test_mirrored_videos_are_stored_as_shown(source, tmp_path):
     original = source("closed.mp4")
     for flag, flip in (("-display_hflip", 1), ("-display_vflip", 0)):
@@ -107,6 +114,7 @@ def test_mirrored_videos_are_stored_as_shown(source, tmp_path):
     assert "turned or mirrored" in row["copy_failed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind,size", [("wide_pixels.mp4", (212, 96)), ("tall_pixels.mp4", (160, 128))])
 def test_pixels_become_square(source, tmp_path, kind, size):
     row = source(kind).cut(tmp_path / "clip.mp4", 40, 80)
@@ -115,6 +123,7 @@ def test_pixels_become_square(source, tmp_path, kind, size):
     assert (row["cut_method"], row["cut_width"], row["cut_height"]) == ("reencode", *size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tags", [("bt709", "tv"), ("bt709", "pc"), ("smpte170m", "tv"), ("bt2020nc", "tv"), (None, "tv")]
 )
@@ -200,6 +209,7 @@ def real(name: str) -> Source:
     return Source(REAL / name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name,start,end", [("big-buck-bunny.mp4", 35, 128), ("car-detection.mp4", 60, 110)])
 def test_real_videos(tmp_path, name, start, end):
     video = real(name)

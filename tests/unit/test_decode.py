@@ -225,6 +225,7 @@ def expected_samples(times, rate):
     return [(number, next(group)) for number, group in groups]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["b3.mp4", "uneven.mp4", "plain.mkv"])
 @pytest.mark.parametrize("rate", [2, 0.7, 10, 60])
 def test_samples_are_taken_at_their_times(show, tmp_path, name, rate):

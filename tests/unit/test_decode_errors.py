@@ -292,6 +292,7 @@ def looped(source: Path, target: Path, times: int) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length(tmp_path):
     settings = {"b_frames": 0, "options": {"preset": "ultrafast"}}
     Film(standing(render.gradient), seconds=20, size=(640, 360), fps=4, settings=settings).render(

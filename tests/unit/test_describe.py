@@ -15,6 +15,8 @@ from clipmill.captions import ClipFacts
 from clipmill.captions.describe import MAX_WORDS, MIN_WORDS, PALETTE, describe, place_of
 from clipmill.captions.rules import rewrite
 
+pytestmark = pytest.mark.slow
+
 WIDTH, HEIGHT, COUNT = 320, 180, 8
 FULL = {
     "brightness": 120.0,

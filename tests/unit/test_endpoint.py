@@ -110,6 +110,7 @@ FATES = {
 }
 
 
+@pytest.mark.slow
 def test_each_of_500_requests_gets_its_own_answer_or_error_though_a_server_dies():
     """Answers come in any order, one of eight requests stumbles once, and one of two servers is stopped meanwhile."""
 
@@ -300,6 +301,7 @@ def seconds_for(kind: str, seconds: float) -> float:
     return seconds if kind == "timeout" else 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_has_its_kind_and_is_tried_again_where_that_may_help(name: str):
     kind, reply = FAULTS[name]
@@ -316,6 +318,7 @@ def test_a_fault_has_its_kind_and_is_tried_again_where_that_may_help(name: str):
     server.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, (kind, _) in FAULTS.items() if kind in PASSING])
 def test_a_fault_that_passes_costs_nothing_but_a_try(name: str):
     kind, reply = FAULTS[name]
@@ -404,6 +407,7 @@ def test_a_server_that_is_stopped_ends_the_job_when_all_others_are():
     assert server.url in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_ends_the_job_and_its_variable_is_named(status: int, monkeypatch, caplog):
     monkeypatch.setenv(VARIABLE, CANARY)
@@ -649,6 +653,7 @@ ECHOES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ECHOES)
 def test_no_text_repeats_a_key(name: str, monkeypatch, caplog):
     """Whatever the server says back; in no log, even where everything is logged."""

@@ -203,6 +203,7 @@ def test_set_up_errors_end_a_step_with_one_line(tmp_path):
     assert err.endswith("ERROR key x: do y\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asks", ["raise_signal(SIGTERM)", "asyncio.run(ask())"])
 def test_a_step_that_is_asked_to_end_does_so_at_once_and_closes_what_it_has_open(asks):
     """Also in a callback of asyncio, which swallows most of what is raised there."""

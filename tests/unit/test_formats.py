@@ -204,6 +204,7 @@ def test_jsonl(export):
     assert {row["clip_id"]: row for row in read_lines(dataset / "metadata.jsonl")} == export.rows()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["finetrainers", "diffusers"])
 def test_prompts_and_videos(export, name):
     """Lines of both files belong together, and paths count from the folder they are in."""
@@ -339,6 +340,7 @@ def test_finetrainers_is_told_the_buckets(tmp_path):
     assert entry["video_resolution_buckets"] == [[33, 480, 832], [81, 480, 832], [81, 832, 480]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["musubi-tuner", "diffusion-pipe"])
 def test_without_buckets_there_is_one_folder_and_a_config_that_loads(tmp_path, name):
     dataset = shapes(tmp_path).run(name)
@@ -363,6 +365,7 @@ def test_diffusion_pipe_takes_aspect_ratios(tmp_path):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["musubi-tuner", "diffusion-pipe"])
 def test_a_folder_of_pairs_does_not_grow_without_end(export, name, monkeypatch):
     monkeypatch.setattr(folders, "FILES_PER_FOLDER", 6)
@@ -380,6 +383,7 @@ ALL = tuple(formats.FORMATS)
 EVERYTHING = {"validation_share": SHARE, "captions": ["text", "caption"], "tar_megabytes": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_entries_are_there_and_nothing_is_left_when_a_format_goes(export, name):
     dataset = export.run("parquet", validation_share=SHARE)
@@ -394,6 +398,7 @@ def test_entries_are_there_and_nothing_is_left_when_a_format_goes(export, name):
     assert {path.name for path in dataset.iterdir()} == {"README.md", "clips", "metadata.parquet"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_nothing_of_the_validation_is_left_when_it_goes(export, name):
     export.run(name)
@@ -408,6 +413,7 @@ def test_nothing_of_the_validation_is_left_when_it_goes(export, name):
     ]
 
 
+@pytest.mark.slow
 def test_the_same_clips_make_the_same_bytes(export, tmp_path):
     export.run(*ALL, **EVERYTHING)
     first = export.files()
@@ -443,6 +449,7 @@ def test_without_links_there_are_copies(export, monkeypatch, caplog):
     assert len(list(export.dataset.rglob("*.mp4"))) == 2 * len(export.clips)
 
 
+@pytest.mark.slow
 def test_a_clip_that_leaves_leaves_every_format(export):
     export.run(*ALL, **EVERYTHING)
     gone = export.clips.pop(0)
@@ -453,6 +460,7 @@ def test_a_clip_that_leaves_leaves_every_format(export):
     assert fresh.files() == export.files()
 
 
+@pytest.mark.slow
 def test_a_trainers_cache_stays(export):
     dataset = export.run("diffusion-pipe", "musubi-tuner")
     caches = [
@@ -467,6 +475,7 @@ def test_a_trainers_cache_stays(export):
     assert [cache.read_text() for cache in caches] == ["dear", "dear"]
 
 
+@pytest.mark.slow
 def test_what_others_put_beside_the_formats_stays(export):
     """Trainers are started in the dataset folder: their clones and outputs have the formats' names."""
     dataset = export.run(*ALL, **EVERYTHING)
@@ -507,6 +516,7 @@ def named(dataset: Path) -> list[Path]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 6, 15])
 def test_an_export_that_is_killed_leaves_lists_that_hold(export, at):
     """Killed when a number of clips have been handed over; then the next export is as if nothing had been."""

@@ -35,6 +35,7 @@ def test_a_larger_share_only_adds_and_another_seed_draws_others():
     assert len(drawn(0.05) & drawn(0.05, seed=1)) < 0.3 * len(drawn(0.05))
 
 
+@pytest.mark.slow
 def test_clips_of_a_video_stay_together_and_new_videos_move_none(tmp_path):
     videos = VIDEOS[:12]
     export = Export(tmp_path, [Clip(video, at * 4000) for video in videos[:8] for at in range(2)])

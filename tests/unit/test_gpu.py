@@ -128,6 +128,7 @@ def test_a_machine_without_a_driver(monkeypatch):
 # --- leases -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.torch
 def test_no_gpu_is_leased_for_the_cpu(machine, monkeypatch):
     monkeypatch.setattr(leases, "all_devices", lambda: 1 / 0)
     with leases.lease(0) as devices:
@@ -137,6 +138,7 @@ def test_no_gpu_is_leased_for_the_cpu(machine, monkeypatch):
     assert list(machine.iterdir()) == []
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("before", [None, "0,1,2", "GPU-aa11,GPU-b,GPU-aa22"])
 def test_a_lease_is_what_the_process_sees(monkeypatch, before):
     if before:
@@ -231,6 +233,7 @@ for turn in range(15):
 """
 
 
+@pytest.mark.slow
 def test_no_two_processes_hold_a_device(machine):
     """Five of them, some with two devices at once, on three devices."""
     (machine / "marks").mkdir()
@@ -262,6 +265,7 @@ def test_the_lease_of_a_dead_process_is_free_at_once(machine, monkeypatch, death
         assert devices == DEVICES
 
 
+@pytest.mark.slow
 def test_a_job_waits_for_devices_and_holds_none_meanwhile(machine, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(leases, "TELL_SECONDS", 0.2)
@@ -337,6 +341,7 @@ def test_precision_on_a_gpu(monkeypatch, dtype, has_bf16, wanted):
     assert seen == [("cuda", wanted and getattr(torch, wanted), wanted is not None)]
 
 
+@pytest.mark.torch
 def test_an_unknown_precision():
     message = "^dtype `fp8` is not known; choose from: auto, fp32, bf16, fp16$"
     with pytest.raises(SetupError, match=message), gpu.autocast("fp8"):

@@ -147,6 +147,7 @@ with Journal(Path(sys.argv[1])) as journal:
 """
 
 
+@pytest.mark.slow
 def test_every_acknowledged_item_survives_kill_9(tmp_path):
     path, first = tmp_path / "j.jsonl", 0
     for attempt in range(20):

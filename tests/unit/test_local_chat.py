@@ -26,7 +26,7 @@ from clipmill.chat import Answer, Request, Task
 from clipmill.chat.grammar import Grammar
 from clipmill.chat.local import Local, _Draw, _Loaded
 from clipmill.checks import check_backend
-from clipmill.models import gpu
+from clipmill.models import batches
 from language_checkpoints import MAKERS
 
 SHORT = schema({"first": 12, "second": 30})
@@ -302,7 +302,7 @@ def test_a_memory_that_is_too_small_for_a_batch(folder, monkeypatch, caplog):
             raise torch.cuda.OutOfMemoryError("full")
         return generate(self, inputs, requests, *rest)
 
-    monkeypatch.setattr(gpu, "_fits", {})
+    monkeypatch.setattr(batches, "_fits", {})
     made = local(folder("llama"))
     wanted = outcomes(made, questions(), Task(8))
     monkeypatch.setattr(_Loaded, "generate", narrow)

@@ -15,6 +15,7 @@ from clipmill.decode.pictures import analysis_size, orientation, small_bgr, thum
 from clipmill.decode.signals import FrameSignals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("matrix", ["bt709", "smpte170m", "bt2020nc"])
 @pytest.mark.parametrize("span", ["tv", "pc"])
 @pytest.mark.parametrize("fine", [False, True])
@@ -48,6 +49,7 @@ def test_analysis_size_keeps_the_shape_and_never_enlarges():
     assert analysis_size(10000, 2) == (256, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", ["0", "90", "180", "270"])
 @pytest.mark.parametrize("mirror", [(), ("-display_hflip",), ("-display_vflip",)])
 def test_pictures_are_as_ffmpeg_shows_them(tmp_path, turn, mirror):
@@ -62,6 +64,7 @@ def test_pictures_are_as_ffmpeg_shows_them(tmp_path, turn, mirror):
     assert np.array_equal(small_bgr(frame, width, height, VideoReformatter()), theirs)
 
 
+@pytest.mark.slow
 def test_content_values_are_pyscenedetects(tmp_path):
     """Its threshold means the same here only if pictures are made small as it makes them."""
     path = make(tmp_path / "v.mp4", h264(20), (640, 360))

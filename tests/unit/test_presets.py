@@ -64,6 +64,7 @@ def test_presets_make_captioners_and_rewriters_without_any_file(preset, step, ki
     assert isinstance(backend, kind) == (backends.entry(step, section["backend"]).chat is not None)
 
 
+@pytest.mark.slow
 @captions_preset
 def test_a_captioner_may_follow_any_preset(preset):
     alone = asked(merged(preset))

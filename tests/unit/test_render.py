@@ -263,6 +263,7 @@ def test_list_of_demo_videos():
     assert named("four pictures.mp4").cuts == [5, 9, 15]
 
 
+@pytest.mark.slow
 def test_samples_are_what_they_claim(folder):
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == sorted(CHOSEN)
 
@@ -281,12 +282,14 @@ def test_samples_are_what_they_claim(folder):
     assert len(frames) / video.fps == pytest.approx(video.seconds)
 
 
+@pytest.mark.slow
 def test_the_broken_sample_cannot_be_opened(folder):
     with pytest.raises(ItemError) as caught:
         open_video(folder / "broken off.mp4")
     assert caught.value.kind == "not_a_video"
 
 
+@pytest.mark.slow
 def test_samples_that_are_there_are_not_rendered_again(folder, monkeypatch):
     monkeypatch.setattr(demo, "DEMO_VIDEOS", tuple(named(name) for name in CHOSEN))
     monkeypatch.setattr(demo, "render_demo_video", lambda *_: pytest.fail("rendered again"))

@@ -201,6 +201,7 @@ def test_a_bound_at_the_very_end_of_the_histogram_is_not_taken_for_none(end):
     assert edge in stops and edge not in (stops[0], stops[-1])
 
 
+@pytest.mark.slow
 def test_scores_whose_bounds_the_config_would_refuse_get_no_slider(tmp_path):
     rows = [row(number, bounds(), **dict.fromkeys(NAMES[:-2], 1.0), width=10, height=10) for number in range(3)]
     found = collected(tmp_path, bounds(), rows)

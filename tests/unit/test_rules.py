@@ -179,6 +179,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_time_grows_with_the_length_and_no_faster(piece):
     # One text of n and one of 16 n: quadratic time would make the second take 256 times as long as the first.
@@ -191,6 +192,7 @@ def test_time_grows_with_the_length_and_no_faster(piece):
     assert times[1] < 80 * max(times[0], 0.005)
 
 
+@pytest.mark.slow
 def test_a_megabyte_of_repeated_openings_ends():
     text = "In the video, " * 75_000 + "a dog barks."
     assert rewrite(text) == "A dog barks."

@@ -41,6 +41,7 @@ def real(tmp_path_factory):
     return get
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["big-buck-bunny.mp4", "car-detection.mp4", "bottle-detection.mp4"])
 def test_cuts_of_real_videos_are_pyscenedetects(real, tmp_path, name):
     """The content values to within 1.5: pictures are made small by like, not by equal, means; the cuts to the frame."""
@@ -56,6 +57,7 @@ def test_cuts_of_real_videos_are_pyscenedetects(real, tmp_path, name):
     assert sum(off) / len(off) < 0.3
 
 
+@pytest.mark.slow
 def test_adaptive_cuts_of_a_real_video_are_pyscenedetects(real):
     name = "big-buck-bunny.mp4"
     found = find_cuts(real(name)["content"], replace(DEFAULT, detector="adaptive"))
@@ -63,6 +65,7 @@ def test_adaptive_cuts_of_a_real_video_are_pyscenedetects(real):
     assert len(found) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILMS)
 @pytest.mark.parametrize("detector", DETECTORS)
 def test_cuts_of_rendered_videos_are_the_truth(show, name, detector):
@@ -72,6 +75,7 @@ def test_cuts_of_rendered_videos_are_the_truth(show, name, detector):
         assert found == theirs(show(name).source, detector)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("gap", [0, 1, 2, 15, 40])
 @pytest.mark.parametrize("detector", DETECTORS)

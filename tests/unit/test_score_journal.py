@@ -131,6 +131,7 @@ score_shard("test", Slow(3), clips, {clip["clip_id"] for clip in clips}, folder,
 """
 
 
+@pytest.mark.slow
 def test_a_kill_costs_what_was_not_synced(films):
     """Synced one by one here: so a kill costs a clip at most."""
     wanted = films.score(Levels(), metric="whole")

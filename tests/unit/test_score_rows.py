@@ -150,6 +150,7 @@ def test_a_clip_is_scored_again_when_what_it_depends_on_changes(shard):
         assert len(spy.seen) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["missing", "torn", "folder", "overwritten"])
 def test_lost_frames_cost_their_video_alone(shard, damage):
     path = Paths(shard.outdir).frames("000000", "a")
@@ -179,6 +180,7 @@ def test_too_many_lost_frames_stop_the_shard(shard):
         shard(Spy(), clips=clips, rate=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_a_damaged_archive_gives_pictures_or_an_item_error(pan, tmp_path, seed):
     """Its list of members, at the end, is damaged more often than the pictures."""

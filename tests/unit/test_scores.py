@@ -18,6 +18,8 @@ from clipmill.scores.consistency import histogram
 from clipmill.scores.text.boxes import polygons_area
 from clipmill.scores.text.rapidocr import RapidOcr
 
+pytestmark = pytest.mark.slow
+
 LINES = ["Four score and seven years ago", "our fathers brought forth", "on this continent, a new nation,"]
 PHOTOGRAPHS = ("coffee.png", "rocket.jpg", "chelsea.png", "astronaut.png", "gravel.png", "motorcycle_left.png")
 LANDSCAPE = (910, 512)

@@ -20,6 +20,7 @@ def run(tmp_path: Path) -> Run:
     return Run(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("videos", "size", "shards"),
     [
@@ -188,6 +189,7 @@ class History:
             self.gone.add(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_whatever_happens_no_video_changes_its_shard(run, monkeypatch, seed):
     monkeypatch.setattr(os, "fsync", lambda handle: None)

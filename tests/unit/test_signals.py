@@ -182,6 +182,7 @@ def test_dark_pictures_are_no_borders():
 # --- motion -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SIZES)
 @pytest.mark.parametrize("speed", SPEEDS)
 @pytest.mark.parametrize(("picture", "low"), [("gravel", 0.96), ("coffee", 0.7)])
@@ -195,6 +196,7 @@ def test_motion_is_the_speed_of_the_pan(show, picture, low, shape, speed):
     assert row["motion_pixels"] == pytest.approx(row["motion"] / 100 * min(SIZES[shape]) / 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("speed", SPEEDS)
 @pytest.mark.parametrize("picture", ["gravel", "coffee"])
 def test_motion_is_the_same_at_any_resolution(show, picture, speed):

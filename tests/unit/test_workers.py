@@ -63,6 +63,7 @@ def test_item_errors_are_results_and_the_others_go_on():
     assert (results[1].kind, str(results[1]), results[1].lasting) == ("bad", "no good", False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("crash", "name"),
     [
@@ -197,6 +198,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_children_that_a_library_starts_die_with_us():
     with child(LIBRARY) as process:
         before, inside, after = map(int, process.stdout.readline().split())

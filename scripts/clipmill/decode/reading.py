@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +150,3 @@ class KeptFrames:
             archive = FrameArchive(Paths(self.outdir).frames(self.shard, video_id))
             self._opened = video_id, self._open.enter_context(archive)
         return self._opened[1]
-
-
-def by_video(clips: Iterable[Clip]) -> Iterator[list[Clip]]:
-    """Clips in their order, one list per video."""
-    for _, group in groupby(clips, key=lambda clip: clip["video_id"]):
-        yield list(group)

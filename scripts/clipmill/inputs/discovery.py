@@ -263,8 +263,8 @@ def _load(paths: Paths) -> pd.DataFrame:
     if paths.videos.exists() and paths.started:
         try:
             return tables.INDEX.read(paths.videos).to_pandas()[COLUMNS]
-        except (OSError, ValueError) as error:
-            raise SetupError(f"{paths.videos}: unreadable ({error}); restore it, or use a new outdir") from error
+        except OSError as error:
+            raise SetupError(f"{paths.videos}: unreadable ({error}); {tables.INDEX.remedy}") from error
     empty = {name: pd.Series(dtype="str") for name in COLUMNS}
     frame = pd.DataFrame(empty)
     return frame.astype({"size_bytes": "int64", "mtime_ns": "int64", "shard": "int64", "returns": "int64"}).astype(

@@ -77,13 +77,14 @@ class Table(Generic[RowType]):
     """One table: its path below the output folder, the thing that it has one `row` per, and its columns in order.
 
     The metadata of a file names its table and the version of clipmill that wrote it. Files of older versions are read
-    too: a column that they lack is null.
+    too: a column that they lack is null. `remedy` says what to do with a file that cannot be read.
     """
 
     name: str
     path: str
     row: str
     columns: tuple[Column, ...]
+    remedy: str = "delete the file and run again, it will be rebuilt"
 
     @property
     def schema(self) -> pa.Schema:
@@ -139,7 +140,7 @@ class Table(Generic[RowType]):
                 # Without threads: workers are forked, and forks and threads do not mix.
                 return self._filled(file.read(there, use_threads=False), wanted, file.metadata.num_rows)
         except pa.ArrowInvalid as error:
-            raise SetupError(f"{path}: unreadable ({error}); delete the file and run again") from error
+            raise SetupError(f"{path}: unreadable ({error}); {self.remedy}") from error
 
     def rows(self, path: Path) -> list[RowType]:
         """All rows of `path` as dicts. For tables with one row per clip or video; use `read` for one row per frame."""
@@ -200,10 +201,7 @@ class Table(Generic[RowType]):
             (found.field(column).type, schema.field(column).type) for column in schema.names if column in found.names
         ]
         if not of_this_kind or not all(_same_type(theirs, ours) for theirs, ours in shared):
-            raise SetupError(
-                f"{path}: not a table `{self.name}` of this version of clipmill; delete the file and run again, "
-                "it will be rebuilt"
-            )
+            raise SetupError(f"{path}: not a table `{self.name}` of this version of clipmill; {self.remedy}")
         return schema if columns is None else pa.schema([schema.field(column) for column in columns])
 
     @staticmethod

@@ -116,7 +116,9 @@ class ClipWithText(Clip):
 VIDEO_ID, CLIP_ID = columns_of(Video)[0], columns_of(Clip)[0]
 ERROR = columns_of(Video)[-2:]
 
-INDEX: Table[IndexedVideo] = Table("index", layout.INDEX, "video of the input", columns_of(IndexedVideo))
+INDEX: Table[IndexedVideo] = Table(
+    "index", layout.INDEX, "video of the input", columns_of(IndexedVideo), "restore it, or use a new outdir"
+)
 
 VIDEOS: Table[Video] = Table("videos", layout.VIDEOS, "video", columns_of(Video))
 
