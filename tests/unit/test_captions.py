@@ -131,6 +131,7 @@ def test_too_many_faults_stop_the_job(made):
         caption(made, captioner(Chat(lambda request: ItemError("refused", "no"))), rate=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "asks"),
     [

@@ -23,6 +23,8 @@ from clipmill.cut import clip as cut
 from clipmill.cut.clip import cut_clip
 from clipmill.cut.verify import SourceFrames
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
@@ -37,7 +39,6 @@ def altered(video: Source, start: int, end: int, target: Path, frames: SourceFra
     return cut_clip(video.path, target, video.video, clip, frames, cut_settings(**settings))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["auto", "reencode"])
 @pytest.mark.parametrize("fault", ["other shot", "one late", "one early", "one grey frame"])
 def test_a_file_that_shows_something_else_is_refused(source, tmp_path, mode, fault):
@@ -55,7 +56,6 @@ def test_a_file_that_shows_something_else_is_refused(source, tmp_path, mode, fau
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["stretched", "one jump"])
 def test_a_file_with_other_times_is_refused(source, tmp_path, fault):
     video = source("closed.mp4")
@@ -69,7 +69,6 @@ def test_a_file_with_other_times_is_refused(source, tmp_path, fault):
         altered(video, 40, 80, tmp_path / "clip.mp4", replace(frames, time=times))
 
 
-@pytest.mark.slow
 def test_a_copy_that_fails_is_encoded_instead(source, tmp_path):
     video = source("open.mp4")
     unclean = int(np.flatnonzero(video.frames.is_key & ~video.frames.is_clean[:-1])[0])
@@ -137,7 +136,6 @@ def test_without_ffmpeg_the_set_up_is_at_fault(source, tmp_path, monkeypatch):
         source("closed.mp4").cut(tmp_path / "clip.mp4", 40, 80)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["copy", "reencode"])
 @pytest.mark.parametrize(
     "name", ["-i.mp4", "a b'c\"d.mp4", "100%d %03d.mp4", "line\nbreak.mp4", "http:x|y.mp4", "[ä]{}.mp4"]
@@ -155,7 +153,6 @@ def test_names_are_taken_literally(source, tmp_path, name, mode):
 # --- the file -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["copy", "reencode"])
 def test_the_same_bytes_each_time_and_nothing_of_where_it_came_from(source, tmp_path, mode):
     titled = tmp_path / "titled.mkv"
@@ -193,7 +190,6 @@ def heard(path: Path) -> float | None:
     return frames[0].time + float(np.argmax(loud)) / frames[0].sample_rate
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["copy", "reencode"])
 @pytest.mark.parametrize("name,codec", [("s.mp4", "aac"), ("s.mkv", "libopus"), ("s.ts", "mp2"), ("late.mkv", "aac")])
 def test_the_sound_stays_with_the_picture(source, tmp_path, name, codec, mode):
@@ -215,7 +211,6 @@ def test_a_sound_track_that_ended_before_the_clip_does_no_harm(source, tmp_path)
     assert row["cut_frames"] == 40
 
 
-@pytest.mark.slow
 def test_ffmpeg_dies_with_its_job(tmp_path):
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); from clipmill.cut.clip import run_ffmpeg; "

@@ -77,6 +77,7 @@ def show(tmp_path_factory):
 # --- times ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*REGULAR, "plain.avi"])
 def test_times_of_a_constant_frame_rate(show, name):
     result, fps = show(name), FILMS[name].fps

@@ -90,6 +90,7 @@ def test_files_that_are_no_videos(tmp_path, make, kind, message):
     assert str(error).startswith(message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.9])
 @pytest.mark.parametrize("name", ["v.mp4", "fast.mp4", "v.mkv"])
 def test_truncated_files(whole, tmp_path, name, share):
@@ -177,6 +178,7 @@ def run_shard(videos, outdir, settings=SETTINGS, threads=2, rate=1.0):
     return decode_shard(videos, outdir, "000000", settings, threads, rate)
 
 
+@pytest.mark.slow
 def test_a_shard_has_a_row_for_each_video(shard, tmp_path):
     rows = run_shard(shard, tmp_path / "out")
     assert [row["video_id"] for row in rows] == ["v0", "bad", "v1"]
@@ -194,6 +196,7 @@ def files(outdir: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (outdir / "work").rglob("v*.*")}
 
 
+@pytest.mark.slow
 def test_a_shard_decodes_each_video_once(shard, tmp_path, monkeypatch):
     outdir = tmp_path / "out"
     rows = run_shard(shard, outdir)

@@ -348,6 +348,7 @@ def test_an_unknown_precision():
         pass
 
 
+@pytest.mark.slow
 def test_steps_without_a_model_do_not_import_torch():
     program = (
         "import sys\nfrom clipmill.models import batches\n"

@@ -67,6 +67,7 @@ def test_the_share_that_is_kept_is_the_one_asked_for(sample, keep):
     assert passing.sum() == proposal.kept.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99])
 @pytest.mark.parametrize("sides", ["min", "max", "min min", "min max", "both", "both min", "both both", "fixed min"])
 def test_every_share_is_reached_where_all_scores_differ(sides, keep):

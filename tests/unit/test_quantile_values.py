@@ -15,6 +15,7 @@ from clipmill.filters import columns, verdict
 from clipmill.filters.quantiles import as_quantile, quantiles, read_resolved, with_resolved_quantiles
 from clipmill.filters.reasons import Reason
 from clipmill.filters.thresholds import at_quantile, counted_clips, read_scores, resolve
+from clipmill.steps import SCORE_TABLES
 from clipmill.store import tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,8 +138,8 @@ def test_values_take_the_place_of_quantiles_alone(tmp_path):
 
 
 def test_every_filter_has_a_source():
-    known = {"videos", "technical", "motion", "consistency", "aesthetic", "text", "alignment"}
-    assert {columns.SOURCES[name] for name in (*columns.FILTERS, *columns.LATE_FILTERS)} == known
+    """Each table of scores, and the video."""
+    assert set(columns.SOURCES.values()) == {columns.VIDEOS, *SCORE_TABLES}
 
 
 def test_the_documentation_has_a_section_for_every_filter_and_its_pictures():

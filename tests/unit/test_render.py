@@ -43,6 +43,7 @@ def shift(earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
     return np.array(cv2.phaseCorrelate(*grey, window)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("speed", "direction"), [(48, 0), (30, 180), (17, 90), (60, 225), (0, 0)])
 def test_pan_moves_at_the_speed_it_names(tmp_path, speed, direction):
     render.encode(tmp_path / "pan.mp4", coffee(1, speed, direction), SIZE, 24)
@@ -73,6 +74,7 @@ def test_zoom_magnifies_and_wobble_shakes():
     assert not np.array_equal(shaken[3], list(coffee(1, 0, wobble=5, name="other hand"))[3])
 
 
+@pytest.mark.slow
 def test_cut_lies_at_the_frame_it_names(tmp_path):
     def shots():
         return itertools.chain(coffee(1.25), render.pan(render.photograph("rocket.jpg"), SIZE, 0.75, 24, 40))
@@ -193,6 +195,7 @@ def test_container_says_what_was_asked(tmp_path):
     assert [frame.pts * frame.time_base for frame in frames] == [number / rate for number in range(24)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings"),
     [

@@ -94,6 +94,7 @@ def technical(result: Decoded) -> dict:
     return technical_score(result.clip(), result.signals)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("level", LEVELS)
 def test_brightness(show, form, level):
