@@ -17,12 +17,12 @@ from clipmill.scores.text.easyocr import EasyOcr
 
 # Made of a function from a name to the path of its small checkpoint, and of a dtype.
 MODELS: dict[str, Callable[[Callable[[str], str], str], Backend]] = {
-    "siglip-v2.5": lambda at, dtype: SiglipV25(2, at("siglip"), None, at("siglip_head"), dtype=dtype),
-    "laion": lambda at, dtype: Laion(2, at("clip"), None, at("laion_head"), dtype=dtype),
+    "siglip-v2.5": lambda at, dtype: SiglipV25(2, at("siglip"), None, at("siglip_head"), None, dtype),
+    "laion": lambda at, dtype: Laion(2, at("clip"), None, at("laion_head"), None, dtype),
     "clip": lambda at, dtype: ClipConsistency(at("clip"), None, dtype, keep_embeddings=True),
-    "dinov2": lambda at, dtype: Dinov2Consistency(at("dinov2"), None, dtype),
-    "easyocr": lambda at, dtype: EasyOcr(2, at("craft"), canvas_size=64, dtype=dtype),
-    "videoclip-xl": lambda at, dtype: VideoClipXl(at("videoclip_xl"), None, at("tokenizer"), dtype=dtype),
+    "dinov2": lambda at, dtype: Dinov2Consistency(at("dinov2"), None, dtype, keep_embeddings=False),
+    "easyocr": lambda at, dtype: EasyOcr(2, at("craft"), None, 64, dtype),
+    "videoclip-xl": lambda at, dtype: VideoClipXl(at("videoclip_xl"), None, at("tokenizer"), None, None, dtype),
     "alignment-clip": lambda at, dtype: ClipAlignment(at("clip"), None, dtype),
 }
 

@@ -177,7 +177,7 @@ def fitted(folder: Path, clips: list[dict], outdir: Path) -> VideoClipXl:
     """VideoCLIP-XL with random towers whose last matrix turns each clip's text towards what is special in the clip."""
     weights = make_videoclip_xl(folder)
     tokenizer = make_clip_tokenizer(folder / "tokenizer")
-    backend = VideoClipXl(str(weights), None, str(tokenizer), dtype="fp32")
+    backend = VideoClipXl(str(weights), None, str(tokenizer), None, None, "fp32")
     tensors = torch.load(weights, weights_only=True)
     formula = Formula(tensors)
     states = torch.stack([formula.text_state(backend.pieces(clip["text"])[0]) for clip in clips])
@@ -185,7 +185,7 @@ def fitted(folder: Path, clips: list[dict], outdir: Path) -> VideoClipXl:
     videos = torch.from_numpy(np.array(backend.measure(units))).double()
     tensors["model.text_projection"] = (torch.linalg.pinv(states) @ (videos - videos.mean(dim=0))).float()
     torch.save(tensors, weights)
-    return VideoClipXl(str(weights), None, str(tokenizer), dtype="fp32")
+    return VideoClipXl(str(weights), None, str(tokenizer), None, None, "fp32")
 
 
 def _frame(outdir: Path, clip: dict, sample: int) -> np.ndarray:
@@ -209,7 +209,7 @@ def test_a_shard_is_scored_as_the_formula_says(tmp_path, one_thread):
     clips = make_clips(tmp_path, [TEXTS[0], TEXTS[1] + " the dog" * 300], samples=8)
     weights = make_videoclip_xl(tmp_path / "model")
     tokenizer = make_clip_tokenizer(tmp_path / "tokenizer")
-    backend = VideoClipXl(str(weights), None, str(tokenizer), dtype="fp32")
+    backend = VideoClipXl(str(weights), None, str(tokenizer), None, None, "fp32")
     backend.batch = 2
     rows = align(backend, clips, tmp_path, threads=3)
     formula = Formula(torch.load(weights, weights_only=True))

@@ -50,7 +50,7 @@ def formula(weights) -> Formula:
 
 
 def videoclip_xl(weights: Path, tokenizer: Path, dtype: str = "fp32") -> VideoClipXl:
-    return VideoClipXl(str(weights), None, str(tokenizer), dtype=dtype)
+    return VideoClipXl(str(weights), None, str(tokenizer), None, None, dtype)
 
 
 def clip_alignment(folder: Path, dtype: str = "fp32") -> ClipAlignment:
@@ -216,9 +216,9 @@ def test_what_a_score_depends_on(weights, tokenizer, clip):
 def test_a_checksum_is_kept_to(weights, tokenizer):
     right = hashlib.sha256(weights.read_bytes()).hexdigest()
     for model in (weights, weights.parent):
-        VideoClipXl(str(model), None, str(tokenizer), sha256=right).checkpoints()
+        VideoClipXl(str(model), None, str(tokenizer), None, right, "fp32").checkpoints()
         with pytest.raises(SetupError, match=f"its sha256 is {right}, not 00"):
-            VideoClipXl(str(model), None, str(tokenizer), sha256="00").checkpoints()
+            VideoClipXl(str(model), None, str(tokenizer), None, "00", "fp32").checkpoints()
 
 
 # --- CLIP -------------------------------------------------------------------------------------------------------------

@@ -43,6 +43,8 @@ def backend(name: str, models: dict[str, Path], dtype: str = "fp32", **more):
     settings = {"model": str(models[MODEL_OF[name]]), "revision": None, "dtype": dtype}
     if name in HEADS:
         settings |= {"frames": 4, "head": str(models[HEADS[name]]), "head_sha256": None}
+    else:
+        settings |= {"keep_embeddings": False}
     return BACKENDS[name](**settings | more)
 
 

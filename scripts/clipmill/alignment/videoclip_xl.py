@@ -54,9 +54,9 @@ class VideoClipXl(ModelBackend):
         model: str,
         revision: str | None,
         tokenizer: str,
-        tokenizer_revision: str | None = None,
-        sha256: str | None = None,
-        dtype: str = "auto",
+        tokenizer_revision: str | None,
+        sha256: str | None,
+        dtype: str,
     ):
         self.model, self.revision, self.sha256 = model, revision, sha256
         self.tokenizer, self.tokenizer_revision, self.dtype = tokenizer, tokenizer_revision, dtype

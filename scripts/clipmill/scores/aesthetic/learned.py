@@ -60,9 +60,9 @@ class LearnedAesthetic(VisionBackend):
         frames: int,
         model: str,
         revision: str | None,
-        head: str | None = None,
-        head_sha256: str | None = None,
-        dtype: str = "auto",
+        head: str | None,
+        head_sha256: str | None,
+        dtype: str,
     ):
         super().__init__(model, revision, dtype)
         self.choice = FrameChoice(count=frames)

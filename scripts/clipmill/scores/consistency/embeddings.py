@@ -21,7 +21,7 @@ class EmbeddingConsistency(VisionBackend):
 
     choice = FrameChoice(per_second=1, ends=True)
 
-    def __init__(self, model: str, revision: str | None, dtype: str = "auto", keep_embeddings: bool = False):
+    def __init__(self, model: str, revision: str | None, dtype: str, keep_embeddings: bool):
         super().__init__(model, revision, dtype)
         self.keep_embeddings = keep_embeddings
 

@@ -37,9 +37,6 @@ SPREAD = tuple(255 * value for value in (0.229, 0.224, 0.225))
 # The settings of EasyOCR's `Reader.detect`.
 MAPS = {"text_threshold": 0.7, "link_threshold": 0.4, "low_text": 0.4}
 LINES = {"slope_ths": 0.1, "ycenter_ths": 0.5, "height_ths": 0.5, "width_ths": 0.5, "add_margin": 0.1}
-# Kept frames have a short side of 512: up to a shape of 5:2 they are not made smaller. With EasyOCR's own limit, 2560,
-# a panorama takes four times the time and memory.
-CANVAS_SIZE = 1280
 MIN_SIZE = 20  # pixels of the frame: a box is dropped unless its longer side is longer than this
 
 
@@ -62,7 +59,8 @@ class EasyOcr(ModelBackend):
 
     `model`: path or address of the weights, None for the published ones; `sha256`: their checksum, both as
     `checkpoints.find_file` takes them. `canvas_size`: pixels; a frame with a longer side is made smaller to this.
-    `dtype`: see `gpu.autocast`.
+    With 1280 kept frames of a short side of 512 are not made smaller up to a shape of 5:2; with EasyOCR's own limit,
+    2560, a panorama takes four times the time and memory. `dtype`: see `gpu.autocast`.
     """
 
     batch = 16  # also on a GPU, for which it is 12 ms of work: see `scores.vision`; a frame takes up to 250 MB
@@ -70,10 +68,10 @@ class EasyOcr(ModelBackend):
     def __init__(
         self,
         frames: int | None,
-        model: str | None = None,
-        sha256: str | None = None,
-        canvas_size: int = CANVAS_SIZE,
-        dtype: str = "auto",
+        model: str | None,
+        sha256: str | None,
+        canvas_size: int,
+        dtype: str,
     ):
         self.choice = FrameChoice(count=frames)
         self.frames, self.model, self.sha256 = frames, model, sha256
