@@ -16,7 +16,7 @@
 # make bench VIDEOS=/my/videos measure speed on other videos
 # make bench-models            measure the models' speed against the usual way: ten minutes without a GPU
 # make bench-report            measure the report of a million clips: some minutes
-# make lock                    resolve the pinned packages anew
+# make lock                    resolve the pinned packages again
 
 PYTHON ?= python3
 VENV := .venv

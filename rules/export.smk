@@ -61,7 +61,7 @@ rule export_dataset:
                 "backends": {step: config[step]["backend"] for step in WITH_BACKENDS},
                 "late": last_verdict_settings(),
                 "export": config["export"],
-                "filters": active(config["filters"], SOURCES),
+                "filters": filter_settings(SOURCES)["filters"],
             }
         ),
         clips_per_caption_job=(

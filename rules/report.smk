@@ -3,13 +3,6 @@ in:  the files of the export; the tool also reads the kept frames and the benchm
 out: report.html, one file that needs no other. Times and memory are in it, so its bytes differ from run to run
 """
 
-# Filters, in force or not, by which the run judges its clips: the page offers them all.
-ALL_FILTERS = {
-    "filters": {name: config["filters"][name] for name in SOURCES},
-    "order": FILTER_ORDER,
-    "cascade": config["cascade"],
-}
-
 
 rule write_report:
     """Show what the run found, kept and dropped, and what other thresholds would keep: one page."""

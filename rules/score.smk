@@ -11,7 +11,7 @@ def cheaper_scores(metric):
 
 
 def score_settings(metric):
-    """Everything that an expensive score depends on."""
+    """Everything that a costly score depends on."""
     return as_json(
         {"backend": backend_settings(metric), **filter_settings(spared_by(metric))}
     )

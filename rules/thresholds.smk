@@ -8,14 +8,28 @@ from clipmill.filters.quantiles import quantiles
 from clipmill.filters.verdict import active, before, costly_before
 from clipmill.steps import MEASURED
 
-# Each expensive score that clips may skip has a stage of its own: its quantiles count the clips that came so far.
+# Each costly score that clips may skip has a stage of its own: its quantiles count the clips that came so far.
 STAGES = (*COSTLY, "filter", "late")
 FILTER_ORDER = in_order(config["filter_order"])
 
 
+# All filters, with or without a bound: the report offers them, and `calibrate` may propose a bound for each.
+ALL_FILTERS = {
+    "filters": {name: config["filters"][name] for name in SOURCES},
+    "order": FILTER_ORDER,
+    "cascade": config["cascade"],
+}
+
+
 def filter_settings(order):
-    """The filters in `order` that have a bound, and their order, for the tools that give verdicts."""
-    filters = active(config["filters"], order)
+    """The filters in `order` that have a bound, and their order, for the tools that give verdicts.
+
+    In a run on a calibration sample all of them: any filter may get a bound.
+    """
+    bounds = config["filters"]
+    filters = (
+        {name: bounds[name] for name in order} if CALIBRATES else active(bounds, order)
+    )
     return {"filters": filters, "order": list(filters)}
 
 
@@ -25,7 +39,7 @@ def last_verdict_settings():
 
 
 def spared_by(metric):
-    """The filters that decide which clips skip the expensive `metric`: a clip that fails one of them does."""
+    """The filters that decide which clips skip the costly `metric`: a clip that fails one of them does."""
     return before(metric, FILTER_ORDER) if config["cascade"] else []
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from clipmill.alignment.shard import OTHERS, align_shard, with_text
 from clipmill.cli import backend_on_device, model_parser, run_step
 from clipmill.store import tables
 
@@ -12,16 +13,11 @@ def main() -> None:
     parser.add_argument("--texts", type=Path, required=True, help="table of rewrites")
     parser.add_argument("--output", type=Path, required=True, help="table of alignment scores to write")
     args = parser.parse_args()
-    rows = [row for row in tables.REWRITES.rows(args.texts) if row["shard"] == args.shard]
-    texts = {row["clip_id"]: row["text"] for row in rows if row["text"] is not None}
+    clips = with_text(tables.CLIPS.rows(args.clips), tables.REWRITES.rows(args.texts), args.shard)
     with backend_on_device("alignment", args.settings, args.gpu, args.threads, args.batch) as backend:
         if backend is None:
-            rows, about = [{"clip_id": clip_id} for clip_id in texts], args.settings
+            rows, about = [{"clip_id": clip["clip_id"]} for clip in clips], args.settings
         else:
-            from clipmill.alignment.shard import OTHERS, align_shard
-
-            clips = [row for row in tables.CLIPS.rows(args.clips) if row["clip_id"] in texts]
-            clips = [{**row, "text": texts[row["clip_id"]]} for row in clips]
             rows = align_shard(backend, clips, args.outdir, args.shard, args.max_error_rate, args.threads)
             about = {**backend.about, "margin_texts": OTHERS}
         tables.ALIGNMENT.write(args.output, rows, about)

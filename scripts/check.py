@@ -19,7 +19,10 @@ def main() -> None:
     parser.add_argument("--gpu", type=int, default=0, help="GPUs that its jobs run on")
     parser.add_argument("--output", type=Path, required=True, help="list of its models to write")
     args = parser.parse_args()
-    with naming(args.step, args.settings), backend_on_device(args.step, args.settings, args.gpu, threads=1) as backend:
+    with (
+        naming(args.step, args.settings),
+        backend_on_device(args.step, args.settings, args.gpu, threads=1, compiled=False) as backend,
+    ):
         checked = check_backend(args.step, args.settings["backend"], backend)
     write_json(args.output, checked)
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from clipmill.cli import add_thresholds, run_step, step_parser, with_numbers
 from clipmill.cut.shard import cut_shard
-from clipmill.filters import verdict
+from clipmill.filters.shard import with_good_text
+from clipmill.filters.verdict import Late
 from clipmill.store import tables
 
 
@@ -19,12 +20,9 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="table of cuts to write")
     add_thresholds(parser)
     args = parser.parse_args()
-    late = verdict.Late(**with_numbers(args.late, args))
-    alignment = {row["clip_id"]: row for row in tables.ALIGNMENT.rows(args.alignment)}
-    texts = {row["clip_id"]: row["text"] for row in tables.REWRITES.rows(args.texts) if row["clip_id"] in alignment}
-    known = {clip_id: {"text": text, **alignment[clip_id]} for clip_id, text in texts.items()}
-    kept = {clip_id for clip_id, values in known.items() if late.first_failure(values) is None}
-    clips = [clip for clip in tables.CLIPS.rows(args.clips) if clip["clip_id"] in kept]
+    late = Late(**with_numbers(args.late, args))
+    rewrites, alignment = tables.REWRITES.rows(args.texts), tables.ALIGNMENT.rows(args.alignment)
+    clips = with_good_text(tables.CLIPS.rows(args.clips), rewrites, alignment, late)
     videos = {video["video_id"]: video for video in tables.VIDEOS.rows(args.videos)}
     rows = cut_shard(clips, videos, args.outdir, args.shard, args.settings, args.threads, args.max_error_rate)
     tables.CUTS.write(args.output, rows, {"settings": args.settings})

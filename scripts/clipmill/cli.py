@@ -80,10 +80,13 @@ def naming(step: str, settings: dict[str, Any]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def backend_on_device(step: str, settings: dict[str, Any], gpus: int, threads: int, batch: int = 0) -> Iterator[Any]:
+def backend_on_device(
+    step: str, settings: dict[str, Any], gpus: int, threads: int, batch: int = 0, compiled: bool = True
+) -> Iterator[Any]:
     """Yield the backend of a step, on `gpus` GPUs that no other job uses meanwhile (0: the CPU), and `threads` cores.
 
-    `batch`: units in a batch; 0 is the backend's own choice. Yields None for a backend without work.
+    `batch`: units in a batch; 0 is the backend's own choice. `compiled`: whether it is compiled if the config says so,
+    which takes minutes. Yields None for a backend without work.
     """
     backends.check_package(step, settings["backend"])
     with leases.lease(gpus):
@@ -92,7 +95,7 @@ def backend_on_device(step: str, settings: dict[str, Any], gpus: int, threads: i
             torch.set_num_threads(threads)
         if batch and backend is not None:
             getattr(backend, "chat", backend).batch = batch
-        if os.environ.get("CLIPMILL_COMPILE") == "1" and hasattr(backend, "compile"):
+        if compiled and os.environ.get("CLIPMILL_COMPILE") == "1" and hasattr(backend, "compile"):
             backend.compile = True
         yield backend
 

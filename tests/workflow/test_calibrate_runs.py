@@ -92,6 +92,14 @@ def test_another_wish_decodes_and_scores_nothing(run):
     run.done("calibrate", config=wish)
     assert proposed(run)["filters"].keys() == {"motion"}
     assert kept_share(sample) == pytest.approx(0.6, abs=0.1)
+    # A filter that the config gives no bound may be asked for too.
+    wish["calibrate"]["quantiles"] = {"colourfulness": [0.5, None]}
+    run.done("calibrate", config=wish)
+    low = proposed(run)["filters"]["colourfulness"]["min"]
+    rows = [row for row in sample.verdicts() if row["reason"] in (None, "colourfulness low")]
+    assert {row["kept"] for row in rows} == {True, False}
+    assert all(row["kept"] == (row["colourfulness"] >= low) for row in rows)
+    assert "colourfulness" in (sample.outdir / "dataset" / "README.md").read_text(encoding="utf-8")
 
 
 def test_one_that_is_killed_goes_on_and_ends_with_the_same_bytes(run):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,16 @@ from clipmill.models.batches import in_batches
 from clipmill.scores.shard import score_shard
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
-from clipmill.store.tables import ClipWithText
+from clipmill.store.tables import Clip, ClipWithText
 
 OTHERS = 16  # texts of other clips that a clip is compared with, for the margin
 TEXT_BATCH = 32
+
+
+def with_text(clips: Iterable[Clip], rewrites: Iterable[Row], shard: str) -> list[ClipWithText]:
+    """The clips of a shard that have a text, with it. `rewrites` may hold rows of other shards too."""
+    texts = {row["clip_id"]: row["text"] for row in rewrites if row["shard"] == shard and row["text"] is not None}
+    return [{**clip, "text": texts[clip["clip_id"]]} for clip in clips if clip["clip_id"] in texts]
 
 
 def align_shard(

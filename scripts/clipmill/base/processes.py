@@ -9,8 +9,6 @@ import signal
 from collections.abc import Iterator
 
 _PR_SET_PDEATHSIG = 1
-
-
 _PARENT = "CLIPMILL_PARENT"  # environment variable: the process whose children die with it
 
 

@@ -119,10 +119,11 @@ def as_text(summary: dict[str, Any], outdir: Path) -> str:
     ]
     if count := summary["texts"]["not_rewritten"]:
         lines += [f"           {count:6d}  stand as they were captioned: no rewriting was good enough"]
-    if summary["errors"]:
+    errors = [(error.get("step") or error["rule"], error) for error in summary["errors"]]  # 0.1 said `rule`
+    if errors:
         lines += ["  errors"]
-        lines += [f"           {error['count']:6d}  {error['step']}: {error['kind']}" for error in summary["errors"]]
-    again = sorted({ASK_AGAIN[error["step"]] for error in summary["errors"] if error["step"] in ASK_AGAIN})
+        lines += [f"           {error['count']:6d}  {step}: {error['kind']}" for step, error in errors]
+    again = sorted({ASK_AGAIN[step] for step, _ in errors if step in ASK_AGAIN})
     if again:
         lines += [
             f"           the same command with `--forcerun {' '.join(again)}` asks for these again, and no others"

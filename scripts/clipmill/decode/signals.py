@@ -46,7 +46,7 @@ class FrameSignals:
         }
 
 
-class SampleSignals:
+class KeptFrameSignals:
     """Measures each kept frame; its motion is against the last kept frame. Feed frames in order."""
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ from clipmill.base.opencv import cv2
 from clipmill.decode.frames import ArchiveWriter, archive_key
 from clipmill.decode.media import best_video_stream, ffmpeg_message, open_video
 from clipmill.decode.pictures import analysis_size, orientation, small_bgr
-from clipmill.decode.signals import FrameSignals, SampleSignals
+from clipmill.decode.signals import FrameSignals, KeptFrameSignals
 from clipmill.store import table, tables
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
@@ -156,7 +156,7 @@ class _Decoding:
         self.signals = signals
         self.clock = _Clock(self.stream)
         self.clean = _CleanBoundaries()
-        self.frame_signals, self.kept_signals = FrameSignals(), SampleSignals()
+        self.frame_signals, self.kept_signals = FrameSignals(), KeptFrameSignals()
         self.small_scaler, self.kept_scaler = VideoReformatter(), VideoReformatter()
         self.geometry: _Geometry | None = None
         self.size = self.kept_size = (0, 0)

@@ -10,11 +10,12 @@ from typing import Any
 
 from clipmill.base.errors import SetupError
 from clipmill.base.files import write_text
+from clipmill.filters.columns import LATE_FILTERS
 from clipmill.store.layout import Paths
 
 SHARDS = 10  # of a calibration sample: enough for several cores and nodes, and few enough not to load a model too often
 EMBEDDED = {"caption": "describe", "rewrite": "rules", "alignment": "none"}
-LATE = {"alignment": {"min": None, "max": None}, "alignment_margin": {"min": None, "max": None}}
+LATE = {name: {"min": None, "max": None} for name in LATE_FILTERS}
 
 
 def sample_config(config: dict[str, Any]) -> dict[str, Any]:

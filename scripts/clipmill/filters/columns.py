@@ -34,7 +34,7 @@ COLUMNS: dict[str, Column] = {
     name: next(column for column in {**_SOURCES, **_LATE_SOURCES}[source] if column.name == name)
     for name, source in SOURCES.items()
 }
-# Metrics that look at frames are expensive, so a cascade skips them for clips that a cheaper filter has dropped.
+# Metrics that look at frames are costly, so a cascade skips them for clips that a cheaper filter has dropped.
 COSTLY = METRICS
 # With one frame per clip these scores say nothing, although they are known if there is no text at all.
 OF_SEVERAL_FRAMES = ("text_static_area", "text_scene_area")

@@ -1,4 +1,4 @@
-"""Judging the clips of a shard: which are kept, and which need an expensive score."""
+"""Judging the clips of a shard: which are kept, and which need a costly score."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from clipmill.filters.verdict import Bounds
 from clipmill.store import tables
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, Video
+from clipmill.texts.checks import Checks
 
 Scores = Mapping[str, Iterable[Mapping[str, Any]]]
 """Rows of score tables, by the name of the table."""
@@ -32,7 +33,26 @@ def judge_shard(
 def passing(
     videos: Iterable[Video], clips: Iterable[Clip], scores: Scores, filters: Bounds, order: list[str]
 ) -> set[str]:
-    """Ids of the clips that pass all `filters`: an expensive score is computed only for these."""
+    """Ids of the clips that pass all `filters`: a costly score is computed only for these."""
     bounds = verdict.active(filters, order)
     known = verdict.gather(videos, clips, scores)
     return {row["clip_id"] for row in known if verdict.first_failure(row, bounds) is None}
+
+
+def with_good_caption(captions: Iterable[Row], checks: Checks) -> dict[str, list[Row]]:
+    """The CAPTIONS rows whose caption passes `checks`, by shard: these are rewritten."""
+    found: dict[str, list[Row]] = {}
+    for row in captions:
+        if verdict.caption_failure(row["caption"], row["caption_whole"], checks) is None:
+            found.setdefault(row["shard"], []).append(row)
+    return found
+
+
+def with_good_text(
+    clips: Iterable[Clip], rewrites: Iterable[Row], alignment: Iterable[Row], late: verdict.Late
+) -> list[Clip]:
+    """The clips whose text passes the last verdict: these are cut."""
+    scores = {row["clip_id"]: row for row in alignment}
+    known = [{"text": row["text"], **scores[row["clip_id"]]} for row in rewrites if row["clip_id"] in scores]
+    kept = {values["clip_id"] for values in known if late.first_failure(values) is None}
+    return [clip for clip in clips if clip["clip_id"] in kept]

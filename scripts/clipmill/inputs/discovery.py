@@ -36,8 +36,8 @@ log = logging.getLogger("clipmill")
 
 SUFFIXES = {".mp4", ".webm", ".mkv", ".avi", ".mov", ".flv", ".m4v", ".ts", ".mpg", ".rmvb", ".wmv"}
 AUTO_SHARDS = 1000
-COLUMNS = ["video_id", "name", "path", "size_bytes", "mtime_ns", "shard", "present", "returns"]
-SHARD_COLUMNS = ["video_id", "name", "path", "size_bytes", "mtime_ns", "returns"]
+COLUMNS = [column.name for column in tables.INDEX.columns]
+SHARD_COLUMNS = [name for name in COLUMNS if name not in ("shard", "present")]
 
 FolderIdentity = tuple[int, int]
 """Device and inode: the same for a folder and for all links to it."""

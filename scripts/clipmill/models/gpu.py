@@ -5,7 +5,6 @@ torch and numpy are imported inside the functions, since the rules and the steps
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,8 +16,6 @@ from clipmill.models.leases import ON_THE_CPU, leased_devices
 if TYPE_CHECKING:
     import numpy as np
     import torch
-
-log = logging.getLogger("clipmill")
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}  # in a config, which also knows `auto` -> in torch
 

@@ -19,17 +19,9 @@ from clipmill.base.locks import try_lock
 log = logging.getLogger("clipmill")
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-
-
 TRY_SECONDS, TELL_SECONDS = 0.5, 30.0  # while all devices are taken: between two tries, between two log lines
-
-
 THREADS = 8  # default of a job on a GPU: one core reads about 300 frames per second, a GPU takes 600 to 8,000
-
-
 ON_THE_CPU = "set resources.<step>.gpu: 0 to run on the CPU"
-
-
 _held: list[str] = []  # the devices that this process has leased
 
 

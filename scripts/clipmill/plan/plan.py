@@ -34,7 +34,7 @@ ONE_CORE = {"threads": 1, "gpu": 0}
 
 
 def make_plan(outdir: Path, settings: Mapping[str, Any], sample: int) -> dict[str, Any]:
-    """The plan as JSON can hold it. `settings`: from `plan_settings` of the rules; `sample`: headers to read at most.
+    """The plan as JSON can hold it. `settings`: from the rule `plan`; `sample`: headers to read at most.
 
     Raises SetupError if the index or a table is not readable.
     """

@@ -39,7 +39,7 @@ class Looked:
 
 
 class Judge:
-    """Gives verdicts with the bounds of a run. `cascade`: whether expensive scores were skipped for dropped clips."""
+    """Gives verdicts with the bounds of a run. `cascade`: whether costly scores were skipped for dropped clips."""
 
     def __init__(self, filters: verdict.Bounds, order: list[str], cascade: bool):
         self.filters = [*order, *LATE_FILTERS]

@@ -1,4 +1,6 @@
-"""Where everything lies below an output folder: each path is written down here and nowhere else.
+"""Where everything lies below an output folder: the library reads each path here.
+
+The rules repeat the paths of their inputs and outputs; `tests/workflow/test_steps.py` compares them with these.
 
 A table has one file per shard, or one per group of shards, named after the group's first shard. Snakemake knows the
 tables. It does not know the files of single videos and clips beside them; losing those costs only time.

@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
@@ -20,6 +21,7 @@ from clipmill.base.files import atomic, clean_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 # Types of columns, as Arrow names them.
 TEXT, INTEGER, REAL, FLAG = "string", "int64", "double", "bool"
@@ -129,51 +131,36 @@ class Table(Generic[RowType]):
                 writer.write_table(part.cast(schema))
 
     def read(self, path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-        """Read all or some columns of `path`. Raises SetupError, naming the file, where it is no table of this kind."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            with pq.ParquetFile(path) as file:
-                wanted = self._wanted(path, file.schema_arrow, columns)
-                there = [name for name in wanted.names if name in file.schema_arrow.names]
-                # Without threads: workers are forked, and forks and threads do not mix.
-                return self._filled(file.read(there, use_threads=False), wanted, file.metadata.num_rows)
-        except pa.ArrowInvalid as error:
-            raise SetupError(f"{path}: unreadable ({error}); {self.remedy}") from error
+        """All or some columns of `path`. Raises SetupError, naming the file, if it is no table of this kind."""
+        with self._opened(path, columns) as (file, wanted, there):
+            # Without threads: workers are forked, and forks and threads do not mix.
+            return self._filled(file.read(there, use_threads=False), wanted, file.metadata.num_rows)
 
     def rows(self, path: Path) -> list[RowType]:
         """All rows of `path` as dicts. For tables with one row per clip or video; use `read` for one row per frame."""
         return self.read(path).to_pylist()
 
     def batches(self, path: Path, columns: Sequence[str] | None = None, size: int = 4096) -> Iterator[pa.RecordBatch]:
-        """All or some columns of `path` in batches of at most `size` rows."""
+        """All or some columns of `path` in batches of at most `size` rows. Raises as `read` does."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        with pq.ParquetFile(path) as file:
-            wanted = self._wanted(path, file.schema_arrow, columns)
-            there = [name for name in wanted.names if name in file.schema_arrow.names]
+        with self._opened(path, columns) as (file, wanted, there):
             for batch in file.iter_batches(size, columns=there, use_threads=False):
                 filled = self._filled(pa.Table.from_batches([batch]), wanted, len(batch))
                 yield from filled.combine_chunks().to_batches()
 
     def count(self, path: Path) -> int:
-        """How many rows `path` has."""
-        import pyarrow.parquet as pq
-
-        return pq.read_metadata(path).num_rows
+        """Number of rows in `path`. Raises as `read` does."""
+        with self._opened(path) as (file, _, _):
+            return file.metadata.num_rows
 
     def take(self, path: Path, rows: Iterable[int], columns: Sequence[str]) -> pa.Table:
-        """Some rows of `path`, given by number, in rising order, each once. Holds one row group in memory."""
+        """Some rows of `path`, by number, in rising order, each once. Holds one row group. Raises as `read` does."""
         import numpy as np
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         numbers = np.unique(np.fromiter(rows, np.int64))
-        with pq.ParquetFile(path) as file:
-            wanted = self._wanted(path, file.schema_arrow, columns)
-            there = [name for name in wanted.names if name in file.schema_arrow.names]
+        with self._opened(path, columns) as (file, wanted, there):
             parts, first = [wanted.empty_table()], 0
             for group in range(file.num_row_groups):
                 count = file.metadata.row_group(group).num_rows
@@ -183,6 +170,21 @@ class Table(Generic[RowType]):
                     parts.append(self._filled(part, wanted, len(here)))
                 first += count
         return pa.concat_tables(parts)
+
+    @contextmanager
+    def _opened(
+        self, path: Path, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[pq.ParquetFile, pa.Schema, list[str]]]:
+        """The open file, the schema of the wanted columns, and the names of those that the file has."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(path) as file:
+                wanted = self._wanted(path, file.schema_arrow, columns)
+                yield file, wanted, [name for name in wanted.names if name in file.schema_arrow.names]
+        except pa.ArrowInvalid as error:
+            raise SetupError(f"{path}: unreadable ({error}); {self.remedy}") from error
 
     def _wanted(self, path: Path, found: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
         """The schema of the wanted columns. Raises SetupError for a file of a newer clipmill or of another table."""
@@ -265,7 +267,8 @@ def _rounded(value: Any, decimals: int) -> Any:
 
 def _numbers(version: str) -> tuple[int, ...]:
     """The numbers of a version, to compare it with another; () for no version, which is less than all others."""
-    return tuple(int(number) for number in re.findall(r"\d+", version))
+    release = re.match(r"\d+(\.\d+)*", version)  # 0.3.0 of 0.3.0rc1
+    return tuple(map(int, release[0].split("."))) if release else ()
 
 
 class _NoPandas(importlib.abc.MetaPathFinder):

@@ -113,7 +113,7 @@ class ClipWithText(Clip):
     text: Annotated[str, Field("", "the rewritten caption")]
 
 
-VIDEO_ID, CLIP_ID = columns_of(Video)[0], columns_of(Clip)[0]
+CLIP_ID = columns_of(Clip)[0]
 ERROR = columns_of(Video)[-2:]
 
 INDEX: Table[IndexedVideo] = Table(
@@ -442,7 +442,12 @@ ERRORS: Table[Row] = Table(
         Column("video", TEXT, "", "the video as named in the input"),
         Column("video_id", TEXT, "", "its identity; missing if it never got one"),
         Column("clip_id", TEXT, "", "the clip; missing if the error is of the whole video"),
-        Column("step", TEXT, "", "the step that found it: index, decode, text …"),
+        Column(
+            "step",
+            TEXT,
+            "",
+            "the step that found it: index, decode, text …; `motion` and `technical` are computed in the step `split`",
+        ),
         Column("kind", TEXT, "", "one fixed word for the error"),
         Column("message", TEXT, "", "what is wrong, where, and what to do"),
     ),
