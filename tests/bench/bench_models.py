@@ -47,7 +47,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import bench
 import checkpoints
 from clipmill.base.errors import SetupError
-from clipmill.decode.reading import FrameChoice, read_signals
+from clipmill.decode.reading import FrameChoice, KeptFrames, read_signals
 from clipmill.decode.shard import decode_shard
 from clipmill.decode.video import DecodeSettings
 from clipmill.inputs.discovery import update_index
@@ -155,7 +155,7 @@ class Films:
 
     def clip_files(self, rows: list[dict[str, Any]], choice: FrameChoice) -> list[original_way.ClipFile]:
         """The files of clips, with the times of the same frames that `choice` chooses."""
-        samples = shards.Samples(self.outdir, SHARD)
+        samples = KeptFrames(self.outdir, SHARD)
         made = []
         for row in rows:
             table = read_signals(self.outdir, SHARD, row["video_id"], ["time", "sample"])

@@ -304,10 +304,10 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
     looped(tmp_path / "short.mkv", tmp_path / "long.mkv", 30)
     peaks = {}
     for name, minutes in (("short.mkv", 1 / 3), ("long.mkv", 10)):
-        places = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "scripts")]
+        places = [str(Path(__file__).parents[level] / below) for level, below in ((0, ""), (1, ""), (2, "scripts"))]
         child = [sys.executable, "-c", DECODE, str(tmp_path / name), *places]
         out = subprocess.run(child, capture_output=True, text=True, check=True).stdout
         frames, samples, peaks[name] = map(int, out.split())
         assert (frames, samples) == (round(minutes * 240), round(minutes * 120))
     assert peaks["long.mkv"] < 600  # MB, of which the imported libraries are about half
-    assert peaks["long.mkv"] - peaks["short.mkv"] < 150  # to hold the pictures would take 800 more
+    assert peaks["long.mkv"] - peaks["short.mkv"] < 300  # to hold the pictures would take 800 more

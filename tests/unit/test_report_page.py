@@ -489,7 +489,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         json.dumps([{"step": word, "model": word, "revision": HOSTILE[1], "licence": HOSTILE[2]}])
     )
     (run.outdir / "errors.csv").write_text(
-        f"video,video_id,clip_id,rule,kind,message\n{word},,,decode,not_a_video,{word} `{word}`\n"
+        f"video,video_id,clip_id,step,kind,message\n{word},,,decode,not_a_video,{word} `{word}`\n"
     )
     return run.report(config={**CONFIG, "videos": HOSTILE[2], "outdir": HOSTILE[1]})
 

@@ -154,7 +154,7 @@ def test_what_it_needs_is_said(run):
     outcome = run.run("calibrate", config={"calibrate": {"keep": None}})
     assert explain(outcome, "calibrate: nothing is asked for; set calibrate.keep, as 0.3, or calibrate.quantiles")
     outcome = run.run("calibrate", "all", config=ASKED)
-    assert explain(outcome, "calibrate: is a run of its own; give it no other target")
+    assert explain(outcome, "`calibrate` cannot be combined with other targets")
 
 
 def test_its_clips_can_be_shown_score_by_score(run):

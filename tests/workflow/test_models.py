@@ -24,7 +24,8 @@ import pytest
 from model_runs import ANY, CLIP_WIDTH, DINOV2_WIDTH, MODEL_STEPS, ON_THE_CPU, Models, archive, running
 from runs import AFTER_FILTER, LAST, Outcome, Run, Saved, explain, wait_for
 
-from clipmill.store import table, tables
+from clipmill.store import tables
+from clipmill.store.table import about
 
 pytestmark = pytest.mark.torch
 
@@ -201,12 +202,12 @@ def test_tables_and_the_list_of_models_say_what_was_used(finished: Run, models: 
     }
     chosen = {step: models.sections()[step]["backend"] for step in MODEL_STEPS}
     for step, rows in by_step.items():
-        about = table.about(score_table(finished, step))
-        assert about["backend"] == chosen[step]
-        assert about["version"]
+        made = about(score_table(finished, step))
+        assert made["backend"] == chosen[step]
+        assert made["version"]
         assert rows == [
             {"step": step, "backend": chosen[step], "columns": columns[step], "licence": "unknown", **model}
-            for model in about["models"]  # of no published file
+            for model in made["models"]  # of no published file
         ]
         assert all(re.fullmatch(r"sha256:[0-9a-f]{16}", row["revision"]) for row in rows)
     assert [row["model"] for row in listed(finished)] == [
@@ -226,7 +227,7 @@ def check_embeddings(run: Run, backend: str, width: int) -> None:
     path = run.outdir / "work" / "embeddings" / backend / "000000.parquet"
     table = pq.read_table(path)
     assert table.schema.field("embedding").type == pa.list_(pa.float16(), width)
-    assert table.about(path) == table.about(score_table(run, "consistency"))
+    assert about(path) == about(score_table(run, "consistency"))
     scores = {row["clip_id"]: row["consistency"] for row in tables.CONSISTENCY.rows(score_table(run, "consistency"))}
     rows = table.to_pylist()
     assert {row["clip_id"] for row in rows} == {clip for clip, score in scores.items() if score is not None}
@@ -264,7 +265,7 @@ def test_another_aesthetic_model_runs_its_check_its_score_and_what_follows(finis
     made = [(row["backend"], row["model"]) for row in listed(finished) if row["step"] == "aesthetic"]
     assert made == [("laion", str(models.folder / "clip")), ("laion", str(models.laion_head))]
     assert [row for row in listed(finished) if row["step"] != "aesthetic"] == others
-    assert table.about(score_table(finished, "aesthetic"))["backend"] == "laion"
+    assert about(score_table(finished, "aesthetic"))["backend"] == "laion"
 
 
 def test_other_models_for_consistency_and_alignment_run_their_checks_and_what_follows(finished: Run):

@@ -217,8 +217,8 @@ class Table(Generic[RowType]):
 
 
 def _same_type(found: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether a column has its type. The index of 0.1 was written by pandas, which has another type of text."""
-    return found.equals(wanted) or str(found) == f"large_{wanted}"
+    """Whether a column has its type, or no value at all. Pandas, which wrote the index of 0.1, has other texts."""
+    return found.equals(wanted) or str(found) in ("null", f"large_{wanted}")
 
 
 def about(path: Path) -> dict[str, Any]:
