@@ -5,6 +5,7 @@ The keys are defined in config/config.schema.yaml, tables and filters in scripts
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import textwrap
@@ -278,6 +279,7 @@ def reference(schema: Part) -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     schema = load_schema(SCHEMA)
     CONFIG.write_text(config_yaml(schema), encoding="utf-8")
     DOCS.write_text(reference(schema), encoding="utf-8")
