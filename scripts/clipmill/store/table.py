@@ -12,12 +12,14 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from clipmill import __version__
 from clipmill.base.errors import SetupError
 from clipmill.base.files import atomic, clean_text
+from clipmill.store.layout import GROUP, SHARD
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,7 +90,7 @@ class Table(Generic[RowType]):
     columns: tuple[Column, ...]
     remedy: str = "delete the file and run again, it will be rebuilt"
 
-    @property
+    @cached_property
     def schema(self) -> pa.Schema:
         """The columns, as Arrow sees them."""
         import pyarrow as pa
@@ -104,7 +106,7 @@ class Table(Generic[RowType]):
 
     def of(self, outdir: Path, shard: str) -> Path:
         """Path of the table of a shard."""
-        return outdir / self.path.replace("<shard>", shard).replace("<first shard>", shard)
+        return outdir / self.path.replace(SHARD, shard).replace(GROUP, shard)
 
     def from_rows(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
         """Rows (dicts; a missing key is a missing value, an unknown key an error) as an Arrow table, rounded."""
@@ -181,36 +183,37 @@ class Table(Generic[RowType]):
 
         try:
             with pq.ParquetFile(path) as file:
-                wanted = self._wanted(path, file.schema_arrow, columns)
-                yield file, wanted, [name for name in wanted.names if name in file.schema_arrow.names]
+                found = file.schema_arrow
+                self._check(path, found)
+                schema = self.schema
+                wanted = schema if columns is None else pa.schema([schema.field(column) for column in columns])
+                known = set(found.names)
+                yield file, wanted, [name for name in wanted.names if name in known]
         except pa.ArrowInvalid as error:
             raise SetupError(f"{path}: unreadable ({error}); {self.remedy}") from error
 
-    def _wanted(self, path: Path, found: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
-        """The schema of the wanted columns. Raises SetupError for a file of a newer clipmill or of another table."""
-        import pyarrow as pa
-
-        metadata, schema = found.metadata or {}, self.schema
+    def _check(self, path: Path, found: pa.Schema) -> None:
+        """Raise SetupError for a file of a newer clipmill or of another table."""
+        metadata = found.metadata or {}
         version, name = metadata.get(VERSION, b"").decode(), metadata.get(NAME, b"").decode()
         if _numbers(version) > _numbers(__version__):
             raise SetupError(
                 f"{path}: written by clipmill {version}, and this is clipmill {__version__}; run clipmill {version} or "
                 "a later one, or name another outdir"
             )
+        theirs, ours = (dict(zip(schema.names, schema.types, strict=True)) for schema in (found, self.schema))
         # Files of 0.1 do not say which table they are; none of them has a column that later versions do not know.
-        of_this_kind = name == self.name if name else set(found.names) <= set(schema.names)
-        shared = [
-            (found.field(column).type, schema.field(column).type) for column in schema.names if column in found.names
-        ]
-        if not of_this_kind or not all(_same_type(theirs, ours) for theirs, ours in shared):
+        of_this_kind = name == self.name if name else theirs.keys() <= ours.keys()
+        if not of_this_kind or not all(_same_type(theirs[column], ours[column]) for column in theirs.keys() & ours):
             raise SetupError(f"{path}: not a table `{self.name}` of this version of clipmill; {self.remedy}")
-        return schema if columns is None else pa.schema([schema.field(column) for column in columns])
 
     @staticmethod
     def _filled(table: pa.Table, wanted: pa.Schema, rows: int) -> pa.Table:
         """`table` with the wanted columns; a column that it lacks is null."""
         import pyarrow as pa
 
+        if table.schema.equals(wanted):
+            return table
         there = set(table.schema.names)
         arrays = [table[field.name] if field.name in there else pa.nulls(rows, field.type) for field in wanted]
         return pa.table(arrays, names=wanted.names).cast(wanted.with_metadata(table.schema.metadata))
