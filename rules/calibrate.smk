@@ -12,7 +12,7 @@ rule propose_thresholds:
             name=(
                 "videos",
                 "clips",
-                *(f"scores/{metric}" for metric in (*MEASURED, *COSTLY)),
+                *(f"scores/{metric}" for metric in (*MEASURED, *METRICS)),
             ),
             shard=SHARDS,
         ),

@@ -43,7 +43,7 @@ rule filter_clips:
         clips=f"{WORK}/clips/{{shard}}.parquet",
         scores=expand(
             f"{WORK}/scores/{{metric}}/{{{{shard}}}}.parquet",
-            metric=(*MEASURED, *COSTLY),
+            metric=(*MEASURED, *METRICS),
         ),
         thresholds=resolved("filter"),
     output:

@@ -4,11 +4,13 @@ out: the lock that a run holds on its outdir, and the summary on the terminal af
 """
 
 from clipmill.dataset.summary import as_text
+from clipmill.store.layout import Paths
 from clipmill.store.run_lock import RunLock
 
 # Targets that write nothing below outdir but their logs, so that they are allowed while a run is at work.
 BESIDE_RUNS = {"plan", "fetch_models", "beautify", "quantize"}
-RUN_LOCK = RunLock(Path(config["outdir"]))
+PATHS = Paths(Path(config["outdir"]))
+RUN_LOCK = RunLock(PATHS.outdir)
 
 
 def hold_outdir():
@@ -23,7 +25,7 @@ def hold_outdir():
 
 def summary_time():
     """When the summary was written, in nanoseconds; None where there is none."""
-    path = Path(config["outdir"]) / "summary.json"
+    path = PATHS.summary
     return path.stat().st_mtime_ns if path.exists() else None
 
 
@@ -33,8 +35,5 @@ SUMMARY_BEFORE = summary_time()
 def print_summary():
     """Print the summary after the last job of a run; nothing after a command that leaves the dataset alone."""
     if summary_time() != SUMMARY_BEFORE and not CALIBRATES:
-        path = Path(config["outdir"]) / "summary.json"
-        print(
-            as_text(json.loads(path.read_text(encoding="utf-8")), path.parent),
-            file=sys.stderr,
-        )
+        summary = json.loads(PATHS.summary.read_text(encoding="utf-8"))
+        print(as_text(summary, PATHS.outdir), file=sys.stderr)

@@ -17,7 +17,7 @@ def score_settings(metric):
     )
 
 
-for metric in COSTLY:
+for metric in METRICS:
 
     rule:
         name:

@@ -3,13 +3,13 @@ in:  the sections `filters`, `filter_order`, `cascade` and `text_checks` of the 
 out: helpers of the rules that judge clips: filters and their order, and the stages at which quantiles are resolved
 """
 
-from clipmill.filters.columns import COSTLY, LATE_FILTERS, SOURCES, in_order
+from clipmill.filters.columns import LATE_FILTERS, SOURCES, in_order
 from clipmill.filters.quantiles import quantiles
 from clipmill.filters.verdict import active, before, costly_before
-from clipmill.steps import MEASURED
+from clipmill.steps import MEASURED, METRICS
 
 # Each costly score that clips may skip has a stage of its own: its quantiles count the clips that came so far.
-STAGES = (*COSTLY, "filter", "late")
+STAGES = (*METRICS, "filter", "late")
 FILTER_ORDER = in_order(config["filter_order"])
 
 

@@ -8,8 +8,7 @@ from clipmill.base.files import write_json, write_text
 from clipmill.cli import run_step
 from clipmill.filters import verdict
 from clipmill.filters.calibrate import CalibrationSample, as_yaml, propose
-from clipmill.store.index import read_json_lines, shard_sizes
-from clipmill.store.layout import Paths
+from clipmill.store.index import removed_videos, shard_sizes
 
 
 def main() -> None:
@@ -21,7 +20,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="the config file to write")
     args = parser.parse_args()
     keep, quantiles = args.wishes["keep"], args.wishes["quantiles"]
-    gone = {video["video_id"] for video in read_json_lines(Paths(args.outdir).removed)}
+    gone = removed_videos(args.outdir)
     order = args.settings["order"]
     filters = {name: args.settings["filters"][name] for name in order}
     names = [name for name in order if name in quantiles or name in verdict.active(filters, order)]

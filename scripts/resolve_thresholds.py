@@ -8,8 +8,7 @@ from pathlib import Path
 from clipmill.base.files import write_json
 from clipmill.cli import run_step
 from clipmill.filters.thresholds import resolve
-from clipmill.store.index import read_json_lines, shard_sizes
-from clipmill.store.layout import Paths
+from clipmill.store.index import removed_videos, shard_sizes
 
 log = logging.getLogger("clipmill")
 
@@ -20,7 +19,7 @@ def main() -> None:
     parser.add_argument("--quantiles", type=json.loads, required=True, help="filter -> min or max -> q0.3, as JSON")
     parser.add_argument("--output", type=Path, required=True, help="the values to write, as JSON")
     args = parser.parse_args()
-    gone = {video["video_id"] for video in read_json_lines(Paths(args.outdir).removed)}
+    gone = removed_videos(args.outdir)
     resolved = resolve(args.outdir, shard_sizes(args.outdir), args.quantiles, gone)
     for name, bounds in resolved.items():
         for side, found in bounds.items():

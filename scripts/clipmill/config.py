@@ -20,6 +20,7 @@ from clipmill.chat.keys import SECRET
 from clipmill.dataset import formats
 from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, OF_SEVERAL_FRAMES
 from clipmill.filters.quantiles import as_quantile
+from clipmill.filters.verdict import active
 from clipmill.models import backends
 from clipmill.texts.prompts import PLACES, places
 
@@ -179,9 +180,12 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
 
 
 def _unknown_key(path: str, name: str, known: list[str]) -> str:
+    return f"{path}: unknown key; {_hint(name, known)}known here: {', '.join(known)}"
+
+
+def _hint(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean `{near[0]}`? " if near else ""
-    return f"{path}: unknown key; {hint}known here: {', '.join(known)}"
+    return f"did you mean `{near[0]}`? " if near else ""
 
 
 def _type_name(kind: str | list[str]) -> str:
@@ -224,18 +228,17 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
             problems.append(f"calibrate.quantiles: {name!r} is no filter of scores; choose from: {', '.join(FILTERS)}")
         elif _more(low, high):
             problems.append(f"calibrate.quantiles.{name}: {low} is more than {high}; no clip could pass")
-    problems += [_without_score(name, config) for name, bound in config["filters"].items() if _is_set(bound)]
+    problems += [_without_score(name, config) for name in active(config["filters"], list(config["filters"]))]
     return [problem for problem in problems if problem]
 
 
 def _export_problems(export: dict[str, Any]) -> list[str]:
     known = list(formats.FORMATS)
-    problems = []
-    for name in export["formats"]:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean `{near[0]}`? " if near else ""
-            problems.append(f"export.formats: {name!r} is no format; {hint}choose from: {', '.join(known)}")
+    problems = [
+        f"export.formats: {name!r} is no format; {_hint(name, known)}choose from: {', '.join(known)}"
+        for name in export["formats"]
+        if name not in known
+    ]
     buckets = export["buckets"]
     if buckets["resolutions"] and buckets["aspect_ratios"]:
         problems.append(
@@ -275,10 +278,6 @@ def _more(low: float | str | None, high: float | str | None) -> bool:
     if isinstance(low, str) and isinstance(high, str):
         return as_quantile(low) > as_quantile(high)
     return not isinstance(low, str | None) and not isinstance(high, str | None) and low > high
-
-
-def _is_set(bound: dict[str, Any]) -> bool:
-    return any(value is not None for value in bound.values())
 
 
 def _without_score(name: str, config: dict[str, Any]) -> str | None:

@@ -55,7 +55,8 @@ STEPS = (
 )
 BY_NAME = {step.name: step for step in STEPS}
 
-# The metrics that look at frames, each a step of its own, and those that splitting measures from the signals.
+# The metrics that look at frames, each a step of its own: they are costly, so a cascade skips them for clips that a
+# cheaper filter has dropped. And those that splitting measures from the signals.
 METRICS = tuple(step.name for step in STEPS if step.metric)
 MEASURED = tuple(table.name for table in tables.SIGNAL_SCORES)
 

@@ -37,6 +37,7 @@ from clipmill.filters import columns, verdict
 from clipmill.inputs.discovery import update_index
 from clipmill.split.measured import motion_score, technical_score
 from clipmill.split.scenes import SplitSettings, video_clips
+from clipmill.steps import METRICS
 from clipmill.store.index import read_json_lines
 from clipmill.store.layout import Paths
 
@@ -109,7 +110,7 @@ def kept_clips(videos: list[dict[str, Any]], outdir: Path) -> list[dict[str, Any
             clips.append(clip)
             motion.append(motion_score(clip, video, signals))
             technical.append(technical_score(clip, signals))
-    free = [name for name, source in columns.FILTERS.items() if source not in columns.COSTLY]
+    free = [name for name, source in columns.FILTERS.items() if source not in METRICS]
     bounds = verdict.active(CONFIG["filters"], free)
     videos = [{"error_kind": None, **video} for video in videos]
     known = verdict.gather(videos, clips, {"motion": motion, "technical": technical})

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import yaml
 
 from clipmill.dataset.export import export_dataset
 from clipmill.store import tables
 from clipmill.store.layout import Paths
+from default_config import CONFIG
 
-CONFIG = yaml.safe_load((Path(__file__).resolve().parents[2] / "config" / "config.yaml").read_text(encoding="utf-8"))
 STEPS = ("text", "aesthetic", "consistency", "caption", "rewrite", "alignment")
 NO_CHECKS = {key: None for key in CONFIG["text_checks"]}
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
 from clipmill.decode.frames import ArchiveWriter
 from clipmill.decode.video import DecodePaths
@@ -18,10 +17,10 @@ from clipmill.filters import columns, reasons, verdict
 from clipmill.report import write_report
 from clipmill.store import tables
 from clipmill.store.layout import Paths
+from default_config import CONFIG
 
 FOLDER = Path(__file__).resolve().parents[2] / "config"
 SCHEMA = FOLDER / "config.schema.yaml"
-CONFIG = yaml.safe_load((FOLDER / "config.yaml").read_text(encoding="utf-8"))
 ORDER = list(columns.FILTERS)
 NAMES = [*columns.FILTERS, *columns.LATE_FILTERS]
 

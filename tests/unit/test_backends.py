@@ -14,15 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from clipmill import checks, cli
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.models import backends, leases
 from clipmill.scores import Backend
+from default_config import CONFIG
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 PROMPTS = ROOT / "config" / "prompts"
 EACH = [(step, name) for step, known in backends.AVAILABLE.items() for name in known]
 # EACH for tests: models can be made only where their packages are installed.

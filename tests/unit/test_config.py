@@ -23,6 +23,7 @@ from clipmill.extras.quantize import QuantizeSettings
 from clipmill.filters import columns
 from clipmill.models import backends
 from clipmill.split.scenes import SplitSettings
+from clipmill.steps import METRICS
 from default_config import CONFIG, SCHEMA, SCHEMA_PATH
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,7 +148,7 @@ def test_all_choices_stand_in_config_yaml():
 
 def test_the_filters_are_the_columns():
     assert [*columns.FILTERS, *columns.LATE_FILTERS] == list(CONFIG["filters"]) == list(columns.COLUMNS)
-    assert set(columns.FILTERS.values()) == {"videos", "technical", "motion", *columns.COSTLY}
+    assert set(columns.FILTERS.values()) == {"videos", "technical", "motion", *METRICS}
     written = yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))["properties"]["filters"]
     assert "properties" not in written
     bounds = [value for bound in written["default"].values() for value in bound.values()]
@@ -190,7 +191,7 @@ def test_every_job_that_the_rules_ask_for_has_resources():
     def asked(helper: str) -> set[str]:
         """The steps for which the rules call a helper; one rule with the name `metric` stands for all costly scores."""
         found = set(re.findall(rf'\b{helper}\((metric\b|"\w+")', rules))
-        return {name.strip('"') for name in found - {"metric"}} | set(columns.COSTLY if "metric" in found else ())
+        return {name.strip('"') for name in found - {"metric"}} | set(METRICS if "metric" in found else ())
 
     assert asked("resource") | asked("threads_of") == set(CONFIG["resources"])
     for name, helper in (("gpu", "gpus_of"), ("batch", "batch_of")):

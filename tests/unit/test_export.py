@@ -8,18 +8,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from clipmill.base.errors import SetupError
 from clipmill.dataset.export import export_dataset, list_models
 from clipmill.store import tables
 from clipmill.store.layout import Paths
+from default_config import CONFIG
 
 SHARD = "000000"
 BACKENDS = {"caption": "describe", "rewrite": "rules", "alignment": "clip"}
 ORDER = ["alignment", "alignment_margin"]
 FINE = {"alignment": 0.3, "alignment_margin": 0.1}
-CONFIG = yaml.safe_load((Path(__file__).resolve().parents[2] / "config" / "config.yaml").read_text())
 TEXT_CHECKS = CONFIG["text_checks"]
 # Clip by clip: whether the filters kept it, then what the later steps said; cut clips have a file.
 CLIPS: dict[str, dict[str, Any]] = {

@@ -34,19 +34,6 @@ OF_0_1: dict[str, dict[str, Any]] = {
         "structured": False,
         "system": None,
     },
-    "caption openai drawn": {
-        "backend": "openai",
-        "frames": [8, None],
-        "max_side": 1024,
-        "max_tokens": 512,
-        "model": "m",
-        "options": {},
-        "revision": None,
-        "sampling": [0.7, 0],
-        "send": "images",
-        "structured": False,
-        "system": None,
-    },
     "consistency histogram": {"backend": "histogram", "version": 1},
     "rewrite openai": {
         "backend": "openai",
@@ -60,20 +47,10 @@ OF_0_1: dict[str, dict[str, Any]] = {
         "sampling": [0, 0],
         "system": None,
     },
-    "rewrite openai drawn": {
-        "backend": "openai",
-        "max_growth": 1.2,
-        "max_tokens": 512,
-        "max_tries": 10,
-        "model": "m",
-        "on_failure": "keep",
-        "options": {},
-        "revision": None,
-        "sampling": [0.7, 0],
-        "system": None,
-    },
     "rewrite rules": {"backend": "rules", "model": "clipmill rules 1"},
 }
+for _step in ("caption", "rewrite"):
+    OF_0_1[f"{_step} openai drawn"] = {**OF_0_1[f"{_step} openai"], "sampling": [0.7, 0]}
 
 
 @pytest.mark.parametrize("case", OF_0_1)

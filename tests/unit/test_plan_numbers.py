@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from clipmill.base.errors import ItemError
 from clipmill.base.progress import TAKEN_UP
@@ -26,9 +25,9 @@ from clipmill.steps import CLIP, KEPT, METRICS, STEPS
 from clipmill.store import tables
 from clipmill.store.index import read_json_lines
 from clipmill.store.layout import Paths
+from default_config import CONFIG
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CONFIG = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
 FPS = 10
 
 

@@ -14,9 +14,9 @@ from clipmill.captions.rewriter import Rewriter
 from clipmill.config import check_config
 from clipmill.models import backends
 from clipmill.models.published import LICENCES
+from default_config import CONFIG
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 SCHEMA_PATH = ROOT / "config" / "config.schema.yaml"
 PROMPTS = ROOT / "config" / "prompts"
 FOLDER = ROOT / "config" / "presets"

@@ -18,9 +18,9 @@ from clipmill.filters.calibrate import CalibrationSample, Proposal, as_yaml, pro
 from clipmill.filters.calibration_sample import sample_config, write_sheet
 from clipmill.filters.quantiles import with_resolved_quantiles
 from clipmill.store import tables
+from default_config import CONFIG
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 CLIPS, VIDEOS = 2000, 100
 FILTERS = {
     "area": {"min": 1000, "max": None},

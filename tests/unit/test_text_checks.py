@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import yaml
 
 from clipmill.texts import checks as text_checks
 from clipmill.texts.checks import fault_of_caption, fault_of_text
+from default_config import CONFIG
 
-CONFIG = yaml.safe_load((Path(__file__).resolve().parents[2] / "config" / "config.yaml").read_text(encoding="utf-8"))
 CHECKS = CONFIG["text_checks"]
 FINE = [
     "A red car drives along a wet road at night, its headlights on, while rain falls.",

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from clipmill.filters import columns, verdict
-from clipmill.steps import SCORE_TABLES
+from clipmill.steps import METRICS, SCORE_TABLES
 from clipmill.store import tables
 from default_config import CONFIG
 
@@ -144,16 +144,16 @@ def test_costly_scores_before_one_another(order, wanted):
 
 def test_costly_scores_never_wait_for_each_other():
     """In every order of the filters, the scores can be computed one after the other."""
-    cheap = [name for name in ORDER if columns.FILTERS[name] not in columns.COSTLY]
-    costly = [name for name in ORDER if columns.FILTERS[name] in columns.COSTLY]
-    assert {columns.FILTERS[name] for name in costly} == set(columns.COSTLY)
+    cheap = [name for name in ORDER if columns.FILTERS[name] not in METRICS]
+    costly = [name for name in ORDER if columns.FILTERS[name] in METRICS]
+    assert {columns.FILTERS[name] for name in costly} == set(METRICS)
     for arranged in itertools.permutations(costly):
         order = [*cheap[:3], arranged[0], *cheap[3:8], *arranged[1:], *cheap[8:]]
-        waits = {name: set(verdict.costly_before(name, order)) for name in columns.COSTLY}
+        waits = {name: set(verdict.costly_before(name, order)) for name in METRICS}
         done: set[str] = set()
-        for _ in columns.COSTLY:
+        for _ in METRICS:
             done |= {name for name, others in waits.items() if others <= done}
-        assert done == set(columns.COSTLY)
+        assert done == set(METRICS)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -165,7 +165,7 @@ def test_the_cascade_changes_no_verdict(seed):
     values["too_short"] = False
     bounds = verdict.active(ALL, order)
     full = words(values, bounds)
-    for metric in columns.COSTLY:
+    for metric in METRICS:
         earlier = verdict.active(ALL, verdict.before(metric, order))
         if words(values, earlier) is not None:
             values = {name: None if columns.FILTERS.get(name) == metric else v for name, v in values.items()}

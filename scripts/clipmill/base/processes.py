@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 
+_LIBC = ctypes.CDLL(None, use_errno=True)  # loaded here: a forked child should do as little as possible
 _PR_SET_PDEATHSIG = 1
 _PARENT = "CLIPMILL_PARENT"  # environment variable: the process whose children die with it
 
@@ -44,7 +45,7 @@ def die_with_parent() -> None:
 def die_with(parent: int) -> None:
     """Ask Linux to kill this process when the parent dies; elsewhere children end when their pipe breaks."""
     try:
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     except (AttributeError, OSError):
         return
     if os.getppid() != parent:

@@ -5,13 +5,12 @@ Either way the file is decoded again and compared with its source before it gets
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import signal
 import subprocess
-import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.files import atomic, clean_text
+from clipmill.base.processes import die_with
 from clipmill.cut.verify import ClipFile, Mismatch, SourceFrames, Tolerance, is_square, verify
 from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video
 from clipmill.store.table import Row
@@ -36,9 +36,6 @@ ROUNDING = 1e-6  # second: times are rounded to this in the tables
 
 COPY_GREY_LEVELS = 0.5  # tolerance of a thumbnail: a copy decodes to the same picture; for encoding see `grey_levels`
 ALWAYS = ("-nostdin", "-hide_banner", "-v", "error", "-y", "-filter_complex_threads", str(THREADS))
-
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -273,15 +270,9 @@ def run_ffmpeg(arguments: list[str]) -> subprocess.CompletedProcess[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            preexec_fn=_die_with_parent,
+            preexec_fn=partial(die_with, os.getpid()),
         )
     except (RuntimeError, FileNotFoundError, PermissionError) as error:
         raise SetupError(
             f"no ffmpeg to run ({error}); install imageio-ffmpeg with its binary, or set IMAGEIO_FFMPEG_EXE to one"
         ) from error
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies."""
-    if sys.platform == "linux":
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -30,7 +30,7 @@ from clipmill.filters import reasons, verdict
 from clipmill.filters.reasons import Reason
 from clipmill.steps import AFTER_FILTER, BY_NAME, STEPS, found_by
 from clipmill.store import tables
-from clipmill.store.index import read_json_lines
+from clipmill.store.index import read_json_lines, removed_videos
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row, Table
 from clipmill.texts.checks import same
@@ -76,10 +76,10 @@ class Shard:
         for early in self.rows["verdicts"]:
             row = dict(early)
             for table in later.values():
-                row.update(_plain(table.get(early["clip_id"], {})))
+                row.update(tables.without_error(table.get(early["clip_id"], {})))
             if row["kept"]:
                 reason = _late_failure(row, late, common)
-                row |= {"kept": reason is None, "reason": None if reason is None else str(reason)}
+                row |= {"kept": reason is None, "reason": reasons.words(reason)}
             yield row
 
     def errors(self) -> Iterator[Row]:
@@ -87,6 +87,7 @@ class Shard:
         names = {video["video_id"]: video["name"] for video in self.rows["videos"]}
         owner = {clip["clip_id"]: clip["video_id"] for clip in self.rows["clips"]}
         for table in (*SHARD_TABLES.values(), *GROUP_TABLES.values()):
+            step = found_by(table)
             for row in self.rows[table.name]:
                 if row.get("error_kind"):
                     video_id = row.get("video_id") or owner[row["clip_id"]]
@@ -94,7 +95,7 @@ class Shard:
                         "video": names[video_id],
                         "video_id": video_id,
                         "clip_id": row.get("clip_id"),
-                        "step": found_by(table),
+                        "step": step,
                         "kind": row["error_kind"],
                         "message": row["error"],
                     }
@@ -113,8 +114,7 @@ def export_dataset(
     Raises SetupError if a clip file is missing or has changed.
     """
     paths = Paths(outdir)
-    removed, problems = read_json_lines(paths.removed), read_json_lines(paths.problems)
-    gone = {video["video_id"] for video in removed}
+    gone, problems = removed_videos(outdir), read_json_lines(paths.problems)
     dataset, export = paths.dataset, settings["export"]
     clips = Tree(dataset / "clips")
     summary = Summary(settings["backends"], settings["thresholds"])
@@ -153,7 +153,7 @@ def export_dataset(
         log.warning("%d clips were copied: the file system has no hard links", clips.copied)
     if layout.buckets != Buckets() and numbers.without_bucket:
         log.warning("%d of %d clips fit no bucket", numbers.without_bucket, numbers.clips.total())
-    summary.removed(len(removed))
+    summary.removed(len(gone))
     summary.divide(numbers.clips)
     models = list_models(checks)
     write_json(paths.summary, summary.as_dict())
@@ -272,7 +272,3 @@ def _late_failure(row: Row, late: verdict.Late, common: set[bytes]) -> Reason | 
     if common and _digest(row["text"]) in common:
         return reasons.COMMON_TEXT
     return reasons.CUT_FAILED if row.get("file") is None else None
-
-
-def _plain(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name not in ("error_kind", "error")}

@@ -11,7 +11,7 @@ from clipmill.base.errors import ItemError, check_error_rate
 from clipmill.base.journal import Journal
 from clipmill.base.progress import Progress
 from clipmill.base.workers import map_in_processes
-from clipmill.decode.video import DecodePaths, DecodeSettings, decode_video, source_key
+from clipmill.decode.video import DecodePaths, DecodeSettings, decode_video, source_key, video_file
 from clipmill.store.index import note_again
 from clipmill.store.layout import Paths
 from clipmill.store.tables import DecodedVideo, FailedVideo, IndexedVideo
@@ -79,12 +79,4 @@ def _paths(outdir: Path, shard: str, video: IndexedVideo) -> DecodePaths:
 
 
 def _error_row(video: IndexedVideo, settings: DecodeSettings, error: ItemError) -> FailedVideo:
-    return {
-        "video_id": video["video_id"],
-        "name": video["name"],
-        "path": video["path"],
-        "size_bytes": video["size_bytes"],
-        "source_key": source_key(video, settings),
-        "error_kind": error.kind,
-        "error": str(error),
-    }
+    return {**video_file(video, settings), "error_kind": error.kind, "error": str(error)}

@@ -30,7 +30,7 @@ from clipmill.decode.signals import FrameSignals, KeptFrameSignals
 from clipmill.store import table, tables
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
-from clipmill.store.tables import DecodedVideo, IndexedVideo
+from clipmill.store.tables import DecodedVideo, IndexedVideo, VideoFile
 
 log = logging.getLogger("clipmill")
 
@@ -77,6 +77,17 @@ def source_key(video: IndexedVideo, settings: DecodeSettings) -> str:
     return fingerprint("decode", VERSION, video["size_bytes"], video["mtime_ns"], asdict(settings))
 
 
+def video_file(video: IndexedVideo, settings: DecodeSettings) -> VideoFile:
+    """The columns of VIDEOS that a video has whether it can be decoded or not."""
+    return {
+        "video_id": video["video_id"],
+        "name": video["name"],
+        "path": video["path"],
+        "size_bytes": video["size_bytes"],
+        "source_key": source_key(video, settings),
+    }
+
+
 def decode_video(video: IndexedVideo, paths: DecodePaths, settings: DecodeSettings, threads: int) -> DecodedVideo:
     """Decode one video of the index and return its VIDEOS row. Raises ItemError.
 
@@ -89,11 +100,7 @@ def decode_video(video: IndexedVideo, paths: DecodePaths, settings: DecodeSettin
         _check_unchanged(source, video)
     bits = video["size_bytes"] * 8 / (facts["coded_width"] * facts["coded_height"] * facts["frames"])
     return {
-        "video_id": video["video_id"],
-        "name": video["name"],
-        "path": video["path"],
-        "size_bytes": video["size_bytes"],
-        "source_key": key,
+        **video_file(video, settings),
         "bits_per_pixel": bits,
         **facts,
     }

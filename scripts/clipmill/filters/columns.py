@@ -4,38 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from clipmill.steps import METRICS
 from clipmill.store import tables
 from clipmill.store.table import Column
 
 VIDEOS = "videos"  # the source of the scores that a clip has from its video
 
-# Where scores of clips come from: a table, or the video.
-_SOURCES: dict[str, Iterable[Column]] = {
-    VIDEOS: (*tables.VIDEO_FACTS, *tables.VIDEO_SCORES),
-    **{table.name: table.columns for table in (*tables.SIGNAL_SCORES, *tables.FRAME_SCORES)},
-}
-# And those of clips that have a text.
-_LATE_SOURCES: dict[str, Iterable[Column]] = {tables.ALIGNMENT.name: tables.ALIGNMENT.columns}
 
-
-def _filters(sources: dict[str, Iterable[Column]]) -> dict[str, str]:
-    """Each column that clips can be filtered by, in the default order, with its source."""
+def _in_default_order(sources: dict[str, Iterable[Column]]) -> list[tuple[Column, str]]:
+    """Each column that clips can be filtered by, with its source, in the default order of filters."""
     found = [(column, source) for source, columns in sources.items() for column in columns if column.filter is not None]
-    return {column.name: source for column, source in sorted(found, key=lambda pair: pair[0].filter or 0)}
+    return sorted(found, key=lambda pair: pair[0].filter or 0)
 
 
-FILTERS = _filters(_SOURCES)
-# Filters of clips that have a text; they come after all others.
-LATE_FILTERS = _filters(_LATE_SOURCES)
+# A score of a clip comes from its video or from a table. Scores of clips that have a text are filtered by last.
+_EARLY = _in_default_order(
+    {
+        VIDEOS: (*tables.VIDEO_FACTS, *tables.VIDEO_SCORES),
+        **{table.name: table.columns for table in (*tables.SIGNAL_SCORES, *tables.FRAME_SCORES)},
+    }
+)
+_LATE = _in_default_order({tables.ALIGNMENT.name: tables.ALIGNMENT.columns})
+
+# Name of each filter -> source of its score.
+FILTERS = {column.name: source for column, source in _EARLY}
+LATE_FILTERS = {column.name: source for column, source in _LATE}
 SOURCES = {**FILTERS, **LATE_FILTERS}
-# The columns themselves, in the same order.
-COLUMNS: dict[str, Column] = {
-    name: next(column for column in {**_SOURCES, **_LATE_SOURCES}[source] if column.name == name)
-    for name, source in SOURCES.items()
-}
-# Metrics that look at frames are costly, so a cascade skips them for clips that a cheaper filter has dropped.
-COSTLY = METRICS
+COLUMNS = {column.name: column for column, _ in (*_EARLY, *_LATE)}
 # With one frame per clip these scores say nothing, although they are known if there is no text at all.
 OF_SEVERAL_FRAMES = ("text_static_area", "text_scene_area")
 

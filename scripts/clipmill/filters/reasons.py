@@ -20,6 +20,11 @@ class Reason:
         return self.kind if self.stage == "split" else f"{self.stage} {self.kind}"
 
 
+def words(reason: Reason | None) -> str | None:
+    """A reason as the column `reason` has it; None is kept."""
+    return None if reason is None else str(reason)
+
+
 MISSING, LOW, HIGH = "missing", "low", "high"  # kinds of fault of a score
 
 TOO_SHORT = Reason("split", "too_short")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from clipmill.filters import verdict
+from clipmill.filters.reasons import Reason, words
 from clipmill.filters.verdict import Bounds
 from clipmill.store import tables
 from clipmill.store.table import Row
@@ -20,13 +21,11 @@ def judge_shard(
     videos: Iterable[Video], clips: Iterable[Clip], scores: Scores, filters: Bounds, order: list[str]
 ) -> list[Row]:
     """VERDICTS rows, one per clip: kept, or the first reason why not in `order`, with every score beside it."""
-    bounds = verdict.active(filters, order)
     columns = {column.name for column in tables.VERDICTS.columns}
     rows = []
-    for known in verdict.gather(videos, clips, scores):
-        reason = verdict.first_failure(known, bounds)
+    for known, reason in _judged(videos, clips, scores, filters, order):
         row = {name: value for name, value in known.items() if name in columns}
-        rows.append({**row, "kept": reason is None, "reason": None if reason is None else str(reason)})
+        rows.append({**row, "kept": reason is None, "reason": words(reason)})
     return rows
 
 
@@ -34,9 +33,17 @@ def passing(
     videos: Iterable[Video], clips: Iterable[Clip], scores: Scores, filters: Bounds, order: list[str]
 ) -> set[str]:
     """Ids of the clips that pass all `filters`: a costly score is computed only for these."""
+    judged = _judged(videos, clips, scores, filters, order)
+    return {known["clip_id"] for known, reason in judged if reason is None}
+
+
+def _judged(
+    videos: Iterable[Video], clips: Iterable[Clip], scores: Scores, filters: Bounds, order: list[str]
+) -> Iterator[tuple[Row, Reason | None]]:
+    """All that is known about each clip, and the first reason against it."""
     bounds = verdict.active(filters, order)
-    known = verdict.gather(videos, clips, scores)
-    return {row["clip_id"] for row in known if verdict.first_failure(row, bounds) is None}
+    for known in verdict.gather(videos, clips, scores):
+        yield known, verdict.first_failure(known, bounds)
 
 
 def with_good_caption(captions: Iterable[Row], checks: Checks) -> dict[str, list[Row]]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from clipmill.filters import reasons
-from clipmill.filters.columns import COSTLY, FILTERS
+from clipmill.filters.columns import FILTERS
 from clipmill.filters.reasons import Reason
+from clipmill.steps import METRICS
 from clipmill.store.table import Row
-from clipmill.store.tables import Clip, Video
+from clipmill.store.tables import Clip, Video, without_error
 from clipmill.texts.checks import Checks, fault_of_caption, fault_of_text
 
 Bounds = dict[str, dict[str, float | None]]
@@ -32,7 +33,7 @@ def before(metric: str, order: list[str]) -> list[str]:
 def costly_before(metric: str, order: list[str]) -> list[str]:
     """The costly metrics whose filters stand before those of `metric`."""
     sources = {FILTERS[name] for name in before(metric, order)}
-    return [name for name in COSTLY if name in sources and name != metric]
+    return [name for name in METRICS if name in sources and name != metric]
 
 
 def first_failure(values: Mapping[str, Any], filters: Bounds) -> Reason | None:
@@ -81,7 +82,7 @@ def gather(
 ) -> list[Row]:
     """One dict per clip with all that is known about it: its row, its video's facts, its scores from given tables."""
     facts = video_facts(videos)
-    by_clip = [{row["clip_id"]: _without_error(row) for row in table} for table in scores.values()]
+    by_clip = [{row["clip_id"]: without_error(row) for row in table} for table in scores.values()]
     rows = []
     for clip in clips:
         row = {**facts[clip["video_id"]], **clip}
@@ -107,7 +108,3 @@ def video_facts(videos: Iterable[Video]) -> dict[str, Row]:
         for video in videos
         if not video["error_kind"]
     }
-
-
-def _without_error(row: Mapping[str, Any]) -> Row:
-    return {name: value for name, value in row.items() if name not in ("error_kind", "error")}

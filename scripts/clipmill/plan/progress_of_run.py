@@ -13,7 +13,7 @@ from clipmill.decode.video import DecodeSettings, source_key
 from clipmill.plan.headers import HeaderSample, Video
 from clipmill.steps import STEPS, Step
 from clipmill.store import tables
-from clipmill.store.index import read_json_lines, read_videos, shard_groups, shard_sizes
+from clipmill.store.index import read_videos, removed_videos, shard_groups, shard_sizes
 from clipmill.store.layout import Paths
 
 
@@ -91,7 +91,7 @@ def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
     groups = shard_groups(sizes, settings["clips_per_caption_job"])
     shards = {name: Shard(name) for name in sizes}
     work = Work(outdir, shards, groups, HeaderSample(sample), HeaderSample(sample), tuple(settings["quantiles"]))
-    gone = {row["video_id"] for row in read_json_lines(Paths(outdir).removed)}
+    gone = removed_videos(outdir)
     decode = DecodeSettings(**settings["decode"])
     for shard in work.shards.values():
         _look_at_videos(work, shard, gone, decode)

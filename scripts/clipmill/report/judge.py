@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from clipmill.filters import reasons, verdict
-from clipmill.filters.columns import COSTLY, FILTERS, LATE_FILTERS
+from clipmill.filters.columns import FILTERS, LATE_FILTERS
+from clipmill.steps import METRICS
 
 # Stages besides the filters: no threshold changes them.
 TEXTS, FILES = "texts", "files"
@@ -49,7 +50,7 @@ class Judge:
         self.bounds = {name: filters[name] for name in self.filters}
         self.cascade = cascade
         self._order = order
-        self._before = {metric: verdict.before(metric, order) for metric in COSTLY} if cascade else {}
+        self._before = {metric: verdict.before(metric, order) for metric in METRICS} if cascade else {}
 
     def decides(self, name: str) -> int:
         """The stages, as bits, that decide which clips have the score `name`. A quantile of it changes with them."""

@@ -10,7 +10,7 @@ from clipmill.decode.reading import read_signals
 from clipmill.split.measured import motion_score, technical_score
 from clipmill.split.scenes import SplitSettings, video_clips
 from clipmill.store.table import Row
-from clipmill.store.tables import Clip, Video
+from clipmill.store.tables import Clip, Video, without_error
 
 
 @dataclass
@@ -40,4 +40,4 @@ def _without_needless_error(clip: Clip, row: Row) -> Row:
     """A row of scores. A clip that is too short is dropped anyway, so a missing score of it is no error."""
     if not clip["too_short"]:
         return row
-    return {name: value for name, value in row.items() if name not in ("error_kind", "error")}
+    return without_error(row)

@@ -70,6 +70,11 @@ def read_json_lines(path: Path) -> list[Row]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def removed_videos(outdir: Path) -> set[str]:
+    """Ids of the videos that have gone since they were first seen."""
+    return {video["video_id"] for video in read_json_lines(Paths(outdir).removed)}
+
+
 def read_videos(path: Path) -> list[IndexedVideo]:
     """The videos of a shard's list. They lack `shard` and `present`."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

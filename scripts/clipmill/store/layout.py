@@ -17,16 +17,15 @@ WORK = "work"
 SHARD, GROUP, VIDEO, BACKEND = "<shard>", "<first shard>", "<video>", "<backend>"
 
 # Paths of tables, which stand in `tables.Table.path`.
-VIDEOS = f"work/videos/{SHARD}.parquet"
-SIGNALS = f"work/signals/{SHARD}/{VIDEO}.parquet"
-CLIPS = f"work/clips/{SHARD}.parquet"
-SCORES = f"work/scores/<metric>/{SHARD}.parquet"
-EMBEDDINGS = f"work/embeddings/{BACKEND}/{SHARD}.parquet"
-VERDICTS = f"work/verdicts/{SHARD}.parquet"
-CAPTIONS = f"work/captions/{GROUP}.parquet"
-REWRITES = f"work/rewrites/{GROUP}.parquet"
-CUTS = f"work/cuts/{SHARD}.parquet"
-INDEX = "work/index/videos.parquet"
+VIDEOS = f"{WORK}/videos/{SHARD}.parquet"
+SIGNALS = f"{WORK}/signals/{SHARD}/{VIDEO}.parquet"
+CLIPS = f"{WORK}/clips/{SHARD}.parquet"
+EMBEDDINGS = f"{WORK}/embeddings/{BACKEND}/{SHARD}.parquet"
+VERDICTS = f"{WORK}/verdicts/{SHARD}.parquet"
+CAPTIONS = f"{WORK}/captions/{GROUP}.parquet"
+REWRITES = f"{WORK}/rewrites/{GROUP}.parquet"
+CUTS = f"{WORK}/cuts/{SHARD}.parquet"
+INDEX = f"{WORK}/index/videos.parquet"
 FINAL_VERDICTS = "verdicts.parquet"
 METADATA = "dataset/metadata.parquet"
 ERRORS = "errors.csv"
@@ -36,7 +35,7 @@ OF_SINGLE_ITEMS = ("signals", "frames", "embeddings", "clip_files", "journals") 
 
 def scores(metric: str) -> str:
     """The path of the table of a metric."""
-    return SCORES.replace("<metric>", metric)
+    return f"{WORK}/scores/{metric}/{SHARD}.parquet"
 
 
 @dataclass(frozen=True)

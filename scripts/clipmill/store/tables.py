@@ -5,7 +5,7 @@ Run `python scripts/describe.py` after a change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -45,14 +45,19 @@ class IndexedVideo(TypedDict):
     returns: Annotated[int, Field("", "how often it came back after it was gone, or became readable again")]
 
 
-class DecodedVideo(TypedDict):
-    """A video that was decoded: the columns of VIDEOS that it fills."""
+class VideoFile(TypedDict):
+    """The file of a video, as it was when the video was decoded or failed to be: the first columns of VIDEOS."""
 
     video_id: VideoId
     name: VideoName
     path: Annotated[str, Field("", "absolute path when it was decoded")]
     size_bytes: Annotated[int, Field("byte", "size of the file")]
     source_key: Annotated[str, Field("", "hash of the file's size and time and of the decode settings")]
+
+
+class DecodedVideo(VideoFile):
+    """A video that was decoded: the columns of VIDEOS that it fills."""
+
     container: Annotated[str, Field("", "container format, FFmpeg's name")]
     codec: Annotated[str, Field("", "video codec, FFmpeg's name")]
     pixel_format: Annotated[str, Field("", "pixel format, FFmpeg's name")]
@@ -79,14 +84,9 @@ class Video(DecodedVideo):
     error: Annotated[str | None, Field("", "the message: what is wrong, where, and what to do")]
 
 
-class FailedVideo(TypedDict):
+class FailedVideo(VideoFile):
     """A video that could not be decoded: the columns of VIDEOS that it fills."""
 
-    video_id: VideoId
-    name: VideoName
-    path: str
-    size_bytes: int
-    source_key: str
     error_kind: str
     error: str
 
@@ -115,6 +115,13 @@ class ClipWithText(Clip):
 
 CLIP_ID = columns_of(Clip)[0]
 ERROR = columns_of(Video)[-2:]
+_OF_ERROR = frozenset(column.name for column in ERROR)
+
+
+def without_error(row: Mapping[str, Any]) -> Row:
+    """A row without the columns of its error."""
+    return {name: value for name, value in row.items() if name not in _OF_ERROR}
+
 
 INDEX: Table[IndexedVideo] = Table(
     "index", layout.INDEX, "video of the input", columns_of(IndexedVideo), "restore it, or use a new outdir"
