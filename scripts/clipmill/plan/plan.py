@@ -22,6 +22,7 @@ from clipmill.plan.headers import Estimate, estimate
 from clipmill.plan.progress_of_run import Shard, Work, survey
 from clipmill.steps import CLIP, HOUR, KEPT, STEPS, Step
 from clipmill.store import benchmarks, table, tables
+from clipmill.store.index import removed_videos
 from clipmill.store.layout import WORK, Paths
 
 HERE, COUNTED, ASSUMED, NOT_MEASURED = "measured here", "counted", "assumed", "not measured"
@@ -45,7 +46,7 @@ def make_plan(outdir: Path, settings: Mapping[str, Any], sample: int) -> dict[st
     return _without_nan(
         {
             "outdir": str(outdir),
-            "videos": _videos(work, len(Paths(outdir).removed.read_text(encoding="utf-8").splitlines())),
+            "videos": _videos(work, len(removed_videos(outdir))),
             "hours": _hours(work, hours),
             "clips": amounts.as_dict(),
             "rules": rules,

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from clipmill.base.errors import SetupError
 from clipmill.base.files import write_text
 from clipmill.store.layout import Paths
-from clipmill.store.table import Row
 from clipmill.store.tables import IndexedVideo
 
 CLIPS_PER_VIDEO = 10  # kept clips, assumed before they can be counted
@@ -65,8 +65,8 @@ def noted_again(outdir: Path) -> set[str]:
     return {video_id for path in notes for video_id in path.read_text(encoding="utf-8").splitlines()}
 
 
-def read_json_lines(path: Path) -> list[Row]:
-    """The records of a list."""
+def read_json_lines(path: Path) -> list[Any]:
+    """The records of a list, dicts of the columns that the list has."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -77,4 +77,4 @@ def removed_videos(outdir: Path) -> set[str]:
 
 def read_videos(path: Path) -> list[IndexedVideo]:
     """The videos of a shard's list. They lack `shard` and `present`."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return read_json_lines(path)
