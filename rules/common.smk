@@ -32,14 +32,19 @@ def check_everything():
     check_config(config, Path(workflow.basedir) / "config" / "config.schema.yaml")
 
 
+def command_line():
+    """What the user asked Snakemake for. Snakemake itself tells the workflow some of it only later."""
+    from snakemake.cli import parse_args
+
+    return parse_args(sys.argv[1:])[1]
+
+
 def calibrates():
     """Whether this is `snakemake calibrate`, a run on a sample. Jobs on other machines read it in the environment."""
     if workflow.is_main_process:
         targets = set()
-        if "calibrate" in sys.argv:  # Snakemake has its own list of targets only later
-            from snakemake.cli import parse_args
-
-            targets = set(parse_args(sys.argv[1:])[1].targets)
+        if "calibrate" in sys.argv:
+            targets = set(command_line().targets)
         if "calibrate" in targets and len(targets) > 1:
             sys.exit("`calibrate` cannot be combined with other targets")
         os.environ.update(CLIPMILL_CALIBRATES=str(int("calibrate" in targets)))
@@ -61,8 +66,19 @@ if CALIBRATES:
 
 OUT = os.path.normpath(config["outdir"])
 WORK = f"{OUT}/work"
+# Whether a network looks for the shots: a step of its own, for which decoding makes miniatures.
+BY_NETWORK = config["split"]["detector"] == "transnetv2"
 # The steps that have backends, each of which is checked before the first video is decoded.
-WITH_BACKENDS = list(backends.AVAILABLE)
+WITH_BACKENDS = [*(backends.BY_DETECTOR if BY_NETWORK else ()), *backends.AVAILABLE]
+
+
+def section(step):
+    """The section of the config that chooses a step's backend."""
+    if step not in backends.BY_DETECTOR:
+        return config[step]
+    own = {name: config["split"]["transnetv2"][name] for name in ("where", "weights")}
+    return {"backend": "transnetv2", "transnetv2": own}
+
 
 # Settings that change no result reach the tools by the environment, so a moved checkout re-runs nothing. The tools run in
 # the Python that runs Snakemake, unless a rule's own environment comes before it in PATH. A variable holds at most 128 kB,
@@ -75,14 +91,22 @@ os.environ.update(
     CLIPMILL_COMPILE=str(int(config["compile"])),
     CLIPMILL_CONFIG=json.dumps({**config, "exclude": config["exclude"][:100]}),
     CLIPMILL_RUNTIME_SETTINGS=json.dumps(
-        {step: backends.runtime_settings(step, config[step]) for step in WITH_BACKENDS}
+        {step: backends.runtime_settings(step, section(step)) for step in WITH_BACKENDS}
     ),
 )
+# numpy would start a thread per core in each job, which costs a short job a quarter of its start; no tool needs them.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 wildcard_constraints:
     shard=r"\d{6}",
     step="|".join(WITH_BACKENDS),
+
+
+def one_or_list(values):
+    """The only value, or a list of several."""
+    values = list(values)
+    return values if len(values) > 1 else values[0]
 
 
 def as_json(settings):
@@ -93,7 +117,7 @@ def as_json(settings):
 def backend_settings(step, **changes):
     """The settings of a step's backend: its section of the config, with `changes`."""
     prompts = Path(workflow.basedir) / "config" / "prompts"
-    return backends.settings(step, {**config[step], **changes}, prompts)
+    return backends.settings(step, {**section(step), **changes}, prompts)
 
 
 def require_config_keys(*keys):

@@ -19,8 +19,7 @@ rule cut_clips:
         cuts=f"{WORK}/cuts/{{shard}}.parquet",
     log:
         f"{OUT}/logs/cut/{{shard}}.log",
-    benchmark:
-        f"{OUT}/benchmarks/cut/{{shard}}.tsv"
+    priority: priority_of("cut")
     conda:
         "../envs/video.yaml"
     threads: threads_of("cut")

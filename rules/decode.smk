@@ -1,7 +1,11 @@
 """
 in:  work/index/shards/<shard>.jsonl, and the videos that it names
-out: work/videos/<shard>.parquet; beside it, undeclared, one file per video in work/signals/ and in work/frames/
+out: work/videos/<shard>.parquet; beside it, undeclared, one file per video in work/signals/ and in work/frames/, and in
+     work/miniatures/ if a network looks for the shots
 """
+
+# Nothing but the section of the config where no miniatures are wanted: see clipmill.decode.shard.
+DECODE_SETTINGS = {**config["decode"], **({"miniatures": True} if BY_NETWORK else {})}
 
 
 rule decode_videos:
@@ -12,8 +16,7 @@ rule decode_videos:
         videos=f"{WORK}/videos/{{shard}}.parquet",
     log:
         f"{OUT}/logs/decode/{{shard}}.log",
-    benchmark:
-        f"{OUT}/benchmarks/decode/{{shard}}.tsv"
+    priority: priority_of("decode")
     conda:
         "../envs/video.yaml"
     threads: threads_of("decode")
@@ -21,7 +24,7 @@ rule decode_videos:
         mem_mb=resource("decode", "mem_mb"),
         runtime=resource("decode", "runtime"),
     params:
-        settings=lambda wildcards: as_json(config["decode"]),
+        settings=lambda wildcards: as_json(DECODE_SETTINGS),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/decode.py \

@@ -48,8 +48,6 @@ rule export_dataset:
         ),
     log:
         f"{OUT}/logs/export/export.log",
-    benchmark:
-        f"{OUT}/benchmarks/export/export.tsv"
     conda:
         "../envs/video.yaml"
     resources:
@@ -58,7 +56,7 @@ rule export_dataset:
     params:
         settings=lambda wildcards: as_json(
             {
-                "backends": {step: config[step]["backend"] for step in WITH_BACKENDS},
+                "backends": {step: section(step)["backend"] for step in WITH_BACKENDS},
                 "late": last_verdict_settings(),
                 "export": config["export"],
                 "filters": filter_settings(SOURCES)["filters"],

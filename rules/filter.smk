@@ -17,8 +17,6 @@ rule resolve_thresholds:
         ),
     log:
         f"{OUT}/logs/thresholds/{{stage}}.log",
-    benchmark:
-        f"{OUT}/benchmarks/thresholds/{{stage}}.tsv"
     conda:
         "../envs/video.yaml"
     resources:
@@ -50,8 +48,7 @@ rule filter_clips:
         verdicts=f"{WORK}/verdicts/{{shard}}.parquet",
     log:
         f"{OUT}/logs/filter/{{shard}}.log",
-    benchmark:
-        f"{OUT}/benchmarks/filter/{{shard}}.tsv"
+    priority: priority_of("filter")
     conda:
         "../envs/video.yaml"
     resources:

@@ -9,6 +9,20 @@ from clipmill.store.index import shard_sizes
 from clipmill.store.run_lock import RunLock
 
 
+def on_cluster():
+    """Whether the jobs of this run go to a cluster; a dry run is asked for with the same executor."""
+    if not workflow.is_main_process or JOBS_AT_ONCE is None:
+        return False
+    return command_line().executor not in (None, "local")
+
+
+# Cores of this machine; jobs at once on a cluster, None on one machine, which may be given `--jobs` too.
+CORES, JOBS_AT_ONCE = (
+    workflow.global_resources[name].value for name in ("_cores", "_nodes")
+)
+CLUSTER_JOBS = JOBS_AT_ONCE if on_cluster() else None
+
+
 def find_shards():
     """All shards, and how many videos each has. The main process looks for videos; jobs read what it found."""
     if config["videos"] is None:
@@ -19,14 +33,22 @@ def find_shards():
         if run := os.getenv("CLIPMILL_RUN"):
             RunLock(outdir).check(run)
         return shard_sizes(outdir)
-    # It needs pandas, which jobs need not load.
+    # It needs pyarrow, which jobs need not load to parse the rules.
+    from clipmill.store.table import spare_pandas
+
+    spare_pandas()
     from clipmill.inputs.discovery import update_index
+    from clipmill.inputs.sharding import Workers
 
     log = logging.getLogger("clipmill")
     log.addHandler(logging.StreamHandler())
     log.setLevel(logging.INFO)
     return update_index(
-        config["videos"], outdir, config["videos_per_shard"], config["exclude"]
+        config["videos"],
+        outdir,
+        config["videos_per_shard"],
+        config["exclude"],
+        Workers.of(CORES, CLUSTER_JOBS),
     )
 
 

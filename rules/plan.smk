@@ -17,7 +17,7 @@ rule plan:
         # Settings that make a job expensive, its cores and GPUs, and which shards share a job.
         settings=lambda wildcards: as_json(
             {
-                "decode": config["decode"],
+                "decode": DECODE_SETTINGS,
                 "split": config["split"],
                 "cut": CUT_SETTINGS,
                 "steps": {step: backend_settings(step) for step in WITH_BACKENDS},
@@ -27,6 +27,9 @@ rule plan:
                 },
                 "clips_per_caption_job": clips_per_caption_job(),
                 "dataset": [*rules.export_dataset.output],
+                "videos_per_shard": config["videos_per_shard"],
+                "workers": {"cores": CORES, "cluster_jobs": CLUSTER_JOBS},
+                "score_jobs": {score_rule(job): job for job in SCORE_JOBS},
                 "quantiles": [stage for stage in STAGES if stage_quantiles(stage)],
             }
         ),

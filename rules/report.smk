@@ -1,5 +1,5 @@
 """
-in:  the files of the export; the tool also reads the kept frames and the benchmarks
+in:  the files of the export; the tool also reads the videos, transitions, signals, kept frames and benchmarks
 out: report.html, one file that needs no other. Times and memory are in it, so its bytes differ from run to run
 """
 
@@ -25,11 +25,13 @@ rule write_report:
         runtime=resource("export", "runtime"),
     params:
         settings=lambda wildcards: as_json(ALL_FILTERS),
+        split=lambda wildcards: as_json(config["split"]),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/report.py \
             --outdir "$CLIPMILL_OUTDIR" \
             --settings {params.settings:q} \
+            --split {params.split:q} \
             --thresholds {input.thresholds:q} \
             --output {output.report:q} \
             >{log:q} 2>&1

@@ -4,6 +4,7 @@ out: helpers: what a job of each step may use, the environment that it runs in, 
 """
 
 from clipmill.models.leases import THREADS
+from clipmill.steps import BY_NAME, METRICS
 from clipmill.store.index import shard_groups
 
 ENGINE_CLIPS = 2000  # kept clips per job whose model takes minutes to start
@@ -15,6 +16,14 @@ def resource(step, name):
     if value == "auto":
         value = backend_entry(step).memory
     return lambda wildcards, attempt: value * attempt
+
+
+def resource_together(name, steps):
+    """A resource of a job that does several steps, one after the other: it lasts as long as all of them."""
+    combine = sum if name == "runtime" else max
+    return lambda wildcards, attempt: combine(
+        resource(step, name)(wildcards, attempt) for step in steps
+    )
 
 
 def require_chat(step):
@@ -31,17 +40,40 @@ def require_chat(step):
     return check
 
 
+def free_threads():
+    """Cores of this machine for each shard that is not finished, if there are more cores than such shards."""
+    if CLUSTER_JOBS or not workflow.is_main_process or not CORES or not SHARDS:
+        return 1
+    to_come = [name for name in SHARDS if not BY_NAME["cut"].done(Path(OUT), name)]
+    return max(1, CORES // len(to_come or SHARDS))
+
+
+FREE_THREADS = free_threads()
+
+
 def threads_of(step):
     """Cores of a job."""
     wanted = config["resources"][step]["threads"]
-    if wanted == "auto":
-        return THREADS if gpus_of(step) else 1
-    return wanted
+    if wanted != "auto":
+        return wanted
+    if step in ("decode", "cut") or (step == "shots" and not gpus_of(step)):
+        return FREE_THREADS
+    if backend_entry(step).embedded:
+        return FREE_THREADS if step in (*METRICS, "caption") else 1
+    # A language model does not work on this job's cores. A model on the CPU gets one, since their number may change the
+    # last digits of its sums.
+    return THREADS if gpus_of(step) and not backend_entry(step).chat else 1
+
+
+def priority_of(step):
+    """Earlier steps first where shards are few, so that the last shard does not run alone; else shard after shard."""
+    few = CORES and not CLUSTER_JOBS and len(SHARDS) < 4 * CORES
+    return 20 - BY_NAME[step].level if few else 0
 
 
 def backend_entry(step):
     """The backend of a step, as the table of backends knows it."""
-    return backends.entry(step, config[step]["backend"])
+    return backends.entry(step, section(step)["backend"])
 
 
 def gpus_of(step):
@@ -65,7 +97,23 @@ def batch_of(step):
 
 def environment(step):
     """The conda environment of a step's backend."""
-    return f"../envs/{backend_entry(step).environment}.yaml"
+    entry = backend_entry(step)
+    on_a_gpu = entry.gpu_environment if gpus_of(step) else None
+    return f"../envs/{on_a_gpu or entry.environment}.yaml"
+
+
+# Steps with embedded backends: one job checks them all, on the CPU. Each other step is checked by itself, in its
+# environment and on its device.
+EMBEDDED = [step for step in WITH_BACKENDS if backend_entry(step).embedded]
+CHECKED_ALONE = [step for step in WITH_BACKENDS if step not in EMBEDDED]
+
+
+def checked(step):
+    """The input of a step's jobs that keeps them waiting until its backend has been checked.
+
+    None for embedded backends, which share a check: see docs/decisions/0035.
+    """
+    return f"{WORK}/checks/{step}.json" if step in CHECKED_ALONE else []
 
 
 def clips_per_caption_job():
@@ -94,4 +142,7 @@ def lost_tables(wildcards):
     """Tables that Snakemake deleted when their job failed. It would not recreate them while later tables still exist."""
     from clipmill.store import tables
 
-    return [f"{OUT}/{path}" for path in tables.lost(Path(OUT), SHARDS, GROUPS)]
+    optional = tables.OPTIONAL if BY_NETWORK else ()
+    return [
+        f"{OUT}/{path}" for path in tables.lost(Path(OUT), SHARDS, GROUPS, optional)
+    ]

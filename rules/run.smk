@@ -32,8 +32,32 @@ def summary_time():
 SUMMARY_BEFORE = summary_time()
 
 
+def makes_dataset():
+    """Whether the targets of this command include the whole dataset."""
+    settings = workflow.dag_settings
+    files = {*rules.export_dataset.output, *rules.write_report.output}
+    whole = {"all", "export_dataset", "write_report", *files}
+    partial = settings.until or settings.omit_from
+    return not partial and (not settings.targets or whole & set(settings.targets))
+
+
+def summary_text():
+    """The summary, for a command that made or checked the dataset; None for one that leaves it alone."""
+    written = summary_time() != SUMMARY_BEFORE
+    if CALIBRATES or not PATHS.summary.exists() or not (written or makes_dataset()):
+        return None
+    summary = json.loads(PATHS.summary.read_text(encoding="utf-8"))
+    return as_text(summary, PATHS.outdir, links=terminal.is_terminal(sys.stderr))
+
+
 def print_summary():
-    """Print the summary after the last job of a run; nothing after a command that leaves the dataset alone."""
-    if summary_time() != SUMMARY_BEFORE and not CALIBRATES:
-        summary = json.loads(PATHS.summary.read_text(encoding="utf-8"))
-        print(as_text(summary, PATHS.outdir), file=sys.stderr)
+    """Print the summary after the last job of a run."""
+    text = summary_text()
+    if TERMINAL:
+        TERMINAL.finish(text)
+    elif text:
+        print(text, end="\n\n", file=sys.stderr)
+
+
+if TERMINAL:
+    TERMINAL.on_nothing = summary_text

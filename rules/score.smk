@@ -1,6 +1,9 @@
 """
-in:  work/clips/<shard>.parquet, the frames of its videos, and the cheaper scores, by which clips may skip this one
+in:  work/clips/<shard>.parquet, the frames of its videos, and the cheaper scores, by which clips may skip these
 out: work/scores/<metric>/<shard>.parquet for the metrics that look at frames
+
+A metric has a job of its own, `score_<metric>`, with its own environment and device. Embedded metrics share one,
+`score_clips`: starting Python for each of them would take longer than many shards.
 """
 
 
@@ -12,43 +15,44 @@ def cheaper_scores(metric):
 
 def score_settings(metric):
     """Everything that a costly score depends on."""
-    return as_json(
-        {"backend": backend_settings(metric), **filter_settings(spared_by(metric))}
-    )
+    return {"backend": backend_settings(metric), **filter_settings(spared_by(metric))}
 
 
-for metric in METRICS:
+for metrics in SCORE_JOBS:
 
     rule:
         name:
-            f"score_{metric}"
+            score_rule(metrics)
         input:
             videos=f"{WORK}/videos/{{shard}}.parquet",
             clips=f"{WORK}/clips/{{shard}}.parquet",
-            scores=cheaper_scores(metric),
-            thresholds=resolved(metric),
-            check=f"{WORK}/checks/{metric}.json",
+            scores=cheaper_scores(metrics[0]),
+            thresholds=resolved(metrics[0]),
+            check=[checked(metric) for metric in metrics],
         output:
-            scores=f"{WORK}/scores/{metric}/{{shard}}.parquet",
+            scores=expand(
+                f"{WORK}/scores/{{metric}}/{{{{shard}}}}.parquet", metric=metrics
+            ),
         log:
-            f"{OUT}/logs/{metric}/{{shard}}.log",
-        benchmark:
-            f"{OUT}/benchmarks/{metric}/{{shard}}.tsv"
+            f"{OUT}/logs/{metrics[0] if len(metrics) == 1 else 'scores'}/{{shard}}.log",
+        priority: priority_of(metrics[0])
         conda:
-            environment(metric)
-        threads: threads_of(metric)
+            environment(metrics[0])
+        threads: max(map(threads_of, metrics))
         resources:
-            mem_mb=resource(metric, "mem_mb"),
-            runtime=resource(metric, "runtime"),
-            gpu=gpus_of(metric),
-            batch=batch_of(metric),
+            mem_mb=resource_together("mem_mb", metrics),
+            runtime=resource_together("runtime", metrics),
+            gpu=max(map(gpus_of, metrics)),
+            batch=max(map(batch_of, metrics)),
         params:
-            metric=metric,
-            settings=lambda wildcards, metric=metric: score_settings(metric),
+            metrics=metrics,
+            settings=lambda wildcards, metrics=metrics: as_json(
+                one_or_list(map(score_settings, metrics))
+            ),
         shell:
             r"""
             python "$CLIPMILL_SCRIPTS"/score.py \
-                --metric {params.metric} \
+                --metrics {params.metrics} \
                 --outdir "$CLIPMILL_OUTDIR" \
                 --shard {wildcards.shard} \
                 --settings {params.settings:q} \
@@ -60,6 +64,6 @@ for metric in METRICS:
                 --clips {input.clips:q} \
                 --scores {input.scores:q} \
                 --thresholds {input.thresholds:q} \
-                --output {output.scores:q} \
+                --outputs {output.scores:q} \
                 >{log:q} 2>&1
             """

@@ -1,28 +1,36 @@
 """
-in:  work/videos/<shard>.parquet, and the signals of its videos
-out: work/clips/<shard>.parquet, and the scores that need no frames: work/scores/motion/, work/scores/technical/
+in:  work/videos/<shard>.parquet, and the signals of its videos; work/shots/<shard>.parquet if a network wrote it
+out: work/transitions/<shard>.parquet, work/clips/<shard>.parquet, and the scores that need no frames:
+     work/scores/motion/, work/scores/technical/
 """
+
+# Of the network's settings, only those of this step: its own step depends on the others.
+SPLIT_SETTINGS = {
+    **config["split"],
+    "transnetv2": {"threshold": config["split"]["transnetv2"]["threshold"]},
+}
 
 
 rule split_videos:
     """Split the videos of a shard into clips; measure motion and technical quality from the signals."""
     input:
         videos=f"{WORK}/videos/{{shard}}.parquet",
+        shots=f"{WORK}/shots/{{shard}}.parquet" if BY_NETWORK else [],
     output:
+        transitions=f"{WORK}/transitions/{{shard}}.parquet",
         clips=f"{WORK}/clips/{{shard}}.parquet",
         motion=f"{WORK}/scores/motion/{{shard}}.parquet",
         technical=f"{WORK}/scores/technical/{{shard}}.parquet",
     log:
         f"{OUT}/logs/split/{{shard}}.log",
-    benchmark:
-        f"{OUT}/benchmarks/split/{{shard}}.tsv"
+    priority: priority_of("split")
     conda:
         "../envs/video.yaml"
     resources:
         mem_mb=resource("instant", "mem_mb"),
         runtime=resource("instant", "runtime"),
     params:
-        settings=lambda wildcards: as_json(config["split"]),
+        settings=lambda wildcards: as_json(SPLIT_SETTINGS),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/split.py \
@@ -30,6 +38,8 @@ rule split_videos:
             --shard {wildcards.shard} \
             --settings {params.settings:q} \
             --videos {input.videos:q} \
+            --shots {input.shots:q} \
+            --transitions {output.transitions:q} \
             --clips {output.clips:q} \
             --motion {output.motion:q} \
             --technical {output.technical:q} \

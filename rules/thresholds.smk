@@ -6,7 +6,7 @@ out: helpers of the rules that judge clips: filters and their order, and the sta
 from clipmill.filters.columns import LATE_FILTERS, SOURCES, in_order
 from clipmill.filters.quantiles import quantiles
 from clipmill.filters.verdict import active, before, costly_before
-from clipmill.steps import MEASURED, METRICS
+from clipmill.steps import BY_NAME, MEASURED, METRICS
 
 # Each costly score that clips may skip has a stage of its own: its quantiles count the clips that came so far.
 STAGES = (*METRICS, "filter", "late")
@@ -69,6 +69,31 @@ def resolved(*stages):
     return [
         f"{WORK}/thresholds/{stage}.json" for stage in stages if stage_quantiles(stage)
     ]
+
+
+def score_jobs():
+    """The metrics that look at frames, cheaper ones first, and which of them share a job: embedded ones next to each other.
+
+    Where a threshold before a metric is a quantile, the metric waits for the scores of all shards, in a job of its own.
+    """
+    jobs = []
+    for metric in sorted(
+        METRICS, key=lambda name: len(costly_before(name, FILTER_ORDER))
+    ):
+        embedded = jobs and {metric, jobs[-1][-1]} <= {*EMBEDDED}
+        if embedded and not stage_quantiles(metric):
+            jobs[-1].append(metric)
+        else:
+            jobs.append([metric])
+    return jobs
+
+
+SCORE_JOBS = score_jobs()
+
+
+def score_rule(metrics):
+    """The name of the rule that computes some metrics in one job."""
+    return BY_NAME[metrics[0]].rule if len(metrics) == 1 else "score_clips"
 
 
 wildcard_constraints:

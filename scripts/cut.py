@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from clipmill.cli import add_thresholds, run_step, step_parser, with_numbers
+from clipmill.cli import add_thresholds, measured, run_step, step_parser, with_numbers
 from clipmill.cut.shard import cut_shard
 from clipmill.filters.shard import with_good_text
 from clipmill.filters.verdict import Late
@@ -20,12 +20,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="table of cuts to write")
     add_thresholds(parser)
     args = parser.parse_args()
-    late = Late(**with_numbers(args.late, args))
-    rewrites, alignment = tables.REWRITES.rows(args.texts), tables.ALIGNMENT.rows(args.alignment)
-    clips = with_good_text(tables.CLIPS.rows(args.clips), rewrites, alignment, late)
-    videos = {video["video_id"]: video for video in tables.VIDEOS.rows(args.videos)}
-    rows = cut_shard(clips, videos, args.outdir, args.shard, args.settings, args.threads, args.max_error_rate)
-    tables.CUTS.write(args.output, rows, {"settings": args.settings})
+    with measured(args.outdir, "cut", args.shard, args.threads):
+        late = Late(**with_numbers(args.late, args))
+        rewrites, alignment = tables.REWRITES.rows(args.texts), tables.ALIGNMENT.rows(args.alignment)
+        clips = with_good_text(tables.CLIPS.rows(args.clips), rewrites, alignment, late)
+        videos = {video["video_id"]: video for video in tables.VIDEOS.rows(args.videos)}
+        rows = cut_shard(clips, videos, args.outdir, args.shard, args.settings, args.threads, args.max_error_rate)
+        tables.CUTS.write(args.output, rows, {"settings": args.settings})
 
 
 if __name__ == "__main__":

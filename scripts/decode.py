@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from clipmill.cli import run_step, step_parser
-from clipmill.decode.shard import decode_shard
-from clipmill.decode.video import DecodeSettings
+from clipmill.cli import measured, run_step, step_parser
+from clipmill.decode.shard import decode_settings, decode_shard
 from clipmill.store import tables
 from clipmill.store.index import read_videos
 
@@ -14,10 +13,11 @@ def main() -> None:
     parser.add_argument("--videos", type=Path, required=True, help="the shard's list of videos")
     parser.add_argument("--output", type=Path, required=True, help="table of videos to write")
     args = parser.parse_args()
-    settings = DecodeSettings(**args.settings)
-    videos = read_videos(args.videos)
-    rows = decode_shard(videos, args.outdir, args.shard, settings, args.threads, args.max_error_rate)
-    tables.VIDEOS.write(args.output, rows, {"settings": args.settings})
+    with measured(args.outdir, "decode", args.shard, args.threads):
+        settings, miniatures = decode_settings(args.settings)
+        videos = read_videos(args.videos)
+        rows = decode_shard(videos, args.outdir, args.shard, settings, args.threads, args.max_error_rate, miniatures)
+        tables.VIDEOS.write(args.output, rows, {"settings": args.settings})
 
 
 if __name__ == "__main__":

@@ -36,10 +36,10 @@ DOCS_HEAD = """\
 This page lists every table with its columns, and every key of the config. `python scripts/describe.py` makes it from
 `scripts/clipmill/store/tables.py` and `config/config.schema.yaml`; a test keeps them equal.
 
-All tables are Parquet, except `errors.csv` and the `.jsonl` twin of the metadata. Paths are below `outdir`. Times are
-presentation times in seconds on a clock that starts with the video's first frame. A value that was not computed is
-missing, never 0. The Parquet metadata say which table it is (`clipmill_table`), which version wrote it
-(`clipmill_version`), and how it was made (`clipmill`: settings, model).
+All tables are Parquet, except `errors.csv`, the benchmarks and the `.jsonl` twin of the metadata. Paths are below
+`outdir`. Times of videos are presentation times in seconds on a clock that starts with the video's first frame. A value
+that was not computed is missing, never 0. The Parquet metadata say which table it is (`clipmill_table`), which version
+wrote it (`clipmill_version`), and how it was made (`clipmill`: settings, model).
 """
 
 WIDTH = 120

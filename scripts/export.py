@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from clipmill.cli import add_thresholds, run_step, with_numbers
+from clipmill.cli import add_thresholds, measured, run_step, with_numbers
 from clipmill.dataset.export import export_dataset
 from clipmill.filters.quantiles import read_resolved
 from clipmill.store.index import shard_groups, shard_sizes
@@ -18,11 +18,12 @@ def main() -> None:
     parser.add_argument("--checks", type=Path, nargs="+", required=True, help="results of the checks of the backends")
     add_thresholds(parser)
     args = parser.parse_args()
-    checks = [json.loads(path.read_text(encoding="utf-8")) for path in args.checks]
-    groups = shard_groups(shard_sizes(args.outdir), args.clips_per_caption_job)
-    settings = {**args.settings, "late": with_numbers(args.settings["late"], args)}
-    settings["thresholds"] = read_resolved(args.thresholds)
-    export_dataset(args.outdir, groups, settings, checks)
+    with measured(args.outdir, "export", "export"):
+        checks = [json.loads(path.read_text(encoding="utf-8")) for path in args.checks]
+        groups = shard_groups(shard_sizes(args.outdir), args.clips_per_caption_job)
+        settings = {**args.settings, "late": with_numbers(args.settings["late"], args)}
+        settings["thresholds"] = read_resolved(args.thresholds)
+        export_dataset(args.outdir, groups, settings, checks)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clipmill.cli import add_thresholds, read_scores, run_step, step_parser, with_numbers
+from clipmill.cli import add_thresholds, measured, read_scores, run_step, step_parser, with_numbers
 from clipmill.filters.shard import judge_shard
 from clipmill.store import tables
 
@@ -15,10 +15,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="table of verdicts to write")
     add_thresholds(parser)
     args = parser.parse_args()
-    settings = with_numbers(args.settings, args)
-    videos, clips, scores = tables.VIDEOS.rows(args.videos), tables.CLIPS.rows(args.clips), read_scores(args.scores)
-    rows = judge_shard(videos, clips, scores, settings["filters"], settings["order"])
-    tables.VERDICTS.write(args.output, rows, {"settings": settings})
+    with measured(args.outdir, "filter", args.shard, args.threads):
+        settings = with_numbers(args.settings, args)
+        videos, clips, scores = tables.VIDEOS.rows(args.videos), tables.CLIPS.rows(args.clips), read_scores(args.scores)
+        rows = judge_shard(videos, clips, scores, settings["filters"], settings["order"])
+        tables.VERDICTS.write(args.output, rows, {"settings": settings})
 
 
 if __name__ == "__main__":

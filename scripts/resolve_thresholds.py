@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from clipmill.base.files import write_json
-from clipmill.cli import run_step
+from clipmill.cli import measured, run_step
 from clipmill.filters.thresholds import resolve
 from clipmill.store.index import removed_videos, shard_sizes
 
@@ -19,12 +19,13 @@ def main() -> None:
     parser.add_argument("--quantiles", type=json.loads, required=True, help="filter -> min or max -> q0.3, as JSON")
     parser.add_argument("--output", type=Path, required=True, help="the values to write, as JSON")
     args = parser.parse_args()
-    gone = removed_videos(args.outdir)
-    resolved = resolve(args.outdir, shard_sizes(args.outdir), args.quantiles, gone)
-    for name, bounds in resolved.items():
-        for side, found in bounds.items():
-            log.info("%s %s: q%s of %d clips is %s", name, side, found["quantile"], found["clips"], found["value"])
-    write_json(args.output, resolved)
+    with measured(args.outdir, "thresholds", args.output.stem):
+        gone = removed_videos(args.outdir)
+        resolved = resolve(args.outdir, shard_sizes(args.outdir), args.quantiles, gone)
+        for name, bounds in resolved.items():
+            for side, found in bounds.items():
+                log.info("%s %s: q%s of %d clips is %s", name, side, found["quantile"], found["clips"], found["value"])
+        write_json(args.output, resolved)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from clipmill.captions.shard import rewrite_shards
-from clipmill.cli import backend_on_device, group_parser, run_step
+from clipmill.cli import backend_on_device, group_parser, measured, run_step
 from clipmill.filters.shard import with_good_caption
 from clipmill.store import tables
 
@@ -13,11 +13,12 @@ def main() -> None:
     parser.add_argument("--captions", type=Path, required=True, help="table of captions")
     parser.add_argument("--output", type=Path, required=True, help="table of rewrites to write")
     args = parser.parse_args()
-    captions = with_good_caption(tables.CAPTIONS.rows(args.captions), args.settings["checks"])
-    captions = {shard: captions.get(shard, []) for shard in args.shards}
-    with backend_on_device("rewrite", args.settings["backend"], args.gpu, args.threads, args.batch) as backend:
-        rows = rewrite_shards(backend, captions, args.outdir, args.max_error_rate)
-        tables.REWRITES.write(args.output, rows, backend.about)
+    with measured(args.outdir, "rewrite", args.shards[0], args.threads):
+        captions = with_good_caption(tables.CAPTIONS.rows(args.captions), args.settings["checks"])
+        captions = {shard: captions.get(shard, []) for shard in args.shards}
+        with backend_on_device("rewrite", args.settings["backend"], args.gpu, args.threads, args.batch) as backend:
+            rows = rewrite_shards(backend, captions, args.outdir, args.max_error_rate)
+            tables.REWRITES.write(args.output, rows, backend.about)
 
 
 if __name__ == "__main__":

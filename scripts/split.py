@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from clipmill.cli import run_step, step_parser
-from clipmill.split.scenes import SplitSettings
+from clipmill.cli import measured, run_step, step_parser
+from clipmill.split.settings import SplitSettings
 from clipmill.split.shard import split_shard
 from clipmill.store import tables
 
@@ -11,15 +11,19 @@ from clipmill.store import tables
 def main() -> None:
     parser = step_parser(__doc__)
     parser.add_argument("--videos", type=Path, required=True, help="table of videos")
+    parser.add_argument("--shots", type=Path, nargs="?", help="table of shots, if a network wrote one")
+    parser.add_argument("--transitions", type=Path, required=True, help="table of transitions to write")
     parser.add_argument("--clips", type=Path, required=True, help="table of clips to write")
     parser.add_argument("--motion", type=Path, required=True, help="table of motion scores to write")
     parser.add_argument("--technical", type=Path, required=True, help="table of technical scores to write")
     args = parser.parse_args()
-    videos = tables.VIDEOS.rows(args.videos)
-    split = split_shard(videos, args.outdir, args.shard, SplitSettings(**args.settings))
-    tables.CLIPS.write(args.clips, split.clips, {"settings": args.settings})
-    tables.MOTION.write(args.motion, split.motion)
-    tables.TECHNICAL.write(args.technical, split.technical)
+    with measured(args.outdir, "split", args.shard, args.threads):
+        videos = tables.VIDEOS.rows(args.videos)
+        split = split_shard(videos, args.outdir, args.shard, SplitSettings(**args.settings), args.shots)
+        tables.TRANSITIONS.write(args.transitions, split.transitions, {"settings": args.settings})
+        tables.CLIPS.write(args.clips, split.clips, {"settings": args.settings})
+        tables.MOTION.write(args.motion, split.motion)
+        tables.TECHNICAL.write(args.technical, split.technical)
 
 
 if __name__ == "__main__":

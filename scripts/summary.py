@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from clipmill.base.errors import SetupError
@@ -18,7 +19,7 @@ def main() -> None:
         summary = json.loads(Paths(outdir).summary.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SetupError(f"{outdir}: no summary.json; the run has not finished") from None
-    print(as_text(summary, outdir))
+    print(as_text(summary, outdir, links=sys.stdout.isatty()))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,15 @@ from clipmill.base.opencv import cv2
 from clipmill.chat import Request
 from clipmill.models.backends import explaining_missing_packages
 from clipmill.models.batches import in_batches
-from clipmill.scores import Backend
+from clipmill.scores import Backend, EmbeddedBackend
 from clipmill.scores.shard import finish
+from clipmill.shots.network import HEIGHT, WIDTH, WINDOW
+from clipmill.shots.transnetv2 import TransNetV2
 
 TEXT = "A grey picture."
 FEW_TOKENS = 16  # most tokens of the test answer
 SHAPE = (512, 910, 3)  # of a kept frame: height, width, colours
+SMALL = (64, 96, 3)  # enough for a backend that takes any size and needs no device's memory
 
 
 def check_backend(step: str, name: str, backend: Any) -> dict[str, Any]:
@@ -31,6 +34,9 @@ def check_backend(step: str, name: str, backend: Any) -> dict[str, Any]:
         if isinstance(backend, Backend):
             models = [*(checkpoint.about() for checkpoint in backend.checkpoints()), *backend.inside]
             _try(backend)
+        elif isinstance(backend, TransNetV2):
+            models = [checkpoint.about() for checkpoint in backend.checkpoints()]
+            backend.look([np.full((WINDOW, HEIGHT, WIDTH, 3), 128, np.uint8)])
         elif hasattr(backend, "chat"):
             models = [checkpoint.about() for checkpoint in backend.chat.checkpoints()]
             models = models or [
@@ -53,7 +59,8 @@ def _try(backend: Any) -> None:
     if hasattr(backend, "measure_texts"):
         pieces = backend.pieces(TEXT)
         in_batches(backend.measure_texts, pieces, len(pieces))
-    units = list(backend.prepare([np.full(SHAPE, 128, np.uint8)]))
+    shape = SMALL if isinstance(backend, EmbeddedBackend) else SHAPE
+    units = list(backend.prepare([np.full(shape, 128, np.uint8)]))
     found = finish(backend, in_batches(backend.measure, units[:1], 1))
     if isinstance(found, ItemError):  # the picture is good, so the set-up is at fault
         raise SetupError(str(found)) from found

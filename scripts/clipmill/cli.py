@@ -15,10 +15,12 @@ from typing import Any
 
 from clipmill.base.errors import SetupError, explain_os_error
 from clipmill.base.processes import die_with_parent
+from clipmill.base.usage import Usage, starting
 from clipmill.filters.quantiles import read_resolved, with_resolved_quantiles
 from clipmill.models import backends, leases
 from clipmill.steps import SCORE_TABLES
-from clipmill.store import table
+from clipmill.store import benchmarks, table
+from clipmill.store.layout import Paths
 
 log = logging.getLogger("clipmill")
 
@@ -90,11 +92,14 @@ def backend_on_device(
     """
     backends.check_package(step, settings["backend"])
     with leases.lease(gpus):
-        backend = backends.load(step, settings, runtime_settings(step))
+        with starting():
+            backend = backends.load(step, settings, runtime_settings(step))
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(threads)
         if batch and backend is not None:
             getattr(backend, "chat", backend).batch = batch
+        if hasattr(backend, "threads"):
+            backend.threads = threads
         if compiled and os.environ.get("CLIPMILL_COMPILE") == "1" and hasattr(backend, "compile"):
             backend.compile = True
         yield backend
@@ -103,6 +108,33 @@ def backend_on_device(
 def read_scores(paths: list[Path]) -> dict[str, list[dict[str, Any]]]:
     """Rows of score tables, by the metric that their folder is named after."""
     return {path.parent.name: SCORE_TABLES[path.parent.name].rows(path) for path in paths}
+
+
+@contextlib.contextmanager
+def measured(outdir: Path, step: str, job: str, threads: int = 1) -> Iterator[None]:
+    """Write what the work inside took, as the benchmark of a job that holds `threads` cores; nothing if it fails.
+
+    The first step of a process also counts everything before: the start of Python, and imports.
+    """
+    global _measured
+    before = _measured
+    begin = Usage.now()
+    if before is None:
+        before = Usage(0.0, 0.0, 0.0, begin.start - begin.wall, begin.continued)
+    yield
+    _measured = after = Usage.now()
+    job_took = benchmarks.Benchmark(
+        after.wall - before.wall,
+        after.processor - before.processor,
+        after.start - before.start,
+        threads,
+        after.memory,
+        after.continued == before.continued,
+    )
+    benchmarks.write(Paths(outdir).benchmark(step, job), job_took)
+
+
+_measured: Usage | None = None  # what the steps before took, which this process did too
 
 
 class _Stopped(SystemExit):
@@ -131,7 +163,8 @@ def run_step(main: Callable[[], None]) -> None:
         log.error("stopped by SIGTERM; the same command goes on from here")
         sys.exit(128 + signal.SIGTERM)
     except SetupError as error:
-        log.error("%s", error)
+        for fault in str(error).splitlines():
+            log.error("%s", fault)
         sys.exit(1)
     except OSError as error:
         line = explain_os_error(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ class Step:
 
     `name`: its folder in logs/, benchmarks/ and journals/, and its name in errors.csv. `unit`: what its time grows
     with. `tables`: what a job writes. `metric`: whether it scores frames of clips; a cascade may spare clips that
-    work. A step needs the tables of all steps with a lower `level`.
+    work. A step needs the tables of all steps of its run with a lower `level`.
     """
 
     rule: str
@@ -43,17 +44,27 @@ class Step:
         return all(table.of(outdir, job).exists() for table in self.tables)
 
 
+# The steps of every run.
 STEPS = (
     Step("decode_videos", "decode", 0, HOUR, (tables.VIDEOS,)),
-    Step("split_videos", "split", 1, HOUR, (tables.CLIPS, *tables.SIGNAL_SCORES)),
-    *(Step(f"score_{table.name}", table.name, 2, CLIP, (table,), metric=True) for table in tables.FRAME_SCORES),
-    Step("filter_clips", "filter", 3, CLIP, (tables.VERDICTS,)),
-    Step("caption_clips", "caption", 4, KEPT, (tables.CAPTIONS,)),
-    Step("rewrite_captions", "rewrite", 5, KEPT, (tables.REWRITES,)),
-    Step("align_captions", "alignment", 6, KEPT, (tables.ALIGNMENT,)),
-    Step("cut_clips", "cut", 7, KEPT, (tables.CUTS,)),
+    Step("split_videos", "split", 2, HOUR, (tables.TRANSITIONS, tables.CLIPS, *tables.SIGNAL_SCORES)),
+    *(Step(f"score_{table.name}", table.name, 3, CLIP, (table,), metric=True) for table in tables.FRAME_SCORES),
+    Step("filter_clips", "filter", 4, CLIP, (tables.VERDICTS,)),
+    Step("caption_clips", "caption", 5, KEPT, (tables.CAPTIONS,)),
+    Step("rewrite_captions", "rewrite", 6, KEPT, (tables.REWRITES,)),
+    Step("align_captions", "alignment", 7, KEPT, (tables.ALIGNMENT,)),
+    Step("cut_clips", "cut", 8, KEPT, (tables.CUTS,)),
 )
-BY_NAME = {step.name: step for step in STEPS}
+# Those that a run may have too.
+OPTIONAL = (Step("detect_shots", "shots", 1, HOUR, tables.OPTIONAL),)
+BY_NAME = {step.name: step for step in (*STEPS, *OPTIONAL)}
+
+
+def of_run(names: Collection[str]) -> list[Step]:
+    """The steps of a run, in the order of the data: all of STEPS, and those of OPTIONAL that are among `names`."""
+    chosen = (*STEPS, *(step for step in OPTIONAL if step.name in names))
+    return sorted(chosen, key=lambda step: step.level)
+
 
 # The metrics that look at frames, each a step of its own: they are costly, so a cascade skips them for clips that a
 # cheaper filter has dropped. And those that splitting measures from the signals.

@@ -1,5 +1,6 @@
 """Measures clipmill's speed and memory; `make bench` runs all of it.
 
+    python tests/bench/bench.py whole           whole runs of the workflow against the usual way; shards; starts
     python tests/bench/bench.py steps           the steps against the usual way of doing them
     python tests/bench/bench.py decode          a decode job against `ffmpeg -f null -`
     python tests/bench/bench.py memory          a decode worker's peak, by the video's length
@@ -13,6 +14,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
+import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -20,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "scripts"))
@@ -30,14 +34,14 @@ import usual_way
 import yaml
 
 from clipmill.cut.shard import cut_shard
-from clipmill.decode.reading import read_signals
 from clipmill.decode.shard import decode_shard
 from clipmill.decode.video import DecodeSettings
 from clipmill.filters import columns, verdict
 from clipmill.inputs.discovery import update_index
-from clipmill.split.measured import motion_score, technical_score
-from clipmill.split.scenes import SplitSettings, video_clips
+from clipmill.split.settings import SplitSettings
+from clipmill.split.shard import split_shard
 from clipmill.steps import METRICS
+from clipmill.store import benchmarks
 from clipmill.store.index import read_json_lines
 from clipmill.store.layout import Paths
 
@@ -103,31 +107,149 @@ def our_way(videos: Path, outdir: Path) -> dict[str, float]:
 
 def kept_clips(videos: list[dict[str, Any]], outdir: Path) -> list[dict[str, Any]]:
     """Split, score from the signals, and keep what the filters that cost nothing let through."""
-    clips, motion, technical = [], [], []
-    for video in videos:
-        signals = read_signals(outdir, "000000", video["video_id"])
-        for clip in video_clips(video, signals, SplitSettings(**CONFIG["split"])):
-            clips.append(clip)
-            motion.append(motion_score(clip, video, signals))
-            technical.append(technical_score(clip, signals))
+    videos = [{"error_kind": None, **video} for video in videos]
+    split = split_shard(videos, outdir, "000000", SplitSettings(**CONFIG["split"]))
     free = [name for name, source in columns.FILTERS.items() if source not in METRICS]
     bounds = verdict.active(CONFIG["filters"], free)
-    videos = [{"error_kind": None, **video} for video in videos]
-    known = verdict.gather(videos, clips, {"motion": motion, "technical": technical})
+    known = verdict.gather(videos, split.clips, {"motion": split.motion, "technical": split.technical})
     kept = {row["clip_id"] for row in known if verdict.first_failure(row, bounds) is None}
-    return [clip for clip in clips if clip["clip_id"] in kept]
+    return [clip for clip in split.clips if clip["clip_id"] in kept]
 
 
 def engine_share(videos: Path, place: Path) -> None:
     """A whole run of the workflow: how long its jobs took, and what the engine added."""
+    wall = whole_run(videos, place).wall
+    jobs = [benchmarks.read(file) for file in (place / "out" / "benchmarks").rglob("*.tsv")]
+    took = sum(job.wall_seconds for job in jobs if job) / CORES
+    print(f"whole run: {wall:.1f} s, of which jobs {took:.1f} s ({took / wall:.0%}), the engine {wall - took:.1f} s")
+
+
+# --- whole runs -------------------------------------------------------------------------------------------------------
+
+
+def bench_whole(args: argparse.Namespace, place: Path) -> None:
+    """Whole runs, the `snakemake` command from start to end, and the usual way's three steps, turn by turn."""
+    inputs = {
+        "75 videos of 8 s": short_videos(args.videos, place / "short", 75),
+        f"{len(videos_of(args.videos))} videos as they are": args.videos,
+        "20 minutes in 4 files": long_videos(args.videos, place / "long", 4, 300),
+    }
+    rows = []
+    for name, videos in inputs.items():
+        usual, ours = [], []
+        for number in range(args.rounds):
+            usual.append(usual_run(videos, place / name / f"usual{number}"))
+            ours.append(whole_run(videos, place / name / f"ours{number}"))
+        walls = sorted(one.wall / other.wall for one, other in zip(usual, ours, strict=True))
+        cores = sorted(one.cores / other.cores for one, other in zip(usual, ours, strict=True))
+        middle = args.rounds // 2
+        rows.append(
+            (
+                name,
+                f"{statistics.median(run.wall for run in usual):.1f}",
+                f"{statistics.median(run.wall for run in ours):.1f}",
+                f"{walls[middle]:.2f} ({walls[0]:.2f}–{walls[-1]:.2f})",
+                f"{cores[middle]:.2f} ({cores[0]:.2f}–{cores[-1]:.2f})",
+            )
+        )
+        print(f"{name}: done", flush=True)
+    table(["input", "usual way, s", "clipmill, s", "times less wall time", "times less processor time"], rows)
+    sharding(inputs["75 videos of 8 s"], place / "shards", args.rounds)
+    starts(inputs["75 videos of 8 s"], place / "starts", 2000)
+
+
+class Took(NamedTuple):
+    """Seconds of wall time, and of all cores together."""
+
+    wall: float
+    cores: float
+
+
+def whole_run(videos: Path, place: Path, **config: Any) -> Took:
+    """One run of the workflow into `place`/out."""
     place.mkdir(parents=True)
-    command = ["--profile", REPOSITORY / "profiles" / "local", "--snakefile", REPOSITORY / "Snakefile"]
-    command += ["--cores", str(CORES), "--quiet", "all", "--config", f"videos={videos}", "outdir=out"]
-    run = [sys.executable, "-m", "snakemake", *map(str, command)]
-    _, wall = timed(lambda: subprocess.run(run, cwd=place, check=True, stdout=subprocess.DEVNULL))
-    files = (place / "out" / "benchmarks").rglob("*.tsv")
-    jobs = sum(float(file.read_text().splitlines()[1].split("\t")[0]) for file in files) / CORES
-    print(f"whole run: {wall:.1f} s, of which jobs {jobs:.1f} s ({jobs / wall:.0%}), the engine {wall - jobs:.1f} s")
+    command = snakemake(
+        "--config", f"videos={videos}", "outdir=out", *(f"{key}={value}" for key, value in config.items())
+    )
+    with open(place / "terminal.txt", "wb") as out:
+        (_, usage), wall = timed(lambda: wait_for(command, place, out))
+    return Took(wall, usage.ru_utime + usage.ru_stime)
+
+
+def snakemake(*arguments: str) -> list[str]:
+    where = ["--profile", REPOSITORY / "profiles" / "local", "--snakefile", REPOSITORY / "Snakefile"]
+    return [sys.executable, "-m", "snakemake", *map(str, where), "--cores", str(CORES), *arguments]
+
+
+def usual_run(videos: Path, place: Path) -> Took:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    _, wall = timed(lambda: usual_way.run(videos_of(videos), place, CORES, CONFIG["cut"]))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Took(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def short_videos(videos: Path, folder: Path, count: int, seconds: float = 8.0) -> Path:
+    """Pieces of the videos, which begin at different times."""
+    folder.mkdir(parents=True)
+    sources = videos_of(videos)
+    for number in range(count):
+        source = sources[number % len(sources)]
+        room = max(0.0, seconds_of(source) - seconds)
+        start = room * (number // len(sources)) / max(1, (count - 1) // len(sources))
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-ss", f"{start:.3f}", "-i", source]
+        command += ["-t", str(seconds), "-an", "-c:v", "libx264", "-preset", "veryfast", folder / f"{number:03d}.mp4"]
+        subprocess.run(command, check=True)
+    return folder
+
+
+def long_videos(videos: Path, folder: Path, count: int, seconds: float) -> Path:
+    """Files of so many seconds, each of which repeats one of the videos."""
+    sources = videos_of(videos)
+    for number in range(count):
+        source = sources[number % len(sources)]
+        looped = loop(source, place := folder / "looped" / f"{number}.mp4", int(seconds / seconds_of(source)) + 1)
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-i", looped, "-t", str(seconds)]
+        subprocess.run([*command, "-c", "copy", folder / place.name], check=True)
+    shutil.rmtree(folder / "looped")
+    return folder
+
+
+def sharding(videos: Path, place: Path, rounds: int) -> None:
+    """Processor time by `videos_per_shard`: how near `auto` comes to the best number."""
+    sizes = ("auto", 10, 19, 25, 38, 75)
+    took = {size: [] for size in sizes}
+    for number in range(rounds):
+        for size in sizes:
+            took[size].append(whole_run(videos, place / f"{number}-{size}", videos_per_shard=size))
+    cores = {size: statistics.median(run.cores for run in runs) for size, runs in took.items()}
+    best = min(cores.values())
+    print()
+    table(
+        ["videos_per_shard", "processor time, s", "of the best", "wall time, s"],
+        [
+            (
+                size,
+                f"{cores[size]:.1f}",
+                f"{cores[size] / best:.2f}",
+                f"{statistics.median(r.wall for r in took[size]):.1f}",
+            )
+            for size in sizes
+        ],
+    )
+
+
+def starts(videos: Path, place: Path, count: int) -> None:
+    """What share of the time on cores the start of jobs takes, by the plan of many such videos."""
+    place.mkdir(parents=True)
+    sources = videos_of(videos)
+    sheet = place / "sheet.csv"
+    for number in range(count):
+        (place / f"{number:05d}.mp4").symlink_to(sources[number % len(sources)])
+    sheet.write_text("path\n" + "".join(f"{number:05d}.mp4\n" for number in range(count)))
+    command = snakemake("plan", "--config", f"videos={sheet}", "outdir=out")
+    said = subprocess.run(command, cwd=place, check=True, capture_output=True, text=True)
+    lines = re.findall(r"^  .*(?:shards|time on cores|about).*$", said.stdout + said.stderr, re.MULTILINE)
+    print(f"\nThe plan of {count:,} such videos:\n\n" + "\n".join(lines))
 
 
 # --- decoding ---------------------------------------------------------------------------------------------------------
@@ -160,7 +282,7 @@ def decode_folder(videos: Path, outdir: Path) -> None:
 
 
 def loop(video: Path, target: Path, times: int) -> Path:
-    target.parent.mkdir(parents=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-stream_loop", str(times - 1)]
     subprocess.run([*command, "-i", video, "-map", "0:v:0", "-c", "copy", target], check=True)
     return target
@@ -284,7 +406,13 @@ def table(head: list[str], rows: list[tuple]) -> None:
     sys.stdout.flush()
 
 
-MEASUREMENTS = {"steps": bench_steps, "decode": bench_decode, "memory": bench_memory, "plan": bench_plan}
+MEASUREMENTS = {
+    "whole": bench_whole,
+    "steps": bench_steps,
+    "decode": bench_decode,
+    "memory": bench_memory,
+    "plan": bench_plan,
+}
 
 if __name__ == "__main__":
     main()

@@ -54,7 +54,8 @@ from clipmill.inputs.discovery import update_index
 from clipmill.models import backends, gpu, leases
 from clipmill.scores import Backend
 from clipmill.scores import shard as shards
-from clipmill.split.scenes import SplitSettings, video_clips
+from clipmill.split.settings import SplitSettings
+from clipmill.split.shard import split_shard
 from clipmill.store.index import read_json_lines
 from clipmill.store.layout import Paths
 
@@ -176,16 +177,13 @@ def made_films(videos: Path, lines: int | None, place: Path) -> Films:
     rows = decode_shard(listed, outdir, SHARD, DecodeSettings(**bench.CONFIG["decode"]), CORES, 1.0)
     clips, files = [], {}
     paths = {video["video_id"]: Path(video["path"]) for video in listed}
-    for video in rows:
-        if video.get("error"):
-            continue
-        signals = read_signals(outdir, SHARD, video["video_id"])
-        found = video_clips(video, signals, SplitSettings(**bench.CONFIG["split"]))
-        for clip in (clip for clip in found if not clip["too_short"]):
-            target = place / f"{clip['clip_id']}.mp4"
-            usual_way.encode((paths[video["video_id"]], clip["start"], clip["seconds"], target, bench.CONFIG["cut"]))
-            clips.append(clip)
-            files[clip["clip_id"]] = target
+    videos = [{"error_kind": None, **video} for video in rows]
+    found = split_shard(videos, outdir, SHARD, SplitSettings(**bench.CONFIG["split"])).clips
+    for clip in (clip for clip in found if not clip["too_short"]):
+        target = place / f"{clip['clip_id']}.mp4"
+        usual_way.encode((paths[clip["video_id"]], clip["start"], clip["seconds"], target, bench.CONFIG["cut"]))
+        clips.append(clip)
+        files[clip["clip_id"]] = target
     return Films(outdir, sorted(clips, key=lambda clip: clip["seconds"]), files)
 
 

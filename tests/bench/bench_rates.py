@@ -1,4 +1,4 @@
-"""Measures what each rule's job costs: the rates by which a plan reckons (docs/benchmarks.md, "Rates of a plan").
+"""Measures what each step costs: the rates by which a plan reckons (docs/benchmarks.md, "Rates of a plan").
 
     python tests/bench/bench_rates.py
 
@@ -13,15 +13,16 @@ import argparse
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from bench import REAL_VIDEOS, REPOSITORY, loop, table, videos_of
-from clipmill.models import backends
-from clipmill.store import tables
+from clipmill.models.backends import AVAILABLE
+from clipmill.steps import METRICS, STEPS
+from clipmill.store import benchmarks, tables
+from clipmill.store.layout import Paths
 
 JOB = re.compile(r'^ *(python "\$CLIPMILL_SCRIPTS".*?)>\S+ 2>&1$', re.MULTILINE | re.DOTALL)
 SHARD = "000000"
@@ -36,42 +37,39 @@ def main() -> None:
         place = Path(folder)
         for video in videos_of(args.videos):
             loop(video, place / "looped" / video.stem / video.name, args.times)
-        rows = [(name, *(processor_seconds(job, place) for _ in range(2))) for name, job in jobs(place)]
-        table(["job", "seconds of a core's time", "the same with all done"], rows)
+        first, again = (processor_seconds(jobs(place), place) for _ in range(2))
+        rows = [(step, first[step], again[step]) for step in first]
+        table(["step", "seconds of a core's time", "the same with all done"], rows)
         print("\n" + ", ".join(f"{value:,} {what}" for what, value in amounts(place / "out").items()))
 
 
-def jobs(place: Path) -> list[tuple[str, str]]:
-    """Name and shell command of each job of a dry run, in their order."""
+def jobs(place: Path) -> list[str]:
+    """The shell command of each job of a dry run of everything, in their order."""
     snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "1"]
     config = ["--config", "videos=looped", "outdir=out", "videos_per_shard=1000"]
-    plan = subprocess.run([*snakemake, "-n", "-p", *config], cwd=place, check=True, capture_output=True, text=True)
+    asked = [*snakemake, "-n", "-p", "--forceall", *config]
+    plan = subprocess.run(asked, cwd=place, check=True, capture_output=True, text=True)
     commands = JOB.findall(plan.stdout + plan.stderr)
-    assert len(commands) == len(backends.AVAILABLE) + 11, plan.stdout
-    return [(command_name(shlex.split(command)), command) for command in commands]
+    wanted = len(STEPS) - len(METRICS) + 1 + 3  # the metrics share a job; the check, the export and the report
+    assert len(commands) == wanted, plan.stdout
+    return commands
 
 
-def command_name(words: list[str]) -> str:
-    for flag in ("--metric", "--step"):
-        if flag in words:
-            return f"{Path(words[1]).stem} {words[words.index(flag) + 1]}"
-    return Path(words[1]).stem
-
-
-def processor_seconds(command: str, place: Path) -> float:
-    """What a job and its workers take of the processor."""
+def processor_seconds(commands: list[str], place: Path) -> dict[str, float]:
+    """What each step takes of the processor, as it measures itself. The first metric has the start of all."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "OPENBLAS_NUM_THREADS": "1",  # as the rules set it
         "CLIPMILL_SCRIPTS": str(REPOSITORY / "scripts"),
         "CLIPMILL_OUTDIR": "out",
         "CLIPMILL_MAX_ERROR_RATE": "0.5",
-        "CLIPMILL_RUNTIME_SETTINGS": json.dumps({step: {} for step in backends.AVAILABLE}),
+        "CLIPMILL_RUNTIME_SETTINGS": json.dumps({step: {} for step in AVAILABLE}),
     }
-    process = subprocess.Popen(["bash", "-c", command], cwd=place, env=environment, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, f"{command} failed"
-    return usage.ru_utime + usage.ru_stime
+    for command in commands:
+        subprocess.run(["bash", "-c", command], cwd=place, env=environment, stderr=subprocess.DEVNULL, check=True)
+    files = sorted(Paths(place / "out").benchmarks.glob("*/*.tsv"), key=lambda path: path.stat().st_mtime_ns)
+    return {path.parent.name: benchmarks.read(path).processor_seconds for path in files}
 
 
 def amounts(outdir: Path) -> dict[str, float]:

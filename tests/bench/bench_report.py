@@ -18,19 +18,23 @@ import tempfile
 import time
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPOSITORY / "scripts"))
+TESTS = Path(__file__).resolve().parents[1]
+REPOSITORY = TESTS.parent
+sys.path[:0] = [str(TESTS), str(TESTS / "unit"), str(REPOSITORY / "scripts")]
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from made_report import signal_rows
 
+from clipmill import __version__
 from clipmill.decode.frames import ArchiveWriter
 from clipmill.decode.video import DecodePaths
 from clipmill.demo import render
 from clipmill.filters import columns, verdict
-from clipmill.store import tables
+from clipmill.store import benchmarks, tables
+from clipmill.store.benchmarks import Benchmark
 from clipmill.store.layout import Paths
 
 CLIPS_A_VIDEO, SHARD_CLIPS = 10, 1000
@@ -66,6 +70,7 @@ def make_run(outdir: Path, clips: int) -> None:
     hours = clips * 4 / 3600
     summary = {
         "videos": {"decoded": videos, "failed": 0, "removed": 0},
+        "clipmill": __version__,
         "scenes": clips,
         "clips": {"found": clips, "kept": kept},
         "dropped": reasons,
@@ -79,9 +84,8 @@ def make_run(outdir: Path, clips: int) -> None:
     _frames(outdir, videos)
     for folder in ("decode", "split", "consistency", "aesthetic", "text", "filter", "caption", "rewrite", "cut"):
         for shard in range(-(-clips // SHARD_CLIPS)):
-            path = outdir / "benchmarks" / folder / f"{shard:06d}.tsv"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("s\tmax_rss\tcpu_time\n61.5\t512.25\t58.1\n")
+            job = Benchmark(61.5, 58.1, 0.5, 1, 512.25, True)
+            benchmarks.write(Paths(outdir).benchmark(folder, f"{shard:06d}"), job)
 
 
 def _video(clip: int) -> str:
@@ -115,8 +119,8 @@ def _shard(chance: np.random.Generator, first: int, count: int, bounds: verdict.
     rows = []
     for at, number in enumerate(numbers):
         values = {name: column[at].item() for name, column in scores.items()}
-        reason = verdict.out_of(bounds, {**values, "fps": fps[at].item()})
-        kept = reason is None
+        failure = verdict.out_of(bounds, {**values, "fps": fps[at].item()})
+        reason, kept = str(failure) if failure else None, failure is None
         text = " ".join(WORDS[place] for place in chance.integers(0, len(WORDS), 60)) + "." if kept else None
         rows.append(
             {
@@ -152,13 +156,11 @@ def _frames(outdir: Path, videos: int) -> None:
     names = [_video(video * CLIPS_A_VIDEO) for video in range(videos)]
     shards = [video * CLIPS_A_VIDEO // SHARD_CLIPS for video in range(videos)]
     pq.write_table(pa.table({"video_id": names, "shard": shards}), index.videos)
-    every = FPS // SAMPLES_A_SECOND
     picture = render.photograph("coffee.png")
     frames = list(render.pan(picture, (910, 512), seconds, SAMPLES_A_SECOND, 10))
-    rows = [
-        {"frame": frame, "time": frame / FPS, "sample": frame // every if frame % every == 0 else None}
-        for frame in range(seconds * FPS)
-    ]
+    cuts = range(4 * FPS, seconds * FPS, 4 * FPS)
+    rows = signal_rows(seconds * FPS, FPS, dict.fromkeys(cuts, 40.0))
+    _tables(outdir, names, shards, list(cuts))
     for number, (name, shard) in enumerate(zip(names, shards, strict=True)):
         paths = DecodePaths.of(outdir, f"{shard:06d}", name)
         for path in (paths.frames, paths.signals):
@@ -175,6 +177,30 @@ def _frames(outdir: Path, videos: int) -> None:
         os.link(one.signals, paths.signals)
 
 
+def _tables(outdir: Path, names: list[str], shards: list[int], cuts: list[int]) -> None:
+    """The tables of videos and transitions, shard by shard."""
+    frames = CLIPS_A_VIDEO * 4 * FPS
+    by_shard: dict[str, list[str]] = {}
+    for name, shard in zip(names, shards, strict=True):
+        by_shard.setdefault(f"{shard:06d}", []).append(name)
+    index = Paths(outdir)
+    index.shards.write_text("".join(f"{shard} {len(videos)}\n" for shard, videos in by_shard.items()))
+    index.removed.write_text("")
+    facts = {"source_key": "key", "frames": frames, "fps": FPS, "seconds": frames / FPS}
+    for table in (tables.VIDEOS, tables.TRANSITIONS):
+        table.of(outdir, "").parent.mkdir(parents=True)
+    for shard, videos in by_shard.items():
+        rows = [{"video_id": name, "name": f"{name}.mp4", **facts} for name in videos]
+        tables.VIDEOS.write(tables.VIDEOS.of(outdir, shard), rows)
+        found = [
+            {"video_id": name, "start": cut / FPS, "end": cut / FPS, "start_frame": cut, "end_frame": cut}
+            | {"kind": "cut", "strength": 0.9}
+            for name in videos
+            for cut in cuts
+        ]
+        tables.TRANSITIONS.write(tables.TRANSITIONS.of(outdir, shard), found)
+
+
 def measure_report(outdir: Path) -> dict[str, float]:
     """Runs the tool as the rule does; seconds of wall and processor time, the most memory in MiB, MB of the page."""
     settings = {
@@ -184,7 +210,7 @@ def measure_report(outdir: Path) -> dict[str, float]:
     }
     page = outdir / "report.html"
     command = [sys.executable, str(REPOSITORY / "scripts" / "report.py"), "--outdir", str(outdir)]
-    command += ["--settings", json.dumps(settings), "--output", str(page)]
+    command += ["--settings", json.dumps(settings), "--split", json.dumps(CONFIG["split"]), "--output", str(page)]
     start = time.monotonic()
     process = subprocess.Popen(command, env={**os.environ, "CLIPMILL_CONFIG": json.dumps(CONFIG)})
     _, status, used = os.wait4(process.pid, 0)

@@ -10,7 +10,6 @@ was spent in the tool, by the job's own benchmark.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import sys
 import tempfile
@@ -27,6 +26,8 @@ from runs import Run
 from slurm_runs import SlurmRun
 
 from clipmill.demo.videos import render_demo_videos
+from clipmill.store import benchmarks
+from clipmill.store.layout import Paths
 
 # Each waits for the one before it; the checks run beside each other and count once.
 CHAIN = 12
@@ -56,9 +57,8 @@ def share(folder: Path, cluster: Cluster, videos: list[Path], count: int) -> Non
         os.symlink(source, run.folder / f"{number:03d}{source.suffix}")
     run.done()
     (job,) = run.of("rule_decode_videos_wildcards_000000")
-    with open(run.outdir / "benchmarks" / "decode" / "000000.tsv", encoding="utf-8") as handle:
-        (row,) = csv.DictReader(handle, delimiter="\t")
-    held, spent = (job.end - job.start).total_seconds(), float(row["s"])
+    took = benchmarks.read(Paths(run.outdir).benchmark("decode", "000000"))
+    held, spent = (job.end - job.start).total_seconds(), took.wall_seconds
     print(f"decoding {count} videos: {spent:.0f} of {held:.0f} s that SLURM gave: {spent / held:.0%}")
 
 

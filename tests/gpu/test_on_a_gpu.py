@@ -20,6 +20,8 @@ import torch
 
 from clipmill.base.errors import SetupError
 from clipmill.models import batches, leases
+from clipmill.shots.transnetv2 import TransNetV2
+from clipmill.shots.weights import INSTALLED
 from model_backends import MODELS, paths
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -75,6 +77,18 @@ def test_values_are_those_of_the_cpu(at, request, name, dtype):
     on_the_gpu = values(MODELS[name](at, dtype))
     assert np.isfinite(on_the_gpu).all()
     assert np.abs(on_the_gpu - on_the_cpu).max() <= TOLERANCES[dtype] * max(1.0, np.abs(on_the_cpu).max())
+
+
+@pytest.mark.skipif(not INSTALLED.is_file(), reason="needs the weights (make transnetv2)")
+def test_transitions_are_those_of_the_cpu(request):
+    """Without TF32, and in batches of any size."""
+    windows = [np.random.default_rng(number).integers(0, 255, (100, 27, 48, 3), np.uint8) for number in range(5)]
+    on_the_cpu = TransNetV2().look(windows)
+    request.getfixturevalue("leased")
+    for batch in (2, 32):
+        detector = TransNetV2()
+        detector.batch = batch
+        assert np.abs(np.array(detector.look(windows)) - on_the_cpu).max() < 1e-3
 
 
 def test_a_second_job_waits_for_the_device(leased, monkeypatch):

@@ -17,7 +17,8 @@ from clipmill.base.opencv import cv2
 from clipmill.cut.clip import CutSettings, cut_clip
 from clipmill.cut.verify import SourceFrames
 from clipmill.decode.media import best_video_stream, open_video
-from clipmill.decode.pictures import analysis_size, orientation, small_bgr, thumbnail
+from clipmill.decode.pictures import analysis_size, orientation, small_bgr
+from clipmill.decode.signals import thumbnail
 from default_config import CONFIG
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,18 @@ from clipmill.decode.frames import ArchiveWriter
 from clipmill.decode.video import DecodePaths
 from clipmill.filters import columns, reasons, verdict
 from clipmill.report import write_report
+from clipmill.split.detectors import find_transitions
+from clipmill.split.settings import SplitSettings
+from clipmill.split.transitions import transition_rows
 from clipmill.store import tables
 from clipmill.store.layout import Paths
+from clipmill.store.tables import TransitionRow
 from default_config import CONFIG
 
 FOLDER = Path(__file__).resolve().parents[2] / "config"
 SCHEMA = FOLDER / "config.schema.yaml"
 ORDER = list(columns.FILTERS)
+SPLIT = SplitSettings(**CONFIG["split"])
 NAMES = [*columns.FILTERS, *columns.LATE_FILTERS]
 
 
@@ -59,6 +65,34 @@ def row(number: int, filters: verdict.Bounds, **known: Any) -> dict[str, Any]:
     }
 
 
+def facts_of(frames: int, fps: int) -> dict[str, Any]:
+    return {"source_key": "key", "frames": frames, "fps": fps, "seconds": frames / fps}
+
+
+def signal_rows(frames: int, fps: int, cuts: Mapping[int, float]) -> list[dict[str, Any]]:
+    """Signals of still shots, each another picture; two kept frames per second. `cuts`: content values by frame."""
+    shots = [0] * frames
+    for cut in cuts:
+        shots[cut:] = [cut] * (frames - cut)
+    pictures = {shot: np.random.default_rng(shot).integers(0, 200, 64, np.uint8).tobytes() for shot in {*shots}}
+    changes = ("content", "delta_hue", "delta_sat", "delta_lum", "difference")
+    every = fps // 2
+    return [
+        {
+            "frame": n,
+            "time": n / fps,
+            "is_key": n == 0,
+            "is_clean": True,
+            **dict.fromkeys(changes, cuts.get(n, 0.0)),
+            "luma_mean": 100.0,
+            "luma_spread": 50.0,
+            "thumbnail": pictures[shots[n]],
+            "sample": n // every if n % every == 0 else None,
+        }
+        for n in range(frames)
+    ]
+
+
 class Finished:
     """An output folder with the verdicts `rows`, of `filters`; `frames`: the videos that have any."""
 
@@ -74,6 +108,12 @@ class Finished:
         index = Paths(outdir)
         index.index.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.table({"video_id": videos, "shard": [0] * len(videos)}), index.videos)
+        index.shards.write_text(f"000000 {len(videos)}\n")
+        index.removed.write_text("")
+        names = {row["video_id"]: row["name"] for row in self.rows}
+        self.videos = {video: {"video_id": video, "name": names[video], **facts_of(24, 4)} for video in videos}
+        self.transitions: dict[str, list[TransitionRow]] = {}
+        self.write_tables()
         seconds = sum(row["seconds"] for row in self.rows)
         kept = [row for row in self.rows if row["kept"]]
         summary = {
@@ -99,22 +139,46 @@ class Finished:
             self.add_frames(video)
 
     def add_frames(self, video: str) -> None:
-        """Twelve samples of a video, of rising grey levels; four frames at two a second lie between them."""
+        """Six seconds of a video that is one shot, with twelve kept frames of rising grey levels."""
+        self.add_shots(video, 24, 4, {})
+
+    def add_shots(
+        self, video: str, frames: int, fps: int, cuts: Mapping[int, float], split: SplitSettings = SPLIT
+    ) -> None:
+        """Signals, kept frames and transitions of a video with cuts, as the settings `split` find them."""
         paths = DecodePaths.of(self.outdir, "000000", video)
         for path in (paths.frames, paths.signals):
             path.parent.mkdir(parents=True, exist_ok=True)
+        rows = signal_rows(frames, fps, cuts)
         archive = ArchiveWriter(paths.frames, 90)
-        for sample in range(12):
-            archive.add(sample, np.full((90, 160, 3), 20 * sample, np.uint8))
+        for sample in range(sum(row["sample"] is not None for row in rows)):
+            archive.add(sample, np.full((90, 160, 3), 20 * sample % 256, np.uint8))
         archive.close("key")
-        frames = [{"frame": n, "time": n / 4, "sample": n // 2 if n % 2 == 0 else None} for n in range(24)]
-        tables.SIGNALS.write(paths.signals, frames)
+        tables.SIGNALS.write(paths.signals, rows)
+        self.videos[video] |= facts_of(frames, fps)
+        signals = tables.SIGNALS.read(paths.signals)
+        self.transitions[video] = transition_rows(self.videos[video], signals, find_transitions(signals, fps, split))
+        self.write_tables()
+
+    def write_tables(self) -> None:
+        """The tables of videos and of transitions."""
+        for table, rows in (
+            (tables.VIDEOS, self.videos.values()),
+            (tables.TRANSITIONS, itertools.chain(*self.transitions.values())),
+        ):
+            path = table.of(self.outdir, "000000")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            table.write(path, rows)
 
     def report(
-        self, cascade: bool = False, config: dict[str, Any] | None = None, quantiles: dict[str, Any] | None = None
+        self,
+        cascade: bool = False,
+        config: dict[str, Any] | None = None,
+        quantiles: dict[str, Any] | None = None,
+        split: SplitSettings = SPLIT,
     ) -> Path:
         """`quantiles`: what bounds of the filters were before they were found."""
         settings = {"filters": self.filters, "order": ORDER, "cascade": cascade, "quantiles": quantiles or {}}
         path = self.outdir / "report.html"
-        write_report(self.outdir, settings, CONFIG if config is None else config, path)
+        write_report(self.outdir, settings, split, CONFIG if config is None else config, path)
         return path

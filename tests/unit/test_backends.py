@@ -134,7 +134,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def check_without(packages: str, step: str, settings: dict[str, Any], output: Path) -> subprocess.CompletedProcess:
-    tool = [ROOT / "scripts" / "check.py", "--step", step, "--settings", json.dumps(settings), "--output", output]
+    tool = [ROOT / "scripts" / "check.py", "--settings", json.dumps({step: settings}), "--outputs", output]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
     command = [sys.executable, "-c", WITHOUT, packages, *tool]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -155,14 +155,14 @@ def test_a_package_that_is_not_installed_is_one_line(tmp_path, package):
         '"image_mean": [0, 0, 0], "image_std": [1, 1, 1]}'
     )
     settings = default_settings("aesthetic", "laion") | {"model": str(folder), "head": str(make_laion_head(tmp_path))}
-    done = check_without(package, "aesthetic", settings, tmp_path / "out.json")
+    done = check_without(package, "aesthetic", settings, tmp_path / "aesthetic.json")
     assert done.returncode == 1, done.stderr
     assert done.stderr.splitlines()[-1].endswith(
         f"ERROR aesthetic, backend laion: the package `{package}` is not installed; run `make models`, "
         "or use --sdm conda"
     )
     assert "Traceback" not in done.stderr
-    assert not (tmp_path / "out.json").exists()
+    assert not (tmp_path / "aesthetic.json").exists()
 
 
 @pytest.mark.slow
@@ -171,10 +171,24 @@ def test_embedded_backends_need_none_of_the_models_packages(tmp_path):
         "torch,transformers,easyocr,huggingface_hub",
         "text",
         default_settings("text", "rapidocr"),
-        tmp_path / "out.json",
+        tmp_path / "text.json",
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "out.json").read_text())["backend"] == "rapidocr"
+    assert json.loads((tmp_path / "text.json").read_text())["backend"] == "rapidocr"
+
+
+@pytest.mark.slow
+def test_faults_of_several_steps_are_reported_together(tmp_path):
+    steps = ("text", "consistency", "caption")
+    settings = {"text": {"backend": "abc"}, "consistency": {"backend": "histogram"}, "caption": {"backend": "xyz"}}
+    tool = [ROOT / "scripts" / "check.py", "--settings", json.dumps(settings), "--outputs"]
+    tool += [tmp_path / f"{step}.json" for step in steps]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    done = subprocess.run([sys.executable, *tool], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    lines = [line.split(" ERROR ")[1] for line in done.stderr.splitlines()]
+    assert [line.partition(": ")[0] for line in lines] == ["text, backend abc", "caption, backend xyz"]
+    assert [step for step in steps if (tmp_path / f"{step}.json").exists()] == ["consistency"]
 
 
 def test_other_faults_of_an_import_are_not_taken_for_a_missing_package(monkeypatch, tmp_path):
@@ -191,10 +205,10 @@ def test_other_faults_of_an_import_are_not_taken_for_a_missing_package(monkeypat
 
 @pytest.mark.slow
 def test_a_package_is_missed_before_a_gpu_or_a_model_is_looked_for(tmp_path):
-    tool = [ROOT / "scripts" / "check.py", "--step", "caption", "--settings", '{"backend": "vllm"}', "--gpu", "1"]
+    tool = [ROOT / "scripts" / "check.py", "--settings", '{"caption": {"backend": "vllm"}}', "--gpu", "1"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
     done = subprocess.run(
-        [sys.executable, *tool, "--output", tmp_path / "out.json"], env=environment, capture_output=True, text=True
+        [sys.executable, *tool, "--outputs", tmp_path / "caption.json"], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.opencv import cv2
 from clipmill.captions import Caption
 from clipmill.captions.captioner import Captioner, smaller
+from clipmill.captions.describe import Describe
 from clipmill.captions.fields import FIELDS, read_fields, schema
 from clipmill.captions.rewriter import Rewriter, loss
 from clipmill.captions.shard import caption_shards, rewrite_shards
@@ -169,6 +172,50 @@ def test_other_groups_of_shards_find_what_was_finished(tmp_path):
     for shard, clips in {"000000": kept(first), "000001": second}.items():
         assert caption_shards(captioner(chat := Chat(seen)), {shard: clips}, tmp_path, 1.0)
         assert chat.asked == []
+
+
+# --- descriptions -----------------------------------------------------------------------------------------------------
+
+
+def describer(threads: int) -> Describe:
+    backend = Describe()
+    backend.threads = threads
+    return backend
+
+
+def test_threads_change_no_description(tmp_path):
+    found = []
+    for threads in (1, 4):
+        made = thirty_clips(tmp_path / str(threads))
+        (made.outdir / "work" / "frames" / "000000" / "v2.zip").write_bytes(b"no zip")
+        rows = caption(made, describer(threads))
+        journal = (made.outdir / "work" / "journals" / "caption" / "000000.jsonl").read_text()
+        found.append(([row.get("caption") or row["error_kind"] for row in rows.values()], journal))
+    assert found[0] == found[1]
+    lost = [clip["video_id"] == "v2" for clip in made.clips]
+    assert [text == "bad_frames" for text in found[0][0]] == lost
+    assert len(found[0][1].splitlines()) == lost.count(False) > 0
+
+
+def test_descriptions_of_several_shards(tmp_path):
+    second = kept(thirty_clips(tmp_path))
+    for folder in ("frames", "signals"):
+        (tmp_path / "work" / folder / "000000").rename(tmp_path / "work" / folder / "000001")
+    first = kept(Shard(tmp_path, [[9], [3, 4]]))
+    second = [{**row, "clip_id": f"other {row['clip_id']}"} for row in second]
+    shards = {"000000": first, "000001": second}
+    alone = [row for shard, clips in shards.items() for row in caption_shards(Describe(), {shard: clips}, tmp_path, 0)]
+    shutil.rmtree(tmp_path / "work" / "journals")
+    assert caption_shards(describer(3), shards, tmp_path, 0) == alone
+
+
+def test_threads_that_describe_end_with_the_job(made):
+    shutil.rmtree(made.outdir / "work" / "frames")
+    before = threading.active_count()
+    with pytest.raises(SetupError, match="max_error_rate") as caught:
+        caption(made, describer(3), rate=0.1)
+    assert threading.active_count() == before
+    assert caught.traceback  # which holds the frames of the functions that were left
 
 
 # --- what a request holds ---------------------------------------------------------------------------------------------

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from clip_films import CONTENT, FILMS, content_clips, uneven
 from films import cinema
-from shots import DEFAULT, FILMS, uneven
 
-from clipmill.split.scenes import divide, find_cuts, video_clips
+from clipmill.split.pyscenedetect import find_cuts
+from clipmill.split.scenes import divide
 from clipmill.store import tables
 
-EQUAL, FIXED = replace(DEFAULT, pieces="equal"), replace(DEFAULT, pieces="fixed")
+EQUAL, FIXED = replace(CONTENT, pieces="equal"), replace(CONTENT, pieces="fixed")
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +58,7 @@ def test_equal_pieces_that_would_be_too_short_become_whole_ones_and_a_rest():
     assert lengths(coarse, pieces(coarse, replace(EQUAL, max_seconds=3.5))) == [3, 3, 3, 1]
 
 
-@pytest.mark.parametrize("settings", [EQUAL, FIXED, DEFAULT], ids=["equal", "fixed", "key_frames"])
+@pytest.mark.parametrize("settings", [EQUAL, FIXED, CONTENT], ids=["equal", "fixed", "key_frames"])
 @pytest.mark.parametrize("where", [0, 5000, 9999])
 def test_a_frame_longer_than_any_clip_stands_alone(settings, where):
     """As in a screen recording; such a frame once took minutes, and cut all the rest into single frames."""
@@ -75,17 +76,17 @@ def test_a_frame_longer_than_any_clip_stands_alone(settings, where):
 def test_pieces_begin_at_key_frames_where_that_is_possible():
     times = np.arange(24 * 24 + 1) / 24
     keys = list(range(60, 24 * 24, 60))  # each 2.5 s
-    assert pieces(times, DEFAULT, keys=keys) == [(0, 180), (180, 360), (360, 576)]
-    assert pieces(times, DEFAULT) == pieces(times, EQUAL)
-    assert pieces(times[:289], DEFAULT, keys=[48]) == [(0, 144), (144, 288)]  # 2 s are less than min_seconds
+    assert pieces(times, CONTENT, keys=keys) == [(0, 180), (180, 360), (360, 576)]
+    assert pieces(times, CONTENT) == pieces(times, EQUAL)
+    assert pieces(times[:289], CONTENT, keys=[48]) == [(0, 144), (144, 288)]  # 2 s are less than min_seconds
     assert pieces(times, EQUAL, keys=keys) == pieces(times, EQUAL)
 
 
 def test_where_key_frames_do_not_suffice_little_is_left_to_re_encode():
     times = np.arange(24 * 24 + 1) / 24
-    assert pieces(times, DEFAULT, keys=[100]) == [(0, 100), (100, 340), (340, 576)]  # ten seconds as they are
-    assert pieces(times[:289], DEFAULT, keys=[0]) == [(0, 216), (216, 288)]  # 12 s: 3 s to re-encode, not 6
-    assert pieces(times[:289], DEFAULT, keys=[0, 250]) == [(0, 216), (216, 288)]
+    assert pieces(times, CONTENT, keys=[100]) == [(0, 100), (100, 340), (340, 576)]  # ten seconds as they are
+    assert pieces(times[:289], CONTENT, keys=[0]) == [(0, 216), (216, 288)]  # 12 s: 3 s to re-encode, not 6
+    assert pieces(times[:289], CONTENT, keys=[0, 250]) == [(0, 216), (216, 288)]
 
 
 def best_by_trying(times, stops, settings):
@@ -107,7 +108,7 @@ def re_encoded(times, parts, keys):
 @pytest.mark.parametrize("shortest", [3, 5])
 @pytest.mark.parametrize("seed", range(30))
 def test_pieces_at_key_frames_are_the_fewest_and_most_even(seed, shortest):
-    settings = replace(DEFAULT, min_seconds=shortest)
+    settings = replace(CONTENT, min_seconds=shortest)
     chance = np.random.default_rng(seed)
     times = np.concatenate([[0], np.cumsum(chance.uniform(0.02, 0.2, 300))])
     keys = sorted(chance.choice(np.arange(1, 300), chance.integers(0, 13), replace=False).tolist())
@@ -143,7 +144,7 @@ def random_video(seed: int):
     ]
     video = {"video_id": "v", "source_key": "key", "seconds": float(times[-1])}
     settings = replace(
-        DEFAULT,
+        CONTENT,
         pieces=str(chance.choice(["equal", "fixed", "key_frames"])),
         min_seconds=float(chance.choice([0, 1, 3])),
         max_seconds=float(chance.choice([3, 4.2, 10])),
@@ -158,7 +159,7 @@ def test_clips_of_any_video(seed):
     video, signals, settings = random_video(seed)
     times = [*signals["time"].to_pylist(), video["seconds"]]
     clean_keys = signals["is_key"].to_numpy() & signals["is_clean"].to_numpy()
-    clips = video_clips(video, signals, settings)
+    clips = content_clips(video, signals, settings)
     cuts = find_cuts(signals["content"].to_numpy(), settings)
     borders = [0, *cuts, len(times) - 1]
     assert len({clip["clip_id"] for clip in clips}) == len(clips)
@@ -188,7 +189,7 @@ def test_clips_of_any_video(seed):
 def test_guard_frames_are_given_up_at_cuts_alone(show):
     result = show("shots.mp4")
     for guard in (0, 2, 5):
-        clips = video_clips(result.row, result.signals, replace(DEFAULT, guard_frames=guard))
+        clips = content_clips(result.row, result.signals, replace(CONTENT, guard_frames=guard))
         keys = result["is_key"] & result["is_clean"]
         cuts = FILMS["shots.mp4"][1]
         assert [clip["start_frame"] for clip in clips] == [0, *(cut + guard * (not keys[cut]) for cut in cuts)]
@@ -197,7 +198,7 @@ def test_guard_frames_are_given_up_at_cuts_alone(show):
 
 def test_clips_of_a_variable_frame_rate_begin_and_end_with_its_frames(show):
     result = show("uneven.mp4")
-    clips = video_clips(result.row, result.signals, replace(EQUAL, min_seconds=0.2, max_seconds=0.7, guard_frames=0))
+    clips = content_clips(result.row, result.signals, replace(EQUAL, min_seconds=0.2, max_seconds=0.7, guard_frames=0))
     assert {24, 48} < {clip["start_frame"] for clip in clips}
     assert all(clip["seconds"] <= 0.7 + 1e-6 for clip in clips)
     ends = [clip["end"] for clip in clips]
@@ -211,6 +212,6 @@ def test_scenes_of_one_frame_are_counted_and_too_short():
         {"frame": n, "time": n / 10, "content": c, "is_key": n == 0, "is_clean": True} for n, c in enumerate(content)
     ]
     video = {"video_id": "v", "source_key": "k", "seconds": 0.7}
-    clips = video_clips(video, tables.SIGNALS.from_rows(signals), replace(DEFAULT, min_frames=1))
+    clips = content_clips(video, tables.SIGNALS.from_rows(signals), replace(CONTENT, min_frames=1))
     assert [(clip["start_frame"], clip["end_frame"]) for clip in clips] == [(0, 2), (2, 3), (3, 4), (6, 7)]
     assert all(clip["too_short"] for clip in clips)

@@ -22,7 +22,7 @@ from clipmill.decode.video import DecodeSettings
 from clipmill.extras.quantize import QuantizeSettings
 from clipmill.filters import columns
 from clipmill.models import backends
-from clipmill.split.scenes import SplitSettings
+from clipmill.split.settings import SplitSettings
 from clipmill.steps import METRICS
 from default_config import CONFIG, SCHEMA, SCHEMA_PATH
 
@@ -189,15 +189,18 @@ def test_every_job_that_the_rules_ask_for_has_resources():
     rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
 
     def asked(helper: str) -> set[str]:
-        """The steps for which the rules call a helper; one rule with the name `metric` stands for all costly scores."""
-        found = set(re.findall(rf'\b{helper}\((metric\b|"\w+")', rules))
-        return {name.strip('"') for name in found - {"metric"}} | set(METRICS if "metric" in found else ())
+        """The steps for which the rules call a helper; a call for some `metrics` stands for all costly scores."""
+        found = set(re.findall(rf'\b{helper}\("(\w+)"', rules))
+        for_metrics = (
+            rf"map\({helper}, metrics\)" if helper != "resource" else r'resource_together\("mem_mb", metrics\)'
+        )
+        return found | set(METRICS if re.search(for_metrics, rules) else ())
 
     assert asked("resource") | asked("threads_of") == set(CONFIG["resources"])
     for name, helper in (("gpu", "gpus_of"), ("batch", "batch_of")):
         steps = asked(helper)
         assert steps == {step for step, part in CONFIG["resources"].items() if name in part}
-        assert steps - COMMANDS == set(backends.AVAILABLE)
+        assert steps - COMMANDS == {*backends.AVAILABLE, *backends.BY_DETECTOR}
     usual, models = {"threads", "mem_mb", "runtime"}, {"threads", "mem_mb", "runtime", "gpu", "batch"}
     for name, part in CONFIG["resources"].items():
         assert set(part) in ([{*usual, "gpu"}] if name in COMMANDS else [usual, models])
@@ -313,7 +316,7 @@ KEYS = ", ".join(CONFIG)
         ({"decode.samples_per_second": 0}, "decode.samples_per_second: 0 is out of range, it must be more than 0"),
         ({"cut.crf": -1}, "cut.crf: -1 is out of range, it must be at least 0"),
         ({"videos_per_shard": 0}, "videos_per_shard: 0 is none of: auto, a whole number from 1 on"),
-        ({"split.detector": "magic"}, "split.detector: 'magic' is not one of: content, adaptive"),
+        ({"split.detector": "magic"}, "split.detector: 'magic' is not one of: combined, content, adaptive"),
         ({"cut.preset": "slowest"}, "cut.preset: 'slowest' is not one of: ultrafast, superfast, "),
         ({"text.backend": "tesseract"}, "text.backend: `tesseract` is not known; choose from: rapidocr, easyocr"),
         ({"caption.backend": "vlm"}, "caption.backend: `vlm` is not known; choose from: describe, vllm, openai"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import itertools
 import os
 import signal
 import stat
@@ -16,10 +18,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from cut_sources import FPS, Source, check, cut_settings, read, run, sources_in
+from cut_sources import FPS, Source, check, cut_settings, h264, make, read, run, sources_in
 
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.cut import clip as cut
+from clipmill.cut import verify
 from clipmill.cut.clip import cut_clip
 from clipmill.cut.verify import SourceFrames
 
@@ -39,8 +42,10 @@ def altered(video: Source, start: int, end: int, target: Path, frames: SourceFra
     return cut_clip(video.path, target, video.video, clip, frames, cut_settings(**settings))
 
 
-@pytest.mark.parametrize("mode", ["auto", "reencode"])
-@pytest.mark.parametrize("fault", ["other shot", "one late", "one early", "one grey frame"])
+@pytest.mark.parametrize(
+    ("fault", "mode"),
+    [*itertools.product(["other shot", "one late", "one early"], ["auto", "reencode"]), ("one grey frame", "reencode")],
+)
 def test_a_file_that_shows_something_else_is_refused(source, tmp_path, mode, fault):
     video = source("closed.mp4")
     frames = video.frames.part(40, 80)
@@ -54,6 +59,69 @@ def test_a_file_that_shows_something_else_is_refused(source, tmp_path, mode, fau
         altered(video, 40, 80, tmp_path / "clip.mp4", replace(frames, thumbnail=wanted), mode=mode)
     assert caught.value.kind == "bad_cut"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", ["other packet", "times changed places", "one packet less", "another file"])
+def test_a_copy_that_is_not_the_sources_is_refused(source, tmp_path, monkeypatch, fault):
+    video = source("closed.mp4")
+    ffmpeg = cut.run_ffmpeg
+
+    def run_badly(arguments):
+        result = ffmpeg(arguments)
+        with_fault(Path(arguments[-1].removeprefix("file:")), fault, source("without_b.mp4").path)
+        return result
+
+    monkeypatch.setattr(cut, "run_ffmpeg", run_badly)
+    with pytest.raises(ItemError, match="the copied clip failed its check"):
+        video.cut(tmp_path / "clip.mp4", 40, 80, mode="copy")
+    assert list(tmp_path.iterdir()) == []
+
+
+def with_fault(path: Path, fault: str, other: Path) -> None:
+    """Write the packets of a clip of 40 frames again, with a fault."""
+    with av.open(other if fault == "another file" else path) as clip:
+        stream = clip.streams.video[0]
+        packets = [packet for packet in clip.demux(stream) if packet.size][:40]
+        middle = [number for number, packet in enumerate(packets) if not packet.is_keyframe][20:]
+        first, second = packets[middle[0]], packets[middle[1]]
+        if fault == "times changed places":
+            first.pts, second.pts = second.pts, first.pts
+        if fault == "other packet":
+            again = av.Packet(bytes(second))
+            again.pts, again.dts, again.time_base = first.pts, first.dts, first.time_base
+            packets[middle[0]] = again
+        if fault == "one packet less":
+            packets.remove(second)
+        written = io.BytesIO()
+        with av.open(written, "w", format="mp4") as target:
+            to = target.add_stream_from_template(stream)
+            for packet in packets:
+                packet.stream = to
+                target.mux(packet)
+    path.write_bytes(written.getvalue())
+
+
+@pytest.mark.parametrize(("kind", "decoded"), [("closed.mp4", 17), ("vp9.webm", 17), ("h264.ts", 40)])
+def test_a_copy_with_the_sources_packets_is_decoded_in_part(source, tmp_path, monkeypatch, kind, decoded):
+    """16 frames and the key frame after them; all, if the packets differ, as those of a transport stream do in mp4."""
+    seen = []
+    decode = verify._decode
+    monkeypatch.setattr(verify, "_decode", lambda *arguments: seen.append(decode(*arguments)) or seen[-1])
+    assert source(kind).cut(tmp_path / "clip.mp4", 40, 80)["cut_method"] == "copy"
+    assert len(seen[0]) == decoded
+
+
+def test_a_clip_ends_with_its_last_frame_after_a_gap(tmp_path):
+    """A file that was cut by copying lacks frames before its last one, whose packet is not the last."""
+    whole = make(tmp_path / "whole.mp4", h264(20, ":bframes=3:b-adapt=0"))
+    run("-i", str(whole), "-t", "4", "-c", "copy", str(tmp_path / "cut.mp4"))
+    video = Source(tmp_path / "cut.mp4")
+    gap = np.diff(video.frames.time)[-5:].max()
+    assert gap > 1.5 / FPS
+    for mode in ("copy", "reencode"):
+        row = video.cut(tmp_path / "clip.mp4", 40, video.frames.frames, mode=mode)
+        assert read(tmp_path / "clip.mp4")[0] == read(video.path)[0][40:]
+        assert row["cut_seconds"] == pytest.approx(video.frames.time[-1] - video.frames.time[40], abs=0.01)
 
 
 @pytest.mark.parametrize("fault", ["stretched", "one jump"])

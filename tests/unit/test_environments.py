@@ -22,8 +22,9 @@ CONDA = sorted(path.name for path in ENVS.glob("*.yaml"))
 IMPORTED = {
     "video.yaml": [
         *("check", "decode", "split", "score", "filter", "caption", "rewrite", "align", "cut", "export", "report"),
-        *("resolve_thresholds", "calibrate"),
+        *("shots", "resolve_thresholds", "calibrate"),
         *(
+            "clipmill.shots.transnetv2",
             "clipmill.scores.text.rapidocr",
             "clipmill.scores.aesthetic.classic",
             "clipmill.scores.consistency.histogram",
@@ -34,6 +35,7 @@ IMPORTED = {
     "ocr.yaml": ["check", "score", "clipmill.scores.text.easyocr"],
     "vision.yaml": [
         *("check", "fetch_models", "score", "caption", "rewrite", "align", "clipmill.scores.text.easyocr"),
+        *("shots", "clipmill.shots.transnetv2", "clipmill.shots.on_torch"),
         *(
             "clipmill.scores.aesthetic.siglip",
             "clipmill.scores.aesthetic.laion",
@@ -84,7 +86,7 @@ def test_conda_environments_pin_what_the_virtual_environment_has(name):
     assert named == {package: locked[package] for package in named}
 
 
-@pytest.mark.parametrize("name", ["core", "models", "awq", "quick", "test", "vllm", "slurm"])
+@pytest.mark.parametrize("name", ["core", "models", "awq", "quick", "test", "vllm", "slurm", "transnetv2"])
 def test_locks_hold_what_is_asked_for(name):
     asked = pinned(f"{name}.in")
     locked = pinned(f"{name}.txt")

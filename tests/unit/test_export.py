@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from clipmill.base.errors import SetupError
+from clipmill.dataset import export
 from clipmill.dataset.export import export_dataset, list_models
 from clipmill.store import tables
 from clipmill.store.layout import Paths
@@ -234,3 +238,19 @@ def test_a_lost_clip_file_leaves_what_was_exported(made):
     with pytest.raises(SetupError, match=r"good\.mp4: the clip file is missing or has changed; run again with"):
         made.export(late(bound(0.2), bound(0)))
     assert (made.outdir / "dataset" / "train.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("sizes", [(1,) * 7, (7,), (3, 4), (2, 0, 5), (6, 1)])
+def test_row_groups_do_not_tell_how_many_rows_came_at_a_time(tmp_path, monkeypatch, sizes):
+    monkeypatch.setattr(export, "ROWS_TOGETHER", 3)
+    numbers = pa.table({"number": pa.array(range(7), pa.int64())})
+    written = {}
+    for name, parts in (("these", sizes), ("one", (1,) * 7)):
+        with pq.ParquetWriter(tmp_path / name, numbers.schema) as file, closing(export._RowGroups(file)) as groups:
+            for first, count in zip(itertools.accumulate((0, *parts)), parts, strict=False):
+                groups.write(numbers.slice(first, count))
+        written[name] = (tmp_path / name).read_bytes()
+    found = pq.ParquetFile(tmp_path / "these")
+    assert [found.metadata.row_group(group).num_rows for group in range(found.num_row_groups)] == [3, 3, 1]
+    assert found.read().equals(numbers)
+    assert written["these"] == written["one"]

@@ -15,10 +15,10 @@ from pretended import pretended_gpu
 from clipmill import checks
 from clipmill.alignment.shard import text_features
 from clipmill.base.errors import SetupError
+from clipmill.base.readers import size_of
 from clipmill.models import gpu
 from clipmill.scores.aesthetic.classic import Classic
 from clipmill.scores.consistency.histogram import Histogram
-from clipmill.scores.readers import size_of
 from clipmill.scores.text.rapidocr import RapidOcr
 from model_backends import MODELS, paths
 

@@ -6,30 +6,29 @@ import subprocess
 
 import numpy as np
 import pytest
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 from cut_sources import FFMPEG, h264, make, run
 
 from clipmill.base.opencv import cv2
 from clipmill.decode.media import open_video
-from clipmill.decode.pictures import analysis_size, orientation, small_bgr, thumbnail
-from clipmill.decode.signals import FrameSignals
+from clipmill.decode.pictures import analysis_size, orientation, small_bgr
+from clipmill.decode.signals import FrameSignals, thumbnail
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("matrix", ["bt709", "smpte170m", "bt2020nc"])
 @pytest.mark.parametrize("span", ["tv", "pc"])
-@pytest.mark.parametrize("fine", [False, True])
-def test_small_pictures_equal_those_of_ffmpegs_scale(tmp_path, matrix, span, fine):
+@pytest.mark.parametrize(("scaling", "way"), [(None, "neighbor"), (Interpolation.AREA, "area")])
+def test_small_pictures_equal_those_of_ffmpegs_scale(tmp_path, matrix, span, scaling, way):
     convert = f"scale=out_color_matrix={matrix.replace('nc', '')}:out_range={span}"
     path = make(tmp_path / "v.mp4", ("-vf", convert, "-colorspace", matrix, "-color_range", span, *h264(20)))
     with open_video(path) as container:
         frame = next(container.decode(video=0))
     for size, allowed in (((160, 96), 0), ((80, 48), 1.5)):
-        way = "area" if fine else "neighbor"
         scale = f"scale={size[0]}:{size[1]}:flags={way},format=bgr24"
         command = [FFMPEG, "-v", "error", "-i", str(path), "-frames:v", "1", "-vf", scale, "-f", "rawvideo", "-"]
         theirs = np.frombuffer(subprocess.run(command, capture_output=True).stdout, np.uint8)
-        ours = small_bgr(frame, *size, VideoReformatter(), fine=fine)
+        ours = small_bgr(frame, *size, VideoReformatter(), scaling=scaling)
         assert np.abs(ours.reshape(-1).astype(int) - theirs).mean() <= allowed
 
 

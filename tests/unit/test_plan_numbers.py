@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clipmill.base.errors import ItemError
-from clipmill.base.progress import TAKEN_UP
+from clipmill.base.human import duration
 from clipmill.captions.describe import Describe
 from clipmill.captions.rules import Rules
 from clipmill.decode.video import DecodeSettings, source_key
@@ -21,14 +21,16 @@ from clipmill.plan import rates
 from clipmill.plan.headers import HeaderSample, Video, carried_over, estimate, read_header
 from clipmill.plan.plan import make_plan
 from clipmill.plan.text import as_text
-from clipmill.steps import CLIP, KEPT, METRICS, STEPS
-from clipmill.store import tables
+from clipmill.steps import BY_NAME, CLIP, KEPT, METRICS, STEPS, of_run
+from clipmill.store import benchmarks, tables
+from clipmill.store.benchmarks import Benchmark
 from clipmill.store.index import read_json_lines
 from clipmill.store.layout import Paths
 from default_config import CONFIG
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FPS = 10
+START = 0.25  # seconds of the jobs that are finished
 
 
 def settings(**changes) -> dict:
@@ -49,6 +51,9 @@ def settings(**changes) -> dict:
         "clips_per_caption_job": None,
         "quantiles": [],
         "dataset": [],
+        "videos_per_shard": "auto",
+        "score_jobs": {f"score_{metric}": [metric] for metric in METRICS},
+        "workers": {"cores": 2, "cluster_jobs": None},
     }
 
 
@@ -157,6 +162,8 @@ def finish(outdir: Path, shard: str, seconds: float = 3.0, clips: int = 4, kept:
             content = [{"clip_id": name} for name in names]
             if table is tables.VIDEOS:
                 content = rows
+            elif table is tables.TRANSITIONS:
+                content = []
             elif table is tables.CLIPS:
                 content = [{"clip_id": name, "too_short": False} for name in names] + [
                     {"clip_id": "x", "too_short": True}
@@ -169,14 +176,10 @@ def finish(outdir: Path, shard: str, seconds: float = 3.0, clips: int = 4, kept:
         measure(outdir, step.name, shard, took)
 
 
-def measure(outdir: Path, folder: str, name: str, took: float, log: str = "") -> None:
-    for kind, ending, content in (
-        ("benchmarks", "tsv", f"s\tmax_rss\tcpu_time\n{took}\t100\t{took}\n"),
-        ("logs", "log", log),
-    ):
-        path = outdir / kind / folder / f"{name}.{ending}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
+def measure(outdir: Path, folder: str, name: str, took: float, whole: bool = True) -> None:
+    """A job on one core, or on two if it decodes or cuts, that took `took` seconds and a quarter of one to start."""
+    threads = 2 if folder in ("decode", "cut") else 1
+    benchmarks.write(Paths(outdir).benchmark(folder, name), Benchmark(took + START, took, START, threads, 100.0, whole))
 
 
 def by_rule(plan: dict) -> dict[str, dict]:
@@ -191,15 +194,20 @@ def test_a_first_plan_goes_by_the_documented_rates(outdir):
     assert plan["hours"]["error"] == 0
     rules = by_rule(plan)
     assert {name: rule["jobs"] for name, rule in rules.items()} == {
-        "check_backend": len(backends.AVAILABLE),
+        "check_embedded": 1,
         **{step.rule: 6 for step in STEPS},
         "export_dataset": 1,
         "write_report": 1,
     }
     documented = [step.rule for step in STEPS if any(name == step.name for name, _ in rates.DOCUMENTED)]
-    assert {rules[name]["rate_from"] for name in ("check_backend", *documented)} == {rates.SOURCE}
+    assert {rules[name]["rate_from"] for name in ("check_embedded", *documented)} == {rates.SOURCE}
     seconds, start = rates.DOCUMENTED["decode", ""]
-    assert rules["decode_videos"]["core_hours"] == pytest.approx((0.01 * seconds + 6 * start) / 3600, abs=1e-6)
+    starts = 6 * 2 * start  # each of two cores
+    assert rules["decode_videos"]["core_hours"] == pytest.approx((0.01 * seconds + starts) / 3600, abs=1e-6)
+    assert rules["decode_videos"]["start_hours"] == pytest.approx(starts / 3600, abs=1e-6)
+    time = plan["time"]
+    assert time["least"] == pytest.approx(time["seconds"] / 2, rel=0.01), "rates of another machine"
+    assert time["most"] == pytest.approx(time["seconds"] * 2, rel=0.01)
     assert plan["clips"]["an_hour"] == pytest.approx(3600 / 6.5)
     assert plan["clips"]["an_hour_from"] == plan["clips"]["kept_share_from"] == "assumed"
     assert plan["disk"][2]["bytes_to_come"] == pytest.approx(plan["videos"]["bytes"])
@@ -227,8 +235,11 @@ def test_what_is_done_is_counted_and_what_is_left_goes_by_it(outdir):
     assert {rules[step.rule]["jobs"] for step in STEPS} == {4}
     assert rules["decode_videos"]["core_seconds_a_unit"] == pytest.approx(16 * 2 / (12 / 3600))  # two cores a job
     assert rules["score_text"]["core_seconds_a_unit"] == pytest.approx(16 / 8)
-    assert rules["score_text"]["core_hours"] == pytest.approx(16 * 2 / 3600, abs=1e-6)
-    assert rules["cut_clips"]["core_hours"] == pytest.approx(12 * 2 * 16 / 6 / 3600, abs=1e-6)
+    assert rules["score_text"]["core_hours"] == pytest.approx((16 * 2 + 4 * START) / 3600, abs=1e-6)
+    assert rules["score_text"]["start_hours"] == pytest.approx(4 * START / 3600, abs=1e-6)
+    assert rules["score_text"]["seconds_a_start"] == START
+    assert rules["score_text"]["error"] == pytest.approx(0), "both jobs took as long per clip"
+    assert rules["cut_clips"]["core_hours"] == pytest.approx((12 * 2 * 16 / 6 + 4 * 2 * START) / 3600, abs=1e-6)
     assert {rules[step.rule]["rate_from"] for step in STEPS} == {"measured here, 2 jobs"}
     assert plan["disk"][2]["bytes_to_come"] == pytest.approx(12 * 1000)
 
@@ -236,13 +247,32 @@ def test_what_is_done_is_counted_and_what_is_left_goes_by_it(outdir):
 def test_a_job_that_took_up_earlier_work_is_no_measure(outdir):
     for shard in ("000000", "000001"):
         finish(outdir, shard)
-    measure(outdir, "text", "000001", 0.5, f"12:00:00 INFO clips: 3 of 4 {TAKEN_UP}\n")
-    (outdir / "benchmarks" / "aesthetic" / "000000.tsv").write_text("s\th:m:s\n")  # cut off
+    measure(outdir, "text", "000001", 0.5, whole=False)
+    (outdir / "benchmarks" / "aesthetic" / "000000.tsv").write_text("wall_seconds\tproc")  # cut off
     (outdir / "benchmarks" / "consistency" / "000001.tsv").unlink()
     rules = by_rule(make_plan(outdir, settings(), sample=200))
     for rule in ("score_text", "score_aesthetic", "score_consistency"):
         assert rules[rule]["rate_from"] == "measured here, 1 job"
         assert rules[rule]["core_seconds_a_unit"] == pytest.approx(8 / 4)
+
+
+def test_metrics_that_share_a_job_are_one_row(outdir):
+    """Its rate is that of all of them, and what starting Python takes is counted once."""
+    made = settings() | {"score_jobs": {"score_clips": list(METRICS)}}
+    rules = by_rule(make_plan(outdir, made, 200))
+    assert "score_text" not in rules and rules["score_clips"]["jobs"] == 6
+    known = [rates.find(name, made["steps"][name]["backend"]) for name in METRICS]
+    assert rules["score_clips"]["core_seconds_a_unit"] == pytest.approx(sum(rate.seconds for rate in known))
+    start = sum(rate.start for rate in known) - 2 * rates.PYTHON
+    assert rules["score_clips"]["seconds_a_start"] == pytest.approx(start)
+    for shard in ("000000", "000001"):
+        finish(outdir, shard)
+    tables.TEXT_SCORES.of(outdir, "000000").unlink()
+    row = by_rule(make_plan(outdir, made, 200))["score_clips"]
+    assert row["jobs"] == 5, "a shard without one of its tables is done again"
+    assert row["rate_from"] == "measured here, 1 job"
+    assert row["core_seconds_a_unit"] == pytest.approx(3 * 8 / 4)
+    assert row["seconds_a_start"] == pytest.approx(3 * START)
 
 
 def test_other_work_is_no_measure(outdir):
@@ -265,7 +295,7 @@ def test_a_model_on_a_gpu_is_not_measured_until_it_has_run(outdir):
     path = tables.AESTHETIC.of(outdir, "000000")
     tables.AESTHETIC.write(path, rows, {"backend": "siglip-v2.5", "frames": 4})
     row = by_rule(make_plan(outdir, made, sample=200))["score_aesthetic"]
-    assert row["gpu_hours"] == pytest.approx(5 * 4 * 2 / 3600, abs=1e-6)
+    assert row["gpu_hours"] == pytest.approx(5 * (4 * 2 + START) / 3600, abs=1e-6)
     assert row["rate_from"] == "measured here, 1 job"
 
 
@@ -277,7 +307,7 @@ def test_a_lost_table_takes_what_follows_with_it(outdir):
     left = {name for name, rule in rules.items() if rule["jobs"]}
     assert {"decode_videos", "split_videos", "score_text", "score_consistency"}.isdisjoint(left)
     assert {"score_aesthetic", "filter_clips", "caption_clips", "cut_clips", "export_dataset"} <= left
-    assert all(rules[name]["jobs"] == 1 for name in left - {"check_backend"})
+    assert all(rules[name]["jobs"] == 1 for name in left)
 
 
 def test_shards_that_share_a_caption_job_wait_for_all_of_it(outdir):
@@ -289,6 +319,55 @@ def test_shards_that_share_a_caption_job_wait_for_all_of_it(outdir):
     assert rules["caption_clips"]["jobs"] == 2
     assert rules["cut_clips"]["jobs"] == 4  # one of them finished, and yet its caption job is done again
     assert rules["filter_clips"]["jobs"] == 3
+
+
+def seconds_of(plan: dict, *rules: str) -> float:
+    return sum(by_rule(plan)[rule]["core_hours"] for rule in rules) * 3600
+
+
+def test_the_time_is_that_of_all_cores_but_no_less_than_that_of_the_longest_shard(outdir):
+    """Two of six shards are finished; each job took 8 s, those that decode and cut on two cores."""
+    for shard in ("000000", "000001"):
+        finish(outdir, shard)
+    alone = ("check_embedded", "export_dataset", "write_report")
+    times, plans = {}, {}
+    for cores in (1, 4, 100):
+        plan = plans[cores] = make_plan(outdir, settings() | {"workers": {"cores": cores, "cluster_jobs": None}}, 200)
+        times[cores] = plan["time"]["seconds"] - seconds_of(plan, *alone) - rates.ENGINE_START
+    jobs = 4 * len(STEPS) * (8 + START) + 4 * 2 * 8  # decode and cut hold two cores
+    assert times[1] == pytest.approx(jobs, rel=0.02)
+    assert times[4] == pytest.approx(jobs / 4, rel=0.02)
+    assert times[100] == pytest.approx(len(STEPS) * (8 + START), rel=0.02), "one shard after the other steps"
+    assert f"about {duration(plans[100]['time']['seconds'])} on 100 cores" in as_text(plans[100])
+
+
+def test_on_a_cluster_each_job_waits_for_its_start(outdir):
+    finish(outdir, "000000")
+    made = settings() | {"workers": {"cores": 1, "cluster_jobs": 100}}
+    time = make_plan(outdir, made, 200)["time"]["seconds"]
+    assert time > len(STEPS) * (8 + START + rates.CLUSTER_START)
+    assert time < len(STEPS) * (8 + START + rates.CLUSTER_START) + 5 * rates.CLUSTER_START
+    assert "with 100 jobs at once" in as_text(make_plan(outdir, made, 200))
+
+
+def test_rates_that_differ_from_job_to_job_make_the_time_uncertain(outdir):
+    for shard, took in (("000000", 4.0), ("000001", 8.0), ("000002", 12.0)):
+        finish(outdir, shard, took=took)
+    plan = make_plan(outdir, settings(), 200)
+    assert by_rule(plan)["score_text"]["error"] > 0.2
+    time = plan["time"]
+    assert 0 < time["least"] < 0.9 * time["seconds"] and time["most"] > 1.1 * time["seconds"]
+
+
+def test_much_time_for_starts_is_said_and_how_shards_are_made(outdir):
+    text = as_text(make_plan(outdir, settings(), 200))
+    assert re.search(r"the start of jobs takes \d+\.\d% of the time on cores: much", text)
+    assert "videos_per_shard auto: few new videos, and large ones" in text
+    assert "videos_per_shard auto" not in as_text(make_plan(outdir, settings() | {"videos_per_shard": 2}, 200))
+    for shard in ("000000", "000001"):
+        finish(outdir, shard, took=100.0)
+    text = as_text(make_plan(outdir, settings(), 200))
+    assert "the start of jobs takes 0." in text and "much" not in text
 
 
 def test_of_a_changed_or_removed_video(outdir):
@@ -333,11 +412,12 @@ def test_the_rates_are_those_of_the_docs():
     assert {
         (step, backend): (float(seconds), float(start)) for step, backend, seconds, _, start in rows
     } == rates.DOCUMENTED
-    units = {step.name: step.unit for step in STEPS} | {"export": KEPT}
+    units = {step.name: step.unit for step in of_run(BY_NAME)} | {"export": KEPT}
     units |= dict.fromkeys(("thresholds", "report"), CLIP)
     assert all(units[step] == unit for step, _, _, unit, _ in rows)
     assert f"{rates.FRAME_BYTES_A_PIXEL} bytes a pixel" in text
     assert f"{rates.SIGNAL_BYTES_AN_HOUR:,} bytes an hour" in text
+    assert f"{rates.MINIATURE_BYTES_AN_HOUR:,} bytes an hour" in text
     assert f"takes {rates.START} s" in text
     for step, backend in rates.DOCUMENTED.keys() - {
         ("decode", ""),

@@ -246,7 +246,7 @@ def test_the_file_is_a_config_that_says_what_it_keeps(sample):
     config["filters"] |= values["filters"]
     check_config(config, ROOT / "config" / "config.schema.yaml")
     kept = int(proposal.kept.sum())
-    assert f"from {CLIPS} clips of {VIDEOS} videos, drawn with seed 0" in text
+    assert f"from {CLIPS:,} clips of {VIDEOS} videos, drawn with seed 0" in text
     assert f"keep {kept} of them: {kept / CLIPS:.1%}, give or take {proposal.error:.1%}" in text
     (line,) = (line for line in text.splitlines() if line.startswith("  consistency: "))
     out = int((sample.values["consistency"] < values["filters"]["consistency"]["min"]).sum())

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from made_shards import Levels, Shard, thirty_clips
 
+from clipmill.base import readers
 from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.readers import Readers, size_of
 from clipmill.decode.reading import FrameChoice
-from clipmill.scores import readers
-from clipmill.scores.readers import Readers, size_of
 
 
 @pytest.fixture

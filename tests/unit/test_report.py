@@ -288,12 +288,19 @@ def test_time_and_memory_are_summed_over_the_jobs_of_a_rule(tmp_path):
         ("cut", "0", "s\tmax_rss\tcpu_time\n0.01\tNA\tNA\n"),
         ("cut", "1", "s\tmax_rss\tcpu_time\n2\t30\t1\n"),
         ("caption", "0", "s\tmax_"),
+        (
+            "text",
+            "0",
+            "wall_seconds\tprocessor_seconds\tstart_seconds\tthreads\tmemory_mib\twhole\n5\t4\t0.5\t1\t70\tTrue\n",
+        ),
     ):
         path = tmp_path / "benchmarks" / folder / f"{name}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     found = {cost.folder: cost for cost in costs(tmp_path)}
-    assert list(found) == ["decode", "cut"]
+    assert list(found) == ["decode", "text", "cut"]
+    text = found["text"]
+    assert (text.jobs, text.wall, text.start, text.processor, text.memory) == (1, 5, 0.5, 4, 70)
     decode = found["decode"]
     assert (decode.jobs, decode.wall, decode.longest, decode.processor, decode.memory) == (2, 40, 30, 28, 100)
     cut = found["cut"]

@@ -78,6 +78,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     rows[6] = row(6, FILTERS, reason="too_short")
     rows[7] = row(7, FILTERS, reason="cut failed")
     run = Finished(tmp_path_factory.mktemp("made"), FILTERS, rows, ["v0", "v1", "v30"])
+    run.add_shots("v1", 300, 12, {60: 60.0, 120: 18.0, 200: 29.0})
     run.report()
     return run
 
@@ -159,6 +160,16 @@ def test_pictures_show_the_middle_of_their_clips(made):
         assert len(sizes) >= 1 and set(sizes) == {160}
         lost = page.page.locator(".lost").all_text_contents()
         assert lost and set(lost) == {"No picture: its frames cannot be read (bad_frames)"}
+
+
+def test_shots_have_time_lines_with_a_text_and_pictures_of_both_sides(made):
+    with opened(made.outdir / "report.html") as page:
+        line = page.page.get_by_role("img", name="Time line of video 1.mp4")
+        assert line.bounding_box()["height"] > 50 and "adaptive finds" in line.get_attribute("aria-label")
+        rows = page.page.locator(".timeline ol").first.bounding_box()
+        assert line.bounding_box()["height"] == pytest.approx(rows["height"], abs=1), "labels stand beside their rows"
+        assert page.page.locator("#shots .pair img").count() >= 2
+        assert page.told == []
 
 
 def test_with_a_cascade_what_was_not_computed_is_unknown(tmp_path):

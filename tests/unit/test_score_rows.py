@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import shutil
+import threading
 
 import numpy as np
 import pytest
 from films import SETTINGS, SIZE, Decoded, Film, decoded, entry, panned
+from made_shards import thirty_clips
 
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.decode.frames import FrameArchive, archive_key
@@ -15,7 +17,9 @@ from clipmill.decode.reading import FrameChoice
 from clipmill.decode.shard import decode_shard
 from clipmill.decode.video import DecodePaths
 from clipmill.demo import render
-from clipmill.scores import Backend
+from clipmill.scores import Backend, EmbeddedBackend
+from clipmill.scores.aesthetic.classic import Classic
+from clipmill.scores.consistency.histogram import Histogram
 from clipmill.scores.shard import score_shard
 from clipmill.split.measured import motion_score, technical_score
 from clipmill.store import tables
@@ -171,6 +175,41 @@ def test_lost_frames_cost_their_video_alone(shard, damage):
         path.rmdir()
     path.write_bytes(content)
     assert "consistency" in shard(Spy())["a0"]  # the error was not remembered
+
+
+class Where(EmbeddedBackend):
+    """The threads that measured the frames of a clip. Each thread waits for the others once, at its first clip."""
+
+    choice, about = FrameChoice(), {"backend": "where"}
+
+    def __init__(self, threads: int):
+        self.all_there, self.mine = threading.Barrier(threads), threading.local()
+
+    def prepare(self, frames):
+        if not hasattr(self.mine, "waited"):
+            self.mine.waited = self.all_there.wait(timeout=30) is not None
+        return [threading.get_ident()] * len(frames)
+
+    def finish(self, values):
+        return {"threads": [str(value) for value in values]}
+
+
+def test_embedded_backends_measure_in_the_threads_that_read(tmp_path):
+    rows = thirty_clips(tmp_path).score(Where(3), threads=3)
+    threads = {name for row in rows for name in row["threads"]}
+    assert len(threads) == 3 and str(threading.get_ident()) not in threads
+
+
+@pytest.mark.parametrize("backend", [Histogram, lambda: Classic(3)])
+def test_threads_change_no_row_of_an_embedded_backend(tmp_path, backend):
+    found = []
+    for threads in (1, 4):
+        films = thirty_clips(tmp_path / str(threads))
+        (films.outdir / "work" / "frames" / "000000" / "v2.zip").write_bytes(b"no zip")
+        rows = films.score(backend(), threads)
+        found.append(([row.get("error_kind") or row for row in rows], films.journal()))
+    assert found[0] == found[1]
+    assert [row == "bad_frames" for row in found[0][0]] == [clip["video_id"] == "v2" for clip in films.clips]
 
 
 def test_too_many_lost_frames_stop_the_shard(shard):

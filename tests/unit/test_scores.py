@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rapidocr
 from films import SIZE, panned
 
 from clipmill.base.opencv import cv2
@@ -20,6 +26,7 @@ from clipmill.scores.text.rapidocr import RapidOcr
 
 pytestmark = pytest.mark.slow
 
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 LINES = ["Four score and seven years ago", "our fathers brought forth", "on this continent, a new nation,"]
 PHOTOGRAPHS = ("coffee.png", "rocket.jpg", "chelsea.png", "astronaut.png", "gravel.png", "motorcycle_left.png")
 LANDSCAPE = (910, 512)
@@ -80,6 +87,44 @@ def test_turned_text_counts_as_it_stands(ocr, angle):
     turn = cv2.getRotationMatrix2D((wide.shape[1] / 2, wide.shape[0] / 2), angle, 1)
     turned = cv2.warpAffine(wide, turn, wide.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
     assert area(ocr, turned) == pytest.approx(area(ocr, wide), rel=0.2)
+
+
+def test_threads_share_an_engine_that_is_loaded_once(ocr, monkeypatch):
+    """For tall letters it also loads its reader."""
+    made, load, threads = [], rapidocr.RapidOCR, 4
+    monkeypatch.setattr(rapidocr, "RapidOCR", lambda **options: made.append(load(**options)) or made[-1])
+    tall = cv2.putText(render.flat(LANDSCAPE), "STOP", (40, 380), cv2.FONT_HERSHEY_SIMPLEX, 10, (255, 255, 255), 30)
+    pages = [render.text_page(LINES[:1], LANDSCAPE)[0], tall, photograph("coffee.png", LANDSCAPE), tall]
+    shared, together = RapidOcr(1), threading.Barrier(threads)
+    assert made == []  # a finished shard loads none
+
+    def measured(page: np.ndarray) -> bytes:
+        together.wait(timeout=60)
+        return shared.prepare([page])[0].boxes.tobytes()
+
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(measured, pages * 3))
+    (engine,) = made
+    assert engine.text_rec is not None and engine.text_cls is None
+    assert found == [ocr.prepare([page])[0].boxes.tobytes() for page in pages] * 3
+    assert len(set(found)) == 3
+
+
+def test_small_numbers_slow_no_thread_down():
+    """Without it the detector takes three times as long: two of its layers compute with numbers below 1e-38."""
+    code = """
+import threading
+import numpy as np
+from clipmill.scores.text.rapidocr import RapidOcr
+def say(): print(np.float32(1e-39) * np.float32(0.5))
+say()
+RapidOcr(1).load()
+thread = threading.Thread(target=say)
+thread.start()
+thread.join()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, capture_output=True, text=True, check=True)
+    assert [float(line) > 0 for line in done.stdout.split()] == [True, False]
 
 
 def test_text_area_is_the_mean_over_the_frames(ocr):

@@ -13,7 +13,20 @@ import pytest
 from clipmill import __version__
 from clipmill.base.errors import SetupError
 from clipmill.store import tables
-from clipmill.store.table import FLAG, INTEGER, REAL, REALS, SMALL, SMALL_INTEGER, TEXT, THUMBNAIL, Column, vector
+from clipmill.store.table import (
+    FLAG,
+    INTEGER,
+    MINIATURE,
+    REAL,
+    REALS,
+    SMALL,
+    SMALL_INTEGER,
+    SMALL_REALS,
+    TEXT,
+    THUMBNAIL,
+    Column,
+    vector,
+)
 from clipmill.store.table import about as about_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,10 +47,10 @@ CLIP = {
 
 def example(column: Column):
     """Some value that fits a column exactly."""
-    if column.type == REALS:
+    if column.type in (REALS, SMALL_REALS):
         return [0.5, 0.25]
-    if column.type == THUMBNAIL:
-        return bytes(range(64))
+    if column.type in (THUMBNAIL, MINIATURE):
+        return bytes(number % 256 for number in range(64 if column.type == THUMBNAIL else 27 * 48 * 3))
     if column.type == vector(768):
         return [0.5, -0.25] * 384
     if column.type in (REAL, SMALL):
@@ -262,3 +275,11 @@ def test_tables_are_lost_where_a_shard_has_others(tmp_path):
     for path in gone:
         (tmp_path / path).unlink()
     assert tables.lost(tmp_path, shards, groups) == gone
+
+
+def test_a_table_that_not_every_run_has_is_lost_only_in_a_run_that_has_it(tmp_path):
+    tables.VIDEOS.write(tables.VIDEOS.of(tmp_path, "000000"), [])
+    without = tables.lost(tmp_path, ["000000"], ["000000"])
+    assert "work/clips/000000.parquet" in without and "work/shots/000000.parquet" not in without
+    found = tables.lost(tmp_path, ["000000"], ["000000"], tables.OPTIONAL)
+    assert sorted(found) == sorted([*without, "work/shots/000000.parquet"])

@@ -208,6 +208,26 @@ def test_children_that_a_library_starts_die_with_us():
         os.kill(pid, signal.SIGKILL)  # they are there
 
 
+BRIEF = """
+import os, signal, time
+from clipmill.base.processes import children_die_with_us
+
+os.register_at_fork(after_in_child=lambda: time.sleep(0.3))
+with children_die_with_us():
+    pid = os.fork()
+    if not pid:
+        time.sleep(600)
+    print(pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_child_whose_parent_dies_before_it_can_ask_for_that_dies_too():
+    with child(BRIEF) as process:
+        pid = int(process.stdout.readline())
+    assert gone([pid])
+
+
 # --- progress ---------------------------------------------------------------------------------------------------------
 
 
@@ -221,9 +241,9 @@ def test_progress_lines(caplog, monkeypatch):
         progress.step()
     assert caplog.messages == [
         "videos: 2 of 10 are in the journal already",
-        "videos: 5 of 10, 0.25 a second, 20 s left",
-        "videos: 8 of 10, 0.25 a second, 8 s left",
-        "videos: 10 of 10, 0.25 a second, 0 s left",
+        "videos: 5 of 10, 15 a minute, 20 s left",
+        "videos: 8 of 10, 15 a minute, 8.0 s left",
+        "videos: 10 of 10, 15 a minute, 0 s left",
     ]
     Progress("clips", 0)
     assert len(caplog.messages) == 4

@@ -135,4 +135,4 @@ def test_vllm_as_a_server(tmp_path: Path, server: str):
         name: row["caption"] for name, row in found.items()
     }
     outcome = run.run(config={"caption": {"openai": {"model": "other"}}})
-    assert explain(outcome, "ERROR caption, backend openai", server, "'other'")
+    assert explain(outcome, "failed: caption, backend openai", server, "'other'")

@@ -11,6 +11,7 @@ import ctypes
 import itertools
 import json
 import os
+import pty
 import re
 import shlex
 import shutil
@@ -18,7 +19,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -31,14 +31,13 @@ import yaml
 
 from clipmill import steps
 from clipmill.demo import render
-from clipmill.models import backends
 from clipmill.steps import STEPS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SHARD_RULES = tuple(step.rule for step in STEPS)
+SHARD_RULES = tuple(dict.fromkeys("score_clips" if step.metric else step.rule for step in STEPS))  # embedded backends
 AFTER_FILTER = tuple(step.rule for step in steps.AFTER_FILTER)
-LAST = {"export_dataset": 1, "write_report": 1, "all": 1}
-CHECKS = {"check_backend": len(backends.AVAILABLE)}  # one for each step that has backends, once
+LAST = {"export_dataset": 1, "write_report": 1}
+CHECKS = {"check_embedded": 1}  # of all embedded backends, once
 SIZE = (160, 120)
 # Small and short videos are let through, and many that are alike.
 SETTINGS = {
@@ -64,6 +63,12 @@ def whole_plan(shards: int) -> dict[str, int]:
 def all_of(shards: int) -> dict[str, int]:
     """Jobs by rule of a later run that has everything to do in so many shards: the backends have been checked."""
     return {**dict.fromkeys(SHARD_RULES, shards), **LAST}
+
+
+def apart(jobs: dict[str, int]) -> dict[str, int]:
+    """The same jobs, with one of its own for each score, as models and thresholds over all shards need it."""
+    jobs = dict(jobs)
+    return {**dict.fromkeys((step.rule for step in STEPS if step.metric), jobs.pop("score_clips")), **jobs}
 
 
 def make_video(path: Path, seconds: float = 1.5, speed: float = 20, picture: str = "coffee.png", **settings) -> Path:
@@ -96,18 +101,23 @@ class Outcome:
 
     @property
     def planned(self) -> dict[str, int]:
-        """Jobs by rule of the plan; empty where there is nothing to do."""
+        """Jobs by rule of the plan of a dry run; empty where there is nothing to do."""
         table = re.search(r"^job +count\n-[- ]+\n(.*?)^total +(\d+)$", self.output, re.MULTILINE | re.DOTALL)
         if table is None:
             return {}
         counts = {name: int(count) for name, count in (line.split() for line in table[1].splitlines())}
         assert sum(counts.values()) == int(table[2])
+        counts.pop("all", None)  # the target, which has no work of its own
         return counts
 
     @property
     def jobs(self) -> dict[str, int]:
         """Jobs by rule that ran to their end."""
-        return dict(Counter(re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)$", self.output, re.MULTILINE)))
+        done = re.findall(r"^[\d:]{8} (\w+): ([\d,]+) of [\d,]+ jobs? done in ", self.output, re.MULTILINE)
+        if unfinished := re.search(r"^[\d:]{8} Not finished: (.*)$", self.output, re.MULTILINE):
+            done += re.findall(r"(\w+) ([\d,]+) of", unfinished[1])
+        counts = {rule: int(count.replace(",", "")) for rule, count in done}
+        return {rule: count for rule, count in counts.items() if count}
 
     @property
     def nothing_done(self) -> bool:
@@ -325,6 +335,21 @@ def call(command: list[str], cwd: Path, **options) -> Outcome:
     return Outcome(process.returncode, process.stdout.decode("utf-8"))
 
 
+def on_a_terminal(command: list[str], cwd: Path) -> str:
+    """What a command shows on a terminal, with its escape sequences. It must go well."""
+    main, side = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
+    process = subprocess.Popen(command, cwd=cwd, stdin=side, stdout=side, stderr=side, env=environment)
+    os.close(side)
+    shown = b""
+    with suppress(OSError):  # the end of a terminal whose last user has gone
+        while part := os.read(main, 65536):
+            shown += part
+    os.close(main)
+    assert process.wait(PATIENCE) == 0, shown
+    return shown.decode("utf-8")
+
+
 def merged(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """`settings` with `more` over them, section by section."""
     result = dict(settings)
@@ -353,9 +378,9 @@ def explain(outcome: Outcome, *parts: str) -> str:
     """The one line of a failed run that says what is wrong: it must hold all `parts`. There is no traceback."""
     assert outcome.code != 0, outcome.output
     assert "Traceback" not in outcome.output, outcome.output
-    lines = [line for line in outcome.output.splitlines() if all(part in line for part in parts)]
-    assert len(lines) == 1, outcome.output
-    return lines[0]
+    lines = {line for line in outcome.output.splitlines() if all(part in line for part in parts)}
+    assert len(lines) == 1, outcome.output  # the line of a failed job may stand there twice: at once, and at the end
+    return lines.pop()
 
 
 def fill(folder: Path, number: int) -> Path:

@@ -72,14 +72,14 @@ def test_each_prompt_gets_its_text(tmp_path, server):
 
 def test_what_is_wrong_with_the_prompts_is_told(tmp_path, server):
     assert explain(beautify(tmp_path, server, None), "config: `prompts` is not set", "--config prompts=")
-    assert explain(beautify(tmp_path, server), f"ERROR {FILE}: No such file or directory; correct `prompts`")
+    assert explain(beautify(tmp_path, server), f"failed: {FILE}: No such file or directory; correct `prompts`")
     for text, message in {
         "": "holds no prompt; write one a line",
         '{"text": "a cat"}\n': "line 1: has no text `prompt`",
         '"a cat"\n\n{"prompt": \n': "line 3: no JSON",
     }.items():
         (tmp_path / FILE).write_text(text)
-        assert explain(beautify(tmp_path, server), f"ERROR {FILE}", message)
+        assert explain(beautify(tmp_path, server), f"failed: {FILE}", message)
     assert server.asked == []
 
 

@@ -38,7 +38,7 @@ def refused(run: Run):
         ({"filters": {"motoin": {"min": 1}}}, ("filters.motoin", "unknown key", "did you mean `motion`?", "text_area")),
         ({"cut": {"crf": "low"}}, ("cut.crf", "'low'", "a whole number")),
         ({"decode": {"sample_quality": 101}}, ("decode.sample_quality", "101", "at most 100")),
-        ({"split": {"detector": "contents"}}, ("split.detector", "'contents'", "content, adaptive")),
+        ({"split": {"detector": "contents"}}, ("split.detector", "'contents'", "combined, content, adaptive")),
         ({"aesthetic": {"backend": "beauty"}}, ("aesthetic.backend", "`beauty`", "not known", "classic, siglip-v2.5")),
         ({"filters": {"alignment": {"min": 0.2}}}, ("filters.alignment", "alignment.backend", "bounds to null")),
         ({"caption": {"backend": "vlm"}}, ("caption.backend", "`vlm`", "not known", "describe, vllm, openai")),

@@ -131,7 +131,7 @@ def finished(story: Story) -> Run:
 
 def test_each_clip_is_asked_for_once_and_has_its_own_texts(finished: Run, story: Story):
     story.server.check()
-    assert story.whole.jobs == whole_plan(1)
+    assert story.whole.jobs == {**whole_plan(1), "check_backend": 2}
     check_texts(finished, SLOW)
     assert [asked.prompt for asked in story.server.asked].count(TEXT) == 2  # the checks of both steps
     asked = captions(story.server)
@@ -277,7 +277,7 @@ def test_a_server_that_is_down_ends_the_run_in_one_line_and_once_it_is_up_the_sa
     url = f"http://127.0.0.1:{port}/v1"
     run.settings |= {**by(url, revision="3"), "filters": {**run.settings["filters"], **LOOSER["filters"]}}
     outcome = run.run()
-    line = explain(outcome, " ERROR ")
+    line = explain(outcome, " failed: ")
     assert f"caption, backend openai: {url}: cannot be reached" in line and "Run again" in line
     assert "caption_clips" not in outcome.jobs
 
@@ -287,8 +287,8 @@ def test_a_server_that_is_down_ends_the_run_in_one_line_and_once_it_is_up_the_sa
             wait_for(moment, lambda: main.poll() is None)
             server.stop()
             outcome = run.ended(main)
-    assert f"{url}: cannot be reached" in explain(outcome, " ERROR ")
-    assert "Error in rule caption_clips" in outcome.output
+    assert f"{url}: cannot be reached" in explain(outcome, " failed: ")
+    assert "caption_clips for shard 000000 failed" in outcome.output
 
     with ChatServer(answer, port=port) as server:
         run.done()
@@ -301,5 +301,5 @@ def test_a_variable_that_is_not_set_ends_the_run_before_the_work(finished: Run, 
     monkeypatch.delenv(VARIABLE, raising=False)
     with ChatServer(answer) as server:
         outcome = finished.run(config=by(server, api_key_env=VARIABLE, revision="4"))
-    assert f"environment variable {VARIABLE} is not set" in explain(outcome, " ERROR caption")
+    assert f"environment variable {VARIABLE} is not set" in explain(outcome, " failed: caption")
     assert not server.asked

@@ -29,6 +29,7 @@ from runs import (
 )
 
 from clipmill.inputs.identities import make_id
+from clipmill.terminal.handler import BY_SIGTERM, BY_USER, GO_ON
 
 FAULTS = {**SETTINGS, "videos_per_shard": 3}
 DECODE = {str(REPOSITORY / "scripts" / "decode.py"), "000000"}  # in the command of the job on the first shard
@@ -124,7 +125,7 @@ def test_decoding_that_is_killed_over_and_over(faulty, undisturbed):
     with faulty.started() as main:
         _, worker = reading_long(faulty, main)
         worker.kill()
-        assert "memory ran out" in explain(faulty.ended(main), "ERROR a worker process was killed")
+        assert "memory ran out" in explain(faulty.ended(main), "failed: a worker process was killed")
     with faulty.started() as main:
         job, worker = reading_long(faulty, main)
         job.kill()
@@ -137,7 +138,13 @@ def test_decoding_that_is_killed_over_and_over(faulty, undisturbed):
             os.killpg(main.pid, number) if everyone else job.send_signal(number)
             # Far less than the 30 seconds that SLURM gives by default.
             assert not psutil.wait_procs([job, worker], timeout=15)[1]
-            assert faulty.ended(main).code != 0
+            outcome = faulty.ended(main)
+            assert outcome.code != 0
+        if everyone:
+            stopped = {"SIGTERM": BY_SIGTERM, "the user": BY_USER}[by]
+            assert outcome.output.splitlines()[-2:] == [stopped, GO_ON], outcome.output
+        else:
+            assert explain(outcome, "decode_videos for shard 000000 failed: stopped by SIGTERM")
         assert "Traceback" not in faulty.log("decode")
         assert f"ERROR stopped by {by}; the same command goes on from here" in faulty.log("decode")
     assert first_journal(faulty) == 2
@@ -166,14 +173,14 @@ def test_files_that_cannot_be_put_in_place(faulty, undisturbed, rename_fails):
     """A video's frames, a table, a clip, the train file: the disk is full each time, and the next run gets further."""
     for ending in (f"{make_id('long.mp4')}.zip", FIRST, ".mp4", "dataset/train.json"):
         rename_fails(ending)
-        assert ending in explain(faulty.run(), "ERROR no space left on the disk (", "run the same command again")
+        assert ending in explain(faulty.run(), "failed: no space left on the disk (", "run the same command again")
     assert whole(faulty, undisturbed)
 
 
 def test_a_disk_that_is_full_when_a_journal_grows(faulty, undisturbed):
     faulty.cores = 1  # two jobs at once can both find the disk full, and both say so
     first, second = on_a_small_disk(faulty, "4k", "work/journals")
-    line = explain(first, "ERROR no space left on the disk (../out/work/journals/", "run the same command again")
+    line = explain(first, "failed: no space left on the disk (../out/work/journals/", "run the same command again")
     assert ".jsonl)" in line
     assert second.code == 0, second.output
     assert same(faulty.left(), undisturbed)
@@ -183,7 +190,7 @@ def test_a_killed_encoder_and_journals_that_end_in_the_middle_of_a_line(faulty, 
     with faulty.started() as main:
         wait_for(lambda: encoders(main), lambda: main.poll() is None)[0].kill()
         outcome = faulty.ended(main)
-    assert "resources.cut.mem_mb" in explain(outcome, "ERROR ffmpeg was killed", "run again")
+    assert "resources.cut.mem_mb" in explain(outcome, "failed: ffmpeg was killed", "run again")
     for journal in (faulty.outdir / "work" / "journals").rglob("*.jsonl"):
         content = journal.read_bytes()
         if lines := content.splitlines():
@@ -243,7 +250,7 @@ def test_a_second_run_is_refused_by_name_and_a_clock_jumps_back(faulty, undistur
         assert dry.code == 0 and dry.planned["export_dataset"] == 1, dry.output
         assert "planned with the videos that it knows" in dry.output
         plan = other.run("plan", config=config)
-        assert plan.code == 0 and plan.jobs == {"plan": 1}, plan.output
+        assert plan.code == 0 and plan.jobs == {}, plan.output
         line = explain(other.run(config=config), str(faulty.outdir), "another run is at work on it")
         assert f"process {main.pid} on " in line and str(faulty.workdir) in line
         (faulty.folder / "new.mp4").unlink()

@@ -37,4 +37,4 @@ def test_models_of_transformers_caption_and_rewrite(tmp_path):
     assert run.more(before) == {"caption": 1, "rewrite": 1}
 
     outcome = run.run(config={"resources": {"caption": {"gpu": 1}}, "caption": {"frames": 2}})
-    assert explain(outcome, "ERROR caption, backend transformers: no GPU visible", "set resources.<step>.gpu: 0")
+    assert explain(outcome, "failed: caption, backend transformers: no GPU visible", "set resources.<step>.gpu: 0")

@@ -97,12 +97,16 @@ def grown(**more: int) -> dict[str, int]:
 
 def test_each_fault_of_a_model_is_said_in_one_line_and_nothing_in_it_is_run(story: Story, models: Models):
     said = story.faulty
-    assert said.jobs == {"check_backend": 2, "decode_videos": 1, "split_videos": 1}  # those of caption and rewrite
-    assert explain(said, "ERROR text, backend easyocr", f"{models.code}: refused", "nothing of it was run")
-    assert explain(said, "ERROR aesthetic, backend siglip-v2.5", f"{models.half}/model.safetensors", "half downloaded")
-    assert explain(said, "ERROR consistency, backend dinov2", f"{models.nowhere}: there is no such folder or file")
-    assert explain(said, "ERROR alignment, backend videoclip-xl", str(models.incomplete), f"{models.lacks} is missing")
-    assert said.output.count(" ERROR ") == len(MODEL_STEPS)
+    assert said.jobs == {"check_embedded": 1, "decode_videos": 1, "split_videos": 1}  # that of caption and rewrite
+    assert explain(said, "failed: text, backend easyocr", f"{models.code}: refused", "nothing of it was run")
+    assert explain(
+        said, "failed: aesthetic, backend siglip-v2.5", f"{models.half}/model.safetensors", "half downloaded"
+    )
+    assert explain(said, "failed: consistency, backend dinov2", f"{models.nowhere}: there is no such folder or file")
+    assert explain(
+        said, "failed: alignment, backend videoclip-xl", str(models.incomplete), f"{models.lacks} is missing"
+    )
+    assert len({line for line in said.output.splitlines() if " failed: " in line}) == len(MODEL_STEPS)
     assert not models.mark.exists()
 
 
@@ -117,12 +121,12 @@ def test_a_job_that_is_to_have_a_gpu_where_there_is_none_fails_in_its_check(run:
     run.cores = 1
     settings = {"text": models.sections()["text"], "resources": {"text": {"gpu": 1}}}
     outcome = run.run(config=settings, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
-    assert explain(outcome, "ERROR text, backend easyocr: no GPU visible", "set resources.<step>.gpu: 0")
-    assert outcome.jobs.keys() <= {"check_backend"}
+    assert explain(outcome, "failed: text, backend easyocr: no GPU visible", "set resources.<step>.gpu: 0")
+    assert outcome.jobs.keys() <= {"check_backend", "check_embedded"}
 
 
 def test_a_job_on_a_gpu_has_the_threads_that_it_needs(run: Run, models: Models):
-    """Eight by default, one on the CPU, and as many as the config says."""
+    """Eight by default, one on the CPU, and as many as the config says; other jobs get the free cores."""
     run.video("a.mp4")
     run.cores = 16
     resources = {step: {"gpu": "auto"} for step in ("text", "aesthetic", "alignment")}
@@ -130,7 +134,8 @@ def test_a_job_on_a_gpu_has_the_threads_that_it_needs(run: Run, models: Models):
     outcome = run.done("-n", config={**models.sections(), "resources": resources})
     blocks = re.findall(r"^rule (\w+):\n((?:    .*\n)+)", outcome.output, re.MULTILINE)
     threads = {rule: int(found[1]) for rule, block in blocks if (found := re.search(r"threads: (\d+)", block))}
-    assert threads == {"score_text": 8, "score_aesthetic": 8, "align_captions": 3}
+    free = dict.fromkeys(("decode_videos", "caption_clips", "cut_clips"), 16)  # of one shard
+    assert threads == {"score_text": 8, "score_aesthetic": 8, "align_captions": 3, **free}
 
 
 def test_checks_come_first_and_after_a_kill_clips_that_were_scored_are_not_scored_again(run: Run, models: Models):
@@ -142,15 +147,15 @@ def test_checks_come_first_and_after_a_kill_clips_that_were_scored_are_not_score
 
     missing = models.craft.with_suffix(".bin")
     outcome = run.run(config={"text": {"easyocr": {"model": str(missing)}}})
-    assert explain(outcome, f"ERROR text, backend easyocr: {missing}: there is no such file")
-    assert outcome.jobs.keys() <= {"check_backend"}
+    assert explain(outcome, f"failed: text, backend easyocr: {missing}: there is no such file")
+    assert outcome.jobs.keys() <= {"check_backend", "check_embedded"}
     assert run.journal("decode") == []
 
     with run.started() as main:
         wait_for(lambda: run.journal("text"), lambda: main.poll() is None)
         running(main, "score.py").send_signal(signal.SIGKILL)
         outcome = run.ended(main)
-    assert outcome.code != 0 and "Error in rule score_text" in outcome.output
+    assert outcome.code != 0 and "score_text for shard 000000 failed" in outcome.output
     scored = run.journal("text")
     clips = pq.read_table(run.outdir / "work" / "clips" / "000000.parquet").num_rows
     assert 0 < len(scored) < clips
@@ -308,7 +313,7 @@ def test_fetch_models_says_what_lies_where(run: Run, models: Models, offline):
     run.video("a.mp4")
     outcome = run.run("fetch_models", config=models.sections(), env=offline)
     assert outcome.code == 0, outcome.output
-    assert outcome.jobs == {"fetch_models": 1}
+    assert outcome.jobs == {}
     said = re.findall(r"^(\w+): (\S+) \| (sha256:\w{16}) \| unknown\n    (.+)$", outcome.output, re.MULTILINE)
     paths = {
         "text": [models.craft],
@@ -325,5 +330,5 @@ def test_a_model_of_the_hub_that_is_not_there_offline_is_one_clear_line(run: Run
     run.video("a.mp4")
     settings = {"consistency": {"backend": "clip"}, "resources": ON_THE_CPU}
     outcome = run.run("fetch_models", config=settings, env=offline)
-    assert explain(outcome, "ERROR", "openai/clip-vit-large-patch14-336", "HF_HUB_OFFLINE", "snakemake fetch_models")
+    assert explain(outcome, "failed: ", "openai/clip-vit-large-patch14-336", "HF_HUB_OFFLINE", "snakemake fetch_models")
     assert outcome.jobs == {}

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from runs import LAST, SHARD_RULES, Run, Saved, whole_plan
+from runs import LAST, SHARD_RULES, Run, Saved, apart, whole_plan
 
 import checkpoints
 from clipmill.store import tables
@@ -29,7 +29,8 @@ def motions(run: Run) -> dict[str, float]:
 
 
 def planned(stages: int, shards: int = SHARDS) -> dict[str, int]:
-    return {**whole_plan(shards), "resolve_thresholds": stages}
+    jobs = whole_plan(shards)
+    return {**(apart(jobs) if stages > 1 else jobs), "resolve_thresholds": stages}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_a_first_run_waits_for_all_scores_and_a_dry_run_says_so(tmp_path):
     assert run.done("--dry-run", config=AT_ONCE).planned == planned(4)
     assert run.done("--dry-run", config={**AT_ONCE, "cascade": False}).planned == planned(1)
     late = {"filters": {"alignment": {"min": "q0.1"}}, "alignment": {"backend": "clip"}}
-    assert run.done("--dry-run", config=late).planned == planned(1)
+    assert run.done("--dry-run", config=late).planned == {**planned(1), "check_backend": 1}
     assert run.done("--dry-run", config={"filters": {"text_area": {"max": "q0.9"}}}).planned == planned(1)
     assert run.done(config=AT_ONCE).jobs == planned(4)
     assert run.kept() == {"medium.mp4"}
@@ -98,7 +99,7 @@ def test_the_value_is_the_score_of_a_clip_is_recorded_and_as_a_number_keeps_the_
 
 def rerun() -> dict[str, int]:
     rules = [rule for rule in SHARD_RULES if rule not in ("decode_videos", "split_videos")]
-    return {**dict.fromkeys(rules, SHARDS), **LAST}
+    return apart({**dict.fromkeys(rules, SHARDS), **LAST})
 
 
 def test_a_costly_quantile_is_of_those_that_came_so_far(run):

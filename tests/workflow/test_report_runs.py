@@ -49,7 +49,7 @@ def test_a_run_makes_the_report_names_it_and_does_nothing_the_second_time(run):
     assert run.run().nothing_done
     report(run).unlink()
     outcome = run.done()
-    assert outcome.jobs == {"write_report": 1, "all": 1}
+    assert outcome.jobs == {"write_report": 1}
     assert report(run).exists()
     outcome = run.done("--forcerun", "export_dataset")
     assert outcome.jobs == LAST
@@ -95,7 +95,7 @@ def test_what_the_sliders_say_is_what_the_workflow_then_keeps(run):
         changes = page.yaml
         assert (page.unknown, states["unknown"]) == (0, 0)
     outcome = run.done(config=changes)
-    assert "score_text" not in outcome.jobs and "write_report" in outcome.jobs
+    assert "score_clips" not in outcome.jobs and "write_report" in outcome.jobs
     after = run.verdicts()
     assert kept == sum(row["kept"] for row in after) != sum(row["kept"] for row in found)
     assert float(hours) == pytest.approx(run.summary()["hours"]["dataset"], abs=0.0006)
@@ -152,7 +152,7 @@ def test_missing_frames_cost_their_pictures_alone(run):
     video_id = next(row["video_id"] for row in run.verdicts() if row["name"] == "20 a.mp4")
     (archive,) = (run.outdir / "work" / "frames").rglob(f"{video_id}.zip")
     archive.unlink()
-    assert run.done("--forcerun", "write_report").jobs == {"write_report": 1, "all": 1}
+    assert run.done("--forcerun", "write_report").jobs == {"write_report": 1}
     with opened(report(run)) as page:
         lost = page.page.locator("figure.clip", has=page.page.locator(".lost"))
         assert lost.count() > 0 and set(lost.locator(".name").all_text_contents()) == {"20 a.mp4"}

@@ -41,10 +41,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, videos: Path) -> dict[
     return run.left()
 
 
-def test_on_one_core(undisturbed, videos, run: Run):
+@pytest.mark.parametrize("size", [1, 100])
+def test_on_one_core_and_in_other_shards(undisturbed, videos, run: Run, size):
     tables = {"verdicts.parquet", "errors.csv", "models.json"}
     assert {"dataset/train.json", "dataset/metadata.jsonl", *tables} <= undisturbed.keys()
-    alone = Run(run.place, SETTINGS, str(videos), cores=1)
+    alone = Run(run.place, {**SETTINGS, "videos_per_shard": size}, str(videos), cores=1)
     alone.done()
     assert same(alone.left(), undisturbed)
 

@@ -9,7 +9,7 @@ from runs import AFTER_FILTER, LAST, SHARD_RULES, Run, Saved, all_of, whole_plan
 
 SHARDS = 2
 SCORES = ("consistency", "aesthetic", "text")
-SCORE_RULES = tuple(f"score_{metric}" for metric in SCORES)
+SCORE_RULES = ("score_clips",)
 STEPS = ("decode", *SCORES, "caption", "rewrite", "cut")
 SLOW, MEDIUM, FAST = {"slow 1.mp4", "slow 2.mp4"}, {"medium 1.mp4", "medium 2.mp4"}, {"fast 1.mp4", "fast 2.mp4"}
 

@@ -11,6 +11,7 @@ from torch.nn import Module
 from clipmill.alignment import FEATURE, mean_direction
 from clipmill.alignment.tokens import Tokens, unit_features
 from clipmill.base.errors import SetupError
+from clipmill.base.usage import starting
 from clipmill.decode.reading import FrameChoice
 from clipmill.models import gpu
 from clipmill.models.checkpoints import MODEL_FILES, TOKENIZER_FILES, Checkpoint, find_model, load_transformers
@@ -51,6 +52,7 @@ class ClipAlignment(VisionBackend):
             return unit_features(self._text_tower(input_ids=ids).text_embeds)()
 
     @cached_property
+    @starting()
     def _text_tower(self) -> Module:
         declare_missing_operators()
         from transformers import CLIPTextModelWithProjection

@@ -15,6 +15,7 @@ import torch
 from clipmill.alignment import FEATURE, towers
 from clipmill.alignment.tokens import Tokens, unit_features
 from clipmill.base.opencv import cv2
+from clipmill.base.usage import starting
 from clipmill.decode.reading import FrameChoice
 from clipmill.models import gpu, leases
 from clipmill.models.checkpoints import TOKENIZER_FILES, Checkpoint, find_file, find_model
@@ -118,6 +119,7 @@ class VideoClipXl(ModelBackend):
             return self._model
 
     @cached_property
+    @starting()
     def _model(self) -> Loaded:
         weights, tokenizer = self._found
         sizes, tensors = towers.load(weights.path / WEIGHTS if weights.path.is_dir() else weights.path)

@@ -37,8 +37,8 @@ def check_error_rate(bad: int, seen: int, max_rate: float, what: str) -> None:
     """
     if seen >= MIN_ITEMS_FOR_RATE and bad > max_rate * seen:
         raise SetupError(
-            f"{bad} of {seen} {what} failed, more than max_error_rate {max_rate} allows; the messages "
-            "above say why. Repair the cause, or raise max_error_rate in the config."
+            f"{bad} of {seen} {what} failed, more than max_error_rate {max_rate} allows; the log "
+            "says why. Repair the cause, or raise max_error_rate in the config."
         )
 
 

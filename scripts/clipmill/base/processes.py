@@ -23,8 +23,10 @@ def children_die_with_us() -> Iterator[None]:
     parent, inside = os.getpid(), True
 
     def in_child() -> None:
+        nonlocal inside
         if inside:
-            die_with_parent()
+            inside = False  # a grandchild is not ours
+            die_with(parent)  # which may be dead by now
 
     os.register_at_fork(after_in_child=in_child)
     os.environ[_PARENT] = str(parent)

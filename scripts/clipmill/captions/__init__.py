@@ -5,7 +5,7 @@ Answers are matched by the clip's identity, never by their order: a backend may 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,6 +17,9 @@ from clipmill.store.table import Row
 
 Answered = tuple[str, Row | ItemError]
 """A clip's id, and its columns or its error."""
+
+Answers = Generator[Answered | None, None, None]
+"""Clips as they are answered; None if none has been for a while. Whoever stops before the end closes it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +57,11 @@ class ClipFacts:
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip to caption: its facts, and its kept frames, which must be read before the next clip is asked for."""
+    """A clip to caption: its facts, and its kept frames.
+
+    `samples` is for the thread that asks for the clips, until it asks for the next one. Other threads, and later ones,
+    read by a `KeptFrames` of their own.
+    """
 
     facts: ClipFacts
     row: Row
@@ -84,7 +91,7 @@ class CaptionBackend(Protocol):
     reads: tuple[str, ...]
     """Names of the facts of a clip that it reads."""
 
-    def caption(self, clips: Iterable[Clip]) -> Iterator[Answered | None]:
+    def caption(self, clips: Iterable[Clip]) -> Answers:
         """CAPTIONS columns of each clip, as they finish; None if none has finished for a while."""
 
 
@@ -102,5 +109,5 @@ class RewriteBackend(Protocol):
     about: dict[str, Any]
     model: str
 
-    def rewrite(self, captions: list[Caption]) -> Iterator[Answered | None]:
+    def rewrite(self, captions: list[Caption]) -> Answers:
         """REWRITES columns of each caption, as they finish; None if none has finished for a while."""

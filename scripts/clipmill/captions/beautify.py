@@ -8,6 +8,7 @@ from typing import Any
 
 from clipmill.base.errors import SetupError
 from clipmill.base.files import write_text
+from clipmill.base.human import counted
 from clipmill.base.journal import fingerprint
 from clipmill.captions import RewriteBackend
 from clipmill.captions.shard import rewrite_shards
@@ -70,4 +71,4 @@ def write_beautified(path: Path, prompts: list[dict[str, Any]], rows: dict[str, 
     target = path.with_name(f"{path.stem}.beautified.jsonl")
     write_text(target, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     missing = sum(line["text"] is None for line in lines)
-    return f"{target}: {len(lines)} prompts, {missing} without a text"
+    return f"{target}: {counted(len(lines), 'prompt')}, {missing} without a text"

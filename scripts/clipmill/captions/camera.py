@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import log
 
 import numpy as np
@@ -12,6 +13,7 @@ from clipmill.base.opencv import cv2
 
 CELLS = 8  # the frame is judged in CELLS × CELLS parts
 LEAST_TEXTURE, LEAST_EXPLAINED = 0.6, 0.3  # grey levels; share of the texture that a reported camera move explains
+UNMOVED = np.array([[1.0, 0, 0], [0, 1.0, 0]])  # the transform of a picture that stands still
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,41 @@ class Camera:
     steady_zoom: bool
 
 
+class Picture:
+    """A grey frame, and what pairs of frames need of it. Each frame is in two pairs, so this is computed once."""
+
+    def __init__(self, grey: np.ndarray):
+        self.grey = grey
+
+    @cached_property
+    def features(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """ORB points (N × 2) and their descriptors, the strongest of each part, so that no object dominates."""
+        orb = cv2.ORB.create(3000, fastThreshold=7)
+        height, width = self.grey.shape
+        found = orb.detect(self.grey, None)
+        x, y = _places(found).astype(float).T
+        columns, rows = ((place * CELLS / side).astype(int) for place, side in ((x, width), (y, height)))
+        strongest = np.argsort([-point.response for point in found], kind="stable")
+        _, first, number = np.unique((rows * CELLS + columns)[strongest], return_index=True, return_inverse=True)
+        part = first[number]  # of each point: the place of the strongest point in its part
+        by_part = np.argsort(part, kind="stable")
+        rank = np.arange(len(part)) - np.searchsorted(part[by_part], part[by_part])
+        chosen = strongest[by_part[rank < 16]].tolist()
+        points, descriptors = orb.compute(self.grey, [found[number] for number in chosen])
+        return _places(points), descriptors
+
+    @cached_property
+    def texture(self) -> np.ndarray:
+        """The picture without its slow changes of light."""
+        fine = cv2.GaussianBlur(self.grey.astype(np.float32), (0, 0), 1.5)
+        return fine - cv2.GaussianBlur(fine, (0, 0), 6)
+
+
+def _places(points: Sequence[cv2.KeyPoint]) -> np.ndarray:
+    """Where points are: N × (x, y), float32."""
+    return np.array(cv2.KeyPoint.convert(points), np.float32).reshape(-1, 2)
+
+
 def camera_path(greys: Sequence[np.ndarray]) -> Camera | None:
     """The camera's path, from similarity transforms of neighbouring frames; None if too few are clear.
 
@@ -36,7 +73,8 @@ def camera_path(greys: Sequence[np.ndarray]) -> Camera | None:
     """
     if len(greys) < 3 or min(greys[0].shape) < 4 * CELLS:
         return None
-    pairs = [pair_step(before, after) for before, after in zip(greys, greys[1:], strict=False)]
+    pictures = [Picture(grey) for grey in greys]
+    pairs = [pair_step(before, after) for before, after in zip(pictures, pictures[1:], strict=False)]
     steps = np.array([step for step in pairs if step is not None])
     if len(steps) < 0.6 * len(pairs):
         return None
@@ -47,72 +85,55 @@ def camera_path(greys: Sequence[np.ndarray]) -> Camera | None:
     return Camera(float(total[0]), float(total[1]), path, float(total[2]), bool(steady))
 
 
-def pair_step(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float] | None:
+def pair_step(before: Picture, after: Picture) -> tuple[float, float, float] | None:
     """How the picture's centre moves (right, down: percent of the short side), and log of the scale; None if unclear.
 
     The transform must move most textured parts of the frame to their places in the next one: a transform that only
     fits a moving object or a caption is not the camera's.
     """
-    height, width = before.shape
-    identity = np.array([[1.0, 0, 0], [0, 1.0, 0]])
-    candidates = [identity]
-    if (matched := _match(before, after)) is not None:
-        candidates.append(matched)
-    transform = max(candidates, key=lambda candidate: explained(before, after, candidate))
-    if explained(before, after, transform) < LEAST_EXPLAINED:
+    height, width = before.grey.shape
+    transform, share = UNMOVED, explained(before, after)
+    if (matched := _match(before, after)) is not None and (moved := explained(before, after, matched)) > share:
+        transform, share = matched, moved
+    if share < LEAST_EXPLAINED:
         return None
     centre = np.array([width / 2, height / 2])
     move = (transform[:, :2] @ centre + transform[:, 2] - centre) / min(height, width) * 100
     return float(move[0]), float(move[1]), log(np.hypot(transform[0, 0], transform[1, 0]))
 
 
-def _match(before: np.ndarray, after: np.ndarray) -> np.ndarray | None:
+def _match(before: Picture, after: Picture) -> np.ndarray | None:
     """The 2×3 similarity that most feature pairs agree on, or None."""
-    (points, descriptors), (next_points, next_descriptors) = (_features(image) for image in (before, after))
+    (points, descriptors), (next_points, next_descriptors) = before.features, after.features
     if descriptors is None or next_descriptors is None or min(len(descriptors), len(next_descriptors)) < 12:
         return None
     pairs = cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(descriptors, next_descriptors, k=2)
     good = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < 0.8 * pair[1].distance]
     if len(good) < 8:
         return None
-    old = np.array([points[match.queryIdx].pt for match in good], np.float32)
-    new = np.array([next_points[match.trainIdx].pt for match in good], np.float32)
+    old = points[[match.queryIdx for match in good]]
+    new = next_points[[match.trainIdx for match in good]]
     transform, inside = cv2.estimateAffinePartial2D(old, new, method=cv2.RANSAC, ransacReprojThreshold=2.5)
     if transform is None or inside.sum() < 8 or not 0.5 < np.hypot(transform[0, 0], transform[1, 0]) < 2:
         return None
     return transform
 
 
-def _features(grey: np.ndarray) -> tuple[Sequence[cv2.KeyPoint], np.ndarray | None]:
-    """ORB points and their descriptors, the strongest of each part of the frame, so that no object dominates."""
-    orb = cv2.ORB.create(3000, fastThreshold=7)
-    height, width = grey.shape
-    parts: dict[tuple[int, int], list[cv2.KeyPoint]] = {}
-    for point in sorted(orb.detect(grey, None), key=lambda point: -point.response):
-        part = parts.setdefault((int(point.pt[0] * CELLS / width), int(point.pt[1] * CELLS / height)), [])
-        if len(part) < 16:
-            part.append(point)
-    return orb.compute(grey, [point for part in parts.values() for point in part])
+def explained(before: Picture, after: Picture, transform: np.ndarray | None = None) -> float:
+    """Share of the texture that `transform` moves to its place, 0 to 1: mean of textured parts; 0 if these are few.
 
-
-def explained(before: np.ndarray, after: np.ndarray, transform: np.ndarray) -> float:
-    """Share of the texture that `transform` moves to its place, 0 to 1: mean of textured parts; 0 if these are few."""
-    height, width = before.shape
-    moved = cv2.warpAffine(_texture(before), transform, (width, height))
-    seen = cv2.warpAffine(np.ones_like(before, np.float32), transform, (width, height))
-    here = _texture(after)
-    energy, error = (_cell_means(np.abs(image) * (seen > 0.99)) for image in (here, here - moved))
-    textured = (energy > LEAST_TEXTURE) & (_cell_means((seen > 0.99).astype(np.float32)) > 0.5)
+    Without a `transform` the picture stands still.
+    """
+    here, moved = after.texture, before.texture
+    seen = np.ones_like(here)
+    if transform is not None:
+        size = here.shape[::-1]
+        moved = cv2.warpAffine(moved, transform, size)
+        seen = (cv2.warpAffine(seen, transform, size) > 0.99).astype(np.float32)
+    # One call for all three: it takes as long as for one of them.
+    maps = cv2.merge([np.abs(here) * seen, np.abs(here - moved) * seen, seen])
+    energy, error, visible = cv2.split(cv2.resize(maps, (CELLS, CELLS), interpolation=cv2.INTER_AREA))
+    textured = (energy > LEAST_TEXTURE) & (visible > 0.5)
     if textured.sum() < 12:
         return 0.0
     return float(1 - np.minimum(error[textured] / energy[textured], 1).mean())
-
-
-def _texture(grey: np.ndarray) -> np.ndarray:
-    """A picture without its slow changes of light."""
-    fine = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.5)
-    return fine - cv2.GaussianBlur(fine, (0, 0), 6)
-
-
-def _cell_means(image: np.ndarray) -> np.ndarray:
-    return cv2.resize(image.astype(np.float32), (CELLS, CELLS), interpolation=cv2.INTER_AREA)

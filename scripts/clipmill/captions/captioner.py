@@ -10,7 +10,7 @@ import numpy as np
 
 from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
-from clipmill.captions import Answered, Clip
+from clipmill.captions import Answered, Answers, Clip
 from clipmill.captions.describe import FRAMES, camera_phrase
 from clipmill.captions.fields import CAPTION, FIELDS, read_fields, schema
 from clipmill.captions.language_step import Asking
@@ -60,7 +60,7 @@ class Captioner(Asking):
         self._frame_choice, self._max_side = FrameChoice(frames, frames_per_second), max_side
         self._structured, self._temperature, self._seed = structured, temperature, seed
 
-    def caption(self, clips: Iterable[Clip]) -> Iterator[Answered | None]:
+    def caption(self, clips: Iterable[Clip]) -> Answers:
         """See `CaptionBackend`. A clip whose frames cannot be read is reported before the next outcome."""
         unread: list[Answered] = []
 

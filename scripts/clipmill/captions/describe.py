@@ -5,17 +5,20 @@ Objects are never named. Each fact has a threshold below which it is left out: s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
 from math import exp, inf, log
 
 import numpy as np
 
+from clipmill.base.clip_rows import SYNC_SECONDS
 from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
-from clipmill.captions import Answered, Clip, ClipFacts
+from clipmill.base.readers import Readers
+from clipmill.captions import Answers, Clip, ClipFacts
 from clipmill.captions.camera import Camera, camera_path
-from clipmill.decode.reading import FrameChoice
+from clipmill.decode.reading import FrameChoice, KeptFrames
 
 MAX_WORDS, MIN_WORDS = 80, 25
 FRAMES = FrameChoice(count=8)
@@ -50,26 +53,56 @@ PALETTE = {
 
 
 class Describe:
-    """Writes 25 to 80 words on each clip from its measured facts; the same facts give the same text."""
+    """Writes 25 to 80 words on each clip from its measured facts; the same facts give the same text.
+
+    `threads` of them are described at once.
+    """
+
+    threads = 1
 
     model = "clipmill describe 1 (measured, no model)"
     about = {"backend": "describe", "model": model}
     reads = tuple(fact.name for fact in fields(ClipFacts) if fact.name != "frames")
 
-    def caption(self, clips: Iterable[Clip]) -> Iterator[Answered]:
+    def caption(self, clips: Iterable[Clip]) -> Answers:
         """See `CaptionBackend`. In the order of the clips."""
-        for clip in clips:
+        clips = list(clips)
+        with Readers(clips, _describing, self.threads) as readers:
+            for clip in clips:
+                while (texts := readers.take(timeout=SYNC_SECONDS)) is None:
+                    yield None
+                if isinstance(texts, Exception):
+                    assert isinstance(texts, ItemError)  # `_describing` returns no other
+                    yield clip.clip_id, texts
+                else:
+                    yield clip.clip_id, {"caption": texts[0], "caption_model": self.model}
+
+
+@contextmanager
+def _describing() -> Iterator[Callable[[Clip], list[str] | ItemError]]:
+    """The work of a thread: a function from a clip to its text. It reads frames by a `KeptFrames` of its own."""
+    with ExitStack() as opened:
+        kept_frames: KeptFrames | None = None
+
+        def text_of(clip: Clip) -> list[str] | ItemError:
+            nonlocal kept_frames
+            if kept_frames is None or kept_frames.shard != clip.samples.shard:
+                opened.close()
+                kept_frames = opened.enter_context(KeptFrames(clip.samples.outdir, clip.samples.shard))
             try:
-                text = describe(replace(clip.facts, frames=clip.frames(FRAMES)))
+                frames = replace(clip, samples=kept_frames).frames(FRAMES)
+                return [describe(replace(clip.facts, frames=frames))]
             except ItemError as error:
-                yield clip.clip_id, error
-            else:
-                yield clip.clip_id, {"caption": text, "caption_model": self.model}
+                return error.with_traceback(None)  # a traceback would keep the frames in memory
+
+        yield text_of
 
 
 def describe(clip: ClipFacts) -> str:
     """The text on one clip: sentences in a fixed order. Beyond MAX_WORDS the least important ones are left out."""
-    sentences = {write: write(clip) for write in (opening, light, colours, manner, text, pauses, changes)}
+    greys = [_grey(frame) for frame in clip.frames]
+    sentences: dict[Callable[..., str], str] = {opening: opening(clip, greys), light: light(clip, greys)}
+    sentences |= {write: write(clip) for write in (colours, manner, text, pauses, changes)}
     if _words(sentences.values()) < MIN_WORDS:
         sentences[size] = size(clip)
     for write in (changes, manner, pauses, light):
@@ -78,11 +111,10 @@ def describe(clip: ClipFacts) -> str:
     return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences.values() if sentence)
 
 
-def opening(clip: ClipFacts) -> str:
+def opening(clip: ClipFacts, greys: Sequence[np.ndarray]) -> str:
     """Length in seconds, orientation, what the camera does, how much moves."""
     start = _article(f"{clip.seconds:.1f}-second {orientation(clip)}clip")
     movement = "" if clip.motion is None else level(clip.motion, MOTION, "very strong") + " movement"
-    greys = [_grey(frame) for frame in clip.frames]
     camera = camera_path(greys)
     if camera is None:
         return f"{start} with {movement}" if movement else start
@@ -141,10 +173,10 @@ def _span(camera: Camera, clip: ClipFacts) -> str:
     return f"{share:.0f}% of the frame's {'width' if across else 'height'}"
 
 
-def light(clip: ClipFacts) -> str:
+def light(clip: ClipFacts, greys: Sequence[np.ndarray]) -> str:
     """Brightness and contrast, and whether the light changes through the clip."""
     contrast = "" if clip.contrast is None else level(clip.contrast, CONTRAST, "strong contrast")
-    trend = light_trend(clip.frames)
+    trend = light_trend(greys)
     if clip.brightness is not None:
         brightness = level(clip.brightness, BRIGHTNESS, "very bright")
         words = f"the picture is {brightness}" + (f" with {contrast}" if contrast else "")
@@ -155,11 +187,11 @@ def light(clip: ClipFacts) -> str:
     return f"{words}; it {trend}" if trend else words
 
 
-def light_trend(frames: Sequence[np.ndarray]) -> str:
+def light_trend(greys: Sequence[np.ndarray]) -> str:
     """How the mean grey level changes through the clip; mentioned if it changes steadily by at least 20 levels."""
-    if len(frames) < 4:
+    if len(greys) < 4:
         return ""
-    means = np.array([_grey(frame).mean() for frame in frames])
+    means = np.array([grey.mean() for grey in greys])
     middle = float(np.median(means))
     if means[0] < 0.4 * middle and means[0] < 45:
         return "starts dark and then brightens"
@@ -196,8 +228,7 @@ def dominant_colours(frames: Sequence[np.ndarray]) -> list[tuple[str, float, str
     names = list(PALETTE)
     swatches = np.array([[value & 255, value >> 8 & 255, value >> 16] for value in PALETTE.values()], np.uint8)
     palette = _lab(swatches[None])[0]
-    pixels = np.stack([_lab(_shrink(frame, 48)) for frame in frames])
-    index = ((pixels[..., None, :] - palette) ** 2).sum(axis=-1).argmin(axis=-1)
+    index = nearest_colours(np.stack([_lab(_shrink(frame, 48)) for frame in frames]), palette)
     shares = np.bincount(index.ravel(), minlength=len(names)) / index.size
     best = sorted(range(len(names)), key=lambda i: (-shares[i], i))[:3]
     return [
@@ -205,6 +236,21 @@ def dominant_colours(frames: Sequence[np.ndarray]) -> list[tuple[str, float, str
         for number, i in enumerate(best)
         if number == 0 or shares[i] >= LEAST_COLOUR
     ]
+
+
+def nearest_colours(pixels: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Numbers of the colours of `palette` (N × 3) that are nearest to the pixels (… × 3); the first of equally near."""
+    planes = [np.ascontiguousarray(pixels[..., channel]) for channel in range(3)]
+    nearest = np.zeros(pixels.shape[:-1], np.intp)
+    least = np.full(nearest.shape, np.inf, np.float32)
+    # Colour after colour, so that the arrays stay in the processor's cache.
+    for number, colour in enumerate(palette):
+        first, second, third = (plane - value for plane, value in zip(planes, colour, strict=True))
+        distance = first * first + second * second + third * third
+        nearer = distance < least
+        nearest[nearer] = number
+        np.minimum(least, distance, out=least)
+    return nearest
 
 
 def manner(clip: ClipFacts) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from clipmill.base.errors import ItemError
-from clipmill.captions import Answered, Caption
+from clipmill.captions import Answers, Caption
 from clipmill.captions.fields import read_fields, schema
 from clipmill.captions.language_step import Asking
 from clipmill.chat import PASSING, Answer, ChatModel, Request, Task
-from clipmill.texts.checks import REFUSAL, WORD
+from clipmill.texts.checks import is_refusal, words_of
 from clipmill.texts.prompts import PLACES
 
 FIELD = {"text": 2000}  # the answer's one field, and its most characters
@@ -61,7 +60,7 @@ class Rewriter(Asking):
         self._temperature, self._seed = temperature, seed
         self._max_tries, self._max_growth, self._on_failure = max_tries, max_growth, on_failure
 
-    def rewrite(self, captions: list[Caption]) -> Iterator[Answered | None]:
+    def rewrite(self, captions: list[Caption]) -> Answers:
         """See `RewriteBackend`. All captions are tried once, then those whose answers were refused again, and so on."""
         todo = {caption.clip_id: caption.text for caption in captions}
         why: dict[str, str] = {}
@@ -111,10 +110,10 @@ class Rewriter(Asking):
 
 def loss(source: str, text: str, max_growth: float) -> str | None:
     """Why `text` cannot replace its `source`; None if it can."""
-    before, after = WORD.findall(source.lower()), WORD.findall(text.lower())
+    before, after = words_of(source.lower()), words_of(text.lower())
     if not after:
         return "it is empty"
-    if REFUSAL.search(text) and not REFUSAL.search(source):
+    if is_refusal(text) and not is_refusal(source):
         return "it is a refusal"
     if len(after) > max_growth * len(before) + SLACK:
         return f"it has {len(after)} words, the caption {len(before)}"

@@ -11,9 +11,9 @@ grows linearly with the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from clipmill.captions import Answered, Caption
+from clipmill.captions import Answers, Caption
 from clipmill.texts.sentences import sentences
 
 MAX_PASSES = 5
@@ -164,7 +164,7 @@ class Rules:
     model = "clipmill rules 1"
     about = {"backend": "rules", "model": model}
 
-    def rewrite(self, captions: list[Caption]) -> Iterator[Answered]:
+    def rewrite(self, captions: list[Caption]) -> Answers:
         """See `RewriteBackend`. No text is empty unless its caption is."""
         for caption in captions:
             yield caption.clip_id, {"text": rewrite(caption.text), "rewrite_model": self.model, "rewritten": True}

@@ -7,13 +7,13 @@ its own journal, so that other groups of shards find it too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import fields
 from pathlib import Path
 
 from clipmill.base.clip_rows import SYNC_SECONDS, ClipRows
 from clipmill.base.journal import Journal, fingerprint
-from clipmill.captions import Answered, Caption, CaptionBackend, Clip, ClipFacts, RewriteBackend
+from clipmill.captions import Answers, Caption, CaptionBackend, Clip, ClipFacts, RewriteBackend
 from clipmill.decode.reading import KeptFrames
 from clipmill.store import tables
 from clipmill.store.layout import Paths
@@ -59,7 +59,7 @@ def rewrite_shards(
     def key(row: Row) -> str:
         return fingerprint(about, row["caption"])
 
-    def rewritten(todo: Rows) -> Iterator[Answered | None]:
+    def rewritten(todo: Rows) -> Answers:
         return backend.rewrite([Caption(row["clip_id"], row["caption"]) for rows in todo.values() for row in rows])
 
     about = backend.about
@@ -70,7 +70,7 @@ def _finish(
     step: str,
     rows: Rows,
     key: Callable[[Row], str],
-    work: Callable[[Rows], Iterator[Answered | None]],
+    work: Callable[[Rows], Answers],
     outdir: Path,
     max_error_rate: float,
 ) -> list[Row]:
@@ -85,10 +85,11 @@ def _finish(
         results = stack.enter_context(ClipRows(owner, keys, max_error_rate))
         todo = {shard: [row for row in mine if row["clip_id"] not in results.rows] for shard, mine in rows.items()}
         if any(todo.values()):
-            for answered in work(todo):
-                if answered is not None:
-                    results.add(*answered)
-                results.sync(older_than=SYNC_SECONDS)
+            with closing(work(todo)) as answers:  # the threads of a backend end before an error leaves this function
+                for answered in answers:
+                    if answered is not None:
+                        results.add(*answered)
+                    results.sync(older_than=SYNC_SECONDS)
     return [
         {"clip_id": row["clip_id"], "shard": shard, **results.rows[row["clip_id"]]}
         for shard, mine in rows.items()

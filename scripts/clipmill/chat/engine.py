@@ -13,6 +13,7 @@ import pybase64
 
 from clipmill.base.errors import ItemError, SetupError, in_line
 from clipmill.base.processes import children_die_with_us
+from clipmill.base.usage import starting
 from clipmill.chat import IDLE_SECONDS, Answer, Outcome, Request, Task, media_kwargs, messages
 from clipmill.models import leases
 from clipmill.models.checkpoints import Checkpoint, find_language_model
@@ -90,6 +91,7 @@ class Engine:
     def _checkpoint(self) -> Checkpoint:
         return find_language_model(self._model, self._revision, self._trust)
 
+    @starting()
     def _start(self, task: Task) -> None:
         """Load the model, which takes minutes. vLLM reserves memory for the most images that a request may have."""
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")

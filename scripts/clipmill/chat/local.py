@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from clipmill.base.errors import ItemError, SetupError, in_line
+from clipmill.base.usage import starting
 from clipmill.chat import Answer, Outcome, Request, Task
 from clipmill.chat.grammar import Grammar
 from clipmill.models import batches, gpu
@@ -69,6 +70,7 @@ class Local:
         return find_language_model(self._model, self._revision, self._trust)
 
     @cached_property
+    @starting()
     def _loaded(self) -> _Loaded:
         started = time.monotonic()
         loaded = _load(self._checkpoint, gpu.precision(self._dtype), self._trust)

@@ -1,6 +1,6 @@
 """Writing one clip of a video as an mp4 file: by copying packets where that loses nothing, else by re-encoding.
 
-Either way the file is decoded again and compared with its source before it gets its name (`verify`).
+Either way the file is read again and compared with its source before it gets its name (`verify`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.files import atomic, clean_text
 from clipmill.base.processes import die_with
-from clipmill.cut.verify import ClipFile, Mismatch, SourceFrames, Tolerance, is_square, verify
+from clipmill.cut.verify import ClipFile, Mismatch, Origin, SourceFrames, Tolerance, is_square, verify
 from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, DecodedVideo
@@ -150,9 +150,11 @@ class _Job:
         self._run(
             self._input(self._just_before(frames))[self.picture],
             frames,
-            **{"c:v": "copy", "copypriorss": 0, "bsf:v": "setts=pts=PTS-STARTPTS:dts=DTS-STARTPTS"},
+            "setts=pts=PTS-STARTPTS:dts=DTS-STARTPTS",
+            **{"c:v": "copy", "copypriorss": 0},
         )
-        return verify(self.target, frames, Tolerance(self.frame_seconds, COPY_GREY_LEVELS), every=False)
+        origin = Origin(self.source, self.video["offset"])
+        return verify(self.target, frames, Tolerance(self.frame_seconds, COPY_GREY_LEVELS), origin)
 
     def reencode(self, frames: SourceFrames, start_frame: int) -> ClipFile:
         """Re-encode `frames`: upright, square pixels, even size, times as they are. Raises Mismatch."""
@@ -194,6 +196,7 @@ class _Job:
         self._run(
             picture,
             frames,
+            "setts=pts=PTS:dts=DTS",
             **{"c:v": "libx264", "crf": self.settings.crf, "preset": self.settings.preset, "pix_fmt": "yuv420p"},
             **{"fps_mode": "passthrough", "enc_time_base": "filter", "threads:v": THREADS},
         )
@@ -215,8 +218,14 @@ class _Job:
             options["ss"] = f"{begin:.6f}"
         return ffmpeg.input(SOURCE, threads=THREADS, **OPTIONS, **options)
 
-    def _run(self, picture: Any, frames: SourceFrames, **options: Any) -> None:
-        """Run ffmpeg on the video stream `picture`, with the sound where it is wanted. Raises Mismatch."""
+    def _run(self, picture: Any, frames: SourceFrames, times: str, **options: Any) -> None:
+        """Run ffmpeg on the video stream `picture`, with the sound where it is wanted. Raises Mismatch.
+
+        `times`: bitstream filter that sets the packets' times. Where the last frames are unevenly spaced, the last
+        packet in decode order is not the last frame, and the muxer would end the file before that frame's end.
+        """
+        end = f"{frames.seconds:.6f}/TB-(DTS-STARTDTS)"
+        times = rf"{times}:duration=if(eq(N\,{frames.frames - 1})\,{end}\,DURATION)"
         streams = [picture]
         if self.sound is not None:
             start = self.video["offset"] + float(frames.time[0])
@@ -228,6 +237,7 @@ class _Job:
             format="mp4",
             **{"frames:v": frames.frames, "map_metadata": -1, "map_chapters": -1, "movflags": "+faststart"},
             **{"fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact"},
+            **{"bsf:v": times},
             **options,
         )
         names = {SOURCE: file_url(self.source), TARGET: file_url(self.target)}

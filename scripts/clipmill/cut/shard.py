@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from clipmill.store.tables import Clip, DecodedVideo
 log = logging.getLogger("clipmill")
 
 VERSION = 1  # part of every key: raise it when the same clip and settings give another file
+COLUMNS = ["time", "is_key", "is_clean", "thumbnail"]  # of the signals, that cutting reads
 
 
 def cut_shard(
@@ -51,10 +53,14 @@ def cut_shard(
         todo = [clip for clip in clips if clip["clip_id"] not in rows]
         progress = Progress("clips", len(clips), len(rows))
 
+        # The signals of a long video take longer to read than many a clip to copy.
+        signals_of = lru_cache(maxsize=1)(partial(read_signals, outdir, shard, columns=COLUMNS))
+
         def cut(clip: Clip) -> Row:
             video = videos[clip["video_id"]]
             file = folder / clip["video_id"] / f"{clip['clip_id']}.mp4"
-            source = _source_frames(clip, video, outdir, shard)
+            signals = signals_of(clip["video_id"])
+            source = SourceFrames.of(signals, frame_times(video, signals), clip["start_frame"], clip["end_frame"])
             row = cut_clip(Path(video["path"]), file, video, clip, source, cut_settings)
             return {**row, "file": str(file.relative_to(folder.parent))}
 
@@ -86,12 +92,6 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except OSError:
         return None
-
-
-def _source_frames(clip: Clip, video: DecodedVideo, outdir: Path, shard: str) -> SourceFrames:
-    columns = ["time", "is_key", "is_clean", "thumbnail"]
-    table = read_signals(outdir, shard, clip["video_id"], columns)
-    return SourceFrames.of(table, frame_times(video, table), clip["start_frame"], clip["end_frame"])
 
 
 def _remove_others(folder: Path, files: set[str]) -> None:

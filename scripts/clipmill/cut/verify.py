@@ -1,8 +1,14 @@
-"""Checking a clip file against its source: its frames are decoded and recognized by their 8 × 8 thumbnails."""
+"""Checking a clip file against its source.
+
+Frames are decoded and recognized by their 8 × 8 thumbnails. Of a copy whose packets are the source's, byte by byte,
+only the beginning and the key frames are decoded: the others must come out as they did from the source.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -14,9 +20,11 @@ from av.video.reformatter import VideoReformatter
 from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
 from clipmill.decode.media import best_video_stream, ffmpeg_message, open_video
-from clipmill.decode.pictures import analysis_size, orientation, small_bgr, thumbnail
+from clipmill.decode.pictures import analysis_size, orientation, small_bgr
+from clipmill.decode.signals import thumbnail
 
-DECODER_THREADS = 2
+DECODER_THREADS = 1  # more cost processor time, and clips are checked side by side
+BEGINNING = 16  # frames: if one of a copy refers to a frame before the copy, some of these do, and show it
 UPRIGHT = (False, False, False)
 
 # Frames are one too late or early if a shift by one lowers their difference to this share, and by these grey levels.
@@ -89,11 +97,19 @@ class ClipFile:
     bytes: int
 
 
-def verify(path: Path, wanted: SourceFrames, allowed: Tolerance, every: bool = True) -> ClipFile:
-    """Decode the file and compare it with the `wanted` frames: all times, and the pictures. Raises Mismatch.
+@dataclass(frozen=True)
+class Origin:
+    """Where the packets of a copy come from."""
 
-    Without `every` only frames that others refer to, and the last frame, are decoded. That is enough for a copy: the
-    packets of the other frames are the source's, and decode to the same pictures.
+    path: Path
+    offset: float  # seconds from the container's start to the video's first frame
+
+
+def verify(path: Path, wanted: SourceFrames, allowed: Tolerance, origin: Origin | None = None) -> ClipFile:
+    """Compare a clip file with the `wanted` frames: all times, and the pictures. Raises Mismatch.
+
+    `origin`: given for a copy. If the packets are those of the source, the first BEGINNING frames and all key frames
+    are decoded; if not, as a container may demand another form of them, all frames, as of other files.
     """
     try:
         with open_video(path) as container:
@@ -101,7 +117,10 @@ def verify(path: Path, wanted: SourceFrames, allowed: Tolerance, every: bool = T
             if not is_square(float(stream.sample_aspect_ratio or 1)):
                 raise Mismatch("the pixels are not square")
             assert stream.time_base is not None  # FFmpeg sets it for each stream that it finds
-            stamps, shown = _decode(container, stream, wanted.frames, every)
+            packets = list(container.demux(stream))  # of one clip
+            stamps = _stamps(packets, wanted.frames)
+            same_packets = origin is not None and _are_of(packets, stream, origin, wanted)
+            shown = _decode(packets, stream, BEGINNING if same_packets else len(packets))
             if stream.duration is None:
                 raise Mismatch("the file states no duration")
             seconds = float(stream.duration * stream.time_base)
@@ -113,18 +132,16 @@ def verify(path: Path, wanted: SourceFrames, allowed: Tolerance, every: bool = T
         raise Mismatch(f"the file cannot be decoded: {ffmpeg_message(error)}") from error
     check_times(times, seconds, wanted, allowed.seconds)
     places = np.searchsorted(stamps, sorted(shown))
+    needed = [0] if same_packets else range(wanted.frames)
+    if lost := set(needed) - set(places.tolist()):
+        raise Mismatch(f"frame {min(lost)} cannot be decoded")
     thumbnails = np.array([shown[stamp] for stamp in sorted(shown)], np.uint8).reshape(-1, 64)
     check_thumbnails(thumbnails, wanted.thumbnail, allowed.grey_levels, places)
     return ClipFile(seconds, len(times), width, height, path.stat().st_size)
 
 
-def _decode(
-    container: av.container.InputContainer, stream: av.VideoStream, most: int, every: bool
-) -> tuple[list[int], dict[int, np.ndarray]]:
-    """Time stamps of all frames, rising, and thumbnails of the decoded ones by their stamp; at most `most` frames."""
-    stream.thread_type = "AUTO"
-    stream.codec_context.thread_count = DECODER_THREADS
-    packets = list(container.demux(stream))  # of one clip
+def _stamps(packets: list[av.Packet], most: int) -> list[int]:
+    """The time stamps of a clip's frames, rising; at most `most` frames."""
     stamps: list[int] = []
     for packet in packets:
         if packet.size:
@@ -133,12 +150,61 @@ def _decode(
             stamps.append(packet.pts)
     if len(stamps) > most:
         raise Mismatch(f"more than the {most} frames wanted")
-    end = max(stamps, default=None)
+    return sorted(stamps)
+
+
+def _are_of(packets: list[av.Packet], stream: av.VideoStream, origin: Origin, wanted: SourceFrames) -> bool:
+    """Whether the clip's packets are those of the source's `wanted` frames, with the same bytes, order and times.
+
+    If so, and the decoder is set up with the same data, it decodes them to the same pictures.
+    """
+    try:
+        with open_video(origin.path) as container:
+            source = best_video_stream(container)
+            if source.codec_context.extradata not in (None, stream.codec_context.extradata):
+                return False
+            assert source.time_base is not None and stream.time_base is not None  # FFmpeg sets them
+            copied = (packet for packet in packets if packet.size)
+            shifts = []
+            for packet in islice(_packets_of(container, source, origin, wanted), wanted.frames):
+                copy = next(copied, None)
+                if copy is None or copy.is_discard or packet.has_sidedata("new_extradata"):
+                    return False
+                if bytes(packet) != bytes(copy) or packet.pts is None or copy.pts is None:
+                    return False
+                shifts.append(float(packet.pts * source.time_base - copy.pts * stream.time_base))
+            same_times = np.ptp(shifts) < np.diff(wanted.time).min() / 2 if shifts else False
+            return same_times and len(shifts) == wanted.frames and next(copied, None) is None
+    except av.error.FFmpegError:  # some containers cannot seek
+        return False
+
+
+def _packets_of(
+    container: av.container.InputContainer, stream: av.VideoStream, origin: Origin, wanted: SourceFrames
+) -> Iterator[av.Packet]:
+    """The packets of the `wanted` frames of a source, as their times say."""
+    slack = float(np.diff(wanted.time).min()) / 2
+    start = (container.start_time or 0) / av.time_base + origin.offset
+    begin, end = float(wanted.time[0]) + start, float(wanted.time[-1]) + start
+    assert stream.time_base is not None  # FFmpeg sets it for each stream that it finds
+    unit = float(stream.time_base)
+    container.seek(int(begin / unit), stream=stream)
+    for packet in container.demux(stream):
+        if packet.dts is not None and packet.dts * unit > end:
+            return
+        if packet.pts is not None and begin - slack < packet.pts * unit < end - slack:
+            yield packet
+
+
+def _decode(packets: list[av.Packet], stream: av.VideoStream, beginning: int) -> dict[int, np.ndarray]:
+    """Thumbnails of the frames in the first `beginning` packets and of all key frames, by their time stamps."""
+    stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = DECODER_THREADS
     reformatter = VideoReformatter()
     shown: dict[int, np.ndarray] = {}
-    for packet in packets:
-        last = not packet.size or packet.pts == end
-        stream.codec_context.skip_frame = "DEFAULT" if every or last else "NONREF"
+    for number, packet in enumerate(packets):
+        if number >= beginning and packet.size and not packet.is_keyframe:
+            continue
         for frame in packet.decode():
             if orientation(frame) != UPRIGHT:
                 raise Mismatch("the picture is stored turned or mirrored")
@@ -146,9 +212,7 @@ def _decode(
                 raise Mismatch(f"frame {len(shown)} has no time")
             small = small_bgr(frame, *analysis_size(stream.width, stream.height), reformatter, UPRIGHT)
             shown[frame.pts] = thumbnail(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
-    if every and len(shown) != len(stamps):
-        raise Mismatch(f"{len(shown)} of {len(stamps)} frames can be decoded")
-    return sorted(stamps), shown
+    return shown
 
 
 def is_square(pixel_aspect: float) -> bool:
@@ -170,17 +234,12 @@ def check_times(times: np.ndarray, seconds: float, wanted: SourceFrames, allowed
         raise Mismatch(f"{seconds:.3f} s long, {wanted.seconds:.3f} s wanted")
 
 
-def check_thumbnails(
-    thumbnails: np.ndarray, wanted: np.ndarray, allowed: float, places: np.ndarray | None = None
-) -> None:
+def check_thumbnails(thumbnails: np.ndarray, wanted: np.ndarray, allowed: float, places: np.ndarray) -> None:
     """Raise Mismatch unless each frame shows the same as its source, and the frames fit better than shifted by one.
 
     `thumbnails`, `wanted`: uint8, frames × 64. `allowed`: grey levels. `places`: the numbers of the clip's frames that
-    `thumbnails` show, rising; None: all. The first and the last must be there.
+    `thumbnails` show, rising.
     """
-    places = np.arange(len(wanted)) if places is None else places
-    if len(places) != len(thumbnails) or not {0, len(wanted) - 1} <= set(places.tolist()):
-        raise Mismatch("the first or the last frame cannot be decoded")
     off = _difference(thumbnails, wanted[places])
     if off.max() > allowed:
         worst = int(off.argmax())

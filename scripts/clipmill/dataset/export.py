@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from clipmill.base.errors import SetupError
 from clipmill.base.files import atomic, open_text, write_json, write_text
+from clipmill.base.human import counted
 from clipmill.dataset import formats
 from clipmill.dataset.formats.assign import NO_BUCKET, Buckets, split_of
 from clipmill.dataset.formats.card import Numbers, write_card
@@ -28,18 +29,22 @@ from clipmill.dataset.formats.tree import Tree, size_and_time
 from clipmill.dataset.summary import Summary
 from clipmill.filters import reasons, verdict
 from clipmill.filters.reasons import Reason
-from clipmill.steps import AFTER_FILTER, BY_NAME, STEPS, found_by
+from clipmill.steps import AFTER_FILTER, BY_NAME, STEPS, Step, found_by
 from clipmill.store import tables
 from clipmill.store.index import read_json_lines, removed_videos
 from clipmill.store.layout import Paths
-from clipmill.store.table import Row, Table
+from clipmill.store.table import Column, Row, Table
 from clipmill.texts.checks import same
 
 log = logging.getLogger("clipmill")
 
-# Tables by name: those with one file per shard, and those with one file per group of shards.
-SHARD_TABLES = {table.name: table for step in STEPS if not step.grouped for table in step.tables}
+# Tables of videos and clips by name: those with one file per shard, and those with one file per group of shards.
+SHARD_TABLES = {
+    table.name: table for step in STEPS if not step.grouped for table in step.tables if table is not tables.TRANSITIONS
+}
 GROUP_TABLES = {table.name: table for step in STEPS if step.grouped for table in step.tables}
+
+ROWS_TOGETHER = 8192  # rows in a row group of the verdicts and the metadata
 
 Rows = dict[str, list[Row]]
 """Rows of tables, by the name of the table."""
@@ -83,8 +88,12 @@ class Shard:
             yield row
 
     def errors(self) -> Iterator[Row]:
-        """ERRORS rows, in the order of the steps; those of groups of shards come last."""
+        """ERRORS rows, in the order of the videos, and of the steps for each: no matter which videos share a shard."""
         names = {video["video_id"]: video["name"] for video in self.rows["videos"]}
+        place = {video_id: number for number, video_id in enumerate(names)}
+        yield from sorted(self._errors_by_step(names), key=lambda error: place[error["video_id"]])
+
+    def _errors_by_step(self, names: dict[str, str]) -> Iterator[Row]:
         owner = {clip["clip_id"]: clip["video_id"] for clip in self.rows["clips"]}
         for table in (*SHARD_TABLES.values(), *GROUP_TABLES.values()):
             step = found_by(table)
@@ -150,7 +159,7 @@ def export_dataset(
         output.clean()
     clips.remove_others()
     if clips.copied:
-        log.warning("%d clips were copied: the file system has no hard links", clips.copied)
+        log.warning("the file system has no hard links: %s copied", counted(clips.copied, "clip"))
     if layout.buckets != Buckets() and numbers.without_bucket:
         log.warning("%d of %d clips fit no bucket", numbers.without_bucket, numbers.clips.total())
     summary.removed(len(gone))
@@ -228,21 +237,51 @@ def list_models(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "step": check["step"],
             "backend": check["backend"],
             **model,
-            "columns": [column.name for column in tables.scores(BY_NAME[check["step"]].tables[0])],
+            "columns": [column.name for column in _columns_of(BY_NAME[check["step"]])],
         }
         for check in checks
         for model in check["models"]
     ]
 
 
+def _columns_of(step: Step) -> tuple[Column, ...]:
+    """The dataset's columns that a step with a model makes; none if it only helps others, as `shots` helps `split`."""
+    return tables.scores(step.tables[0]) if step in STEPS else ()
+
+
+class _RowGroups:
+    """Writes rows in groups of ROWS_TOGETHER, however many come at a time: shards leave no trace in the file."""
+
+    def __init__(self, file: pq.ParquetWriter):
+        self._file = file
+        self._waiting: list[pa.Table] = []
+
+    def write(self, rows: pa.Table) -> None:
+        self._waiting.append(rows)
+        if sum(map(len, self._waiting)) < ROWS_TOGETHER:
+            return
+        together = pa.concat_tables(self._waiting)
+        whole = len(together) // ROWS_TOGETHER * ROWS_TOGETHER
+        for first in range(0, whole, ROWS_TOGETHER):
+            self._file.write_table(together.slice(first, ROWS_TOGETHER).combine_chunks())
+        self._waiting = [together.slice(whole)]
+
+    def close(self) -> None:
+        """Write the rest."""
+        if any(map(len, self._waiting)):
+            self._file.write_table(pa.concat_tables(self._waiting).combine_chunks())
+        self._waiting = []
+
+
 class _Files:
     """The tables that grow shard by shard. They replace the older files only when all of them are complete."""
 
     def __init__(self, stack: ExitStack, outdir: Path):
-        def parquet(path: Path, table: Table[Any]) -> pq.ParquetWriter:
-            return stack.enter_context(
+        def parquet(path: Path, table: Table[Any]) -> _RowGroups:
+            file = stack.enter_context(
                 pq.ParquetWriter(stack.enter_context(atomic(path)), table.schema_about(), compression="zstd")
             )
+            return stack.enter_context(closing(_RowGroups(file)))
 
         paths = Paths(outdir)
         self._metadata = parquet(paths.metadata, tables.METADATA)
@@ -255,11 +294,14 @@ class _Files:
 
     def verdicts(self, rows: list[Row]) -> None:
         if rows:
-            self._verdicts.write_table(tables.FINAL_VERDICTS.from_rows(rows))
+            names = tables.FINAL_VERDICTS.schema.names
+            self._verdicts.write(
+                tables.FINAL_VERDICTS.from_rows({name: row.get(name) for name in names} for row in rows)
+            )
 
     def clips(self, rows: pa.Table) -> None:
         if len(rows):
-            self._metadata.write_table(rows)
+            self._metadata.write(rows)
 
 
 def _late_failure(row: Row, late: verdict.Late, common: set[bytes]) -> Reason | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clipmill import __version__
+from clipmill.base.human import counted, duration
 from clipmill.filters.quantiles import Resolved
 from clipmill.steps import BY_NAME
 from clipmill.store.layout import Paths
@@ -83,46 +84,46 @@ class Summary:
         }
 
 
-def as_text(summary: dict[str, Any], outdir: Path) -> str:
-    """The summary for the terminal."""
+def as_text(summary: dict[str, Any], outdir: Path, links: bool = False) -> str:
+    """The summary for the terminal. With `links` the path of the report can be clicked."""
     paths = Paths(outdir)
     videos, clips, hours, cuts = (summary[name] for name in ("videos", "clips", "hours", "cuts"))
-    gone = f", {videos['removed']} removed since" if videos["removed"] else ""
+    gone = f", {videos['removed']:,} removed since" if videos["removed"] else ""
     lines = [
         "",
-        f"  videos   {videos['decoded']} decoded, {videos['failed']} failed{gone}",
-        f"  scenes   {summary['scenes']}",
-        f"  clips    {clips['found']} found, {clips['kept']} kept",
+        f"  videos   {videos['decoded']:,} decoded, {videos['failed']:,} failed{gone}",
+        f"  scenes   {summary['scenes']:,}",
+        f"  clips    {clips['found']:,} found, {clips['kept']:,} kept",
     ]
-    lines += [f"           {count:6d}  {reason}" for reason, count in summary["dropped"].items()]
+    lines += [f"           {count:6,d}  {reason}" for reason, count in summary["dropped"].items()]
     if clips["found"] and not clips["kept"]:
         lines += ["           the dataset is empty: loosen what drops the most; report.html shows what would be kept"]
     if len(summary["splits"]) > 1:
-        lines += ["  splits   " + ", ".join(f"{count} {split}" for split, count in summary["splits"].items())]
+        lines += ["  splits   " + ", ".join(f"{count:,} {split}" for split, count in summary["splits"].items())]
         lines += [
             f"           no clip is in {split}: videos are drawn whole; try another export.seed or validation_share"
             for split, count in summary["splits"].items()
             if clips["kept"] and not count
         ]
     lines += [
-        f"  {name}.{side} is {found['value']}: q{found['quantile']} of {found['clips']} clips"
+        f"  {name}.{side} is {found['value']}: q{found['quantile']} of {counted(found['clips'], 'clip')}"
         for name, bounds in summary["thresholds"].items()
         for side, found in bounds.items()
     ]
     lines += [
-        f"  hours    {hours['videos']:.3f} in, {hours['dataset']:.3f} out",
-        f"  files    {cuts['copy']} copied without loss, {cuts['reencode']} re-encoded"
-        + (f" ({cuts['copy_failed']} after a copy that failed its check)" if cuts["copy_failed"] else ""),
+        f"  length   {duration(3600 * hours['videos'])} in, {duration(3600 * hours['dataset'])} out",
+        f"  files    {cuts['copy']:,} copied without loss, {cuts['reencode']:,} re-encoded"
+        + (f" ({cuts['copy_failed']:,} after a copy that failed its check)" if cuts["copy_failed"] else ""),
         f"  texts    caption by {summary['settings']['caption']}, rewrite by {summary['settings']['rewrite']}, "
         f"alignment {summary['settings']['alignment']}"
         + (" (not checked against the video)" if summary["settings"]["alignment"] == "none" else ""),
     ]
     if count := summary["texts"]["not_rewritten"]:
-        lines += [f"           {count:6d}  stand as they were captioned: no rewriting was good enough"]
+        lines += [f"           {count:6,d}  stand as they were captioned: no rewriting was good enough"]
     errors = [(error.get("step") or error["rule"], error) for error in summary["errors"]]  # 0.1 said `rule`
     if errors:
         lines += ["  errors"]
-        lines += [f"           {error['count']:6d}  {step}: {error['kind']}" for step, error in errors]
+        lines += [f"           {error['count']:6,d}  {step}: {error['kind']}" for step, error in errors]
     again = sorted({ASK_AGAIN[step] for step, _ in errors if step in ASK_AGAIN})
     if again:
         lines += [
@@ -133,7 +134,11 @@ def as_text(summary: dict[str, Any], outdir: Path) -> str:
         f"  dataset  {paths.dataset}",
         f"  verdicts {paths.final_verdicts}",
         f"  errors   {paths.errors}",
-        f"  report   {paths.report}",
-        "",
+        f"  report   {_link(paths.report) if links else paths.report}",
     ]
     return "\n".join(lines)
+
+
+def _link(path: Path) -> str:
+    """A path that can be clicked in a terminal: a hyperlink by the escape sequence OSC 8."""
+    return f"\x1b]8;;{path.resolve().as_uri()}\x1b\\{path}\x1b]8;;\x1b\\"

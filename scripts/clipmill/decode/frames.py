@@ -1,4 +1,7 @@
-"""The kept frames of a video: one uncompressed ZIP of JPEGs, so that any of them can be read without the others."""
+"""The kept frames of a video: one uncompressed ZIP of JPEGs, so that any of them can be read without the others.
+
+OpenCV is imported only where a picture is made or read: steps that look at no picture import this module too.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from clipmill.base.errors import ItemError
-from clipmill.base.opencv import cv2
 
 # The errors of `zipfile` on damaged archives; RuntimeError if a wrong bit says that a member is encrypted.
 BROKEN = (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, RuntimeError, zlib.error, struct.error)
@@ -37,11 +39,15 @@ class ArchiveWriter:
     """Writes kept frames one after the other; the same frames give the same bytes."""
 
     def __init__(self, path: Path, quality: int):
+        from clipmill.base.opencv import cv2
+
         self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED)
         self._options = [cv2.IMWRITE_JPEG_QUALITY, quality]
 
     def add(self, sample: int, picture: np.ndarray) -> None:
         """Add one BGR picture, height × width × 3 bytes."""
+        from clipmill.base.opencv import cv2
+
         _, data = cv2.imencode(".jpg", picture, self._options)
         self._zip.writestr(zipfile.ZipInfo(member(sample)), data.tobytes())
 
@@ -89,6 +95,8 @@ class FrameArchive:
 
     def read(self, sample: int) -> np.ndarray:
         """One kept frame as BGR, height × width × 3 bytes."""
+        from clipmill.base.opencv import cv2
+
         picture = cv2.imdecode(np.frombuffer(self.data(sample), np.uint8), cv2.IMREAD_COLOR)
         if picture is None:
             raise self._lost(f"sample {sample} is no picture")

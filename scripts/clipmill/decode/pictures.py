@@ -22,7 +22,6 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from clipmill.base.opencv import cv2
 
 LONG_SIDE = 256  # pixels of the picture that scene cuts and signals are computed from; PySceneDetect's own choice
-THUMBNAIL_SIDE = 8
 
 Turn = tuple[bool, bool, bool]  # swap rows and columns, then flip left–right, then flip top–bottom
 
@@ -43,20 +42,23 @@ def small_bgr(
     height: int,
     reformatter: VideoReformatter,
     turn: Turn | None = None,
-    fine: bool = False,
+    scaling: Interpolation | None = None,
 ) -> np.ndarray:
     """`frame` upright, in `width` × `height` pixels, as height × width × 3 array of blue, green, red. Not writeable.
 
     Use one reformatter for all frames of a video that are scaled to one size: setting it up costs more than using it.
     `turn`: the frame's `orientation`, if the caller knows it. By default scaling picks single pixels, nearly as
-    PySceneDetect does: content values are within 0.7 of PySceneDetect's (with means of pixels: 25). `fine` takes the
-    mean of all pixels, for pictures that somebody looks at.
+    PySceneDetect does: content values are within 0.7 of PySceneDetect's (with means of pixels: 25). `scaling` is
+    another way. AREA takes the mean of all pixels, for pictures that somebody looks at; it cannot enlarge a picture,
+    which is BILINEAR then.
     """
     turn = orientation(frame) if turn is None else turn
     if turn[0]:
         width, height = height, width
     matrix = _matrix(int(frame.colorspace))
-    smooth = Interpolation.AREA if width <= frame.width and height <= frame.height else Interpolation.BILINEAR
+    scaling = Interpolation.POINT if scaling is None else scaling
+    if scaling == Interpolation.AREA and (width > frame.width or height > frame.height):
+        scaling = Interpolation.BILINEAR
     small = reformatter.reformat(
         frame,
         width,
@@ -64,17 +66,12 @@ def small_bgr(
         "bgr24",
         src_colorspace=matrix,
         dst_colorspace=matrix,
-        interpolation=smooth if fine else Interpolation.POINT,
+        interpolation=scaling,
         threads=1,
     )
     plane = small.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
     return _turned(rows[:, : width * 3].reshape(height, width, 3), turn)
-
-
-def thumbnail(grey: np.ndarray) -> np.ndarray:
-    """The 8 × 8 mean grey levels of a grey picture, row by row: 64 bytes by which a frame is recognized."""
-    return cv2.resize(grey, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA).reshape(-1)
 
 
 def orientation(frame: av.VideoFrame) -> Turn:

@@ -1,8 +1,8 @@
-"""Reading the results of decoding: the signals of a video, the times of its frames, and its kept frames."""
+"""Reading the results of decoding: the signals of a video, the times of its frames, its kept frames and miniatures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from clipmill.base.errors import ItemError
 from clipmill.decode.frames import FrameArchive
@@ -28,6 +27,23 @@ def frame_times(video: DecodedVideo, signals: pa.Table) -> np.ndarray:
 def read_signals(outdir: Path, shard: str, video_id: str, columns: list[str] | None = None) -> pa.Table:
     """The signals of one video, one row per frame; all columns, or the named ones."""
     return tables.SIGNALS.read(Paths(outdir).signals(shard, video_id), columns)
+
+
+def read_thumbnails(signals: pa.Table) -> np.ndarray:
+    """The thumbnails of all frames: frames × 64 grey levels, uint8."""
+    return np.frombuffer(b"".join(signals["thumbnail"].to_pylist()), np.uint8).reshape(len(signals), -1)
+
+
+MINIATURE_SHAPE = (27, 48, 3)  # height, width, colours
+
+
+def read_miniatures(outdir: Path, shard: str, video_id: str, frames: Iterable[int]) -> np.ndarray:
+    """The miniatures of some frames in rising order, each once: n × MINIATURE_SHAPE bytes, of red, green and blue.
+
+    Raises SetupError if the file is damaged.
+    """
+    found = tables.MINIATURES.take(Paths(outdir).miniatures(shard, video_id), frames, ["miniature"])
+    return np.frombuffer(b"".join(found["miniature"].to_pylist()), np.uint8).reshape(-1, *MINIATURE_SHAPE)
 
 
 SLACK = 1e-3  # seconds by which a kept frame may come before its time
@@ -122,8 +138,10 @@ class KeptFrames:
         """Numbers of the kept frames of a clip that `choice` chooses, in order of time."""
         if clip["video_id"] != self._listed:
             table = read_signals(self.outdir, self.shard, clip["video_id"], ["frame", "time", "sample"])
-            table = table.filter(pc.is_valid(table["sample"]))
-            self._frames, self._times, self._numbers = (table[name].to_numpy() for name in ("frame", "time", "sample"))
+            frames, times, numbers = (table[name].to_numpy() for name in ("frame", "time", "sample"))
+            is_kept = ~np.isnan(numbers)  # not by pyarrow.compute, whose import takes longer than this
+            self._frames, self._times = frames[is_kept], times[is_kept]
+            self._numbers = numbers[is_kept].astype(np.int64)
             self._listed = clip["video_id"]
         first, last = np.searchsorted(self._frames, [clip["start_frame"], clip["end_frame"]])
         return choice.choose(self._numbers[first:last].tolist(), self._times[first:last])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from clipmill.base.opencv import cv2
-from clipmill.decode.pictures import thumbnail
 
 BLACK_MEAN, BLACK_MAX = 16, 48  # grey levels: a row or column of a black border has a lower mean and a lower maximum
+THUMBNAIL_SIDE = 8  # pixels
 FLOW_SIDE = 128  # pixels of the short side on which motion is measured
 SURE_SHIFT = 0.2  # the least response of phase correlation with which its shift is used
 
@@ -46,49 +48,61 @@ class FrameSignals:
         }
 
 
-class KeptFrameSignals:
-    """Measures each kept frame; its motion is against the last kept frame. Feed frames in order."""
-
-    def __init__(self) -> None:
-        self._grey: np.ndarray | None = None
-        self._time = 0.0
-
-    def measure(self, time: float, picture: np.ndarray, small: np.ndarray, grey: np.ndarray) -> dict[str, float | None]:
-        """SIGNALS columns of the kept frame `picture` at `time` seconds; `small` and `grey`: its analysis pictures."""
-        motion = None
-        if self._grey is not None and self._grey.shape == grey.shape and time > self._time:
-            motion = motion_speed(self._grey, grey, time - self._time)
-        self._grey, self._time = grey, time
-        left, top, right, bottom = black_borders(grey)
-        return {
-            "sharpness": sharpness(picture),
-            "colourfulness": colourfulness(small),
-            "border_left": left,
-            "border_top": top,
-            "border_right": right,
-            "border_bottom": bottom,
-            "motion": motion,
-        }
+def thumbnail(grey: np.ndarray) -> np.ndarray:
+    """The 8 × 8 mean grey levels of a grey picture, row by row: 64 bytes by which a frame is recognized."""
+    return cv2.resize(grey, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA).reshape(-1)
 
 
-def motion_speed(before: np.ndarray, after: np.ndarray, seconds: float) -> float:
-    """Mean length of the flow between two grey pictures, in percent of their short side per second.
+@dataclass(frozen=True, eq=False)
+class KeptFrame:
+    """A kept frame to measure."""
+
+    time: float  # seconds
+    picture: np.ndarray  # as it is kept
+    small: np.ndarray  # the analysis picture in colour
+    grey: np.ndarray  # and in grey
+
+    @cached_property
+    def of_flow(self) -> tuple[np.ndarray, np.ndarray]:
+        """The grey pictures between which flow is measured, large and half. Each frame is in two pairs."""
+        large = _short_side(self.grey, FLOW_SIDE)
+        return large, _short_side(large, min(large.shape) // 2)
+
+
+def kept_frame_signals(before: KeptFrame | None, frame: KeptFrame) -> dict[str, float | None]:
+    """SIGNALS columns of a kept frame. `before`: the kept frame before it."""
+    motion = None
+    if before is not None and before.grey.shape == frame.grey.shape and frame.time > before.time:
+        motion = motion_speed(before, frame)
+    left, top, right, bottom = black_borders(frame.grey)
+    return {
+        "sharpness": sharpness(frame.picture),
+        "colourfulness": colourfulness(frame.small),
+        "border_left": left,
+        "border_top": top,
+        "border_right": right,
+        "border_bottom": bottom,
+        "motion": motion,
+    }
+
+
+def motion_speed(earlier: KeptFrame, later: KeptFrame) -> float:
+    """Mean length of the flow between two kept frames, in percent of their short side per second.
 
     Gunnar Farnebäck, "Two-frame motion estimation based on polynomial expansion" (2003), as in OpenCV. It starts from
     the shift of the whole picture, found at half the size. From this start one iteration per level finds pans of a
     third of the frame to within a tenth; from zero, three iterations already lose pans beyond a twentieth.
     """
-    if np.array_equal(before, after):
+    if np.array_equal(earlier.grey, later.grey):
         return 0.0
-    before, after = (_short_side(picture, FLOW_SIDE) for picture in (before, after))
-    half_before, half_after = (_short_side(picture, min(picture.shape) // 2) for picture in (before, after))
+    (before, half_before), (after, half_after) = earlier.of_flow, later.of_flow
     # OpenCV's own pyramid would blur the whole picture again for each of its levels.
     flow = _uniform_flow(half_before, whole_shift(half_before, half_after))
     flow = _farneback(half_before, half_after, flow, levels=1)
     flow = cv2.resize(flow, before.shape[::-1], interpolation=cv2.INTER_LINEAR) * np.float32(2)
     flow = _farneback(before, after, flow, levels=0)
     length = cv2.mean(cv2.magnitude(flow[..., 0], flow[..., 1]))[0]
-    return 100 * length / min(before.shape) / seconds
+    return 100 * length / min(before.shape) / (later.time - earlier.time)
 
 
 def _farneback(before: np.ndarray, after: np.ndarray, flow: np.ndarray, levels: int) -> np.ndarray:

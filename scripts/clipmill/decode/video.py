@@ -9,15 +9,15 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypedDict
 
 import av
 import av.error
-import numpy as np
 import pyarrow.parquet as pq
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from clipmill.base.errors import ItemError
 from clipmill.base.files import atomic
@@ -25,8 +25,9 @@ from clipmill.base.journal import fingerprint
 from clipmill.base.opencv import cv2
 from clipmill.decode.frames import ArchiveWriter, archive_key
 from clipmill.decode.media import best_video_stream, ffmpeg_message, open_video
+from clipmill.decode.miniatures import MiniatureWriter, miniature
 from clipmill.decode.pictures import analysis_size, orientation, small_bgr
-from clipmill.decode.signals import FrameSignals, KeptFrameSignals
+from clipmill.decode.signals import FrameSignals, KeptFrame, kept_frame_signals
 from clipmill.store import table, tables
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
@@ -36,7 +37,7 @@ log = logging.getLogger("clipmill")
 
 VERSION = 2  # part of every key: raise it when the same file and settings give other numbers
 ROWS_AT_ONCE = 2048
-KEPT_IN_FLIGHT = 6  # kept frames that wait to be measured and written
+KEPT_IN_FLIGHT = 6  # kept frames per thread that wait to be measured and written
 FRAMES_AT_ONCE, PIXELS_IN_FLIGHT = 8, 8_000_000  # a batch is full at whichever is reached first
 
 
@@ -51,25 +52,33 @@ class DecodeSettings:
 
 @dataclass(frozen=True)
 class DecodePaths:
-    """Where the two files of a video go."""
+    """Where the files of a video go. `miniatures` is None if nobody wants them."""
 
     frames: Path
     signals: Path
+    miniatures: Path | None = None
 
     @staticmethod
-    def of(outdir: Path, shard: str, video_id: str) -> DecodePaths:
+    def of(outdir: Path, shard: str, video_id: str, miniatures: bool = False) -> DecodePaths:
         paths = Paths(outdir)
-        return DecodePaths(paths.frames(shard, video_id), paths.signals(shard, video_id))
+        small = paths.miniatures(shard, video_id) if miniatures else None
+        return DecodePaths(paths.frames(shard, video_id), paths.signals(shard, video_id), small)
+
+    @property
+    def tables(self) -> list[Path]:
+        """The files that are tables."""
+        return [path for path in (self.signals, self.miniatures) if path]
 
     def hold(self, key: str) -> bool:
-        """Whether both files are there, whole, and made under `key`."""
-        return archive_key(self.frames) == key and self._signals_key() == key
+        """Whether all files are there, whole, and made under `key`."""
+        return archive_key(self.frames) == key and all(_table_key(path) == key for path in self.tables)
 
-    def _signals_key(self) -> str | None:
-        try:
-            return table.about(self.signals).get("source_key")
-        except (OSError, ValueError):
-            return None
+
+def _table_key(path: Path) -> str | None:
+    try:
+        return table.about(path).get("source_key")
+    except (OSError, ValueError):
+        return None
 
 
 def source_key(video: IndexedVideo, settings: DecodeSettings) -> str:
@@ -91,12 +100,19 @@ def video_file(video: IndexedVideo, settings: DecodeSettings) -> VideoFile:
 def decode_video(video: IndexedVideo, paths: DecodePaths, settings: DecodeSettings, threads: int) -> DecodedVideo:
     """Decode one video of the index and return its VIDEOS row. Raises ItemError.
 
-    The archive and the signals replace earlier ones when they are whole, so a kill leaves none half-written.
+    Miniatures are made if they have a path. All files replace earlier ones when they are whole, so a kill leaves none
+    half-written.
     """
     source, key = Path(video["path"]), source_key(video, settings)
     _check_unchanged(source, video)
-    with open_video(source) as container, atomic(paths.frames) as frames, atomic(paths.signals) as signals:
-        facts = _Decoding(container, frames, signals, settings, key, threads).run()
+    with ExitStack() as opened:
+        container = opened.enter_context(open_video(source))
+        unready = DecodePaths(
+            opened.enter_context(atomic(paths.frames)),
+            opened.enter_context(atomic(paths.signals)),
+            opened.enter_context(atomic(paths.miniatures)) if paths.miniatures else None,
+        )
+        facts = _Decoding(container, unready, settings, key, threads).run()
         _check_unchanged(source, video)
     bits = video["size_bytes"] * 8 / (facts["coded_width"] * facts["coded_height"] * facts["frames"])
     return {
@@ -149,8 +165,7 @@ class _Decoding:
     def __init__(
         self,
         container: av.container.InputContainer,
-        frames: Path,
-        signals: Path,
+        paths: DecodePaths,
         settings: DecodeSettings,
         key: str,
         threads: int,
@@ -159,26 +174,32 @@ class _Decoding:
         self.stream = best_video_stream(container)
         self.stream.thread_type = "AUTO"
         self.stream.codec_context.thread_count = threads
-        self.archive = ArchiveWriter(frames, settings.sample_quality)
-        self.signals = signals
+        self.archive = ArchiveWriter(paths.frames, settings.sample_quality)
+        self.paths = paths
         self.clock = _Clock(self.stream)
         self.clean = _CleanBoundaries()
-        self.frame_signals, self.kept_signals = FrameSignals(), KeptFrameSignals()
-        self.small_scaler, self.kept_scaler = VideoReformatter(), VideoReformatter()
+        self.frame_signals = FrameSignals()
+        self.kept_threads = max(1, threads // 2)  # of a small video, kept frames are half of the work
+        self.last_kept: KeptFrame | None = None
+        self.small_scaler, self.kept_scaler, self.miniature_scaler = (VideoReformatter() for _ in range(3))
         self.geometry: _Geometry | None = None
         self.size = self.kept_size = (0, 0)
         self.turn = (False, False, False)
         self.kept = self.next_kept = 0
-        self.waiting: deque[Future[Row]] = deque()
+        self.waiting: deque[tuple[Future[Row], Future[None]]] = deque()
 
     def run(self) -> _Facts:
-        """Decode in this thread; meanwhile a second thread measures all frames, and a third one the kept frames."""
-        with ThreadPoolExecutor(1) as self.of_frames, ThreadPoolExecutor(1) as self.of_kept:
+        """Decode in this thread. Meanwhile others measure: one all frames, some the kept ones; and one writes these."""
+        with (
+            ThreadPoolExecutor(1) as self.of_frames,
+            ThreadPoolExecutor(self.kept_threads) as self.of_kept,
+            ThreadPoolExecutor(1) as self.of_archive,
+        ):
             try:
                 self._write(self._frames())
                 self.archive.close(self.key)
             except BaseException:
-                for pool in (self.of_frames, self.of_kept):
+                for pool in (self.of_frames, self.of_kept, self.of_archive):
                     pool.shutdown(wait=True, cancel_futures=True)
                 self.archive.abandon()
                 raise
@@ -215,11 +236,17 @@ class _Decoding:
         schema = tables.SIGNALS.schema_about({"source_key": self.key})
         rows: list[tuple[Row, Future[Row] | None]] = []
         measured: deque[Future[list[tuple[Row, Future[Row] | None]]]] = deque()
-        with pq.ParquetWriter(self.signals, schema, compression="zstd") as writer:
+        with ExitStack() as opened:
+            writer = opened.enter_context(pq.ParquetWriter(self.paths.signals, schema, compression="zstd"))
+            miniatures = None
+            if self.paths.miniatures:
+                miniatures = opened.enter_context(MiniatureWriter(self.paths.miniatures, self.key))
 
             def flush() -> None:
+                if miniatures:
+                    miniatures.write([row.pop("miniature") for row, _ in rows])
                 done = [row if kept is None else {**row, **kept.result()} for row, kept in rows]
-                writer.write_table(tables.SIGNALS.from_rows(done).cast(schema))
+                writer.write_table(tables.SIGNALS.from_rows(done).replace_schema_metadata(schema.metadata))
                 rows.clear()
 
             for batch in self._batches(frames):
@@ -230,6 +257,7 @@ class _Decoding:
                     flush()
             while measured:
                 rows += measured.popleft().result()
+            self._wait_for_kept(0)
             self._check_complete()
             flush()
 
@@ -270,18 +298,23 @@ class _Decoding:
         small = small_bgr(frame, *self.size, self.small_scaler, self.turn)
         grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         row |= self.frame_signals.measure(small, grey)
+        if self.paths.miniatures:
+            row["miniature"] = miniature(frame, self.miniature_scaler, self.turn)
         if "sample" not in row:
             return None
-        picture = small_bgr(frame, *self.kept_size, self.kept_scaler, self.turn, fine=True)
-        kept = self.of_kept.submit(self._measure_kept, row["sample"], time, picture, small, grey)
-        self.waiting.append(kept)
-        if len(self.waiting) > KEPT_IN_FLIGHT:
-            self.waiting.popleft().result()
+        picture = small_bgr(frame, *self.kept_size, self.kept_scaler, self.turn, Interpolation.AREA)
+        measured = KeptFrame(time, picture, small, grey)
+        kept = self.of_kept.submit(kept_frame_signals, self.last_kept, measured)
+        self.waiting.append((kept, self.of_archive.submit(self.archive.add, row["sample"], picture)))
+        self.last_kept = measured
+        self._wait_for_kept(KEPT_IN_FLIGHT * self.kept_threads)
         return kept
 
-    def _measure_kept(self, sample: int, time: float, picture: np.ndarray, small: np.ndarray, grey: np.ndarray) -> Row:
-        self.archive.add(sample, picture)
-        return self.kept_signals.measure(time, picture, small, grey)
+    def _wait_for_kept(self, left: int) -> None:
+        """Wait until at most `left` kept frames are not measured or not written yet."""
+        while len(self.waiting) > left:
+            for future in self.waiting.popleft():
+                future.result()
 
     def _lay_out(self, frame: av.VideoFrame) -> None:
         """Set the sizes and facts that follow from the first frame."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clipmill.base.errors import SetupError
+from clipmill.base.human import counted
 from clipmill.store import tables
 
 
@@ -35,13 +36,13 @@ def find_texts(file: str | None, outdir: Path, count: int) -> Calibration:
     """
     if file is not None:
         texts = _lines(Path(file).expanduser())
-        return Calibration(_choose(texts, count), f"the {_number(texts)} of {file}")
+        return Calibration(_choose(texts, count), f"the {counted(len(texts), 'text')} of {file}")
     for table, column in ((tables.REWRITES, "text"), (tables.CAPTIONS, "caption")):
         paths = sorted((outdir / table.path).parent.glob("*.parquet"))
         texts = {text.strip() for path in paths for text in table.read(path, [column])[column].to_pylist() if text}
         texts.discard("")
         if texts:
-            source = f"the {_number(texts)} of {(outdir / table.path).parent}"
+            source = f"the {counted(len(texts), 'text')} of {(outdir / table.path).parent}"
             if len(texts) >= len(GENERIC):
                 return Calibration(_choose(texts, count), source)
             texts |= set(GENERIC)
@@ -64,10 +65,6 @@ def _lines(path: Path) -> set[str]:
 def _choose(texts: Iterable[str], count: int) -> tuple[str, ...]:
     """A choice that is as good as random, does not depend on the order, and changes little if texts are added."""
     return tuple(sorted(texts, key=lambda text: hashlib.sha256(text.encode()).digest())[:count])
-
-
-def _number(texts: set[str]) -> str:
-    return f"{len(texts)} text" if len(texts) == 1 else f"{len(texts)} texts"
 
 
 # Written for this purpose: people, animals, places, things, camera, light, styles; short and long.

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from clipmill.base.errors import SetupError
 from clipmill.base.files import atomic_folder, write_json
+from clipmill.base.human import counted
 from clipmill.base.journal import fingerprint
 from clipmill.extras.calibration_texts import Calibration, find_texts
 from clipmill.models import gpu, leases
@@ -202,7 +203,7 @@ def _quantize(
         lambda text: tokenizer(text).input_ids,
         min(settings.calibration_tokens, config.get("max_position_embeddings", settings.calibration_tokens)),
     )
-    log.info("%d tokens in %d pieces", sum(map(len, pieces)), len(pieces))
+    log.info("%s in %s", counted(sum(map(len, pieces)), "token"), counted(len(pieces), "piece"))
     # CPUs compute faster in float32 than in half precision, and the search is more exact.
     model = load_transformers(
         transformers.AutoModelForCausalLM, checkpoint, dtype=getattr(torch, half) if on_gpu else torch.float32

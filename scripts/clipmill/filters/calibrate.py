@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from clipmill.base.errors import SetupError
+from clipmill.base.human import counted
 from clipmill.filters import verdict
 from clipmill.filters.columns import SOURCES, VIDEOS
 from clipmill.filters.quantiles import ConfiguredBounds, Resolved, as_quantile, with_resolved_quantiles
@@ -179,8 +180,8 @@ def as_yaml(proposal: Proposal, wishes: dict[str, Any], file: Path) -> str:
     sample, kept, error = proposal.sample, proposal.kept, proposal.error
     give = "" if error is None else f", give or take {error:.1%} (one standard error, of videos drawn as these)"
     lines = [
-        f"Proposed by `snakemake calibrate` from {len(kept)} clips of {len(set(sample.video))} videos, drawn with seed "
-        f"{wishes['seed']}.",
+        f"Proposed by `snakemake calibrate` from {counted(len(kept), 'clip')} of "
+        f"{counted(len(set(sample.video)), 'video')}, drawn with seed {wishes['seed']}.",
         f"All filters together keep {int(kept.sum())} of them: {kept.mean():.1%}{give}.",
         "Captioning and alignment will drop more clips; that is not counted here.",
     ]

@@ -1,4 +1,4 @@
-"""The calibration sample: videos drawn for a run of their own. Light to import; only `write_sheet` needs pandas."""
+"""The calibration sample: videos drawn for a run of their own. Light to import but for `write_sheet`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def write_sheet(config: dict[str, Any]) -> None:
     The draw depends only on the seed and the videos' identities: a larger sample contains the smaller one, and a new
     video replaces at most one other. Raises SetupError if there are no videos, or if `calibrate` asks for nothing.
     """
-    from clipmill.inputs.discovery import list_videos  # imports pandas, which jobs need not load
+    from clipmill.inputs.discovery import list_videos  # imports pyarrow, which parsing the rules need not load
 
     settings, sheet = config["calibrate"], Path(sample_config(config)["videos"])
     if settings["keep"] is None and not settings["quantiles"]:

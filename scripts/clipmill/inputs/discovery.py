@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from clipmill.base.errors import SetupError
 from clipmill.base.files import clean_text, date_back, write_text
+from clipmill.base.human import counted
 from clipmill.base.locks import one_at_a_time
 from clipmill.inputs.identities import identity
+from clipmill.inputs.sharding import Workers, shards_of
 from clipmill.inputs.sheets import SHEETS, read_sheet
 from clipmill.store import tables
 from clipmill.store.index import noted_again, shard_sizes
@@ -35,7 +36,6 @@ from clipmill.store.run_lock import RunLock
 log = logging.getLogger("clipmill")
 
 SUFFIXES = {".mp4", ".webm", ".mkv", ".avi", ".mov", ".flv", ".m4v", ".ts", ".mpg", ".rmvb", ".wmv"}
-AUTO_SHARDS = 1000
 COLUMNS = [column.name for column in tables.INDEX.columns]
 SHARD_COLUMNS = [name for name in COLUMNS if name not in ("shard", "present")]
 
@@ -71,10 +71,15 @@ class _Found:
 
 
 def update_index(
-    videos: str | Path, outdir: Path, videos_per_shard: str | int = "auto", exclude: list[str] | None = None
+    videos: str | Path,
+    outdir: Path,
+    videos_per_shard: str | int = "auto",
+    exclude: list[str] | None = None,
+    workers: Workers | None = None,
 ) -> dict[str, int]:
     """Find the videos, bring the index up to date, and return all shards: name -> number of videos.
 
+    `workers`: what the jobs will run on, by which `auto` chooses the shards of new videos; None is one core.
     Writes only what has changed, and nothing while a run is at work on `outdir`. Raises SetupError where the input is
     missing, unreadable or holds no video.
     """
@@ -98,7 +103,7 @@ def update_index(
                 "%d files in %s had times in the future, as after a clock has jumped back: set to now", count, outdir
             )
         stored = _load(paths)
-        index = _merge(stored, _identify(found, stored), videos_per_shard, noted_again(outdir))
+        index = _merge(stored, _identify(found, stored), videos_per_shard, noted_again(outdir), workers or Workers())
         _report(stored, index, found)
         _save(paths, stored, index, found.problems)
     return shard_sizes(outdir)
@@ -118,10 +123,10 @@ def list_videos(videos: str | Path, outdir: Path, exclude: list[str]) -> list[di
     Raises SetupError where the input is missing, unreadable or holds no video.
     """
     found = find_videos(Path(videos), outdir, exclude)
-    frame = _identify(found, _load(Paths(outdir)))
-    if frame.empty:
+    identified = _identify(found, _load(Paths(outdir)))
+    if not len(identified):
         raise SetupError(_nothing_found(Path(videos), found.problems))
-    return frame[["path", "video_id"]].rename(columns={"video_id": "id"}).to_dict("records")
+    return identified.select(["path", "video_id"]).rename_columns(["path", "id"]).to_pylist()
 
 
 # --- finding ---------------------------------------------------------------------------------------------------------
@@ -258,77 +263,83 @@ def _nothing_found(videos: Path, problems: list[dict[str, str]]) -> str:
 # --- identities and shards -------------------------------------------------------------------------------------------
 
 
-def _load(paths: Paths) -> pd.DataFrame:
+def _load(paths: Paths) -> pa.Table:
     """The stored index; empty if there is none, or if no job has used it yet, so that it may be rebuilt."""
+    schema = tables.INDEX.schema
     if paths.videos.exists() and paths.started:
         try:
-            return tables.INDEX.read(paths.videos).to_pandas()[COLUMNS]
+            return tables.INDEX.read(paths.videos).cast(schema)
         except OSError as error:
             raise SetupError(f"{paths.videos}: unreadable ({error}); {tables.INDEX.remedy}") from error
-    empty = {name: pd.Series(dtype="str") for name in COLUMNS}
-    frame = pd.DataFrame(empty)
-    return frame.astype({"size_bytes": "int64", "mtime_ns": "int64", "shard": "int64", "returns": "int64"}).astype(
-        {"present": "bool"}
-    )
+    return schema.empty_table()
 
 
-def _identify(found: _Found, stored: pd.DataFrame) -> pd.DataFrame:
+def _identify(found: _Found, stored: pa.Table) -> pa.Table:
     """Give each found video its identity: from the sheet, the index, or its name. Duplicates become problems."""
-    known = dict(zip(stored["name"].tolist(), stored["video_id"].tolist(), strict=True))
+    known = dict(zip(stored["name"].to_pylist(), stored["video_id"].to_pylist(), strict=True))
     ids = [identity(name, given, known) for name, given in zip(found.names, found.ids, strict=True)]
-    frame = pd.DataFrame(
-        {
-            "video_id": pd.Series(ids, dtype="str"),
-            "name": pd.Series(found.names, dtype="str"),
-            "path": pd.Series(found.paths, dtype="str"),
-            "size_bytes": pd.Series(found.sizes, dtype="int64"),
-            "mtime_ns": pd.Series(found.times, dtype="int64"),
-        }
-    )
-    doubles = frame["video_id"].duplicated()
-    for name, video_id in frame.loc[doubles, ["name", "video_id"]].itertuples(index=False):
-        found.problem(name, "id_taken", f"another video has the id {video_id} already; give it an id of its own")
-    return frame.loc[~doubles]
+    seen: set[str] = set()
+    first = []
+    for name, video_id in zip(found.names, ids, strict=True):
+        first.append(video_id not in seen)
+        seen.add(video_id)
+        if not first[-1]:
+            found.problem(name, "id_taken", f"another video has the id {video_id} already; give it an id of its own")
+    columns = {
+        "video_id": ids,
+        "name": found.names,
+        "path": found.paths,
+        "size_bytes": found.sizes,
+        "mtime_ns": found.times,
+    }
+    schema = pa.schema([tables.INDEX.schema.field(name) for name in columns])
+    return pa.table(columns, schema=schema).filter(pa.array(first, pa.bool_()))
 
 
-def _merge(stored: pd.DataFrame, found: pd.DataFrame, videos_per_shard: str | int, again: set[str]) -> pd.DataFrame:
+def _merge(
+    stored: pa.Table, found: pa.Table, videos_per_shard: str | int, again: set[str], workers: Workers
+) -> pa.Table:
     """Stored videos with their present state, then the new ones in new shards.
 
     `returns` counts up if a video was gone and is back, and if one of the videos `again` can be read now. That changes
     the list of its shard, so the shard's jobs run.
     """
-    old = stored.copy()
-    where = pd.Index(found["video_id"]).get_indexer(old["video_id"])
-    here = where >= 0
-    now = found.iloc[where[here]]
-    names = zip(now["video_id"], now["path"], strict=True)
-    readable = [video_id for video_id, path in names if video_id in again and os.access(path, os.R_OK)]
-    old.loc[here & (~old["present"] | old["video_id"].isin(readable)), "returns"] += 1
-    for column in ("name", "path", "size_bytes", "mtime_ns"):
-        old.loc[here, column] = now[column].to_numpy()
+    where = pc.index_in(stored["video_id"], value_set=found["video_id"])
+    here = pc.is_valid(where)
+    now = found.take(pc.fill_null(where, 0))
+    tried = found.filter(pc.is_in(found["video_id"], value_set=pa.array(sorted(again), pa.string())))
+    readable = [row["video_id"] for row in tried.to_pylist() if os.access(row["path"], os.R_OK)]
+    back = pc.or_(pc.invert(stored["present"]), pc.is_in(stored["video_id"], value_set=pa.array(readable, pa.string())))
+    old = {name: stored[name] for name in COLUMNS}
+    for name in ("name", "path", "size_bytes", "mtime_ns"):
+        old[name] = pc.if_else(here, now[name], stored[name])
+    old["returns"] = pc.add(stored["returns"], pc.and_(here, back).cast(pa.int64()))
     old["present"] = here
-    is_new = np.ones(len(found), bool)
-    is_new[where[here]] = False
-    new = found[is_new]
-    new = new.iloc[pc.sort_indices(pa.array(new["name"])).to_numpy()]
-    size = videos_per_shard
-    if size == "auto":
-        size = max(1, -(-(len(old) + len(new)) // AUTO_SHARDS))
-    first = int(old["shard"].max()) + 1 if len(old) else 0
-    shard = first + np.arange(len(new), dtype="int64") // int(size)
-    new = new.assign(shard=shard, present=True, returns=0).astype({"present": "bool", "returns": "int64"})
-    return pd.concat([old[COLUMNS], new[COLUMNS]], ignore_index=True)
+    new = found.filter(pc.is_null(pc.index_in(found["video_id"], value_set=stored["video_id"]))).sort_by("name")
+    first = pc.max(stored["shard"]).as_py() + 1 if len(stored) else 0
+    if isinstance(videos_per_shard, str):
+        shard = first + shards_of(new["size_bytes"].to_numpy(), first, workers)
+    else:
+        shard = first + np.arange(len(new), dtype="int64") // videos_per_shard
+    count = len(new)
+    added = {**{name: new[name] for name in new.column_names}, "shard": pa.array(shard, pa.int64())}
+    added |= {"present": pa.repeat(True, count), "returns": pa.repeat(pa.scalar(0, pa.int64()), count)}
+    schema = tables.INDEX.schema
+    return pa.concat_tables([pa.table({name: part[name] for name in COLUMNS}, schema=schema) for part in (old, added)])
 
 
-def _report(stored: pd.DataFrame, index: pd.DataFrame, found: _Found) -> None:
-    gone = index.loc[~index["present"], "name"]
+def _report(stored: pa.Table, index: pa.Table, found: _Found) -> None:
+    gone = index.filter(pc.invert(index["present"]))["name"]
     new = len(index) - len(stored)
-    log.info("%d videos in %d shards (%d new)", int(index["present"].sum()), index["shard"].nunique(), new)
+    shards = counted(pc.count_distinct(index["shard"]).as_py(), "shard")
+    log.info("%s in %s (%s new)", counted(len(index) - len(gone), "video"), shards, f"{new:,}")
     if len(gone):
-        log.warning("%d videos have gone and leave the dataset: %s", len(gone), _some(gone.tolist()))
+        have = "has gone and leaves" if len(gone) == 1 else "have gone and leave"
+        log.warning("%s %s the dataset: %s", counted(len(gone), "video"), have, _some(gone.slice(0, 4).to_pylist()))
     if found.problems:
         names = [problem["video"] for problem in found.problems]
-        log.warning("%d entries cannot be used (errors.csv says why): %s", len(names), _some(names))
+        entries = counted(len(names), "entry", "entries")
+        log.warning("%s cannot be used (errors.csv says why): %s", entries, _some(names))
 
 
 def _some(names: list[str]) -> str:
@@ -338,32 +349,33 @@ def _some(names: list[str]) -> str:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def _save(paths: Paths, stored: pd.DataFrame, index: pd.DataFrame, problems: list[dict[str, str]]) -> None:
+def _save(paths: Paths, stored: pa.Table, index: pa.Table, problems: list[dict[str, str]]) -> None:
     """Write the shard files that have changed, then the index: after a kill in between the next start does it again."""
-    numbers = sorted(index["shard"].unique().tolist())
+    numbers, counts = (column.to_pylist() for column in pc.value_counts(index["shard"]).flatten())
     stale = _changed_shards(stored, index)
     stale |= {number for number in numbers if not paths.shard(f"{number:06d}").exists()}
-    for number, videos in index[index["shard"].isin(stale)].groupby("shard"):
-        columns = [videos[column].tolist() for column in SHARD_COLUMNS]
-        records = [dict(zip(SHARD_COLUMNS, row, strict=True)) for row in zip(*columns, strict=True)]
-        _write_if_changed(paths.shard(f"{number:06d}"), _json_lines(records))
-    sizes = index["shard"].value_counts().to_dict()
-    names = "".join(f"{number:06d} {sizes[number]}\n" for number in numbers)
-    gone = index.loc[~index["present"], ["video_id", "name"]].to_dict("records")
+    first = 0
+    for number, count in zip(numbers, counts, strict=True):  # the videos of a shard follow each other
+        if number in stale:
+            records = index.slice(first, count).select(SHARD_COLUMNS).to_pylist()
+            _write_if_changed(paths.shard(f"{number:06d}"), _json_lines(records))
+        first += count
+    names = "".join(f"{number:06d} {count}\n" for number, count in zip(numbers, counts, strict=True))
+    gone = index.filter(pc.invert(index["present"])).select(["video_id", "name"]).to_pylist()
     _write_if_changed(paths.shards, names)
     _write_if_changed(paths.removed, _json_lines(gone))
     _write_if_changed(paths.problems, _json_lines(sorted(problems, key=lambda problem: problem["video"])))
     if not stored.equals(index) or not paths.videos.exists():
-        tables.INDEX.write_parts(paths.videos, [pa.Table.from_pandas(index, preserve_index=False)])
+        tables.INDEX.write_parts(paths.videos, [index])
 
 
-def _changed_shards(stored: pd.DataFrame, index: pd.DataFrame) -> set[int]:
+def _changed_shards(stored: pa.Table, index: pa.Table) -> set[int]:
     """Shards whose file must be written: new ones, and those with a changed or returned video."""
-    same = pd.Series(True, index=stored.index)
-    for column in ("name", "path", "size_bytes", "mtime_ns", "returns"):
-        same &= stored[column].reset_index(drop=True) == index[column].iloc[: len(stored)]
-    changed = set(stored.loc[~same, "shard"].tolist())
-    return changed | set(index["shard"].iloc[len(stored) :].unique().tolist())
+    before, same = index.slice(0, len(stored)), pa.repeat(True, len(stored))
+    for name in ("name", "path", "size_bytes", "mtime_ns", "returns"):
+        same = pc.and_(same, pc.equal(stored[name], before[name]))
+    changed = set(stored["shard"].filter(pc.invert(same)).to_pylist())
+    return changed | set(pc.unique(index["shard"].slice(len(stored))).to_pylist())
 
 
 def _json_lines(records: Iterable[Mapping[str, Any]]) -> str:

@@ -20,7 +20,8 @@ class Entry:
 
     `target`: module:class; None for a step without work. `takes`: keys of the step's config section that are passed to
     the class, besides the section that has the backend's own name. `environment`: its conda environment, below envs/.
-    `gpus`: how many it runs on by default. `memory`: MB that a job takes at most.
+    `gpus`: how many it runs on by default. `memory`: MB that a job takes at most. `gpu_environment`: the conda
+    environment on a GPU, if that is another one. `weights`: whether it needs a file that does not come with clipmill.
 
     `chat`: module:class of a language model, which is passed to the target; the language model gets the section that
     has the backend's own name. `runtime`: keys of that section that change no result. `package`: a further package that
@@ -35,6 +36,13 @@ class Entry:
     chat: str | None = None
     runtime: tuple[str, ...] = ()
     package: str | None = None
+    gpu_environment: str | None = None
+    weights: bool = False
+
+    @property
+    def embedded(self) -> bool:
+        """Whether it needs nothing but what clipmill itself needs: no package, no model, no server."""
+        return self.environment == "video" and self.chat is None and not self.weights
 
 
 VISION, LANGUAGE = 12000, 48000  # MB
@@ -98,10 +106,25 @@ AVAILABLE: dict[str, dict[str, Entry]] = {
 }
 
 
+# The step that has no section of its own in the config: `split.detector` chooses it together with its backend.
+BY_DETECTOR: dict[str, dict[str, Entry]] = {
+    "shots": {
+        "transnetv2": Entry(
+            "clipmill.shots.transnetv2:TransNetV2",
+            memory=2000,
+            runtime=("weights",),
+            gpu_environment="vision",
+            weights=True,
+        ),
+    },
+}
+_ALL = {**AVAILABLE, **BY_DETECTOR}
+
+
 def problem(step: str, name: str) -> str | None:
     """An error message in one line if `step` has no backend `name`; None if it has."""
-    choices = ", ".join(AVAILABLE[step])
-    if name in AVAILABLE[step]:
+    choices = ", ".join(_ALL[step])
+    if name in _ALL[step]:
         return None
     return f"{step}.backend: `{name}` is not known; choose from: {choices}"
 
@@ -110,7 +133,7 @@ def entry(step: str, name: str) -> Entry:
     """The entry of a backend. Raises SetupError if there is none of that name."""
     if message := problem(step, name):
         raise SetupError(message)
-    return AVAILABLE[step][name]
+    return _ALL[step][name]
 
 
 def settings(step: str, section: dict[str, Any], prompts: Path) -> dict[str, Any]:

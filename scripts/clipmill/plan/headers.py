@@ -123,7 +123,7 @@ def estimate(sample: HeaderSample[Video]) -> Estimate:
     return Estimate(sample.videos, seconds, error, tuple(headers), tuple(unreadable))
 
 
-def carried_over(lengths: Sequence[tuple[int, float]], videos: int, size_bytes: int) -> tuple[float, float]:
+def carried_over(lengths: Sequence[tuple[float, float]], videos: int, size_bytes: float) -> tuple[float, float]:
     """Seconds of `videos` videos with `size_bytes` in all, from the (bytes, seconds) of some; and the error as a share.
 
     The ratio estimator of a sample without replacement, and DEVIATIONS of its standard errors.

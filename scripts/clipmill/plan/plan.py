@@ -10,28 +10,41 @@ import json
 import math
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from clipmill.base.files import newer
-from clipmill.base.progress import TAKEN_UP
+from clipmill.decode.shard import MINIATURES
 from clipmill.decode.video import DecodePaths
 from clipmill.models import backends
 from clipmill.plan import rates
-from clipmill.plan.headers import Estimate, estimate
+from clipmill.plan.headers import Estimate, carried_over, estimate
 from clipmill.plan.progress_of_run import Shard, Work, survey
-from clipmill.steps import CLIP, HOUR, KEPT, STEPS, Step
+from clipmill.plan.rates import HOUR_SECONDS
+from clipmill.plan.wall_time import wall_time
+from clipmill.steps import BY_NAME, CLIP, HOUR, KEPT, Step, of_run
 from clipmill.store import benchmarks, table, tables
 from clipmill.store.index import removed_videos
 from clipmill.store.layout import WORK, Paths
 
 HERE, COUNTED, ASSUMED, NOT_MEASURED = "measured here", "counted", "assumed", "not measured"
-HOUR_SECONDS = 3600
 
 
 # Settings that change how long a unit of work takes. Jobs that differ in one of them do not count for the rate.
-ALIKE = {"backend", "model", "frames", "frames_per_second", "max_side", "max_tokens", "structured", "max_tries"}
+ALIKE = {
+    "backend",
+    "model",
+    "frames",
+    "frames_per_second",
+    "max_side",
+    "max_tokens",
+    "structured",
+    "max_tries",
+    "where",
+}
 ONE_CORE = {"threads": 1, "gpu": 0}
+ERROR_OF_ONE = 0.5  # of a rate that a single job gave, as a share
 
 
 def make_plan(outdir: Path, settings: Mapping[str, Any], sample: int) -> dict[str, Any]:
@@ -53,8 +66,10 @@ def make_plan(outdir: Path, settings: Mapping[str, Any], sample: int) -> dict[st
             "jobs": sum(rule["jobs"] for rule in rules),
             "totals": {
                 name: math.fsum(rule[name] for rule in rules if not math.isnan(rule[name] or 0))
-                for name in ("core_hours", "gpu_hours")
+                for name in ("core_hours", "gpu_hours", "start_hours")
             },
+            "time": wall_time(work, amounts.to_come, rules, settings["workers"], hours.error),
+            "videos_per_shard": settings["videos_per_shard"],
             "not_measured": [rule["rule"] for rule in rules if rule["jobs"] and math.isnan(rule["core_hours"])],
             "servers": [step for step, made in settings["steps"].items() if made["backend"] == "openai"],
             "disk": list(_disk(work, amounts, hours, settings)),
@@ -97,11 +112,15 @@ class Amounts:
         return hours if unit == HOUR else hours * self.clips_an_hour
 
     def waiting(self, step: Step) -> float:
-        """The units of work for the jobs of a step that are to come. Decoded videos are not decoded again."""
-        shards = [self._work.shards[shard] for group in self._work.missing[step.name].values() for shard in group]
+        """The units of work for the jobs of a step that are to come."""
+        jobs = self._work.missing[step.name].values()
+        return sum(self.to_come(step, self._work.shards[shard]) for group in jobs for shard in group)
+
+    def to_come(self, step: Step, shard: Shard) -> float:
+        """A shard's units of work for a step that is to come. Decoded videos are not decoded again."""
         if step.name == "decode":
-            return sum(shard.bytes_to_decode for shard in shards) * self._seconds_a_byte / HOUR_SECONDS
-        return sum(self.of(shard, step.unit) for shard in shards)
+            return shard.bytes_to_decode * self._seconds_a_byte / HOUR_SECONDS
+        return self.of(shard, step.unit)
 
     def as_dict(self) -> dict[str, Any]:
         shards = self._work.shards.values()
@@ -149,26 +168,47 @@ def _hours(work: Work, waiting: Estimate) -> dict[str, Any]:
 def _rules(work: Work, amounts: Amounts, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """One row per rule, in the order of the data."""
     paths = Paths(work.outdir)
-    unchecked = {step: made for step, made in settings["steps"].items() if not paths.check(step).exists()}
-    embedded = all(backends.entry(step, made["backend"]).environment == "video" for step, made in unchecked.items())
-    starts = rates.Rate(0.0, rates.SOURCE, rates.START) if embedded else None
-    yield _row("check_backend", len(unchecked), len(settings["steps"]), "", 0.0, ONE_CORE, starts)
-    for step in STEPS:
-        if step.name == "filter" and work.stages:
-            yield _resolving(work, amounts)
-        jobs, used = len(work.missing[step.name]), settings["resources"].get(step.name, ONE_CORE)
-        rate = _own_rate(work, amounts, step, settings)
-        if rate is None and not used["gpu"]:
-            rate = rates.find(step.name, settings["steps"].get(step.name, {}).get("backend", ""))
+    row = partial(_row, wait=rates.CLUSTER_START if settings["workers"]["cluster_jobs"] else 0.0)
+    checks: dict[bool, list[str]] = {True: [], False: []}  # by whether one job checks them all
+    for step, made in settings["steps"].items():
+        checks[backends.entry(step, made["backend"]).embedded].append(step)
+    unchecked = {step for step in settings["steps"] if not paths.check(step).exists()}
+    once = rates.Rate(0.0, rates.SOURCE, rates.START)
+    yield row("check_embedded", int(not unchecked.isdisjoint(checks[True])), 1, "", 0.0, ONE_CORE, once)
+    if with_models := checks[False]:
+        yield row("check_backend", len(unchecked & {*with_models}), len(with_models), "", 0.0, ONE_CORE, None)
+    for rule, names in _rules_of_steps(settings):
+        if names == ["filter"] and work.stages:
+            yield row(*_resolving(work, amounts))
+        step, asked = BY_NAME[names[0]], [settings["resources"].get(name, ONE_CORE) for name in names]
+        used = {what: max(resources[what] for resources in asked) for what in ONE_CORE}
+        found = []
+        for name in names:
+            rate = _own_rate(work, amounts, BY_NAME[name], settings)
+            if rate is None and not used["gpu"]:
+                rate = rates.find(name, settings["steps"].get(name, {}).get("backend", ""))
+            found.append(rate)
+        jobs = len(work.missing[step.name])
         amount = amounts.waiting(step) if jobs else 0.0
-        yield _row(step.rule, jobs, len(work.jobs(step)), step.unit, amount, used, rate)
+        made = row(rule, jobs, len(work.jobs(step)), step.unit, amount, used, rates.together(found))
+        yield made | {"steps": names}
     pending = unchecked or any(work.missing.values()) or _outdated(work.outdir, settings["dataset"])
     amount = sum(amounts.of(shard, KEPT) for shard in work.shards.values()) if pending else 0.0
     rate = _own_export_rate(work.outdir) or rates.find("export", "")
-    yield _row("export_dataset", int(bool(pending)), 1, KEPT, amount, ONE_CORE, rate)
+    yield row("export_dataset", int(bool(pending)), 1, KEPT, amount, ONE_CORE, rate)
     pending = pending or not paths.report.exists()
     amount = sum(amounts.of(shard, CLIP) for shard in work.shards.values()) if pending else 0.0
-    yield _row("write_report", int(bool(pending)), 1, CLIP, amount, ONE_CORE, rates.find("report", ""))
+    yield row("write_report", int(bool(pending)), 1, CLIP, amount, ONE_CORE, rates.find("report", ""))
+
+
+def _rules_of_steps(settings: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Rules with the steps that their jobs do, in the order of the data."""
+    score_jobs: Mapping[str, list[str]] = settings["score_jobs"]  # rule -> metrics of a job
+    rules = {names[0]: (rule, names) for rule, names in score_jobs.items()}
+    later = {name for names in score_jobs.values() for name in names[1:]}
+    for step in of_run(settings["steps"]):
+        if step.name not in later:
+            yield rules.get(step.name, (step.rule, [step.name]))
 
 
 def _outdated(outdir: Path, files: Iterable[str]) -> bool:
@@ -177,18 +217,30 @@ def _outdated(outdir: Path, files: Iterable[str]) -> bool:
     return any(newer(change, Path(file)) for change in (index.removed, index.problems) for file in files)
 
 
-def _resolving(work: Work, amounts: Amounts) -> dict[str, Any]:
-    """The row of `resolve_thresholds`, which has one job per stage, over all shards."""
+def _resolving(work: Work, amounts: Amounts) -> tuple[Any, ...]:
+    """The arguments of `_row` for `resolve_thresholds`, which has one job per stage, over all shards."""
     jobs = len(work.unresolved)
     amount = jobs * sum(amounts.of(shard, CLIP) for shard in work.shards.values())
-    return _row("resolve_thresholds", jobs, len(work.stages), CLIP, amount, ONE_CORE, rates.find("thresholds", ""))
+    return "resolve_thresholds", jobs, len(work.stages), CLIP, amount, ONE_CORE, rates.find("thresholds", "")
 
 
 def _row(
-    rule: str, jobs: int, of: int, unit: str, amount: float, used: Mapping[str, int], rate: rates.Rate | None
+    rule: str,
+    jobs: int,
+    of: int,
+    unit: str,
+    amount: float,
+    used: Mapping[str, int],
+    rate: rates.Rate | None,
+    wait: float,
 ) -> dict[str, Any]:
-    """The row of a rule. Core-hours are those that jobs hold, whether they use them or not; NaN without a rate."""
-    seconds = rate.seconds * amount + rate.start * jobs if rate else math.nan
+    """The row of a rule. Core-hours are those that jobs hold, whether they use them or not; NaN without a rate.
+
+    `wait`: seconds that a job holds its cores before its process starts.
+    """
+    start = rate.start + wait if rate else math.nan
+    starts = start * jobs * used["threads"]
+    seconds = rate.seconds * amount + starts if rate else math.nan
     gpu = seconds / used["threads"] * used["gpu"]
     return {
         "rule": rule,
@@ -197,8 +249,11 @@ def _row(
         "unit": unit,
         "amount": amount,
         "core_seconds_a_unit": rate.seconds if rate else math.nan,
-        "core_seconds_a_start": rate.start if rate else math.nan,
+        "seconds_a_start": start,
+        "error": rate.error if rate else None,
         "core_hours": seconds / HOUR_SECONDS if jobs else 0.0,
+        "start_hours": starts / HOUR_SECONDS if jobs else 0.0,
+        "threads_a_job": used["threads"],
         "gpu_hours": gpu / HOUR_SECONDS if used["gpu"] and jobs else 0.0,
         "gpus_a_job": used["gpu"],
         "rate_from": rate.source if rate else NOT_MEASURED,
@@ -206,43 +261,47 @@ def _row(
 
 
 def _own_rate(work: Work, amounts: Amounts, step: Step, settings: Mapping[str, Any]) -> rates.Rate | None:
-    """The rate of this run's finished jobs: wall time × the cores of a job, starts included; None without any.
+    """The rate of this run's finished jobs: wall time × the cores of a job, and their start; None without any.
 
     Left out are jobs that continued the work of an earlier one, and those of another backend or other settings.
     """
-    seconds, amount, count = 0.0, 0.0, 0
+    done, starts = [], []  # units and core-seconds of each job; seconds of its start
     for name, shards in work.jobs(step).items():
         if name in work.missing[step.name] or not _alike(step, step.tables[0].of(work.outdir, name), settings):
             continue
-        took = _wall_seconds(work.outdir, step.name, name)
+        took = _whole_job(work.outdir, step.name, name)
         if took is not None:
-            seconds, count = seconds + took, count + 1
-            amount += sum(amounts.of(work.shards[shard], step.unit) for shard in shards)
+            start = took.start_seconds or 0.0
+            amount = sum(amounts.of(work.shards[shard], step.unit) for shard in shards)
+            done.append((amount, (took.wall_seconds - start) * (took.threads or 1)))
+            starts.append(start)
+    amount = math.fsum(units for units, _ in done)
     if not amount:
         return None
-    threads = settings["resources"].get(step.name, ONE_CORE)["threads"]
-    return rates.Rate(seconds * threads / amount, _here(count))
+    seconds = math.fsum(took for _, took in done)
+    of_all = math.fsum(amounts.of(shard, step.unit) for shard in work.shards.values())
+    _, error = carried_over(done, len(work.jobs(step)), of_all)
+    error = ERROR_OF_ONE if math.isnan(error) else error
+    return rates.Rate(seconds / amount, _here(len(done)), math.fsum(starts) / len(starts), error)
 
 
 def _own_export_rate(outdir: Path) -> rates.Rate | None:
-    summary, took = Paths(outdir).summary, _wall_seconds(outdir, "export", "export")
+    summary, took = Paths(outdir).summary, _whole_job(outdir, "export", "export")
     if took is None or not summary.exists():
         return None
     kept = json.loads(summary.read_text(encoding="utf-8"))["clips"]["kept"]
-    return rates.Rate(took / kept, _here(1)) if kept else None
+    start = took.start_seconds or 0.0
+    return rates.Rate((took.wall_seconds - start) / kept, _here(1), start, ERROR_OF_ONE) if kept else None
 
 
 def _here(jobs: int) -> str:
     return f"{HERE}, 1 job" if jobs == 1 else f"{HERE}, {jobs:,} jobs"
 
 
-def _wall_seconds(outdir: Path, folder: str, name: str) -> float | None:
-    """How long a job took that did all its work itself, in one go; None if that is not known."""
+def _whole_job(outdir: Path, folder: str, name: str) -> benchmarks.Benchmark | None:
+    """What a job took that did all its work itself, in one go; None if that is not known."""
     job = benchmarks.read(Paths(outdir).benchmark(folder, name))
-    log = Paths(outdir).log(folder, name)
-    if job is None or not log.exists() or TAKEN_UP in log.read_text(encoding="utf-8", errors="replace"):
-        return None
-    return job.wall
+    return job if job and job.whole else None
 
 
 def _alike(step: Step, path: Path, settings: Mapping[str, Any]) -> bool:
@@ -261,12 +320,14 @@ def _alike(step: Step, path: Path, settings: Mapping[str, Any]) -> bool:
 
 def _disk(work: Work, amounts: Amounts, hours: Estimate, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """One row per folder: how many bytes will be added to it."""
-    measured = _bytes_an_hour(work)
     decode = settings["decode"]
+    measured = _bytes_an_hour(work, MINIATURES in decode)
     documented = {
         "frames": _frame_bytes(hours, decode) * decode["samples_per_second"] * HOUR_SECONDS,
         "signals": rates.SIGNAL_BYTES_AN_HOUR,
     }
+    if MINIATURES in decode:
+        documented["miniatures"] = rates.MINIATURE_BYTES_AN_HOUR
     for folder, rate in documented.items():
         rate, source = (measured[folder], HERE) if measured else (rate, rates.SOURCE)
         to_come = hours.seconds / HOUR_SECONDS * rate if hours.videos else 0.0
@@ -293,13 +354,13 @@ def _frame_bytes(hours: Estimate, decode: Mapping[str, Any]) -> float:
     return rates.FRAME_BYTES_A_PIXEL * sum(pixels) / len(pixels) if pixels else math.nan
 
 
-def _bytes_an_hour(work: Work) -> dict[str, float] | None:
-    """Bytes of frames and signals per hour of video, over the sample of decoded videos; None if there are none."""
-    sizes, seconds = {"frames": 0, "signals": 0}, 0.0
+def _bytes_an_hour(work: Work, miniatures: bool) -> dict[str, float] | None:
+    """Bytes of each folder of decoding per hour of video, over the sample of decoded videos; None if there are none."""
+    sizes, seconds = dict.fromkeys(("frames", "signals", *(["miniatures"] if miniatures else [])), 0), 0.0
     for shard, video_id, length in work.measured.drawn:
-        paths = DecodePaths.of(work.outdir, shard, video_id)
+        paths = DecodePaths.of(work.outdir, shard, video_id, miniatures)
         try:
-            found = {"frames": paths.frames.stat().st_size, "signals": paths.signals.stat().st_size}
+            found = {name: getattr(paths, name).stat().st_size for name in sizes}
         except FileNotFoundError:
             continue
         seconds += length

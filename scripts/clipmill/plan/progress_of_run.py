@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from clipmill.base.files import newer
-from clipmill.decode.video import DecodeSettings, source_key
+from clipmill.decode.shard import decode_settings, with_miniatures
+from clipmill.decode.video import source_key
 from clipmill.plan.headers import HeaderSample, Video
-from clipmill.steps import STEPS, Step
-from clipmill.store import tables
+from clipmill.steps import BY_NAME, Step, of_run
+from clipmill.store import table, tables
 from clipmill.store.index import read_videos, removed_videos, shard_groups, shard_sizes
 from clipmill.store.layout import Paths
 
@@ -50,6 +51,8 @@ class Work:
     waiting: HeaderSample[Video]
     measured: HeaderSample[tuple[str, str, float]]
     stages: tuple[str, ...] = ()  # of `Step.stage`, those at which a threshold is a quantile
+    joined: tuple[tuple[str, ...], ...] = ()  # steps that share their jobs
+    optional: frozenset[str] = frozenset()  # of the steps that not every run has, those of this one
     missing: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     unresolved: list[str] = field(default_factory=list)
 
@@ -64,14 +67,17 @@ class Work:
         """
         pending: dict[int, set[str]] = {}  # level -> shards with jobs to come
         changed = {name for name, shard in self.shards.items() if not shard.whole}
-        for step in STEPS:
+        for step in of_run(self.optional):
             before = changed.union(*(names for level, names in pending.items() if level < step.level))
             if step.stage in self.stages and (before or not self._resolved(step.stage)):
                 self.unresolved.append(step.stage)
+            together = [BY_NAME[name] for names in self.joined if step.name in names for name in names] or [step]
             jobs = {
                 name: shards
                 for name, shards in self.jobs(step).items()
-                if step.stage in self.unresolved or not step.done(self.outdir, name) or not before.isdisjoint(shards)
+                if step.stage in self.unresolved
+                or not all(one.done(self.outdir, name) for one in together)
+                or not before.isdisjoint(shards)
             }
             self.missing[step.name] = jobs
             pending.setdefault(step.level, set()).update(shard for shards in jobs.values() for shard in shards)
@@ -90,11 +96,12 @@ def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
     sizes = shard_sizes(outdir)
     groups = shard_groups(sizes, settings["clips_per_caption_job"])
     shards = {name: Shard(name) for name in sizes}
-    work = Work(outdir, shards, groups, HeaderSample(sample), HeaderSample(sample), tuple(settings["quantiles"]))
+    joined = tuple(map(tuple, settings["score_jobs"].values()))
+    samples = HeaderSample[Video](sample), HeaderSample[tuple[str, str, float]](sample)
+    work = Work(outdir, shards, groups, *samples, tuple(settings["quantiles"]), joined, frozenset(settings["steps"]))
     gone = removed_videos(outdir)
-    decode = DecodeSettings(**settings["decode"])
     for shard in work.shards.values():
-        _look_at_videos(work, shard, gone, decode)
+        _look_at_videos(work, shard, gone, settings["decode"])
     work.find_missing()
     for shard in work.shards.values():
         if shard.name not in work.missing["split"]:
@@ -107,12 +114,13 @@ def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
     return work
 
 
-def _look_at_videos(work: Work, shard: Shard, gone: set[str], decode: DecodeSettings) -> None:
+def _look_at_videos(work: Work, shard: Shard, gone: set[str], settings: Mapping[str, Any]) -> None:
     """Note which videos of a shard are decoded from their present file with the present settings, and their lengths."""
+    decode, miniatures = decode_settings(settings)
     path, wanted = tables.VIDEOS.of(work.outdir, shard.name), Paths(work.outdir).shard(shard.name)
     shard.whole = not newer(wanted, path)
     known = {}
-    if path.exists():
+    if path.exists() and (not miniatures or with_miniatures(table.about(path))):
         columns = ["video_id", "source_key", "seconds", "error_kind"]
         known = {row["video_id"]: row for row in tables.VIDEOS.read(path, columns).to_pylist()}
     for video in read_videos(wanted):

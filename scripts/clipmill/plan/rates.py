@@ -6,46 +6,58 @@ machine described there. Some backends have no number, and nothing on a GPU has 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 SOURCE = "docs/benchmarks.md"
+HOUR_SECONDS = 3600
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Core-seconds for a unit of work, and for the `start` of a job."""
+    """Core-seconds for a unit of work, and seconds for the `start` of a job.
+
+    `error`: two standard errors as a share; None if it is not known, as on another machine.
+    """
 
     seconds: float
     source: str
     start: float = 0.0
+    error: float | None = None
 
 
 # (folder of the step in benchmarks/, backend): core-seconds per unit, core-seconds per start. Without a GPU.
 DOCUMENTED = {
-    ("decode", ""): (155.0, 0.4),
-    ("split", ""): (2.1, 0.4),
-    ("consistency", "histogram"): (0.047, 0.6),
+    ("decode", ""): (190.0, 0.4),
+    ("shots", "transnetv2"): (2000.0, 1.5),
+    ("split", ""): (2.4, 0.7),
+    ("consistency", "histogram"): (0.045, 0.3),
     ("consistency", "clip"): (84.0, 0.6),
     ("consistency", "dinov2"): (17.0, 0.6),
-    ("aesthetic", "classic"): (0.02, 0.5),
+    ("aesthetic", "classic"): (0.022, 0.2),
     ("aesthetic", "siglip-v2.5"): (77.0, 0.6),
     ("aesthetic", "laion"): (43.0, 0.6),
-    ("text", "rapidocr"): (0.14, 1.7),
+    ("text", "rapidocr"): (0.09, 1.0),
     ("text", "easyocr"): (32.0, 0.6),
     ("thresholds", ""): (0.000001, 0.4),
-    ("filter", ""): (0.001, 0.4),
-    ("caption", "describe"): (0.3, 0.7),
+    ("filter", ""): (0.001, 0.2),
+    ("caption", "describe"): (0.12, 0.3),
     ("caption", "openai"): (0.0034, 0.6),
-    ("rewrite", "rules"): (0.001, 0.8),
-    ("alignment", "none"): (0.0, 0.5),
+    ("rewrite", "rules"): (0.001, 0.3),
+    ("alignment", "none"): (0.0, 0.3),
     ("alignment", "videoclip-xl"): (110.0, 0.6),
-    ("cut", ""): (0.49, 0.7),
+    ("cut", ""): (0.3, 0.4),
     ("export", ""): (0.001, 0.4),
-    ("report", ""): (0.00002, 1.5),
+    ("report", ""): (0.00002, 0.9),
 }
-START = 0.6  # seconds of a check without a model
+START = 1.1  # seconds of the check of all embedded backends
+PYTHON = 0.2  # seconds of a start that steps in one job need only once
+ENGINE_START, ENGINE_A_JOB = 3.0, 0.05  # seconds of Snakemake itself, on this machine
+CLUSTER_START = 20.0  # seconds of a job on a cluster before it is at work, see docs/slurm.md
 FRAME_BYTES_A_PIXEL = 0.12  # of a kept frame
 SIGNAL_BYTES_AN_HOUR = 3_600_000
+MINIATURE_BYTES_AN_HOUR = 110_000_000
 
 
 def find(folder: str, backend: str) -> Rate | None:
@@ -54,3 +66,19 @@ def find(folder: str, backend: str) -> Rate | None:
         return None
     seconds, start = DOCUMENTED[folder, backend]
     return Rate(seconds, SOURCE, start)
+
+
+def together(found: Sequence[Rate | None]) -> Rate | None:
+    """The rate of a job that does several steps, one after the other; None if one of them has none."""
+    known = [rate for rate in found if rate is not None]
+    if len(known) < len(found):
+        return None
+    documented = [rate for rate in known if rate.source == SOURCE]
+    spared = sum(PYTHON for rate in known[1:] if rate.source == SOURCE)  # measured starts of later steps are without it
+    errors = [rate.error for rate in known if rate.error is not None]
+    return Rate(
+        math.fsum(rate.seconds for rate in known),
+        (documented or known)[0].source,
+        max(0.0, math.fsum(rate.start for rate in known) - spared),
+        max(errors) if len(errors) == len(known) else None,
+    )

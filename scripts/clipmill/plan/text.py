@@ -8,18 +8,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from clipmill.base.human import counted, duration
 from clipmill.plan.plan import ASSUMED, COUNTED, HERE, NOT_MEASURED
-from clipmill.plan.rates import SOURCE
+from clipmill.plan.rates import HOUR_SECONDS, SOURCE
 from clipmill.steps import CLIP, HOUR, KEPT
+from clipmill.store.benchmarks import MUCH_START
 
 WIDTH = 100
+# In the words of config.schema.yaml, shortened.
+AUTO = (
+    "videos_per_shard auto: few new videos, and large ones, get a shard each; the others share shards",
+    "  with enough work for their jobs' start not to matter: see docs/configuration.md, Shards",
+)
 SOME, ROOM = 3, 48  # names that are shown, and characters for them
-UNITS = {HOUR: ("h of video", "an hour"), CLIP: ("clips", "a clip"), KEPT: ("kept clips", "a kept clip"), "": ("", "")}
+UNITS = {HOUR: ("of video", "hour"), CLIP: ("clips", "clip"), KEPT: ("kept clips", "kept clip"), "": ("", "")}
 
 
 def as_text(plan: dict[str, Any]) -> str:
     """The plan for the terminal."""
-    parts = [_videos(plan), _rules(plan), _disk(plan), _notes(plan)]
+    parts = [[*_videos(plan), *_run_time(plan)], _rules(plan), _disk(plan), _notes(plan)]
     return "\n\n".join("\n".join(f"  {line}".rstrip() for line in part) for part in parts) + "\n"
 
 
@@ -30,8 +37,8 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
     if videos["failed"] or videos["removed"]:
         yield f"         {videos['failed']:,} of the decoded ones failed, {videos['removed']:,} have gone ({COUNTED})"
     yield f"bytes    {_size(videos['bytes'])}, {_size(videos['bytes_to_decode'])} of them to decode ({COUNTED})"
-    decoded = f"{_number(hours['decoded'])} decoded ({HERE}), " if hours["decoded"] else ""
-    yield f"hours    {decoded}{_number(hours['to_decode'])} to decode"
+    decoded = f"{_time(hours['decoded'])} decoded ({HERE}), " if hours["decoded"] else ""
+    yield f"length   {decoded}{_time(hours['to_decode'])} to decode"
     if videos["to_decode"]:
         yield f"         {_of_headers(videos, hours)}"
         if lines := hours["median_lines"]:
@@ -54,6 +61,25 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
         yield f"kept     {clips['kept']:,} ({COUNTED})"
 
 
+def _run_time(plan: dict[str, Any]) -> Iterator[str]:
+    """How long the run takes, and how much of that is the start of jobs."""
+    if not plan["jobs"]:
+        return
+    time, totals = plan["time"], plan["totals"]
+    where = (
+        f"with {counted(time['cluster_jobs'], 'job')} at once"
+        if time["cluster_jobs"]
+        else f"on {counted(time['cores'], 'core')}"
+    )
+    missing = ", without the rules that are not measured" if plan["not_measured"] else ""
+    yield f"time     about {duration(time['seconds'])} {where}{missing}"
+    yield f"         (from {duration(time['least'])} to {duration(time['most'])}, by the errors of the rates and hours)"
+    if totals["core_hours"]:
+        share = totals["start_hours"] / totals["core_hours"]
+        much = ": much; see videos_per_shard" if share > MUCH_START else ""
+        yield f"         the start of jobs takes {share:.1%} of the time on cores{much}"
+
+
 def _of_headers(videos: dict[str, Any], hours: dict[str, Any]) -> str:
     read, count = hours["headers_asked"], videos["to_decode"]
     if read == count and not hours["headers_without_length"]:
@@ -63,23 +89,29 @@ def _of_headers(videos: dict[str, Any], hours: dict[str, Any]) -> str:
 
 
 def _rules(plan: dict[str, Any]) -> Iterator[str]:
-    yield _columns("rule", "jobs", "work", "core-s", "", "core-h", "GPU-h", "rate from")
+    yield _columns("rule", "jobs", "work", "core-s", "per", "start", "cores", "GPUs", "rate from")
     for rule in plan["rules"]:
         many, one = UNITS[rule["unit"]]
         rate = rule["core_seconds_a_unit"]
         yield _columns(
             rule["rule"],
             _number(rule["jobs"]),
-            f"{_number(rule['amount'])} {many}" if rule["jobs"] and many else "",
+            f"{_amount(rule)} {many}" if rule["jobs"] and many else "",
             _number(rate) if rate != 0 and one else "",
             one if rate != 0 else "",
-            _number(rule["core_hours"]),
-            _number(rule["gpu_hours"]) if rule["gpus_a_job"] else "-",
+            f"{rule['start_hours'] / rule['core_hours']:.0%}" if rule["core_hours"] and rule["start_hours"] else "",
+            _short_time(rule["core_hours"]),
+            _short_time(rule["gpu_hours"]) if rule["gpus_a_job"] else "-",
             _short(rule["rate_from"]),
         )
-    yield _columns("sum", _number(plan["jobs"]), "", "", "", _sum(plan, "core_hours"), _sum(plan, "gpu_hours"), "")
+    sums = (_sum(plan, "core_hours"), _sum(plan, "gpu_hours"))
+    yield _columns("sum", _number(plan["jobs"]), "", "", "", "", *sums, "")
     if not plan["jobs"]:
         yield "nothing is left to do"
+
+
+def _amount(rule: dict[str, Any]) -> str:
+    return _short_time(rule["amount"]) if rule["unit"] == HOUR else _number(rule["amount"])
 
 
 def _sum(plan: dict[str, Any], what: str) -> str:
@@ -89,19 +121,20 @@ def _sum(plan: dict[str, Any], what: str) -> str:
     more = "+?" if any(rule[what] is None for rule in rules) else ""
     if not rules:
         return "-"
-    return f"{_number(plan['totals'][what])}{more}" if known else "?" if more else "0"
+    return f"{_short_time(plan['totals'][what])}{more}" if known else "?" if more else "0"
 
 
 def _disk(plan: dict[str, Any]) -> Iterator[str]:
-    yield _columns("disk, to come", "", "", "bytes", "", "", "", "rate from")
+    yield _columns("disk, to come", "", "", "bytes", "per", "", "", "", "rate from")
     for row in plan["disk"]:
         size, unit = _size(row["bytes_a_unit"]), UNITS[row["unit"]][1]
-        yield _columns(row["folder"], "", _size(row["bytes_to_come"]), size, unit, "", "", _short(row["from"]))
-    yield _columns("free", "", _size(plan["free_bytes"]), "", "", "", "", "")
+        yield _columns(row["folder"], "", _size(row["bytes_to_come"]), size, unit, "", "", "", _short(row["from"]))
+    yield _columns("free", "", _size(plan["free_bytes"]), "", "", "", "", "", "")
 
 
-def _columns(name: str, jobs: str, work: str, rate: str, unit: str, cores: str, gpus: str, source: str) -> str:
-    return f"{name:<18}{jobs:>7}{work:>19}{rate:>8} {unit:<11}{cores:>9}{gpus:>7}  {source}"
+def _columns(name: str, jobs: str, work: str, rate: str, unit: str, start: str, *rest: str) -> str:
+    cores, gpus, source = rest
+    return f"{name:<18}{jobs:>6}{work:>17}{rate:>7} {unit:<9}{start:>5}{cores:>9}{gpus:>7}  {source}"
 
 
 def _short(source: str) -> str:
@@ -113,11 +146,12 @@ def _notes(plan: dict[str, Any]) -> Iterator[str]:
     sources = {rule["rate_from"] for rule in to_come}
     sources |= {row["from"] for row in plan["disk"] if row["bytes_to_come"] != 0}
     sources |= {plan["clips"]["an_hour_from"], plan["clips"]["kept_share_from"]}
-    yield "core-s is seconds of a core's time, core-h the core-hours that jobs hold; both are estimates"
+    yield "core-s: seconds of a core's time; cores, GPUs: how long all jobs hold them; both are estimates"
+    yield "start: the part of them before a job is at work, while Python, its packages and models are loaded"
     if any(rule["rate_from"].startswith(HERE) for rule in plan["rules"]):
-        yield "here: by this run's finished jobs of the same kind: wall time x the cores of a job, starts too"
+        yield "here: by this run's finished jobs of the same kind: wall time x the cores of a job"
     if SOURCE in sources:
-        yield f'{Path(SOURCE).name}: {SOURCE}, "Rates of a plan", and each job\'s start; larger pictures take'
+        yield f'{Path(SOURCE).name}: {SOURCE}, "Rates of a plan"; larger pictures take'
         yield "  longer to decode and cut; scores are counted for all clips, though filters may drop some before"
     if ASSUMED in sources:
         yield f"{ASSUMED}: clips half-way between split.min_seconds and max_seconds, none of them dropped,"
@@ -125,6 +159,8 @@ def _notes(plan: dict[str, Any]) -> Iterator[str]:
     if plan["not_measured"]:
         yield from _wrapped(f"{NOT_MEASURED}, and not in the sums: {', '.join(plan['not_measured'])}")
         yield "  run a few videos with this config, and the next plan goes by them"
+    if plan["videos_per_shard"] == "auto":
+        yield from AUTO
     if plan["servers"]:
         yield f"the work of servers is not in the sums: {', '.join(plan['servers'])}"
     yield "jobs that run again only because a setting changed are not counted: a dry run (-n) lists them;"
@@ -144,6 +180,20 @@ def _number(value: float | None) -> str:
     if value == int(value):
         return f"{int(value):,}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.1g}"
+
+
+def _time(hours: float | None) -> str:
+    return "?" if hours is None or math.isnan(hours) else duration(hours * HOUR_SECONDS)
+
+
+def _short_time(hours: float | None) -> str:
+    """A time in one unit, as wide as a column."""
+    if hours is None or math.isnan(hours):
+        return "?"
+    seconds = hours * HOUR_SECONDS
+    if seconds < 120:
+        return f"{seconds:.0f} s" if seconds >= 9.95 or not seconds else f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{_number(float(f'{hours:.3g}'))} h"
 
 
 def _some(names: list[str]) -> str:

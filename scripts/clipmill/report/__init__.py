@@ -13,22 +13,25 @@ import pyarrow as pa
 
 from clipmill.base.files import write_text
 from clipmill.filters import verdict
-from clipmill.report import page, pictures, whatif
+from clipmill.report import page, pictures, shots, whatif
 from clipmill.report.collect import MOST_ROWS, collect, columns, in_order, look
 from clipmill.report.costs import costs
 from clipmill.report.judge import GONE_ON, Judge
+from clipmill.split.settings import SplitSettings
 from clipmill.store import tables
 from clipmill.store.layout import Paths
 
 LARGEST = 1e300  # stands for infinity, which JSON does not have
 
 
-def write_report(outdir: Path, settings: Mapping[str, Any], config: Mapping[str, Any], output: Path) -> None:
+def write_report(
+    outdir: Path, settings: Mapping[str, Any], split: SplitSettings, config: Mapping[str, Any], output: Path
+) -> None:
     """Write the report of the finished run in `outdir` to `output`, one file that needs no other.
 
     `settings`: the `filters` of the run, with numbers for quantiles, their `order`, whether there was a `cascade`, and
-    the `quantiles` that some of the bounds were. `config`: the whole config, to be shown. Raises SetupError if a table
-    is unreadable.
+    the `quantiles` that some of the bounds were. `split`: how the run has split videos. `config`: the whole config, to
+    be shown. Raises SetupError if a table is unreadable.
     """
     filters = {
         name: {end: _finite(value) for end, value in bound.items()} for name, bound in settings["filters"].items()
@@ -61,6 +64,7 @@ def write_report(outdir: Path, settings: Mapping[str, Any], config: Mapping[str,
         "sheet": near["", "", "in"],
         "pictures": page.pictures(pictures.look_at(outdir, shown.to_pylist())),
         "overlap": page.overlap(collected),
+        "shots": shots.section(outdir, split),
         "durations": page.plot(collected.seconds, collected.fate == GONE_ON),
         "sizes": page.distribution(collected.sizes.items(), lambda size: f"{size[0]} × {size[1]}"),
         "shapes": page.distribution(collected.sizes.items(), page.shape),

@@ -188,7 +188,7 @@ def _count(collected: Collected, looked: Looked, seconds: np.ndarray, batch: pa.
     for rate, count in zip(rates.tolist(), counts.tolist(), strict=True):
         _add(collected.rates[rate], count)
     for text in batch.column("text").filter(pa.array(kept & drawn)).to_pylist():
-        words = text_checks.WORD.findall(text or "")
+        words = text_checks.words_of(text or "")
         collected.lengths.append(len(words))
         collected.words.update({part.lower() for word in words for part in LETTERS.findall(word)})
 

@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 from markupsafe import Markup
 
+from clipmill.base.human import counted, duration
 from clipmill.filters.columns import LATE_FILTERS
 from clipmill.report import whatif
 from clipmill.report.collect import Collected
@@ -24,6 +25,7 @@ from clipmill.report.judge import FILES, GONE_ON, TEXTS
 from clipmill.report.pictures import Picture
 from clipmill.report.scales import Scale, histogram
 from clipmill.store import tables
+from clipmill.store.benchmarks import MUCH_START
 from clipmill.store.layout import Paths
 
 HERE = Path(__file__).parent
@@ -47,7 +49,7 @@ def render(view: Mapping[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters |= {"count": count, "hours": hours, "number": number, "share": share, "clock": clock}
-    environment.filters |= {"lasting": lasting, "plural": plural, "code": code}
+    environment.filters |= {"lasting": duration, "plural": plural, "code": code}
     script = (HERE / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     style = (HERE / "page.css").read_text(encoding="utf-8")
@@ -63,7 +65,7 @@ def count(value: float) -> str:
 
 
 def plural(value: float, word: str) -> str:
-    return f"{count(value)} {word}{'' if round(value) == 1 else 's'}"
+    return counted(round(value), word)
 
 
 def hours(seconds: float) -> str:
@@ -81,13 +83,6 @@ def number(value: float | None) -> str:
 def share(part: float, whole: float) -> str:
     value = 100 * part / whole if whole else 0.0
     return f"{value:.0f} %" if value >= 10 or value == 0 else f"{value:.2g} %"
-
-
-def lasting(seconds: float) -> str:
-    """A time in its own unit."""
-    if seconds < 120:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
 def clock(seconds: float) -> str:
@@ -323,6 +318,8 @@ def costs(found: list[Cost]) -> dict[str, Any]:
         "rules": found,
         "wall": sum(cost.wall for cost in found),
         "processor": sum(cost.processor for cost in found),
+        "start": sum(cost.start for cost in found),
+        "short": sum(cost.start for cost in found) > MUCH_START * sum(cost.wall for cost in found),
         "unmeasured": sum(cost.jobs - cost.measured for cost in found),
     }
 

@@ -19,13 +19,17 @@ from clipmill.store.layout import Paths
 LONG_SIDE = 208  # pixels
 QUALITY = 55
 MIDDLE = FrameChoice(count=1)
+NO_FRAME = "no frame of it was kept"
 ABOUT = ["clip_id", "video_id", "name", "start", "end", "seconds", "start_frame", "end_frame", "reason"]
 TEXTS = ["text", "caption"]
 
 
 @dataclass
 class Picture:
-    """A clip of the page: its row of the verdicts, and its middle as a `data:` address, or why there is none."""
+    """A kept frame of a clip, or of another span of a video, as a `data:` address, or why there is none.
+
+    `about`: the clip's row of the verdicts; of other spans video_id, start_frame, end_frame and seconds.
+    """
 
     about: dict[str, Any]
     width: int = 16
@@ -36,6 +40,17 @@ class Picture:
     @property
     def text(self) -> str | None:
         return self.about["text"] or self.about["caption"]
+
+    def take(self, kept_frames: KeptFrames, choice: FrameChoice, place: int = 0) -> None:
+        """Show one of the frames that `choice` chooses, by its `place` among them."""
+        try:
+            frame = kept_frames.frames(self.about, choice)[place]
+        except ItemError as error:
+            self.lost = NO_FRAME if error.kind == "too_few_samples" else f"its frames cannot be read ({error.kind})"
+        except (OSError, SetupError):
+            self.lost = "its frames or signals are not there any more"
+        else:
+            self.webp, self.width, self.height = small(frame)
 
 
 def look_at(outdir: Path, clips: list[dict[str, Any]]) -> list[Picture]:
@@ -65,14 +80,7 @@ def _fill(outdir: Path, shard: str | None, pictures: list[Picture]) -> None:
         return
     with KeptFrames(outdir, shard) as kept_frames:
         for picture in pictures:
-            try:
-                frame = kept_frames.frames(picture.about, MIDDLE)[0]
-            except ItemError as error:
-                picture.lost = f"its frames cannot be read ({error.kind})"
-            except (OSError, SetupError):
-                picture.lost = "its frames or signals are not there any more"
-            else:
-                picture.webp, picture.width, picture.height = small(frame)
+            picture.take(kept_frames, MIDDLE)
 
 
 def small(frame: np.ndarray) -> tuple[str, int, int]:

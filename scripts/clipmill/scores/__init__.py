@@ -30,11 +30,14 @@ class FrameScore(Protocol):
     def checkpoints(self) -> list[Checkpoint]:
         """Find the model files, and fetch those that are not there. Raises SetupError."""
 
+    def load(self) -> None:
+        """Load what `prepare` needs. Called in the main thread, before the threads that read are started."""
+
     def prepare(self, frames: Sequence[np.ndarray]) -> Sequence[Any]:
         """Units of a clip's frames, in order: one per frame, or one for the clip.
 
         `frames`, BGR, height × width × 3 bytes each, are read when they are indexed. Called in several threads at once.
-        Keep units small: arrays of the model's input, not the frames; see `readers.size_of`. May raise ItemError.
+        Keep units small: arrays of the model's input, not the frames; see `base.readers.size_of`. May raise ItemError.
         """
 
     def start(self, units: list[Any]) -> Callable[[], Sequence[Any]]:
@@ -57,6 +60,9 @@ class Backend:
         """None are needed."""
         return []
 
+    def load(self) -> None:
+        """`prepare` needs nothing."""
+
     def measure(self, units: list[Any]) -> Sequence[Any]:
         """One value per unit, in order."""
         raise NotImplementedError
@@ -65,6 +71,18 @@ class Backend:
         """Measures at once, by `measure(units)`; the returned function does not wait."""
         values = self.measure(units)
         return lambda: values
+
+
+class EmbeddedBackend(Backend):
+    """A backend whose `prepare` measures: the values are the units.
+
+    So the threads that read the clips do all the work, and a job uses all of its cores. A model must let several
+    threads use it at once, each on one core.
+    """
+
+    def measure(self, units: list[Any]) -> Sequence[Any]:
+        """The units themselves."""
+        return units
 
 
 class ModelBackend(Backend):

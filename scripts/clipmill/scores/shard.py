@@ -1,7 +1,8 @@
 """Scores the clips of a shard by a backend that looks at frames.
 
-Threads read and prepare clips while the backend measures. All units form one stream in the order of the clips, which is
-cut into batches. So neither the number of the threads nor their speed changes a value.
+Threads read and prepare clips while the backend measures; embedded backends measure in these threads too. All units
+form one stream in the order of the clips, which is cut into batches. So neither the number of the threads nor their
+speed changes a value.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import numpy as np
 from clipmill.base.clip_rows import SYNC_SECONDS, ClipRows
 from clipmill.base.errors import ItemError
 from clipmill.base.journal import Journal, fingerprint
+from clipmill.base.readers import Readers
 from clipmill.decode.reading import KeptFrames
 from clipmill.models.batches import Batches
 from clipmill.scores import FrameScore
-from clipmill.scores.readers import Readers
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip
@@ -40,14 +41,16 @@ def score_shard(
     """One row per clip. Only the `wanted` clips have a score; it is computed only once under the same settings.
 
     A row holds the columns that the backend's `finish` returned, arrays included. `threads` read and prepare; the
-    backend measures in the calling thread. If a clip fails, its row holds `error_kind` and `error`. Raises SetupError
-    if the set-up is at fault, or if more than `max_error_rate` of the clips fail.
+    backend's `start` runs in the calling thread. If a clip fails, its row holds `error_kind` and `error`. Raises
+    SetupError if the set-up is at fault, or if more than `max_error_rate` of the clips fail.
     """
     about = backend.about
     keys = {clip["clip_id"]: _key(metric, about, clip) for clip in clips if clip["clip_id"] in wanted}
     with Journal(Paths(outdir).journal(metric, shard)) as journal:
         results = ClipRows(dict.fromkeys(keys, journal), keys, max_error_rate)
         todo = [clip for clip in clips if clip["clip_id"] in keys and clip["clip_id"] not in results.rows]
+        if todo:
+            backend.load()
         with results, Readers(todo, partial(_preparing, backend, outdir, shard), threads) as readers:
             for scored in _score(backend, todo, readers):
                 if scored is not None:

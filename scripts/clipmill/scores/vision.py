@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from clipmill.base.usage import starting
 from clipmill.models import gpu, leases
 from clipmill.models.checkpoints import MODEL_FILES, Checkpoint, find_model, load_transformers
 from clipmill.models.torchvision_ops import declare_missing_operators
@@ -96,6 +97,7 @@ class VisionBackend(ModelBackend):
         return self.architecture.width(self._network.config)
 
     @cached_property
+    @starting()
     def _network(self) -> torch.nn.Module:
         declare_missing_operators()
         import transformers

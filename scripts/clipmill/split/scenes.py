@@ -1,4 +1,4 @@
-"""From signals to clips: scene cuts by PySceneDetect's own detectors on stored content values, then pieces.
+"""From transitions to clips: scenes between the transitions, then pieces.
 
 Nothing is decoded here, so a change of the `split` settings costs only the reading of a few numbers.
 """
@@ -7,68 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
 
 from clipmill.decode.reading import frame_times
+from clipmill.split.settings import SplitSettings
+from clipmill.split.transitions import Transition
 from clipmill.store.tables import Clip, DecodedVideo
 
 SLACK = 1e-6  # seconds by which rounding may exceed a limit
-ANY_RATE = 25.0  # the detectors need a frame rate, but only for lengths in seconds; ours are in frames
-
-
-@dataclass(frozen=True)
-class SplitSettings:
-    """The section `split` of the config."""
-
-    detector: str
-    content_threshold: float
-    adaptive_threshold: float
-    adaptive_window: int
-    adaptive_min_content: float
-    min_frames: int
-    min_seconds: float
-    max_seconds: float
-    pieces: str
-    guard_frames: int
-
-
-class _Stored:
-    """Makes a PySceneDetect detector take a stored content value in place of a picture."""
-
-    def _calculate_frame_score(self, timecode: FrameTimecode, frame_img: float) -> float:
-        return frame_img
-
-
-class _StoredContent(_Stored, ContentDetector):
-    pass
-
-
-class _StoredAdaptive(_Stored, AdaptiveDetector):
-    pass
-
-
-def find_cuts(content: np.ndarray, settings: SplitSettings) -> list[int]:
-    """First frames of new scenes, from the content value of each frame (PySceneDetect, pyscenedetect.com)."""
-    if settings.detector == "adaptive":
-        detector = _StoredAdaptive(
-            adaptive_threshold=settings.adaptive_threshold,
-            min_scene_len=settings.min_frames,
-            window_width=settings.adaptive_window,
-            min_content_val=settings.adaptive_min_content,
-        )
-    else:
-        detector = _StoredContent(threshold=settings.content_threshold, min_scene_len=settings.min_frames)
-    cuts: list[FrameTimecode] = []
-    timecode = FrameTimecode(0, ANY_RATE)
-    for number, value in enumerate(content.tolist()):
-        timecode = FrameTimecode(number, ANY_RATE)
-        cuts += detector.process_frame(timecode, value)
-    cuts += detector.post_process(timecode)
-    return sorted({cut.frame_num for cut in cuts if 0 < cut.frame_num < len(content)})
 
 
 def divide(
@@ -169,17 +117,20 @@ def _edges(times: np.ndarray, start: int, end: int, offsets: list[float]) -> lis
     return sorted({start, end, *(edge for edge in inner if start < edge < end)})
 
 
-def video_clips(video: DecodedVideo, signals: pa.Table, settings: SplitSettings) -> list[Clip]:
-    """CLIPS rows of one video, in order of time."""
+def video_clips(
+    video: DecodedVideo, signals: pa.Table, transitions: Sequence[Transition], settings: SplitSettings
+) -> list[Clip]:
+    """CLIPS rows of one video, in order of time. `transitions`: in order of time; their frames belong to no clip."""
     times = frame_times(video, signals)
     frames = len(times) - 1
-    cuts = find_cuts(signals["content"].to_numpy(), settings)
-    borders = [0, *cuts, frames]
+    starts, ends = [one.start for one in transitions], [one.end for one in transitions]
+    scenes = [(first, last) for first, last in zip([0, *ends], [*starts, frames], strict=True) if first < last]
     clean_keys = signals["is_key"].to_numpy() & signals["is_clean"].to_numpy()
+    cuts = {one.start for one in transitions if one.start == one.end}
     rows = []
-    for scene, (first, last) in enumerate(zip(borders[:-1], borders[1:], strict=True)):
+    for scene, (first, last) in enumerate(scenes):
         # A clean key frame on the cut: the encoder saw the same cut, so the frame belongs wholly to the new scene.
-        guarded = first > 0 and not clean_keys[first]
+        guarded = first > 0 and not (first in cuts and clean_keys[first])
         start = first + (settings.guard_frames if guarded else 0)
         end = last - (settings.guard_frames if last < frames else 0)
         if start >= end:

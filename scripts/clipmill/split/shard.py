@@ -7,33 +7,51 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipmill.decode.reading import read_signals
+from clipmill.split.detectors import find_transitions
 from clipmill.split.measured import motion_score, technical_score
-from clipmill.split.scenes import SplitSettings, video_clips
+from clipmill.split.scenes import video_clips
+from clipmill.split.settings import SplitSettings
+from clipmill.split.transitions import transition_rows
+from clipmill.split.transnetv2 import Shots
+from clipmill.store import tables
 from clipmill.store.table import Row
-from clipmill.store.tables import Clip, Video, without_error
+from clipmill.store.tables import Clip, TransitionRow, Video, without_error
 
 
 @dataclass
 class Split:
-    """Rows of the tables CLIPS, MOTION and TECHNICAL."""
+    """Rows of the tables TRANSITIONS, CLIPS, MOTION and TECHNICAL."""
 
+    transitions: list[TransitionRow] = field(default_factory=list)
     clips: list[Clip] = field(default_factory=list)
     motion: list[Row] = field(default_factory=list)
     technical: list[Row] = field(default_factory=list)
 
 
-def split_shard(videos: Iterable[Video], outdir: Path, shard: str, settings: SplitSettings) -> Split:
-    """The clips of all videos that were decoded, and their scores."""
+def split_shard(
+    videos: Iterable[Video], outdir: Path, shard: str, settings: SplitSettings, shots: Path | None = None
+) -> Split:
+    """The clips of all videos that were decoded, and their scores. `shots`: the table SHOTS, if there is one."""
     split = Split()
+    of_network = read_shots(shots) if shots else {}
     for video in videos:
         if video["error_kind"]:
             continue
         signals = read_signals(outdir, shard, video["video_id"])
-        for clip in video_clips(video, signals, settings):
+        transitions = find_transitions(signals, video["fps"], settings, of_network.get(video["video_id"]))
+        split.transitions += transition_rows(video, signals, transitions)
+        for clip in video_clips(video, signals, transitions, settings):
             split.clips.append(clip)
             split.motion.append(_without_needless_error(clip, motion_score(clip, video, signals)))
             split.technical.append(_without_needless_error(clip, technical_score(clip, signals)))
     return split
+
+
+def read_shots(path: Path) -> dict[str, Shots]:
+    """By video, what the network says of each frame: two arrays, nan where it did not look."""
+    table = tables.SHOTS.read(path)
+    columns = ([row.values.to_numpy(zero_copy_only=False) for row in table[name]] for name in ("single", "many"))
+    return dict(zip(table["video_id"].to_pylist(), zip(*columns, strict=True), strict=True))
 
 
 def _without_needless_error(clip: Clip, row: Row) -> Row:

@@ -15,10 +15,14 @@ from pathlib import Path
 
 WORK = "work"
 SHARD, GROUP, VIDEO, BACKEND = "<shard>", "<first shard>", "<video>", "<backend>"
+STEP, JOB = "<step>", "<job>"
 
 # Paths of tables, which stand in `tables.Table.path`.
 VIDEOS = f"{WORK}/videos/{SHARD}.parquet"
 SIGNALS = f"{WORK}/signals/{SHARD}/{VIDEO}.parquet"
+MINIATURES = f"{WORK}/miniatures/{SHARD}/{VIDEO}.parquet"
+SHOTS = f"{WORK}/shots/{SHARD}.parquet"
+TRANSITIONS = f"{WORK}/transitions/{SHARD}.parquet"
 CLIPS = f"{WORK}/clips/{SHARD}.parquet"
 EMBEDDINGS = f"{WORK}/embeddings/{BACKEND}/{SHARD}.parquet"
 VERDICTS = f"{WORK}/verdicts/{SHARD}.parquet"
@@ -29,8 +33,9 @@ INDEX = f"{WORK}/index/videos.parquet"
 FINAL_VERDICTS = "verdicts.parquet"
 METADATA = "dataset/metadata.parquet"
 ERRORS = "errors.csv"
+BENCHMARK = f"benchmarks/{STEP}/{JOB}.tsv"
 
-OF_SINGLE_ITEMS = ("signals", "frames", "embeddings", "clip_files", "journals")  # folders below work/
+OF_SINGLE_ITEMS = ("signals", "miniatures", "frames", "embeddings", "clip_files", "journals")  # folders below work/
 
 
 def scores(metric: str) -> str:
@@ -91,8 +96,8 @@ class Paths:
         return self.outdir / "videos.jsonl"
 
     def benchmark(self, step: str, job: str) -> Path:
-        """Snakemake's measurements of a job."""
-        return self.benchmarks / step / f"{job}.tsv"
+        """What a job took."""
+        return self.outdir / BENCHMARK.replace(STEP, step).replace(JOB, job)
 
     def log(self, step: str, job: str) -> Path:
         """What a job wrote on its terminal."""
@@ -168,6 +173,10 @@ class Paths:
     def signals(self, shard: str, video_id: str) -> Path:
         """The signals of a video."""
         return self.outdir / SIGNALS.replace(SHARD, shard).replace(VIDEO, video_id)
+
+    def miniatures(self, shard: str, video_id: str) -> Path:
+        """The miniatures of a video."""
+        return self.outdir / MINIATURES.replace(SHARD, shard).replace(VIDEO, video_id)
 
     def embeddings(self, backend: str, shard: str) -> Path:
         """The embeddings that a backend was asked to keep."""

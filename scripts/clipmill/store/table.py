@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 # Types of columns, as Arrow names them.
 TEXT, INTEGER, REAL, FLAG = "string", "int64", "double", "bool"
 SMALL, SMALL_INTEGER = "float", "int32"
-THUMBNAIL = "fixed_size_binary[64]"
-REALS = "list<item: double>"
+THUMBNAIL, MINIATURE = "fixed_size_binary[64]", "fixed_size_binary[3888]"
+REALS, SMALL_REALS = "list<item: double>", "list<item: float>"
 
 ABOUT, VERSION, NAME = b"clipmill", b"clipmill_version", b"clipmill_table"  # keys of a file's metadata
 
@@ -130,7 +130,9 @@ class Table(Generic[RowType]):
         schema = self.schema_about(about)
         with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for part in parts:
-                writer.write_table(part.cast(schema))
+                # `cast` imports pyarrow.compute, which takes longer than writing most tables.
+                same = part.schema.equals(schema)
+                writer.write_table(part.replace_schema_metadata(schema.metadata) if same else part.cast(schema))
 
     def read(self, path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         """All or some columns of `path`. Raises SetupError, naming the file, if it is no table of this kind."""
@@ -240,12 +242,13 @@ def vector(length: int) -> str:
 def _arrow_type(name: str) -> pa.DataType:
     import pyarrow as pa
 
-    if name == THUMBNAIL:
-        return pa.binary(64)
-    if name == REALS:
-        return pa.list_(pa.float64())
+    length = int(name.rpartition("[")[2].removesuffix("]")) if name.startswith("fixed_size") else -1
+    if name.startswith("fixed_size_binary"):
+        return pa.binary(length)
     if name.startswith("fixed_size_list"):
-        return pa.list_(pa.float16(), int(name.rpartition("[")[2].removesuffix("]")))
+        return pa.list_(pa.float16(), length)
+    if name in (REALS, SMALL_REALS):
+        return pa.list_(pa.float64() if name == REALS else pa.float32())
     return pa.type_for_alias(name)
 
 

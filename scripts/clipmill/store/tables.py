@@ -6,6 +6,7 @@ Run `python scripts/describe.py` after a change.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -14,10 +15,12 @@ from clipmill.store.layout import GROUP, SHARD
 from clipmill.store.table import (
     FLAG,
     INTEGER,
+    MINIATURE,
     REAL,
     REALS,
     SMALL,
     SMALL_INTEGER,
+    SMALL_REALS,
     TEXT,
     THUMBNAIL,
     Column,
@@ -107,6 +110,20 @@ class Clip(TypedDict):
     too_short: Annotated[bool, Field("", "whether it is shorter than split.min_seconds: never kept, never scored")]
 
 
+class TransitionRow(TypedDict):
+    """A transition between two shots: a row of TRANSITIONS."""
+
+    video_id: VideoId
+    start: Annotated[float, Field("second", "when it begins: first frame that belongs to both shots", 6)]
+    end: Annotated[float, Field("second", "when the new shot stands alone; of a cut the same as `start`", 6)]
+    start_frame: Annotated[int, Field("frame", "first frame that belongs to both shots; of a cut the new shot's first")]
+    end_frame: Annotated[int, Field("frame", "first frame of the new shot alone")]
+    kind: Annotated[str, Field("", "`cut`, `fade`, `dissolve` or `wipe`")]
+    strength: Annotated[
+        float, Field("ratio", "0 to 1: how sure it is; of content and adaptive the content value over 255", 4)
+    ]
+
+
 class ClipWithText(Clip):
     """A clip that has a text to train on."""
 
@@ -157,6 +174,36 @@ SIGNALS: Table[Row] = Table(
         Column("border_bottom", SMALL, "share", "the same at the bottom", 4),
         Column("motion", SMALL, "% short side/second", "mean length of Farneback's flow from the last kept frame", 4),
     ),
+)
+
+MINIATURES: Table[Row] = Table(
+    "miniatures",
+    layout.MINIATURES,
+    "frame, in order of presentation; only if `split.detector` is `transnetv2`",
+    (
+        Column("frame", SMALL_INTEGER, "frame", "number of the frame, from 0"),
+        Column("miniature", MINIATURE, "27×48×3 bytes", "the frame as shown, in 48 × 27 pixels of red, green and blue"),
+    ),
+    "delete the file and run with `--forcerun decode_videos`, which rebuilds it",
+)
+
+SHOTS: Table[Row] = Table(
+    "shots",
+    layout.SHOTS,
+    "video that was decoded; only if `split.detector` is `transnetv2`. Values of frames that were not looked at are "
+    "missing",
+    (
+        columns_of(VideoFile)[0],  # its id
+        Column("single", SMALL_REALS, "0–1", "of each frame: how surely it is the one in the middle of a transition"),
+        Column("many", SMALL_REALS, "0–1", "of each frame: how surely it belongs to a transition"),
+    ),
+)
+
+TRANSITIONS: Table[TransitionRow] = Table(
+    "transitions",
+    layout.TRANSITIONS,
+    "transition between two shots; its frames belong to no clip",
+    columns_of(TransitionRow),
 )
 
 CLIPS: Table[Clip] = Table("clips", layout.CLIPS, "clip: a scene, or a piece of a long one", columns_of(Clip))
@@ -368,13 +415,16 @@ ALIGNMENT: Table[Row] = Table(
     ),
 )
 
+# Its folder is the shard: so it is in no table that must be the same however videos are divided into shards.
+FILE = Column("file", TEXT, "", "the clip file below `work/clip_files/`")
+
 CUTS: Table[Row] = Table(
     "cuts",
     layout.CUTS,
     "clip that passed every filter",
     (
         CLIP_ID,
-        Column("file", TEXT, "", "the clip file below `work/clip_files/`"),
+        FILE,
         Column("cut_method", TEXT, "", "`copy` (packets as they are) or `reencode`"),
         Column("copy_failed", TEXT, "", "why copying was tried and given up; missing if it was not"),
         Column("cut_start", REAL, "second", "start of the file's first frame on the clip's clock", 6),
@@ -422,7 +472,10 @@ FINAL_VERDICTS: Table[Row] = Table(
     "final verdicts",
     layout.FINAL_VERDICTS,
     "clip: the verdicts of the filters, then of captioning, alignment and cutting",
-    (*VERDICTS.columns, *scores(CAPTIONS), *scores(REWRITES), *scores(ALIGNMENT), *scores(CUTS)),
+    (
+        *VERDICTS.columns,
+        *(column for table in (CAPTIONS, REWRITES, ALIGNMENT, CUTS) for column in scores(table) if column is not FILE),
+    ),
 )
 
 METADATA: Table[Row] = Table(
@@ -432,7 +485,7 @@ METADATA: Table[Row] = Table(
     (
         Column("file_path", TEXT, "", "path of the clip file from the dataset folder"),
         Column("text", TEXT, "", "the caption to train on"),
-        *(column for column in FINAL_VERDICTS.columns if column.name not in {"text", "kept", "reason", "file"}),
+        *(column for column in FINAL_VERDICTS.columns if column.name not in {"text", "kept", "reason"}),
         Column("split", TEXT, "", "`train` or `validation`, the same for all clips of a video"),
         Column("bucket_width", INTEGER, "pixel", "width of the clip's bucket (`export.buckets`); missing without one"),
         Column("bucket_height", INTEGER, "pixel", "height of the bucket"),
@@ -460,10 +513,43 @@ ERRORS: Table[Row] = Table(
     ),
 )
 
+
+@dataclass(frozen=True)
+class Benchmark:
+    """The last run of a job. None stands for what was not measured."""
+
+    wall_seconds: Annotated[float, Field("second", "wall time from the start of its process", 3)]
+    processor_seconds: Annotated[
+        float | None, Field("second", "time of all its cores, child processes included", 3)
+    ] = None
+    start_seconds: Annotated[
+        float | None,
+        Field(
+            "second", "part of the wall time before the work began: Python and its packages, and models, were loaded", 3
+        ),
+    ] = None
+    threads: Annotated[int | None, Field("", "cores that it held")] = None
+    memory_mib: Annotated[float | None, Field("MiB", "peak memory of its largest process", 3)] = None
+    whole: Annotated[
+        bool | None,
+        Field("", "whether it did all its work in one go; an earlier job's work was in the journal if not"),
+    ] = None
+
+
+BENCHMARKS: Table[Row] = Table(
+    "benchmarks",
+    layout.BENCHMARK,
+    "job, the last time that it ran to its end; `<job>` is the shard, or the name of a job that serves all shards",
+    columns_of(Benchmark),
+)
+
 ALL = (
     INDEX,
     VIDEOS,
     SIGNALS,
+    MINIATURES,
+    SHOTS,
+    TRANSITIONS,
     CLIPS,
     *SIGNAL_SCORES,
     *FRAME_SCORES,
@@ -476,18 +562,24 @@ ALL = (
     FINAL_VERDICTS,
     METADATA,
     ERRORS,
+    BENCHMARKS,
 )
 
 
-def lost(outdir: Path, shards: Iterable[str], groups: Iterable[str]) -> list[str]:
+# Tables that only some runs have.
+OPTIONAL = (SHOTS,)
+
+
+def lost(outdir: Path, shards: Iterable[str], groups: Iterable[str], optional: Iterable[Table[Any]] = ()) -> list[str]:
     """Missing tables, as paths below `outdir`, of shards that have other tables: lost when their jobs failed.
 
-    `groups`: the first shards of all groups, after which the tables of a shared job are named.
+    `groups`: the first shards of all groups, after which the tables of a shared job are named. `optional`: those of
+    OPTIONAL that this run has.
     """
     names = {SHARD: shards, GROUP: groups}
     wanted: dict[str, str] = {}
     there: set[str] = set()
-    for table in ALL:
+    for table in (table for table in ALL if table not in OPTIONAL or table in optional):
         folder, _, place = table.path.removesuffix(".parquet").rpartition("/")
         if place in names and "<" not in folder:
             wanted |= {f"{folder}/{name}.parquet": name for name in names[place]}

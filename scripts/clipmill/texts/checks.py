@@ -9,25 +9,25 @@ import re
 import unicodedata
 from typing import Any
 
+# Patterns are strings here. `re` compiles each when it is first used: WORD takes 10 ms, and all jobs and the parsing of
+# the rules import this module.
 # A word; a character of Chinese, Japanese or Korean counts as one.
 _WIDE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-WORD = re.compile(rf"[{_WIDE}]|[^\W_{_WIDE}]+(?:['’\-][^\W_{_WIDE}]+)*")
+WORD = rf"[{_WIDE}]|[^\W_{_WIDE}]+(?:['’\-][^\W_{_WIDE}]+)*"
 
 # What models say instead of a caption.
-REFUSAL = re.compile(
-    r"\b(?:i(?:'|’)?m sorry|i am sorry|i apologi[sz]e|as an ai\b|as a (?:large )?language model"
+REFUSAL = (
+    r"(?i)\b(?:i(?:'|’)?m sorry|i am sorry|i apologi[sz]e|as an ai\b|as a (?:large )?language model"
     r"|i(?: can(?:not|'t|’t)| am unable| am not able|(?:'|’)m (?:unable|not able)| do not have| don(?:'|’)t have)"
     r"|(?:cannot|can't|unable to) (?:assist|help|comply|fulfil|process|view|watch|see)"
-    r"|no (?:video|image|frame|caption)s? (?:was|were|has been|have been|is|are) (?:provided|given|attached))\b",
-    re.IGNORECASE,
+    r"|no (?:video|image|frame|caption)s? (?:was|were|has been|have been|is|are) (?:provided|given|attached))\b"
 )
 # Talk about the task instead of the picture.
-META = re.compile(
-    r"^(?:sure|certainly|of course|okay|here(?:'|’)?s|here is|here are)\b[^.]{0,40}[,!:]"
+META = (
+    r"(?i)^(?:sure|certainly|of course|okay|here(?:'|’)?s|here is|here are)\b[^.]{0,40}[,!:]"
     r"|\b(?:the|these|those) (?:provided|given|supplied|uploaded) (?:video|image|frame|picture|clip|caption|text)s?\b"
     r"|\b(?:rewritten|revised|final) (?:caption|version|text|description)\b|\bas (?:you )?requested\b"
-    r"|\blet me know if\b|\bbased on (?:the|these) (?:image|frame|picture)s\b",
-    re.IGNORECASE,
+    r"|\blet me know if\b|\bbased on (?:the|these) (?:image|frame|picture)s\b"
 )
 # Script -> beginnings of its letters' names in Unicode.
 SCRIPTS = {
@@ -55,6 +55,16 @@ CAPTION_FAULTS = (CUT_OFF, *OF_WORDS)
 TEXT_FAULTS = (TOO_SHORT, TOO_LONG, *OF_WORDS, ABOUT_THE_TASK)
 
 
+def words_of(text: str) -> list[str]:
+    """The words of a text."""
+    return re.findall(WORD, text)
+
+
+def is_refusal(text: str) -> bool:
+    """Whether a text holds words with which a model refuses to answer."""
+    return re.search(REFUSAL, text) is not None
+
+
 def fault_of_caption(text: str, whole: bool | None, checks: Checks) -> str | None:
     """The fault of a caption before it is rewritten, one of CAPTION_FAULTS; None if it has none.
 
@@ -67,19 +77,19 @@ def fault_of_caption(text: str, whole: bool | None, checks: Checks) -> str | Non
 
 def fault_of_text(text: str, checks: Checks) -> str | None:
     """The fault of a text to train on, one of TEXT_FAULTS; None if it has none."""
-    count = len(WORD.findall(text))
+    count = len(words_of(text))
     if checks["min_words"] is not None and count < checks["min_words"]:
         return TOO_SHORT
     if checks["max_words"] is not None and count > checks["max_words"]:
         return TOO_LONG
     fault = _fault_of_words(text, checks)
-    if fault is None and checks["meta_phrases"] and META.search(text):
+    if fault is None and checks["meta_phrases"] and re.search(META, text):
         return ABOUT_THE_TASK
     return fault
 
 
 def _fault_of_words(text: str, checks: Checks) -> str | None:
-    if checks["refusals"] and REFUSAL.search(text):
+    if checks["refusals"] and is_refusal(text):
         return REFUSES
     if checks["script"] and share_in_script(text, checks["script"]) < LEAST_SHARE:
         return OTHER_SCRIPT
@@ -93,7 +103,7 @@ def _fault_of_words(text: str, checks: Checks) -> str | None:
 def longest_run(text: str) -> int:
     """The most times that one word stands in a row."""
     longest, run, before = 0, 0, None
-    for word in map(str.lower, WORD.findall(text)):
+    for word in map(str.lower, words_of(text)):
         run = run + 1 if word == before else 1
         longest, before = max(longest, run), word
     return longest
@@ -101,7 +111,7 @@ def longest_run(text: str) -> int:
 
 def repeated_trigrams(text: str) -> float:
     """The share of sequences of three words that are in the text before already, 0 to 1."""
-    words = [word.lower() for word in WORD.findall(text)]
+    words = [word.lower() for word in words_of(text)]
     trigrams = list(zip(words, words[1:], words[2:], strict=False))
     return 1 - len(set(trigrams)) / len(trigrams) if trigrams else 0.0
 

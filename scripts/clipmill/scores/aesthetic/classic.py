@@ -14,7 +14,7 @@ import numpy as np
 from clipmill.base.opencv import cv2
 from clipmill.decode.reading import FrameChoice
 from clipmill.decode.signals import colourfulness, sharpness
-from clipmill.scores import Backend
+from clipmill.scores import EmbeddedBackend
 
 VERSION = 1
 # At these values a part gives half its points; they lie near the middle of ordinary photographs.
@@ -22,7 +22,7 @@ HALF_SHARPNESS, HALF_CONTRAST, HALF_COLOUR = 8.0, 35.0, 25.0
 WEIGHTS = {"sharpness": 0.3, "exposure": 0.25, "contrast": 0.25, "colour": 0.2}
 
 
-class Classic(Backend):
+class Classic(EmbeddedBackend):
     """Mean over uniformly spaced frames."""
 
     def __init__(self, frames: int):
@@ -35,12 +35,8 @@ class Classic(Backend):
         return {"backend": "classic", "version": VERSION, "frames": self.frames}
 
     def prepare(self, frames: Sequence[np.ndarray]) -> list[float]:
-        """The score of each BGR frame, from 0 to 10. It is quick, so the thread that read the frame computes it."""
+        """The score of each BGR frame, from 0 to 10."""
         return [frame_score(frame) for frame in frames]
-
-    def measure(self, units: list[float]) -> list[float]:
-        """The values are the units: `prepare` has computed them."""
-        return units
 
     def finish(self, values: list[float]) -> dict[str, Any]:
         """`aesthetic` (mean) and `aesthetic_frames`."""

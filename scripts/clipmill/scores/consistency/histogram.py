@@ -13,7 +13,7 @@ import numpy as np
 
 from clipmill.base.opencv import cv2
 from clipmill.decode.reading import FrameChoice
-from clipmill.scores import Backend
+from clipmill.scores import EmbeddedBackend
 
 VERSION = 1
 BINS = (18, 8, 8)  # hue, saturation, value
@@ -23,7 +23,7 @@ COLOUR_WEIGHT = 0.7
 Features = tuple[np.ndarray, np.ndarray]  # histogram of colours, small grey picture
 
 
-class Histogram(Backend):
+class Histogram(EmbeddedBackend):
     """Looks at every kept frame of the clip."""
 
     choice = FrameChoice()
@@ -34,12 +34,8 @@ class Histogram(Backend):
         return {"backend": "histogram", "version": VERSION}
 
     def prepare(self, frames: Sequence[np.ndarray]) -> list[Features]:
-        """Features of each BGR frame. They are quick, so the thread that read the frame computes them."""
+        """Features of each BGR frame."""
         return [_features(frame) for frame in frames]
-
-    def measure(self, units: list[Features]) -> list[Features]:
-        """The values are the units: `prepare` has computed them."""
-        return units
 
     def finish(self, values: list[Features]) -> dict[str, Any]:
         """`consistency` of a clip's features in order of time, from 0 to 1; 1 for a single frame."""

@@ -23,6 +23,11 @@ class TextBoxes:
     boxes: np.ndarray  # N × 4 × 2, float32
     shape: tuple[int, int]  # height and width of the frame in pixels
 
+    @property
+    def nbytes(self) -> int:
+        """Its size in bytes."""
+        return self.boxes.nbytes
+
 
 def text_columns(frames: list[TextBoxes]) -> dict[str, Any]:
     """The columns of the text score for the frames of a clip: shares of the frame, from 0 to 1.
@@ -74,10 +79,12 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
 
 def polygons_area(polygons: np.ndarray, shape: tuple[int, int]) -> float:
     """Share of a frame of `shape` (height, width) that lies under at least one of `polygons` (N × corners × 2)."""
+    if len(polygons) == 0:
+        return 0.0
     mask = np.zeros(shape, np.uint8)
     for polygon in polygons:
         cv2.fillPoly(mask, [np.round(polygon).astype(np.int32)], 1)
-    return float(mask.mean())
+    return cv2.countNonZero(mask) / mask.size
 
 
 def _frames_with_box_in(place: np.ndarray, frames: list[TextBoxes]) -> int:

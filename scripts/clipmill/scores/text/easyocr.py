@@ -19,6 +19,7 @@ import torch
 
 from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
+from clipmill.base.usage import starting
 from clipmill.decode.reading import FrameChoice
 from clipmill.models import gpu
 from clipmill.models.checkpoints import Checkpoint, check_tensors, find_file, load_tensors
@@ -148,6 +149,7 @@ class EasyOcr(ModelBackend):
         return gpu.fetching(maps.float())
 
     @cached_property
+    @starting()
     def _network(self) -> torch.nn.Module:
         """CRAFT with its weights. They were saved from `DataParallel`, which put `module.` before each name."""
         from easyocr.craft import CRAFT

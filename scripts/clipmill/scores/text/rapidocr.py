@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rapidocr import RapidOCR
 
+from clipmill.base.usage import starting
 from clipmill.decode.reading import FrameChoice
-from clipmill.scores import Backend
+from clipmill.scores import EmbeddedBackend
 from clipmill.scores.text import boxes
 from clipmill.scores.text.boxes import TextBoxes, text_columns
 
@@ -24,7 +27,7 @@ TALL = 0.3
 READ_SCORE = 0.8
 
 
-class RapidOcr(Backend):
+class RapidOcr(EmbeddedBackend):
     """Share of the frame under text: area of the union of the detected boxes, which may be turned."""
 
     inside = ({"model": MODEL, "revision": f"rapidocr {version('rapidocr')}", "licence": "Apache-2.0"},)
@@ -32,7 +35,8 @@ class RapidOcr(Backend):
     def __init__(self, frames: int):
         self.frames = frames
         self.choice = FrameChoice(frames)
-        self._engine: RapidOCR | None = None
+        self._loaded: Any = None
+        self._loading = threading.Lock()
 
     @property
     def about(self) -> dict[str, Any]:
@@ -49,13 +53,16 @@ class RapidOcr(Backend):
             **boxes.ABOUT,
         }
 
-    def prepare(self, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The BGR frames as they are."""
-        return list(frames)
+    def load(self) -> None:
+        """Load the detector. Threads that are started after this take numbers below 1e-38 for 0, as this one does.
 
-    def measure(self, units: list[np.ndarray]) -> list[TextBoxes]:
-        """The text boxes of each frame."""
-        return [TextBoxes(self._boxes(frame).astype(np.float32), frame.shape[:2]) for frame in units]
+        Processors compute with such numbers a hundred times slower, and two of the detector's layers are full of them.
+        """
+        self._engine()
+
+    def prepare(self, frames: Sequence[np.ndarray]) -> list[TextBoxes]:
+        """The text boxes of each BGR frame."""
+        return [TextBoxes(self._boxes(frame).astype(np.float32), frame.shape[:2]) for frame in frames]
 
     def finish(self, values: list[TextBoxes]) -> dict[str, Any]:
         """See `boxes.text_columns`."""
@@ -63,34 +70,73 @@ class RapidOcr(Backend):
 
     def _boxes(self, frame: np.ndarray) -> np.ndarray:
         """Text boxes of a frame, N × 4 corners × 2. A box that could be an object must also be readable."""
-        found = self._run(frame, use_rec=False)
+        engine = self._engine()
+        found = engine(frame)
         if found.boxes is None:
             return np.empty((0, 4, 2))
         found_boxes = np.asarray(found.boxes)
-        if not _tall(found_boxes, frame).any():
+        tall = _tall(found_boxes, frame)
+        if not tall.any():
             return found_boxes
-        found = self._run(frame, use_rec=True, text_score=0.0)
-        if found.boxes is None:
-            return np.empty((0, 4, 2))
-        found_boxes = np.asarray(found.boxes)
+        texts = engine.recognize_txt(engine.crop_text_regions(frame, found_boxes))
         read = [
-            len(text.strip()) >= 2 and score >= READ_SCORE for text, score in zip(found.txts, found.scores, strict=True)
+            len(text.strip()) >= 2 and score >= READ_SCORE for text, score in zip(texts.txts, texts.scores, strict=True)
         ]
-        return found_boxes[~_tall(found_boxes, frame) | np.array(read)]
+        return found_boxes[~tall | np.array(read)]
 
-    def _run(self, frame: np.ndarray, **options: Any) -> Any:
-        if self._engine is None:
-            self._engine = RapidOCR(
-                params={
-                    "Global.log_level": "error",
-                    "Det.limit_type": "max",
-                    "Det.limit_side_len": LIMIT_SIDE,
-                    "Det.box_thresh": BOX_THRESHOLD,
-                    "EngineConfig.onnxruntime.intra_op_num_threads": 1,
-                    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-                }
-            )
-        return self._engine(frame, use_det=True, use_cls=False, **options)
+    def _engine(self) -> Any:
+        """RapidOCR. It is loaded once, and all threads call it at once.
+
+        Options of a call would stay in the engine, where other threads' calls meet them. So calls have no options.
+        """
+        with self._loading:
+            if self._loaded is None:
+                with starting():
+                    self._loaded = _load_engine()
+            return self._loaded
+
+
+def _load_engine() -> Any:
+    # The imports take a second, and a finished shard needs no engine. RapidOCR's would read a long list twice.
+    from omegaconf import OmegaConf
+
+    load = OmegaConf.load
+    OmegaConf.load = cache(load)  # type: ignore[method-assign]
+    try:
+        import rapidocr
+        from rapidocr import RapidOCR  # only now the package is loaded
+    finally:
+        OmegaConf.load = staticmethod(load)  # type: ignore[method-assign]
+
+    flush_denormals(Path(rapidocr.__file__).parent / "models" / f"{MODEL}.onnx")
+    params = {
+        "Global.log_level": "error",
+        "Global.use_cls": False,
+        "Global.use_rec": False,  # tall boxes are read, and by another call
+        "Global.text_score": 0.0,
+        "Det.limit_type": "max",
+        "Det.limit_side_len": LIMIT_SIDE,
+        "Det.box_thresh": BOX_THRESHOLD,
+        # The job's threads use the cores; and the number of threads could change a value's last bits.
+        "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+        "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+    }
+    engine = RapidOCR(params=params)
+    engine(np.full((64, 96, 3), 128, np.uint8))  # it loads its networks at the first call
+    return engine
+
+
+def flush_denormals(model: Path) -> None:
+    """Let this thread, and all that it starts, take numbers too small for float32's full precision for 0.
+
+    onnxruntime sets this for the thread that makes its first session, by an option that RapidOCR does not pass on.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _tall(boxes: np.ndarray, frame: np.ndarray) -> np.ndarray:

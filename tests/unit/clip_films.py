@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
+import pyarrow as pa
 from films import Film, panned
 
 from clipmill.demo import render
-from clipmill.split.scenes import SplitSettings
+from clipmill.split.detectors import find_transitions
+from clipmill.split.scenes import video_clips
+from clipmill.split.settings import SplitSettings
+from clipmill.store.tables import Clip, DecodedVideo
 from default_config import CONFIG
 
 DEFAULT = SplitSettings(**CONFIG["split"])
+CONTENT = replace(DEFAULT, detector="content", stitch=False)
 PICTURES = ("coffee.png", "rocket.jpg", "chelsea.png", "astronaut.png", "gravel.png", "motorcycle_left.png")
 
 
@@ -31,6 +37,11 @@ def dissolve(size, seconds, fps):
 
 def uneven(count: int) -> list[float]:
     return [n / 24 + 0.3 * (n // 20) for n in range(count)]
+
+
+def content_clips(video: DecodedVideo, signals: pa.Table, settings: SplitSettings) -> list[Clip]:
+    """The clips between cuts of PySceneDetect's content detector."""
+    return video_clips(video, signals, find_transitions(signals, 24, settings), settings)
 
 
 FILMS = {

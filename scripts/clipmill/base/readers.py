@@ -1,4 +1,4 @@
-"""Threads that read ahead: clips go in, their results come out in the same order, and few results wait in between."""
+"""Threads that work ahead: items go in, their results come out in the same order, and few results wait in between."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
+
+from clipmill.base.workers import tune_for_pictures
 
 # Most results that wait to be taken: the threads stop at the limit that is reached first. A larger result waits alone.
 MOST_UNITS, MOST_BYTES = 4096, 256 << 20
@@ -34,6 +36,7 @@ class Readers:
         self._threads = [threading.Thread(target=self._read, name=f"reader-{n}") for n in range(threads)]
 
     def __enter__(self) -> Readers:
+        tune_for_pictures()
         for thread in self._threads:
             thread.start()
         return self

@@ -1,0 +1,59 @@
+"""The detectors of `split.detector`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from clipmill.split.settings import SplitSettings
+from clipmill.split.transitions import Transition, flashes, joined
+from clipmill.split.transnetv2 import Shots, network_transitions
+
+if TYPE_CHECKING:
+    from clipmill.split.combined import Answers
+
+
+def find_transitions(
+    signals: pa.Table, fps: float, settings: SplitSettings, shots: Shots | None = None
+) -> list[Transition]:
+    """The transitions of a video, in order of time, by the detector of `settings`.
+
+    `signals`: its table SIGNALS. `shots`: what the network of `transnetv2` says of its frames; only that needs it.
+    """
+    return Finder(signals, fps, shots).find(settings)
+
+
+class Finder:
+    """Finds the transitions of one video with any settings; computes once what does not depend on thresholds."""
+
+    def __init__(self, signals: pa.Table, fps: float, shots: Shots | None = None):
+        self._signals, self._fps, self._shots = signals, fps, shots
+
+    def find(self, settings: SplitSettings) -> list[Transition]:
+        """The transitions, in order of time, by the detector of `settings`."""
+        if settings.detector in ("combined", "transnetv2"):
+            found = self._answers.transitions(settings.combined_cut, settings.combined_gradual)
+            if settings.detector == "transnetv2":
+                assert self._shots is not None  # the rule gives them
+                found = joined(network_transitions(*self._shots, settings.transnetv2["threshold"]), found)
+        else:
+            from clipmill.split.pyscenedetect import find_cuts  # its import takes longer than many videos
+
+            content = self._signals["content"].to_numpy()
+            found = [Transition(cut, cut, "cut", float(content[cut]) / 255) for cut in find_cuts(content, settings)]
+        if settings.stitch:
+            found = [one for one in found if one.start < one.end or not self._is_flash(one.start)]
+        return found
+
+    @cached_property
+    def _answers(self) -> Answers:
+        from clipmill.split.combined import answers
+
+        return answers(self._signals, self._fps)
+
+    @cached_property
+    def _is_flash(self) -> Callable[[int], bool]:
+        return flashes(self._signals, self._fps)
