@@ -73,7 +73,7 @@ SIZES = [[832, 480], [480, 832], [640, 640], [1280, 720]]
     ],
 )
 def test_the_nearest_size_that_a_clip_need_not_be_enlarged_for(size, expected):
-    bucket = Buckets(resolutions=SIZES).of(*size, frames=50)
+    bucket = Buckets(resolutions=SIZES).of(*size, frames=50, fps=10)
     assert (bucket and (bucket.bucket_width, bucket.bucket_height)) == expected
     if bucket:
         assert bucket.bucket_aspect_ratio == round(expected[0] / expected[1], 3)
@@ -82,7 +82,7 @@ def test_the_nearest_size_that_a_clip_need_not_be_enlarged_for(size, expected):
 
 def test_of_two_sizes_with_the_same_ratio_the_larger_that_fits():
     buckets = Buckets(resolutions=[[320, 180], [1280, 720], [640, 360]])
-    assert [buckets.of(*size, frames=1).bucket_width for size in ((4000, 2000), (1279, 719), (320, 180))] == [
+    assert [buckets.of(*size, frames=1, fps=10).bucket_width for size in ((4000, 2000), (1279, 719), (320, 180))] == [
         1280,
         640,
         320,
@@ -91,7 +91,9 @@ def test_of_two_sizes_with_the_same_ratio_the_larger_that_fits():
 
 def test_the_nearest_aspect_ratio_counts_alike_in_both_directions():
     buckets = Buckets(aspect_ratios=[0.5, 1, 2])
-    ratios = {size: buckets.of(*size, frames=1).bucket_aspect_ratio for size in ((139, 100), (142, 100), (100, 142))}
+    ratios = {
+        size: buckets.of(*size, frames=1, fps=10).bucket_aspect_ratio for size in ((139, 100), (142, 100), (100, 142))
+    }
     assert ratios == {
         (139, 100): 1,
         (142, 100): 2,
@@ -118,14 +120,14 @@ def test_the_nearest_aspect_ratio_counts_alike_in_both_directions():
     ],
 )
 def test_the_most_frames_that_a_clip_has(rule, frames, expected):
-    bucket = Buckets(frames=rule).of(64, 48, frames)
+    bucket = Buckets(frames=rule).of(64, 48, frames, fps=10)
     assert (bucket and bucket.bucket_frames) == expected
 
 
 def test_a_clip_that_lacks_one_of_two_is_in_no_bucket():
     buckets = Buckets(resolutions=SIZES, frames=[33])
-    assert buckets.of(1280, 720, 40) == Bucket(1280, 720, 1.778, 33)
-    assert buckets.of(1280, 720, 32) is None and buckets.of(100, 100, 40) is None
+    assert buckets.of(1280, 720, 40, 10) == Bucket(1280, 720, 1.778, 33)
+    assert buckets.of(1280, 720, 32, 10) is None and buckets.of(100, 100, 40, 10) is None
 
 
 def test_names_of_buckets():

@@ -197,7 +197,8 @@ def _metadata(verdicts: list[Row], clips: Tree, store: Path, buckets: Buckets, e
             )
         below = f"{row['video_id']}/{row['clip_id']}.mp4"
         clips.link(source, below)
-        bucket = buckets.of(row["cut_width"], row["cut_height"], row["cut_frames"])
+        row["cut_fps"] = row["cut_fps"] or row["cut_frames"] / row["cut_seconds"]  # files of 0.2 lack it
+        bucket = buckets.of(row["cut_width"], row["cut_height"], row["cut_frames"], row["cut_fps"])
         split = split_of(row["video_id"], export["validation_share"], export["seed"])
         known = row | {"file_path": f"clips/{below}", "split": split} | vars(bucket or NO_BUCKET)
         rows.append({name: known.get(name) for name in names})

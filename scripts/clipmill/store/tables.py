@@ -107,7 +107,13 @@ class Clip(TypedDict):
     seconds: Annotated[float, Field("second", "end − start", 6)]
     start_frame: Annotated[int, Field("frame", "first frame")]
     end_frame: Annotated[int, Field("frame", "first frame after the clip")]
-    too_short: Annotated[bool, Field("", "whether it is shorter than split.min_seconds: never kept, never scored")]
+    too_short: Annotated[
+        bool, Field("", "whether it is shorter than split.min_seconds or cut.frames allow: never kept, never scored")
+    ]
+    target_frames: Annotated[
+        int | None,
+        Field("frame", "frames that its file must have by cut.fps and cut.frames; missing: as many as the video has"),
+    ]
 
 
 class TransitionRow(TypedDict):
@@ -418,6 +424,20 @@ ALIGNMENT: Table[Row] = Table(
 # Its folder is the shard: so it is in no table that must be the same however videos are divided into shards.
 FILE = Column("file", TEXT, "", "the clip file below `work/clip_files/`")
 
+# What docs/promise.md promises of each file. Missing for files that an older clipmill checked.
+PROMISES = (
+    Column("frames_exact", FLAG, "", "whether the file has a number of frames that cut.frames names"),
+    Column("constant_rate", FLAG, "", "whether all frames are equally far apart"),
+    Column("rising_times", FLAG, "", "whether each frame comes after the one before"),
+    Column("starts_at_zero", FLAG, "", "whether the picture starts at 0, with no edit list"),
+    Column("upright", FLAG, "", "whether the picture is stored as it is shown, not turned"),
+    Column("square_pixels", FLAG, "", "whether pixels are square"),
+    Column("even_size", FLAG, "", "whether width and height are even"),
+    Column("eight_bit_420", FLAG, "", "whether the pixels are 8-bit 4:2:0"),
+    Column("sdr", FLAG, "", "whether the colours are not those of HDR (HLG, PQ)"),
+    Column("progressive", FLAG, "", "whether no frame is interlaced"),
+)
+
 CUTS: Table[Row] = Table(
     "cuts",
     layout.CUTS,
@@ -433,6 +453,10 @@ CUTS: Table[Row] = Table(
         Column("cut_width", INTEGER, "pixel", "width of the file's frames"),
         Column("cut_height", INTEGER, "pixel", "height of the file's frames"),
         Column("cut_bytes", INTEGER, "byte", "size of the file"),
+        Column("cut_fps", REAL, "frame/second", "frame rate of the file: frames over duration", 6),
+        Column("cut_codec", TEXT, "", "video codec of the file, FFmpeg's name"),
+        Column("cut_sound", FLAG, "", "whether the file has a sound track"),
+        *PROMISES,
         *ERROR,
     ),
 )

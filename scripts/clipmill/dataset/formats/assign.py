@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from clipmill.shapes.counts import Counts, largest
+from clipmill.shapes.rates import exact_rate
+from clipmill.shapes.sizes import apart, bucket_size
+
 SPLITS = ("train", "validation")
-FRAME_RULES = {"4n+1": 4, "8n+1": 8}
+ROUNDING = 1e-4  # frames: rates are rounded in the tables
 
 
 def split_of(video_id: str, validation_share: float, seed: int) -> str:
@@ -39,45 +42,40 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Buckets:
-    """The config's `export.buckets`: sizes as [width, height], ratios as width over height, null for no buckets."""
+    """The config's `export.buckets`: sizes as [width, height], ratios as width over height, null for no buckets.
+
+    `fps`: the rate at which the trainer counts frames; null for that of each file.
+    """
 
     resolutions: Sequence[Sequence[int]] | None = None
     aspect_ratios: Sequence[float] | None = None
-    frames: Sequence[int] | str | None = None
+    frames: Counts | None = None
+    fps: float | None = None
 
-    def of(self, width: int, height: int, frames: int) -> Bucket | None:
-        """The bucket of a clip of `width` × `height` pixels and `frames` frames; None if it fits none."""
+    def of(self, width: int, height: int, frames: int, fps: float) -> Bucket | None:
+        """The bucket of a clip of `width` × `height` pixels and `frames` frames at `fps`; None if it fits none."""
         shape: dict[str, Any] = {}
         if self.resolutions is not None:
-            fitting = [size for size in self.resolutions if size[0] <= width and size[1] <= height]
-            if not fitting:
+            size = bucket_size((width, height), self.resolutions)
+            if size is None:
                 return None
-            size = min(fitting, key=lambda size: (_apart(size[0] / size[1], width / height), -size[0] * size[1]))
             shape = {
                 "bucket_width": size[0],
                 "bucket_height": size[1],
                 "bucket_aspect_ratio": round(size[0] / size[1], 3),
             }
         elif self.aspect_ratios is not None:
-            shape = {"bucket_aspect_ratio": min(self.aspect_ratios, key=lambda ratio: _apart(ratio, width / height))}
+            shape = {"bucket_aspect_ratio": min(self.aspect_ratios, key=lambda ratio: apart(ratio, width / height))}
         if self.frames is not None:
-            count = self._frames(frames)
+            count = largest(self.frames, self.frames_of(frames, fps))
             if count is None:
                 return None
             shape["bucket_frames"] = count
         return Bucket(**shape)
 
-    def _frames(self, frames: int) -> int | None:
-        """The frames of the longest bucket that a clip of `frames` fills. Never 1: trainers take that for a picture."""
-        if isinstance(self.frames, str):
-            step = FRAME_RULES[self.frames]
-            return (frames - 1) // step * step + 1 if frames > step else None
-        return max((count for count in self.frames or () if count <= frames), default=None)
+    def frames_of(self, frames: int, fps: float) -> int:
+        """How many frames a trainer takes of a clip of `frames` frames at `fps`."""
+        return frames if self.fps is None else int(frames * float(exact_rate(self.fps)) / fps + ROUNDING)
 
 
 NO_BUCKET = Bucket()
-
-
-def _apart(ratio: float, other: float) -> float:
-    """How far two aspect ratios are from each other: 0 for the same; wide and upright ones count alike."""
-    return round(abs(math.log(ratio / other)), 6)

@@ -1,0 +1,23 @@
+"""Numbers of frames that a trainer takes: a list, or a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Counts = Sequence[int] | str
+"""A list, as [33, 49, 81], or a rule of RULES."""
+
+RULES = {"4n+1": 4, "8n+1": 8}
+
+
+def largest(counts: Counts, frames: int) -> int | None:
+    """The largest of `counts` that `frames` fill. Of a rule never 1: trainers take that for a picture."""
+    if isinstance(counts, str):
+        step = RULES[counts]
+        return (frames - 1) // step * step + 1 if frames > step else None
+    return max((count for count in counts if count <= frames), default=None)
+
+
+def smallest(counts: Counts) -> int:
+    """The smallest of `counts`."""
+    return RULES[counts] + 1 if isinstance(counts, str) else min(counts)
