@@ -4,7 +4,15 @@ out: work/cuts/<shard>.parquet; beside it, undeclared, work/clip_files/<shard>/<
 """
 
 # The settings that the cutting of a clip depends on.
-CUT_SETTINGS = {**config["cut"], "min_seconds": config["split"]["min_seconds"]}
+CUT_SETTINGS = {
+    **config["cut"],
+    "min_seconds": config["split"]["min_seconds"],
+    "resolutions": (
+        config["export"]["buckets"]["resolutions"]
+        if config["cut"]["size"] == "bucket"
+        else None
+    ),
+}
 
 
 rule cut_clips:

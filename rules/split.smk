@@ -4,10 +4,13 @@ out: work/transitions/<shard>.parquet, work/clips/<shard>.parquet, and the score
      work/scores/motion/, work/scores/technical/
 """
 
-# Of the network's settings, only those of this step: its own step depends on the others.
+# Of the network's settings, only those of this step: its own step depends on the others. If clips have exact numbers of
+# frames, splitting finds them, so that scores and captions are of the frames that the files will have.
 SPLIT_SETTINGS = {
     **config["split"],
     "transnetv2": {"threshold": config["split"]["transnetv2"]["threshold"]},
+    "frames": config["cut"]["frames"],
+    "fps": config["cut"]["fps"] if config["cut"]["frames"] is not None else None,
 }
 
 

@@ -9,3 +9,7 @@ from clipmill.config import defaults, load_schema
 SCHEMA_PATH = Path(__file__).resolve().parents[1] / "config" / "config.schema.yaml"
 SCHEMA = load_schema(SCHEMA_PATH)
 CONFIG = defaults(SCHEMA)
+
+# The settings of splitting and cutting, as their rules make them of the config.
+SPLIT_SETTINGS = {**CONFIG["split"], "fps": CONFIG["cut"]["fps"], "frames": CONFIG["cut"]["frames"]}
+CUT_SETTINGS = {**CONFIG["cut"], "min_seconds": CONFIG["split"]["min_seconds"], "resolutions": None}

@@ -223,6 +223,7 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
         if name not in FILTERS
     ]
     problems += _export_problems(config["export"])
+    problems += _target_problems(config)
     for name, (low, high) in config["calibrate"]["quantiles"].items():
         if name not in FILTERS:
             problems.append(f"calibrate.quantiles: {name!r} is no filter of scores; choose from: {', '.join(FILTERS)}")
@@ -244,6 +245,19 @@ def _export_problems(export: dict[str, Any]) -> list[str]:
         problems.append(
             "export.buckets: resolutions have aspect ratios of their own; set `resolutions` or `aspect_ratios` to null"
         )
+    return problems
+
+
+def _target_problems(config: dict[str, Any]) -> list[str]:
+    """What is wrong with the keys that make clips for a trainer."""
+    cut, split = config["cut"], config["split"]
+    problems = []
+    if split["pieces"] == "exact" and cut["frames"] is None:
+        problems.append("split.pieces: exact needs a number of frames; set cut.frames, or choose other pieces")
+    if cut["size"] == "bucket" and not config["export"]["buckets"]["resolutions"]:
+        problems.append("cut.size: bucket needs sizes to choose from; set export.buckets.resolutions, as [[832, 480]]")
+    if cut["mode"] == "copy" and any(cut[key] is not None for key in ("fps", "size")):
+        problems.append("cut.mode: copy cannot change the frame rate or the size; choose auto, or leave these out")
     return problems
 
 

@@ -27,11 +27,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPOSITORY / "scripts"))
+sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
 
 import imageio_ffmpeg
 import usual_way
-import yaml
 
 from clipmill.cut.shard import cut_shard
 from clipmill.decode.shard import decode_shard
@@ -44,8 +43,8 @@ from clipmill.steps import METRICS
 from clipmill.store import benchmarks
 from clipmill.store.index import read_json_lines
 from clipmill.store.layout import Paths
+from default_config import CONFIG, CUT_SETTINGS, SPLIT_SETTINGS
 
-CONFIG = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text(encoding="utf-8"))
 REAL_VIDEOS = REPOSITORY / "tests" / "data" / "videos"
 CORES = 2
 
@@ -98,7 +97,7 @@ def our_way(videos: Path, outdir: Path) -> dict[str, float]:
         lambda: decode_shard(listed, outdir, "000000", DecodeSettings(**CONFIG["decode"]), CORES, 1.0)
     )
     kept, took[STEPS[2]] = timed(lambda: kept_clips(rows, outdir))
-    settings = {**CONFIG["cut"], "min_seconds": CONFIG["split"]["min_seconds"]}
+    settings = CUT_SETTINGS
     videos_by_id = {row["video_id"]: row for row in rows}
     cuts, took[STEPS[3]] = timed(lambda: cut_shard(kept, videos_by_id, outdir, "000000", settings, CORES, 1.0))
     assert not any(cut.get("error") for cut in cuts), cuts
@@ -108,7 +107,7 @@ def our_way(videos: Path, outdir: Path) -> dict[str, float]:
 def kept_clips(videos: list[dict[str, Any]], outdir: Path) -> list[dict[str, Any]]:
     """Split, score from the signals, and keep what the filters that cost nothing let through."""
     videos = [{"error_kind": None, **video} for video in videos]
-    split = split_shard(videos, outdir, "000000", SplitSettings(**CONFIG["split"]))
+    split = split_shard(videos, outdir, "000000", SplitSettings(**SPLIT_SETTINGS))
     free = [name for name, source in columns.FILTERS.items() if source not in METRICS]
     bounds = verdict.active(CONFIG["filters"], free)
     known = verdict.gather(videos, split.clips, {"motion": split.motion, "technical": split.technical})

@@ -58,6 +58,7 @@ from clipmill.split.settings import SplitSettings
 from clipmill.split.shard import split_shard
 from clipmill.store.index import read_json_lines
 from clipmill.store.layout import Paths
+from default_config import SPLIT_SETTINGS
 
 SHARD = "000000"
 CORES = len(os.sched_getaffinity(0))
@@ -178,7 +179,7 @@ def made_films(videos: Path, lines: int | None, place: Path) -> Films:
     clips, files = [], {}
     paths = {video["video_id"]: Path(video["path"]) for video in listed}
     videos = [{"error_kind": None, **video} for video in rows]
-    found = split_shard(videos, outdir, SHARD, SplitSettings(**bench.CONFIG["split"])).clips
+    found = split_shard(videos, outdir, SHARD, SplitSettings(**SPLIT_SETTINGS)).clips
     for clip in (clip for clip in found if not clip["too_short"]):
         target = place / f"{clip['clip_id']}.mp4"
         usual_way.encode((paths[clip["video_id"]], clip["start"], clip["seconds"], target, bench.CONFIG["cut"]))

@@ -13,9 +13,9 @@ from clipmill.split.detectors import find_transitions
 from clipmill.split.scenes import video_clips
 from clipmill.split.settings import SplitSettings
 from clipmill.store.tables import Clip, DecodedVideo
-from default_config import CONFIG
+from default_config import SPLIT_SETTINGS
 
-DEFAULT = SplitSettings(**CONFIG["split"])
+DEFAULT = SplitSettings(**SPLIT_SETTINGS)
 CONTENT = replace(DEFAULT, detector="content", stitch=False)
 PICTURES = ("coffee.png", "rocket.jpg", "chelsea.png", "astronaut.png", "gravel.png", "motorcycle_left.png")
 

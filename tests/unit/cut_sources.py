@@ -19,7 +19,7 @@ from clipmill.cut.verify import SourceFrames
 from clipmill.decode.media import best_video_stream, open_video
 from clipmill.decode.pictures import analysis_size, orientation, small_bgr
 from clipmill.decode.signals import thumbnail
-from default_config import CONFIG
+from default_config import CUT_SETTINGS
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 FPS = 24
@@ -117,7 +117,7 @@ COPIED |= {"plain_mpeg4.avi", "hevc.mp4", "vp9.webm", "av1.mkv"}
 
 def cut_settings(**changes: Any) -> CutSettings:
     """The default settings, but of clips from one second on, after `changes`."""
-    return CutSettings(**{**CONFIG["cut"], "min_seconds": 1, **changes})
+    return CutSettings(**{**CUT_SETTINGS, "min_seconds": 1, **changes})
 
 
 class Source:
@@ -148,7 +148,7 @@ def describe(path: Path) -> tuple[dict, SourceFrames]:
         aspect = float(stream.sample_aspect_ratio or 1)
         rate = float(stream.average_rate or stream.guessed_rate)
         start = (container.start_time or 0) / av.time_base
-        codec = stream.codec_context.codec.canonical_name
+        codec, pixels = stream.codec_context.codec.canonical_name, stream.codec_context.pix_fmt
     first = decoded[0]
     width, height = (round(first.width * aspect), first.height) if aspect >= 1 else (first.width, 0)
     height = height or round(first.height / aspect)
@@ -171,6 +171,7 @@ def describe(path: Path) -> tuple[dict, SourceFrames]:
     )
     video = {
         "codec": codec,
+        "pixel_format": pixels,
         "rotation": round(first.rotation) % 360,
         "pixel_aspect": aspect,
         "coded_width": first.width,

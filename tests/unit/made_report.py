@@ -22,12 +22,12 @@ from clipmill.split.transitions import transition_rows
 from clipmill.store import tables
 from clipmill.store.layout import Paths
 from clipmill.store.tables import TransitionRow
-from default_config import CONFIG
+from default_config import CONFIG, SPLIT_SETTINGS
 
 FOLDER = Path(__file__).resolve().parents[2] / "config"
 SCHEMA = FOLDER / "config.schema.yaml"
 ORDER = list(columns.FILTERS)
-SPLIT = SplitSettings(**CONFIG["split"])
+SPLIT = SplitSettings(**SPLIT_SETTINGS)
 NAMES = [*columns.FILTERS, *columns.LATE_FILTERS]
 
 

@@ -98,7 +98,7 @@ def test_every_key_is_described_in_one_paragraph():
 
 
 KEYWORDS = {"type", "enum", "const", "anyOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
-KEYWORDS |= {"minLength", "pattern", "items", "minItems", "maxItems", "uniqueItems", "properties"}
+KEYWORDS |= {"minLength", "pattern", "items", "minItems", "maxItems", "uniqueItems", "properties", "required"}
 KEYWORDS |= {"additionalProperties", "$ref", "default", "description", "writeOnly", "x-section", "x-one-line"}
 
 
@@ -210,8 +210,8 @@ def test_every_job_that_the_rules_ask_for_has_resources():
     ("section", "settings", "more"),
     [
         ("decode", DecodeSettings, set()),
-        ("split", SplitSettings, set()),
-        ("cut", CutSettings, {"min_seconds"}),
+        ("split", SplitSettings, {"fps", "frames"}),
+        ("cut", CutSettings, {"min_seconds", "resolutions"}),
         ("quantize", QuantizeSettings, set()),
     ],
 )

@@ -16,7 +16,7 @@ from clipmill.cut import clip as cut
 from clipmill.cut.clip import CopyPlan, CutSettings, grey_levels, plan_copy
 from clipmill.cut.verify import SourceFrames
 from clipmill.decode.pictures import orientation
-from default_config import CONFIG
+from default_config import CUT_SETTINGS
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def plan(keys=(0,), unclean=(), video=None, frames=100, rate=10, **settings):
     is_key[list(keys)] = True
     is_clean[list(unclean)] = False
     source = SourceFrames(times, is_key, is_clean, np.zeros((frames, 64), np.uint8))
-    return plan_copy({**VIDEO, **(video or {})}, source, CutSettings(**{**CONFIG["cut"], "min_seconds": 3, **settings}))
+    return plan_copy({**VIDEO, **(video or {})}, source, CutSettings(**{**CUT_SETTINGS, "min_seconds": 3, **settings}))
 
 
 def test_a_clip_from_key_frame_to_clean_end_is_copied_whole():

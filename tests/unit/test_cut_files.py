@@ -108,7 +108,8 @@ def test_a_copy_with_the_sources_packets_is_decoded_in_part(source, tmp_path, mo
     decode = verify._decode
     monkeypatch.setattr(verify, "_decode", lambda *arguments: seen.append(decode(*arguments)) or seen[-1])
     assert source(kind).cut(tmp_path / "clip.mp4", 40, 80)["cut_method"] == "copy"
-    assert len(seen[0]) == decoded
+    thumbnails, _ = seen[0]
+    assert len(thumbnails) == decoded
 
 
 def test_a_clip_ends_with_its_last_frame_after_a_gap(tmp_path):

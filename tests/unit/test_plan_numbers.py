@@ -26,7 +26,7 @@ from clipmill.store import benchmarks, tables
 from clipmill.store.benchmarks import Benchmark
 from clipmill.store.index import read_json_lines
 from clipmill.store.layout import Paths
-from default_config import CONFIG
+from default_config import CONFIG, CUT_SETTINGS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FPS = 10
@@ -42,7 +42,7 @@ def settings(**changes) -> dict:
     return {
         "decode": CONFIG["decode"],
         "split": CONFIG["split"],
-        "cut": CONFIG["cut"] | {"min_seconds": CONFIG["split"]["min_seconds"]},
+        "cut": CUT_SETTINGS,
         "steps": steps,
         "resources": {
             step: {"threads": 1, "gpu": backends.entry(step, made["backend"]).gpus} for step, made in steps.items()

@@ -36,7 +36,7 @@ from clipmill.split.transnetv2 import GAP, Shots, network_transitions
 from clipmill.store import tables
 from clipmill.store.layout import Paths
 from clipmill.store.tables import Clip
-from default_config import CONFIG
+from default_config import CONFIG, SPLIT_SETTINGS
 
 SHARD = "000000"
 
@@ -466,7 +466,7 @@ def test_the_last_frame_begins_no_scene():
 def test_clips_leave_a_transition_out(tmp_path):
     """A dissolve belongs to no clip; a video that begins with a transition has no scene before it."""
     film = decoded(Film(panned(), seconds=8, fps=25).render(tmp_path / "a.mp4"))
-    settings = SplitSettings(**{**CONFIG["split"], "detector": "transnetv2", "min_seconds": 1})
+    settings = SplitSettings(**{**SPLIT_SETTINGS, "detector": "transnetv2", "min_seconds": 1})
     parts = dict.fromkeys((*range(0, 10), *range(90, 110)), 0.8)
 
     def clips_of(settings: SplitSettings, shots: Shots) -> list[Clip]:

@@ -42,6 +42,7 @@ CLIP = {
     "start_frame": 0,
     "end_frame": 36,
     "too_short": True,
+    "target_frames": None,
 }
 
 

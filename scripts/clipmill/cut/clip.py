@@ -9,7 +9,9 @@ import errno
 import os
 import signal
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,24 @@ import numpy as np
 
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.files import atomic, clean_text
+from clipmill.base.opencv import cv2
 from clipmill.base.processes import die_with
-from clipmill.cut.verify import ClipFile, Mismatch, Origin, SourceFrames, Tolerance, is_square, verify
+from clipmill.cut.verify import (
+    EIGHT_BIT_420,
+    ClipFile,
+    Mismatch,
+    Origin,
+    SourceFrames,
+    Tolerance,
+    check_thumbnails,
+    is_square,
+    verify,
+)
 from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video
+from clipmill.shapes.counts import Counts
+from clipmill.shapes.rates import exact_rate, frames_in
+from clipmill.shapes.shown import SLACK, shown_frames
+from clipmill.shapes.sizes import Fit, Size, fit
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, DecodedVideo
 
@@ -33,6 +50,9 @@ COUNT_FROM_START = 1800.0  # seconds: clips that begin later are not found by co
 AUDIO_BITRATE = "192k"
 SOURCE, TARGET = "SOURCE", "TARGET"  # stand for the file names: ffmpeg-python takes only UTF-8
 ROUNDING = 1e-6  # second: times are rounded to this in the tables
+MICROSECONDS = 1_000_000  # in a second
+TIMESCALE = 10_000  # ticks per second of an mp4 track, at least
+TINY = 8  # pixels: the side of a thumbnail
 
 COPY_GREY_LEVELS = 0.5  # tolerance of a thumbnail: a copy decodes to the same picture; for encoding see `grey_levels`
 ALWAYS = ("-nostdin", "-hide_banner", "-v", "error", "-y", "-filter_complex_threads", str(THREADS))
@@ -40,7 +60,7 @@ ALWAYS = ("-nostdin", "-hide_banner", "-v", "error", "-y", "-filter_complex_thre
 
 @dataclass(frozen=True)
 class CutSettings:
-    """The section `cut` of the config, and the shortest length that `split` allows."""
+    """The section `cut` of the config, the shortest length that `split` allows, and the sizes of `export.buckets`."""
 
     mode: str
     max_trim_seconds: float
@@ -48,6 +68,21 @@ class CutSettings:
     preset: str
     audio: bool
     min_seconds: float
+    fps: float | None
+    frames: Counts | None
+    size: Mapping[str, Any] | str | None
+    codec: str
+    resolutions: Sequence[Sequence[int]] | None  # if `size` is `bucket`
+
+    @property
+    def rate(self) -> Fraction | None:
+        """The constant rate of the file; None keeps the times of the video."""
+        return None if self.fps is None else exact_rate(self.fps)
+
+    @property
+    def for_trainer(self) -> bool:
+        """Whether files must be as docs/promise.md says."""
+        return self.codec != "copy" or any(key is not None for key in (self.fps, self.frames, self.size))
 
 
 @dataclass(frozen=True)
@@ -58,29 +93,63 @@ class CopyPlan:
     stop: int
 
 
-def plan_copy(video: DecodedVideo, frames: SourceFrames, settings: CutSettings) -> CopyPlan | str:
+def plan_copy(
+    video: DecodedVideo, frames: SourceFrames, settings: CutSettings, target_frames: int | None = None
+) -> CopyPlan | str:
     """The longest part of the clip whose packets can be copied, or why there is none.
 
     It begins at a key frame and ends before another frame; the packets of all frames before either of these frames come
-    before those of all other frames. Either end may be up to `max_trim_seconds` inside the clip.
+    before those of all other frames. Either end may be up to `max_trim_seconds` inside the clip, unless the file must
+    have `target_frames` frames.
     """
     if video["codec"] not in COPYABLE:
         return f"mp4 does not take the codec {video['codec']} well"
+    if settings.codec == "h264" and video["codec"] != "h264":
+        return f"cut.codec is h264, and the codec is {video['codec']}"
     if video["rotation"] or not is_square(video["pixel_aspect"]):
         return "the video is stored turned or with pixels that are not square"
     if video["repaired_times"]:
         return "the video lacks time stamps"
-    most = settings.max_trim_seconds + ROUNDING
+    if settings.for_trainer and video["pixel_format"] not in EIGHT_BIT_420:
+        return f"the pixels are {video['pixel_format']}, not 8-bit 4:2:0"
+    if settings.for_trainer and fit_of(video, settings) != Fit(stored_size(video), stored_size(video)):
+        return "the size changes"
+    most = ROUNDING if target_frames else settings.max_trim_seconds + ROUNDING
     starts = np.flatnonzero(frames.is_key & frames.is_clean[:-1] & (frames.time[:-1] - frames.time[0] <= most))
     if not len(starts):
-        return f"no key frame to begin with in the first {settings.max_trim_seconds:g} s"
+        return f"no key frame to begin with in the first {most:g} s"
     stops = np.flatnonzero(frames.is_clean & (frames.time[-1] - frames.time <= most))
     plan = CopyPlan(int(starts[0]), int(stops[-1]) if len(stops) else 0)
     if plan.stop <= plan.first:
-        return f"no place to end in the last {settings.max_trim_seconds:g} s"
-    if frames.part(plan.first, plan.stop).seconds < settings.min_seconds - ROUNDING:
+        return f"no place to end in the last {most:g} s"
+    part = frames.part(plan.first, plan.stop)
+    if settings.rate and not np.array_equal(
+        shown_frames(part.time[:-1], settings.rate, part.frames), range(part.frames)
+    ):
+        return f"the frames do not come at {settings.fps:g} per second"
+    if target_frames not in (None, part.frames):
+        return f"it would have {part.frames} frames, not {target_frames}"
+    if target_frames is None and part.seconds < settings.min_seconds - ROUNDING:
         return f"from key frame to key frame it is shorter than {settings.min_seconds:g} s"
     return plan
+
+
+def stored_size(video: DecodedVideo) -> Size:
+    """Width and height as shown; if pixels are square but for rounding, the stored numbers."""
+    if not is_square(video["pixel_aspect"]):
+        return video["width"], video["height"]
+    stored = video["coded_width"], video["coded_height"]
+    return stored[::-1] if round(video["rotation"] / 90) % 2 else stored
+
+
+def fit_of(video: DecodedVideo, settings: CutSettings) -> Fit:
+    """How the pictures of a video get the size of the clip. Raises ItemError (too_small)."""
+    size = stored_size(video)
+    found = fit(size, settings.size, settings.resolutions)
+    if found is None:
+        wanted = "bucket of export.buckets.resolutions" if settings.size == "bucket" else "size that cut.size allows"
+        raise ItemError("too_small", f"{size[0]} × {size[1]} pixels are smaller than any {wanted}; allow a smaller one")
+    return found
 
 
 def cut_clip(
@@ -95,7 +164,8 @@ def cut_clip(
 
     Raises ItemError (no_copy, bad_cut, and what opening the source raises) and OSError for a full disk.
     """
-    plan = None if settings.mode == "reencode" else plan_copy(video, signals, settings)
+    target_frames = clip.get("target_frames")
+    plan = None if settings.mode == "reencode" else plan_copy(video, signals, settings, target_frames)
     if settings.mode == "copy" and isinstance(plan, str):
         raise ItemError("no_copy", f"packets cannot be copied: {plan}; use cut.mode auto, or raise max_trim_seconds")
     failed = None
@@ -104,21 +174,22 @@ def cut_clip(
         if isinstance(plan, CopyPlan):
             try:
                 file = job.copy(signals.part(plan.first, plan.stop))
-                return _row("copy", None, float(signals.time[plan.first] - signals.time[0]), file)
+                whole = (plan.first, plan.stop) == (0, signals.frames)
+                return _row("copy", None, float(signals.time[plan.first] - signals.time[0]), file, whole)
             except Mismatch as error:
                 failed = str(error)
                 if settings.mode == "copy":
                     message = f"the copied clip failed its check: {failed}; use cut.mode auto"
                     raise ItemError("no_copy", message) from error
         try:
-            file = job.reencode(signals, clip["start_frame"])
+            file = job.reencode(signals, clip["start_frame"], target_frames)
         except Mismatch as error:
             message = f"the file written is not the clip: {error}; check whether the video is damaged, or leave it out"
             raise ItemError("bad_cut", message) from error
-        return _row("reencode", failed, 0.0, file)
+        return _row("reencode", failed, 0.0, file, True)
 
 
-def _row(method: str, failed: str | None, start: float, file: ClipFile) -> Row:
+def _row(method: str, failed: str | None, start: float, file: ClipFile, whole: bool) -> Row:
     return {
         "cut_method": method,
         "copy_failed": failed,
@@ -128,6 +199,11 @@ def _row(method: str, failed: str | None, start: float, file: ClipFile) -> Row:
         "cut_width": file.width,
         "cut_height": file.height,
         "cut_bytes": file.bytes,
+        "cut_fps": file.frames / file.seconds,
+        "cut_codec": file.codec,
+        "cut_sound": file.has_sound,
+        "frames_exact": whole,
+        **file.promises,
     }
 
 
@@ -140,6 +216,7 @@ class _Job:
             self.picture = str(best_video_stream(container).index)
             self.sound = str(container.streams.audio[0].index) if settings.audio and container.streams.audio else None
         self.frame_seconds = 1 / video["fps"]
+        self.fit = fit_of(video, settings)
 
     def copy(self, frames: SourceFrames) -> ClipFile:
         """Copy the packets of `frames`, whose first must be a key frame. Raises Mismatch.
@@ -147,24 +224,41 @@ class _Job:
         Reading may begin at any earlier key frame: packets before the first of `frames` are dropped by their time. The
         end is given as a number of packets, since FFmpeg would take a time for a decoding time.
         """
-        self._run(
-            self._input(self._just_before(frames))[self.picture],
-            frames,
-            "setts=pts=PTS-STARTPTS:dts=DTS-STARTPTS",
-            **{"c:v": "copy", "copypriorss": 0},
-        )
-        origin = Origin(self.source, self.video["offset"])
-        return verify(self.target, frames, Tolerance(self.frame_seconds, COPY_GREY_LEVELS), origin)
+        rate = self.settings.rate
+        wanted = frames.at_rate(rate, frames.frames) if rate else frames
+        # With `r` FFmpeg rounds the times to whole frames, counted from the place at which reading begins.
+        packets = self._input(self._before(frames, 0.1 if rate else 0.5))[self.picture]
+        unit = {"r:v": f"{rate.numerator}/{rate.denominator}"} if rate else {}
+        self._run([packets], wanted, "PTS-STARTPTS", **{"c:v": "copy", "copypriorss": 0}, **unit)
+        tolerance = Tolerance(self.frame_seconds, COPY_GREY_LEVELS)
+        return self._verified(wanted, tolerance, Origin(self.source, self.video["offset"], frames))
 
-    def reencode(self, frames: SourceFrames, start_frame: int) -> ClipFile:
-        """Re-encode `frames`: upright, square pixels, even size, times as they are. Raises Mismatch."""
+    def reencode(self, frames: SourceFrames, start_frame: int, target_frames: int | None) -> ClipFile:
+        """Re-encode `frames`: upright, square pixels, even size, at the wanted rate or times as they are.
+
+        `target_frames`: how many frames the file must have, if that is known. Raises Mismatch.
+        """
+        rate = self.settings.rate
         for picture, wanted in self._ways_to_read(frames, start_frame):
+            if rate:
+                wanted = wanted.at_rate(rate, target_frames or frames_in(wanted.seconds, rate))
+                picture = _at_rate(picture, rate, frames.frames)
             try:
-                self._encode(picture, wanted)
-                return verify(self.target, wanted, Tolerance(self.frame_seconds, grey_levels(self.settings.crf)))
+                wanted = self._encode(picture, wanted)
+                return self._verified(wanted, Tolerance(self.frame_seconds, grey_levels(self.settings.crf)))
             except Mismatch as error:
                 mismatch = error
         raise mismatch
+
+    def _verified(self, wanted: SourceFrames, allowed: Tolerance, origin: Origin | None = None) -> ClipFile:
+        file = verify(self.target, wanted, allowed, origin)
+        demanded = (
+            {"even_size", "eight_bit_420", "starts_at_zero", "rising_times"} if self.settings.for_trainer else set()
+        )
+        demanded |= {"constant_rate"} if self.settings.fps else set()
+        if broken := sorted(name for name in demanded if not file.promises[name]):
+            raise Mismatch(f"the file is not as a trainer wants it: {', '.join(broken)} is false")
+        return file
 
     def _ways_to_read(self, frames: SourceFrames, start_frame: int) -> list[tuple[Any, SourceFrames]]:
         """Streams that begin with the first of `frames`, each with the times that it must have; the cheapest first.
@@ -172,7 +266,7 @@ class _Job:
         FFmpeg seeks by decoding time and, in some containers, to places where decoding cannot begin. So reading
         begins some time before the clip; if that was not enough, earlier, and at last at the video's first frame.
         """
-        start = self._just_before(frames)
+        start = self._before(frames)
         ways = [
             self._input(begin)[self.picture].filter("trim", start=f"{max(0.0, start - begin):.6f}")
             for begin in dict.fromkeys(max(0.0, start - ahead) for ahead in SEEK_AHEAD)
@@ -186,62 +280,91 @@ class _Job:
             result += [(way.filter("settb", "1/90000").filter("setpts", spacing), even) for way in ways]
         return result
 
-    def _encode(self, picture: Any, frames: SourceFrames) -> None:
-        width, height = self._size()
-        picture = (
-            picture.filter("scale", width, height)
-            .filter("setsar", 1)
-            .filter("crop", width - width % 2, height - height % 2, 0, 0)
-        )
-        self._run(
-            picture,
-            frames,
-            "setts=pts=PTS:dts=DTS",
+    def _encode(self, picture: Any, wanted: SourceFrames) -> SourceFrames:
+        """Encode a stream of pictures. Returns `wanted`, with what is left of the frames' pictures after cropping."""
+        (wide, high), (width, height) = self.fit
+        is_cropped = wide - width > 1 or high - height > 1
+        picture = picture.filter("scale", wide, high).filter("setsar", 1)
+        if is_cropped:
+            whole = picture.filter_multi_output("split")
+            picture = whole[0]
+        picture = picture.filter("crop", width, height, (wide - width) // 4 * 2, (high - height) // 4 * 2)
+        streams = [picture]
+        if is_cropped:
+            inner = picture.filter_multi_output("split")
+            streams = [inner[0], ffmpeg.filter([_tiny(whole[1]), _tiny(inner[1])], "vstack")]
+        printed = self._run(
+            streams,
+            wanted,
+            "PTS",
             **{"c:v": "libx264", "crf": self.settings.crf, "preset": self.settings.preset, "pix_fmt": "yuv420p"},
             **{"fps_mode": "passthrough", "enc_time_base": "filter", "threads:v": THREADS},
         )
+        if not is_cropped:
+            return wanted
+        tiny = np.frombuffer(printed, np.uint8).reshape(-1, TINY, TINY, 3)
+        if len(tiny) != 2 * wanted.frames:
+            raise Mismatch(f"{len(tiny) // 2} frames were encoded, {wanted.frames} wanted")
+        whole, cropped = (
+            np.array([cv2.cvtColor(one, cv2.COLOR_BGR2GRAY).reshape(-1) for one in tiny[part::2]]) for part in (0, 1)
+        )
+        check_thumbnails(whole, wanted.thumbnail, grey_levels(0), np.arange(wanted.frames))
+        return wanted.showing(cropped)
 
-    def _size(self) -> tuple[int, int]:
-        """Width and height as shown; if pixels are square but for rounding, the stored numbers."""
-        if not is_square(self.video["pixel_aspect"]):
-            return self.video["width"], self.video["height"]
-        stored = self.video["coded_width"], self.video["coded_height"]
-        return stored[::-1] if round(self.video["rotation"] / 90) % 2 else stored
-
-    def _just_before(self, frames: SourceFrames) -> float:
-        """The time half a frame before the first of `frames`, in seconds after the container's start."""
+    def _before(self, frames: SourceFrames, share: float = 0.5) -> float:
+        """The time half a frame, or another share, before the first of `frames`, after the container's start."""
         gap = min(self.frame_seconds, float(frames.time[1] - frames.time[0]))
-        return self.video["offset"] + float(frames.time[0]) - gap / 2
+        return self.video["offset"] + float(frames.time[0]) - gap * share
 
     def _input(self, begin: float, **options: Any) -> Any:
         if begin > 0:
             options["ss"] = f"{begin:.6f}"
         return ffmpeg.input(SOURCE, threads=THREADS, **OPTIONS, **options)
 
-    def _run(self, picture: Any, frames: SourceFrames, times: str, **options: Any) -> None:
-        """Run ffmpeg on the video stream `picture`, with the sound where it is wanted. Raises Mismatch.
+    def _run(self, streams: Sequence[Any], wanted: SourceFrames, times: str, **options: Any) -> bytes:
+        """Run ffmpeg on a video stream, with the sound where it is wanted. Raises Mismatch.
 
-        `times`: bitstream filter that sets the packets' times. Where the last frames are unevenly spaced, the last
+        `streams`: the stream, and maybe another whose raw pictures are returned. `times`: of a packet, as the bitstream
+        filter `setts` counts it; of its decoding the same with DTS. Where the last frames are unevenly spaced, the last
         packet in decode order is not the last frame, and the muxer would end the file before that frame's end.
         """
-        end = f"{frames.seconds:.6f}/TB-(DTS-STARTDTS)"
-        times = rf"{times}:duration=if(eq(N\,{frames.frames - 1})\,{end}\,DURATION)"
-        streams = [picture]
+        rate = self.settings.rate
+        options |= {"movflags": "+faststart"}
+        packet_times = f"pts={times}:dts={times.replace('PTS', 'DTS', 1)}"
+        if rate:  # the unit of time is a frame
+            packet_times += ":duration=1"
+            options |= {"video_track_timescale": rate.numerator * -(-TIMESCALE // rate.numerator)}
+        else:
+            end = f"{wanted.seconds:.6f}/TB-(DTS-STARTDTS)"
+            packet_times += rf":duration=if(eq(N\,{wanted.frames - 1})\,{end}\,DURATION)"
+        if self.settings.for_trainer:
+            options["movflags"] += "+negative_cts_offsets"
+        inputs = [streams[0]]
         if self.sound is not None:
-            start = self.video["offset"] + float(frames.time[0])
-            streams.append(self._input(start, t=f"{frames.seconds:.6f}")[self.sound])
+            start = self.video["offset"] + float(wanted.time[0])
+            sound = self._input(start, t=f"{wanted.seconds:.6f}")[self.sound]
+            if self.settings.for_trainer:
+                sound = sound.filter("apad", whole_dur=f"{wanted.seconds:.6f}")
+            inputs.append(sound)
             options |= {"c:a": "aac", "b:a": AUDIO_BITRATE}
+        elif self.settings.for_trainer:
+            options |= {"use_editlist": 0}  # sound needs one, to begin after what the encoder puts before it
         output = ffmpeg.output(
-            *streams,
+            *inputs,
             TARGET,
             format="mp4",
-            **{"frames:v": frames.frames, "map_metadata": -1, "map_chapters": -1, "movflags": "+faststart"},
+            **{"frames:v": wanted.frames, "map_metadata": -1, "map_chapters": -1},
             **{"fflags": "+bitexact", "flags:v": "+bitexact", "flags:a": "+bitexact"},
-            **{"bsf:v": times},
+            **{"bsf:v": f"setts={packet_times}"},
             **options,
         )
+        for pictures in streams[1:]:
+            raw = {"format": "rawvideo", "frames:v": wanted.frames, "fps_mode": "passthrough"}
+            output = ffmpeg.merge_outputs(output, ffmpeg.output(pictures, "pipe:1", **raw))
         names = {SOURCE: file_url(self.source), TARGET: file_url(self.target)}
-        self._check(run_ffmpeg([*ALWAYS, *(names.get(argument, argument) for argument in output.get_args())]))
+        result = run_ffmpeg([*ALWAYS, *(names.get(argument, argument) for argument in output.get_args())])
+        self._check(result)
+        return result.stdout
 
     def _check(self, result: subprocess.CompletedProcess[bytes]) -> None:
         """Raise the error that a failed run of ffmpeg stands for."""
@@ -262,6 +385,27 @@ class _Job:
         raise Mismatch(f"ffmpeg failed: {first[0]}")
 
 
+def _at_rate(picture: Any, rate: Fraction, frames: int) -> Any:
+    """The first `frames` frames of a stream at a constant rate: at each time the frame that is nearest, without end.
+
+    Each frame gets the time from which on it is the nearest one, half way after the frame before. The filter `fps`
+    then shows it from there on. The same as `shown_frames` says.
+    """
+    slack = round(SLACK * MICROSECONDS)
+    return (
+        picture.filter("trim", end_frame=frames)
+        .filter("settb", f"1/{MICROSECONDS}")
+        .filter("setpts", f"if(isnan(PREV_INPTS),PTS,(PTS+PREV_INPTS)/2+{slack})")
+        .filter("fps", f"{rate.numerator}/{rate.denominator}", round="up", start_time=0)
+        .filter("tpad", stop=-1, stop_mode="clone")
+    )
+
+
+def _tiny(picture: Any) -> Any:
+    """A stream's pictures as small as thumbnails."""
+    return picture.filter("format", "bgr24").filter("scale", TINY, TINY, flags="area")
+
+
 def grey_levels(crf: int) -> float:
     """How far the thumbnail of a frame that libx264 encoded at `crf` may be from its source's, in mean grey levels.
 
@@ -278,8 +422,7 @@ def run_ffmpeg(arguments: list[str]) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
             [program, *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             preexec_fn=partial(die_with, os.getpid()),
         )
     except (RuntimeError, FileNotFoundError, PermissionError) as error:

@@ -24,6 +24,8 @@ from clipmill.store.tables import Clip, DecodedVideo
 log = logging.getLogger("clipmill")
 
 VERSION = 1  # part of every key: raise it when the same clip and settings give another file
+# Settings that came later, with values that give the same files as before: what was cut then stays valid.
+BEFORE = {"fps": None, "size": None, "codec": "copy", "resolutions": None}
 COLUMNS = ["time", "is_key", "is_clean", "thumbnail"]  # of the signals, that cutting reads
 
 
@@ -84,7 +86,11 @@ def cut_shard(
 
 
 def _key(clip: Clip, settings: CutSettings) -> str:
-    return fingerprint("cut", VERSION, clip["source_key"], clip["start_frame"], clip["end_frame"], asdict(settings))
+    given = {name: value for name, value in asdict(settings).items() if name not in BEFORE or value != BEFORE[name]}
+    del given["frames"]  # the number of the clip itself counts
+    number = clip["target_frames"]
+    place = (clip["source_key"], clip["start_frame"], clip["end_frame"], *([] if number is None else [number]))
+    return fingerprint("cut", VERSION, *place, given)
 
 
 def _size(path: Path) -> int | None:

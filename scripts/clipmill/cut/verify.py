@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -19,13 +20,17 @@ from av.video.reformatter import VideoReformatter
 
 from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
+from clipmill.cut.mp4 import edits
 from clipmill.decode.media import best_video_stream, ffmpeg_message, open_video
 from clipmill.decode.pictures import analysis_size, orientation, small_bgr
 from clipmill.decode.signals import thumbnail
+from clipmill.shapes.shown import shown_frames
 
 DECODER_THREADS = 1  # more cost processor time, and clips are checked side by side
 BEGINNING = 16  # frames: if one of a copy refers to a frame before the copy, some of these do, and show it
 UPRIGHT = (False, False, False)
+EIGHT_BIT_420 = {"yuv420p", "yuvj420p"}
+HDR_CURVES = {16, 18}  # numbers of AVColorTransferCharacteristic: PQ and HLG
 
 # Frames are one too late or early if a shift by one lowers their difference to this share, and by these grey levels.
 SHIFT_RATIO, SHIFT_LEVELS = 0.5, 0.25
@@ -37,7 +42,10 @@ class Mismatch(Exception):
 
 @dataclass(frozen=True)
 class SourceFrames:
-    """The measurements of a clip's frames from decoding. `time` and `is_clean` have one more entry: the clip's end."""
+    """The measurements of a clip's frames from decoding. `time` and `is_clean` have one more entry: the clip's end.
+
+    Also what is wanted of a file: its frames, each with the measurements of the source's frame that it shows.
+    """
 
     time: np.ndarray  # float: presentation time after the video's first frame
     is_key: np.ndarray  # bool
@@ -69,6 +77,20 @@ class SourceFrames:
         """The same frames, `seconds` apart: for videos whose own times cannot be trusted."""
         return replace(self, time=self.time[0] + np.arange(len(self.time)) * seconds)
 
+    def at_rate(self, rate: Fraction, count: int) -> SourceFrames:
+        """The frames that a file of `count` frames at a constant rate shows."""
+        shown = shown_frames(self.time[:-1], rate, count)
+        return SourceFrames(
+            self.time[0] + np.arange(count + 1) / float(rate),
+            self.is_key[shown],
+            self.is_clean[np.append(shown, -1)],
+            self.thumbnail[shown],
+        )
+
+    def showing(self, thumbnail: np.ndarray) -> SourceFrames:
+        """The same frames with other thumbnails."""
+        return replace(self, thumbnail=thumbnail)
+
     @property
     def frames(self) -> int:
         return len(self.is_key)
@@ -88,13 +110,16 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class ClipFile:
-    """The facts of a clip file that passed its check."""
+    """The facts of a clip file that passed its check. `promises`: the columns PROMISES but `frames_exact`."""
 
     seconds: float
     frames: int
     width: int
     height: int
     bytes: int
+    codec: str
+    has_sound: bool
+    promises: dict[str, bool]
 
 
 @dataclass(frozen=True)
@@ -103,6 +128,7 @@ class Origin:
 
     path: Path
     offset: float  # seconds from the container's start to the video's first frame
+    frames: SourceFrames  # as they are in the source
 
 
 def verify(path: Path, wanted: SourceFrames, allowed: Tolerance, origin: Origin | None = None) -> ClipFile:
@@ -119,13 +145,22 @@ def verify(path: Path, wanted: SourceFrames, allowed: Tolerance, origin: Origin 
             assert stream.time_base is not None  # FFmpeg sets it for each stream that it finds
             packets = list(container.demux(stream))  # of one clip
             stamps = _stamps(packets, wanted.frames)
-            same_packets = origin is not None and _are_of(packets, stream, origin, wanted)
-            shown = _decode(packets, stream, BEGINNING if same_packets else len(packets))
+            same_packets = origin is not None and _are_of(packets, stream, origin)
+            shown, progressive = _decode(packets, stream, BEGINNING if same_packets else len(packets))
             if stream.duration is None:
                 raise Mismatch("the file states no duration")
             seconds = float(stream.duration * stream.time_base)
             times = np.array([float(stamp * stream.time_base) for stamp in stamps])
-            width, height = stream.width, stream.height
+            file = ClipFile(
+                seconds=seconds,
+                frames=len(times),
+                width=stream.width,
+                height=stream.height,
+                bytes=path.stat().st_size,
+                codec=stream.codec_context.codec.canonical_name,
+                has_sound=bool(container.streams.audio),
+                promises=_promises(path, stream, stamps, progressive),
+            )
     except ItemError as error:
         raise Mismatch(f"the file cannot be read back: {error}") from error
     except (av.error.FFmpegError, ValueError) as error:
@@ -137,7 +172,23 @@ def verify(path: Path, wanted: SourceFrames, allowed: Tolerance, origin: Origin 
         raise Mismatch(f"frame {min(lost)} cannot be decoded")
     thumbnails = np.array([shown[stamp] for stamp in sorted(shown)], np.uint8).reshape(-1, 64)
     check_thumbnails(thumbnails, wanted.thumbnail, allowed.grey_levels, places)
-    return ClipFile(seconds, len(times), width, height, path.stat().st_size)
+    return file
+
+
+def _promises(path: Path, stream: av.VideoStream, stamps: list[int], progressive: bool) -> dict[str, bool]:
+    """Which of the columns PROMISES hold. Those that `verify` demands of every file are not looked at again."""
+    gaps = np.diff([*stamps, stream.duration or 0])
+    return {
+        "constant_rate": bool((gaps == gaps[0]).all()),
+        "rising_times": bool((gaps > 0).all()),
+        "starts_at_zero": stamps[0] == 0 and all(times == [0] for times in edits(path)[: stream.index + 1]),
+        "upright": True,
+        "square_pixels": True,
+        "even_size": stream.width % 2 == 0 and stream.height % 2 == 0,
+        "eight_bit_420": stream.codec_context.pix_fmt in EIGHT_BIT_420,
+        "sdr": int(stream.codec_context.color_trc) not in HDR_CURVES,
+        "progressive": progressive,
+    }
 
 
 def _stamps(packets: list[av.Packet], most: int) -> list[int]:
@@ -153,8 +204,8 @@ def _stamps(packets: list[av.Packet], most: int) -> list[int]:
     return sorted(stamps)
 
 
-def _are_of(packets: list[av.Packet], stream: av.VideoStream, origin: Origin, wanted: SourceFrames) -> bool:
-    """Whether the clip's packets are those of the source's `wanted` frames, with the same bytes, order and times.
+def _are_of(packets: list[av.Packet], stream: av.VideoStream, origin: Origin) -> bool:
+    """Whether the clip's packets are those of the source's frames, with the same bytes, order and, nearly, times.
 
     If so, and the decoder is set up with the same data, it decodes them to the same pictures.
     """
@@ -166,7 +217,8 @@ def _are_of(packets: list[av.Packet], stream: av.VideoStream, origin: Origin, wa
             assert source.time_base is not None and stream.time_base is not None  # FFmpeg sets them
             copied = (packet for packet in packets if packet.size)
             shifts = []
-            for packet in islice(_packets_of(container, source, origin, wanted), wanted.frames):
+            wanted = origin.frames
+            for packet in islice(_packets_of(container, source, origin), wanted.frames):
                 copy = next(copied, None)
                 if copy is None or copy.is_discard or packet.has_sidedata("new_extradata"):
                     return False
@@ -179,10 +231,9 @@ def _are_of(packets: list[av.Packet], stream: av.VideoStream, origin: Origin, wa
         return False
 
 
-def _packets_of(
-    container: av.container.InputContainer, stream: av.VideoStream, origin: Origin, wanted: SourceFrames
-) -> Iterator[av.Packet]:
-    """The packets of the `wanted` frames of a source, as their times say."""
+def _packets_of(container: av.container.InputContainer, stream: av.VideoStream, origin: Origin) -> Iterator[av.Packet]:
+    """The packets of a source's frames, as their times say."""
+    wanted = origin.frames
     slack = float(np.diff(wanted.time).min()) / 2
     start = (container.start_time or 0) / av.time_base + origin.offset
     begin, end = float(wanted.time[0]) + start, float(wanted.time[-1]) + start
@@ -196,12 +247,16 @@ def _packets_of(
             yield packet
 
 
-def _decode(packets: list[av.Packet], stream: av.VideoStream, beginning: int) -> dict[int, np.ndarray]:
-    """Thumbnails of the frames in the first `beginning` packets and of all key frames, by their time stamps."""
+def _decode(packets: list[av.Packet], stream: av.VideoStream, beginning: int) -> tuple[dict[int, np.ndarray], bool]:
+    """Thumbnails of the frames in the first `beginning` packets and of all key frames, by their time stamps.
+
+    Also whether all of these frames are progressive.
+    """
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = DECODER_THREADS
     reformatter = VideoReformatter()
     shown: dict[int, np.ndarray] = {}
+    progressive = True
     for number, packet in enumerate(packets):
         if number >= beginning and packet.size and not packet.is_keyframe:
             continue
@@ -212,7 +267,8 @@ def _decode(packets: list[av.Packet], stream: av.VideoStream, beginning: int) ->
                 raise Mismatch(f"frame {len(shown)} has no time")
             small = small_bgr(frame, *analysis_size(stream.width, stream.height), reformatter, UPRIGHT)
             shown[frame.pts] = thumbnail(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
-    return shown
+            progressive = progressive and not frame.interlaced_frame
+    return shown, progressive
 
 
 def is_square(pixel_aspect: float) -> bool:

@@ -28,6 +28,7 @@ def words(reason: Reason | None) -> str | None:
 MISSING, LOW, HIGH = "missing", "low", "high"  # kinds of fault of a score
 
 TOO_SHORT = Reason("split", "too_short")
+TOO_FEW_FRAMES = Reason("split", "too_few_frames")  # for cut.frames
 CAPTION_FAILED = Reason("caption", "failed")
 REWRITE_FAILED = Reason("rewrite", "failed")
 COMMON_TEXT = Reason("text", "on many clips")
@@ -38,6 +39,7 @@ BY_WORDS = {
     str(reason): reason
     for reason in (
         TOO_SHORT,
+        TOO_FEW_FRAMES,
         *(Reason(name, kind) for name in (*FILTERS, *LATE_FILTERS) for kind in (MISSING, LOW, HIGH)),
         CAPTION_FAILED,
         *(Reason("caption", fault) for fault in CAPTION_FAULTS),

@@ -38,7 +38,9 @@ def costly_before(metric: str, order: list[str]) -> list[str]:
 
 def first_failure(values: Mapping[str, Any], filters: Bounds) -> Reason | None:
     """The first reason against a clip, in the order of `filters`; None keeps it."""
-    return reasons.TOO_SHORT if values["too_short"] else out_of(filters, values)
+    if values["too_short"]:
+        return reasons.TOO_SHORT if values.get("target_frames") is None else reasons.TOO_FEW_FRAMES
+    return out_of(filters, values)
 
 
 def out_of(filters: Bounds, values: Mapping[str, Any]) -> Reason | None:

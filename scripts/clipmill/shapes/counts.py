@@ -18,6 +18,9 @@ def largest(counts: Counts, frames: int) -> int | None:
     return max((count for count in counts if count <= frames), default=None)
 
 
-def smallest(counts: Counts) -> int:
-    """The smallest of `counts`."""
-    return RULES[counts] + 1 if isinstance(counts, str) else min(counts)
+def between(counts: Counts, least: float, most: float) -> Counts:
+    """The numbers of a rule that are not outside `least` and `most`; a list as it is, since it names what is wanted."""
+    if not isinstance(counts, str):
+        return counts
+    step = RULES[counts]
+    return [count for count in range(step + 1, int(most) + 1, step) if count >= least]

@@ -31,9 +31,9 @@ def bucket_size(size: Size, resolutions: Sequence[Sequence[int]]) -> Size | None
 
 
 def fit(size: Size, wanted: Mapping[str, Any] | str | None, resolutions: Sequence[Sequence[int]] | None) -> Fit | None:
-    """How a picture of `size` gets a size as the config's `cut.size` says; None if it is too small. It is never enlarged.
+    """How a picture of `size` gets a size as the config's `cut.size` says; None if it is too small.
 
-    `resolutions`: those of `export.buckets`, for `bucket`. Both sides are even in any case.
+    It is never enlarged, and both sides become even. `resolutions`: those of `export.buckets`, for `bucket`.
     """
     if wanted is None:
         return Fit(size, _floor(size, 2))

@@ -38,14 +38,17 @@ class Finder:
             found = self._answers.transitions(settings.combined_cut, settings.combined_gradual)
             if settings.detector == "transnetv2":
                 assert self._shots is not None  # the rule gives them
-                found = joined(network_transitions(*self._shots, settings.transnetv2["threshold"]), found)
+                network = network_transitions(*self._shots, settings.transnetv2["threshold"])
+                if settings.stitch:  # of `combined` only cuts are tried below: it knows flashes, and fades out and in
+                    network = [one for one in network if not self._is_flash(one)]
+                found = joined(network, found)
         else:
             from clipmill.split.pyscenedetect import find_cuts  # its import takes longer than many videos
 
             content = self._signals["content"].to_numpy()
             found = [Transition(cut, cut, "cut", float(content[cut]) / 255) for cut in find_cuts(content, settings)]
         if settings.stitch:
-            found = [one for one in found if one.start < one.end or not self._is_flash(one.start)]
+            found = [one for one in found if one.start < one.end or not self._is_flash(one)]
         return found
 
     @cached_property
@@ -55,5 +58,5 @@ class Finder:
         return answers(self._signals, self._fps)
 
     @cached_property
-    def _is_flash(self) -> Callable[[int], bool]:
+    def _is_flash(self) -> Callable[[Transition], bool]:
         return flashes(self._signals, self._fps)

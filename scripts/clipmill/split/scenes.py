@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from clipmill.decode.reading import frame_times
+from clipmill.shapes.counts import between
+from clipmill.split.exact import ExactFrames
 from clipmill.split.settings import SplitSettings
 from clipmill.split.transitions import Transition
 from clipmill.store.tables import Clip, DecodedVideo
@@ -125,26 +127,73 @@ def video_clips(
     frames = len(times) - 1
     starts, ends = [one.start for one in transitions], [one.end for one in transitions]
     scenes = [(first, last) for first, last in zip([0, *ends], [*starts, frames], strict=True) if first < last]
-    clean_keys = signals["is_key"].to_numpy() & signals["is_clean"].to_numpy()
+    is_clean = signals["is_clean"].to_numpy()
+    clean_keys = np.flatnonzero(signals["is_key"].to_numpy() & is_clean)
+    exact = _exact_frames(video, times, clean_keys, is_clean, settings)
     cuts = {one.start for one in transitions if one.start == one.end}
     rows = []
     for scene, (first, last) in enumerate(scenes):
         # A clean key frame on the cut: the encoder saw the same cut, so the frame belongs wholly to the new scene.
-        guarded = first > 0 and not (first in cuts and clean_keys[first])
+        guarded = first > 0 and not (first in cuts and first in clean_keys)
         start = first + (settings.guard_frames if guarded else 0)
         end = last - (settings.guard_frames if last < frames else 0)
         if start >= end:
             start, end = first, last  # a scene of a few frames: too short in any case, but it is counted
-        key_frames = (np.flatnonzero(clean_keys[start:end]) + start).tolist()
-        for piece, (begin, stop) in enumerate(divide(times, start, end, settings, key_frames)):
-            rows.append(_clip(video, times, scene, piece, begin, stop, settings))
+        for piece, (begin, stop, count) in enumerate(_pieces(times, start, end, clean_keys, exact, settings)):
+            rows.append(_clip(video, times, scene, piece, begin, stop, count, settings))
     return rows
 
 
+def _exact_frames(
+    video: DecodedVideo, times: np.ndarray, clean_keys: np.ndarray, is_clean: np.ndarray, settings: SplitSettings
+) -> ExactFrames | None:
+    """What finds clips with exact numbers of frames, if the config wants such."""
+    if settings.frames is None:
+        return None
+    counts = settings.frames
+    if settings.pieces == "exact":
+        fps = settings.fps or video["fps"]
+        counts = between(counts, settings.min_seconds * fps - SLACK, settings.max_seconds * fps + SLACK)
+    return ExactFrames(times, clean_keys, is_clean, counts, settings.fps)
+
+
+def _pieces(
+    times: np.ndarray,
+    start: int,
+    end: int,
+    clean_keys: np.ndarray,
+    exact: ExactFrames | None,
+    settings: SplitSettings,
+) -> Iterator[tuple[int, int, int | None]]:
+    """The pieces of a scene: first frame, first frame after, and the number of frames of the file.
+
+    The number is None if any will do, and 0 if the piece has too few frames.
+    """
+    if exact and settings.pieces == "exact":
+        yield from list(exact.pieces(start, end)) or [(start, end, 0)]
+        return
+    key_frames = clean_keys[np.searchsorted(clean_keys, start) : np.searchsorted(clean_keys, end)]
+    for begin, stop in divide(times, start, end, settings, key_frames.tolist()):
+        if exact is None:
+            yield begin, stop, None
+        elif times[stop] - times[begin] < settings.min_seconds - SLACK:
+            yield begin, stop, 0
+        else:
+            yield exact.piece(begin, stop) or (begin, stop, 0)
+
+
 def _clip(
-    video: DecodedVideo, times: np.ndarray, scene: int, piece: int, begin: int, stop: int, settings: SplitSettings
+    video: DecodedVideo,
+    times: np.ndarray,
+    scene: int,
+    piece: int,
+    begin: int,
+    stop: int,
+    target_frames: int | None,
+    settings: SplitSettings,
 ) -> Clip:
     start, end = float(times[begin]), float(times[stop])
+    too_short = end - start < settings.min_seconds - SLACK if target_frames is None else target_frames == 0
     return {
         "clip_id": f"{video['video_id']}_{round(start * 1000):08d}-{round(end * 1000):08d}",
         "video_id": video["video_id"],
@@ -156,5 +205,6 @@ def _clip(
         "seconds": end - start,
         "start_frame": begin,
         "end_frame": stop,
-        "too_short": end - start < settings.min_seconds - 1e-6,
+        "too_short": too_short,
+        "target_frames": target_frames,
     }

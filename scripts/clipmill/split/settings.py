@@ -1,10 +1,12 @@
-"""The section `split` of the config."""
+"""The section `split` of the config, and what of the section `cut` says which frames a clip has."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+from clipmill.shapes.counts import Counts
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class SplitSettings:
     max_seconds: float
     pieces: str
     guard_frames: int
+    fps: float | None  # of the section `cut`, as `frames`; without `frames` it does not matter here
+    frames: Counts | None
 
     def value(self, key: str) -> Any:
         """The value of a key; a dot leads into a section: `transnetv2.threshold`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -26,22 +25,22 @@ class Transition(NamedTuple):
     strength: float  # 0 to 1: how sure it is; of PySceneDetect's cuts the content value over 255
 
 
-def flashes(signals: pa.Table, fps: float) -> Callable[[int], bool]:
-    """A function that says whether a flash, a strobe or a damaged frame begins or ends at a cut, given its frame.
+def flashes(signals: pa.Table, fps: float) -> Callable[[Transition], bool]:
+    """A function that says whether a transition is only a flash, a strobe, a damaged frame, or a side of one.
 
-    `signals`: the video's table SIGNALS. A cut is none if some frame soon after it resembles one soon before it much
-    more than the two frames at the cut resemble each other.
+    `signals`: the video's table SIGNALS. A transition is none if some frame soon after it resembles one soon before it
+    much more than the frames in it, or the two frames at a cut, resemble what came before.
     """
     cells = read_thumbnails(signals).astype(np.int16)
     reach = max(1, round(FLASH_SECONDS * fps))
 
-    @cache
-    def is_flash(cut: int) -> bool:
-        before, after = cells[max(0, cut - 1 - reach) : cut], cells[cut : cut + 1 + reach]
-        apart = np.abs(before[:, None] - after).mean(2)
-        at_once = apart[-1, 0]
-        apart[-1, 0] = np.inf
-        return bool(apart.min() < SAME * at_once)
+    def is_flash(one: Transition) -> bool:
+        before, after = cells[max(0, one.start - 1 - reach) : one.start], cells[one.end : one.end + 1 + reach]
+        if not len(before) or not len(after):
+            return False
+        apart = np.abs(before[:, None] - after).mean(2).min()
+        inside = np.abs(cells[one.start : one.end + 1] - before[-1]).mean(1).max()
+        return bool(apart < SAME * inside)
 
     return is_flash
 
