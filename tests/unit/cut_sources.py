@@ -49,11 +49,11 @@ def read_number(picture: np.ndarray) -> int:
     return sum(int(row[int((bit + 0.5) * width / BITS)] > 128) << bit for bit in range(BITS))
 
 
-def make(path: Path, arguments: tuple[str, ...], size=(160, 96), pixels: str = "yuv420p") -> Path:
+def make(path: Path, arguments: tuple[str, ...], size=(160, 96), pixels: str = "yuv420p", fps: Any = FPS) -> Path:
     """Encode the three shots with ffmpeg's `arguments`."""
     shots = [shot for shot, count in enumerate(SHOTS) for _ in range(count)]
     data = b"".join(draw(shot, number, *size).tobytes() for number, shot in enumerate(shots))
-    raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", str(FPS), "-i", "-")
+    raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", str(fps), "-i", "-")
     run("-y", *raw, "-pix_fmt", pixels, *arguments, str(path), input=data)
     return path
 
@@ -74,7 +74,7 @@ def hevc(more: str) -> tuple[str, ...]:
 
 VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "300k", "-g", "20")
 AV1 = ("-c:v", "libaom-av1", "-cpu-used", "8", "-crf", "40", "-g", "20", "-keyint_min", "20", "-usage", "realtime")
-UNEVEN = ("-vf", "setpts='(N+mod(N,3)*0.4+if(gt(N,60),10,0))/24/TB'", "-fps_mode", "passthrough")
+UNEVEN = ("-vf", "settb=1/90000,setpts='(N+mod(N,3)*0.4+if(gt(N,60),10,0))/24/TB'", "-fps_mode", "passthrough")
 KINDS: dict[str, dict] = {
     "closed.mp4": {"arguments": h264(20)},
     "open.mp4": {"arguments": h264(20, ":open-gop=1:bframes=3")},
@@ -129,10 +129,12 @@ class Source:
 
     def clip(self, start: int, end: int) -> tuple[dict, SourceFrames]:
         clip = {"start": self.frames.time[start], "end": self.frames.time[end], "start_frame": start, "end_frame": end}
+        clip |= {"target_frames": None}
         return clip, self.frames.part(start, end)
 
-    def cut(self, target: Path, start: int, end: int, **settings) -> dict:
+    def cut(self, target: Path, start: int, end: int, target_frames: int | None = None, **settings) -> dict:
         clip, frames = self.clip(start, end)
+        clip |= {"target_frames": target_frames}
         return cut_clip(self.path, target, self.video, clip, frames, cut_settings(**settings))
 
 

@@ -125,6 +125,22 @@ def test_a_shot_of_half_a_second_between_two_of_another_is_no_flash():
     assert found(thumbnails, [50, 62]) == [50, 62]
 
 
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_what_a_network_takes_for_a_slow_transition_is_none_if_the_picture_comes_back(comes_back):
+    thumbnails = np.repeat([picture_of(1), picture_of(1 if comes_back else 2)], [40, 60], axis=0)
+    thumbnails[40:46] = 250
+    single, many = np.zeros(100), np.zeros(100)
+    single[42], many[40:46] = 0.9, 0.9
+    settings = replace(DEFAULT, detector="transnetv2", combined_cut=1, combined_gradual=1)
+    places = {
+        stitch: of_found(
+            find_transitions(signals_of(thumbnails, []), 25, replace(settings, stitch=stitch), (single, many))
+        )
+        for stitch in (True, False)
+    }
+    assert places == {True: [] if comes_back else [(40, 46)], False: [(40, 46)]}
+
+
 # --- combined ---------------------------------------------------------------------------------------------------------
 
 

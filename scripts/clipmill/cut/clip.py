@@ -164,7 +164,7 @@ def cut_clip(
 
     Raises ItemError (no_copy, bad_cut, and what opening the source raises) and OSError for a full disk.
     """
-    target_frames = clip.get("target_frames")
+    target_frames = clip["target_frames"]
     plan = None if settings.mode == "reencode" else plan_copy(video, signals, settings, target_frames)
     if settings.mode == "copy" and isinstance(plan, str):
         raise ItemError("no_copy", f"packets cannot be copied: {plan}; use cut.mode auto, or raise max_trim_seconds")
@@ -325,30 +325,31 @@ class _Job:
         """Run ffmpeg on a video stream, with the sound where it is wanted. Raises Mismatch.
 
         `streams`: the stream, and maybe another whose raw pictures are returned. `times`: of a packet, as the bitstream
-        filter `setts` counts it; of its decoding the same with DTS. Where the last frames are unevenly spaced, the last
-        packet in decode order is not the last frame, and the muxer would end the file before that frame's end.
+        filter `setts` counts it; of its decoding the same with DTS. Where the last frames are unevenly spaced, the file
+        ends too early unless its last packet lasts to the end both by its own time and by that of its decoding: with an
+        edit list readers take the smaller one, and without it the second one.
         """
-        rate = self.settings.rate
-        options |= {"movflags": "+faststart"}
+        rate, for_trainer = self.settings.rate, self.settings.for_trainer
+        has_edits = not for_trainer or self.sound is not None  # sound begins after what its encoder puts before it
+        options |= {"movflags": "+faststart+negative_cts_offsets" if for_trainer else "+faststart"}
+        if not has_edits:
+            options |= {"use_editlist": 0}
         packet_times = f"pts={times}:dts={times.replace('PTS', 'DTS', 1)}"
         if rate:  # the unit of time is a frame
             packet_times += ":duration=1"
             options |= {"video_track_timescale": rate.numerator * -(-TIMESCALE // rate.numerator)}
         else:
-            end = f"{wanted.seconds:.6f}/TB-(DTS-STARTDTS)"
-            packet_times += rf":duration=if(eq(N\,{wanted.frames - 1})\,{end}\,DURATION)"
-        if self.settings.for_trainer:
-            options["movflags"] += "+negative_cts_offsets"
+            by_time, by_decoding = (f"{wanted.seconds:.6f}/TB-({clock}-START{clock})" for clock in ("PTS", "DTS"))
+            last = rf"max({by_time}\,{by_decoding})" if has_edits else by_decoding
+            packet_times += rf":duration=if(eq(N\,{wanted.frames - 1})\,{last}\,DURATION)"
         inputs = [streams[0]]
         if self.sound is not None:
             start = self.video["offset"] + float(wanted.time[0])
             sound = self._input(start, t=f"{wanted.seconds:.6f}")[self.sound]
-            if self.settings.for_trainer:
+            if for_trainer:
                 sound = sound.filter("apad", whole_dur=f"{wanted.seconds:.6f}")
             inputs.append(sound)
             options |= {"c:a": "aac", "b:a": AUDIO_BITRATE}
-        elif self.settings.for_trainer:
-            options |= {"use_editlist": 0}  # sound needs one, to begin after what the encoder puts before it
         output = ffmpeg.output(
             *inputs,
             TARGET,
