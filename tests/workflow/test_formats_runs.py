@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import wave
 from pathlib import Path
 
 import av
@@ -74,6 +75,19 @@ def test_a_trigger_word_runs_the_export_alone(run):
     assert {entry["file_path"]: entry["text"] for entry in run.train()} == {
         path: f"sks 'cat', {text}" for path, text in texts.items()
     }
+
+
+def test_the_sound_of_the_clips_is_beside_them(tmp_path):
+    run = Run(tmp_path / "run")
+    run.video("loud.mp4", seconds=3, audio=True)
+    run.done(config={"cut": {"audio": True}, "export": {"formats": ["videox-fun"]}})
+    dataset = run.outdir / "dataset"
+    (entry,) = json.loads((dataset / "videox-fun" / "train.json").read_text())
+    with wave.open(str(dataset / entry["audio_path"])) as sound, av.open(dataset / entry["file_path"]) as video:
+        (pictures,) = video.streams.video
+        seconds = float(pictures.frames / pictures.average_rate)
+        assert sound.getnframes() / sound.getframerate() == pytest.approx(seconds, abs=0.001)
+        assert any(sound.readframes(sound.getnframes() // 2))
 
 
 def test_a_lost_list_is_made_anew(run):
