@@ -62,13 +62,13 @@ def main() -> None:
                 wrong, files, frames = wrong + off, files + (not good), frames + count
             rows.append((target, len(clips), frames, wrong, files))
         table(["", "clips", "frames", "frames that are not the nearest", "files of another rate or number"], rows)
-        copied = []
+        as_they_are, copied = dataset(place, {}), []
         for rate in RATES:
-            share = {}
-            for key, cut in (("as they are", {}), ("at their rate", {"fps": float(rate)})):
-                own = [clip for clip in dataset(place, cut) if abs(clip["fps"] - rate) < 0.01]
-                share[key] = sum(clip["cut_method"] == "copy" for clip in own), len(own)
-            copied.append((f"{float(rate):g}", *(f"{part} of {of}" for part, of in share.values())))
+            found = []
+            for clips in (as_they_are, dataset(place, {"fps": float(rate)})):
+                own = [clip["cut_method"] for clip in clips if abs(clip["fps"] - rate) < 0.01]
+                found.append(f"{own.count('copy')} of {len(own)}")
+            copied.append((f"{float(rate):g}", *found))
         table(["frames per second", "copied as they are", "copied with cut.fps"], copied)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ class Clip:
     short: str | None = None
     size: tuple[int, int] = (64, 48)
     frames: int = 40
+    rate: Fraction = Fraction(10)
+    codec: str = "h264"
+    sound: bool = False
+    file: Path | None = None  # a real video, in place of `content`
 
     @property
     def id(self) -> str:
@@ -36,8 +41,8 @@ class Clip:
 
     @property
     def content(self) -> bytes:
-        """Of its file: no video, since nothing here decodes it."""
-        return f"the frames of {self.id}".encode() * 20
+        """Of its file: no video, unless something decodes it."""
+        return self.file.read_bytes() if self.file else f"the frames of {self.id}".encode() * 20
 
 
 @dataclass
@@ -60,6 +65,7 @@ class Export:
             "thresholds": {},
             "late": {"checks": NO_CHECKS, "filters": {}, "order": []},
             "filters": CONFIG["filters"],
+            "fps": None,
             "export": section,
             **self.settings,
         }
@@ -114,8 +120,11 @@ class Export:
             "clip_id": clip.id,
             "file": f"{shard}/{clip.id}.mp4",
             "cut_method": "copy",
-            "cut_seconds": clip.frames / 10,
+            "cut_seconds": float(clip.frames / clip.rate),
             "cut_frames": clip.frames,
+            "cut_fps": float(clip.rate),
+            "cut_codec": clip.codec,
+            "cut_sound": clip.sound,
             "cut_width": clip.size[0],
             "cut_height": clip.size[1],
             "cut_bytes": len(clip.content),

@@ -80,7 +80,7 @@ def test_an_empty_split_is_told(tmp_path):
 
 
 def row(**more) -> dict:
-    known = {"split": "train", "video_id": "v", "cut_seconds": 4.5, "cut_width": 64, "cut_height": 48, "fps": 25.0}
+    known = {"split": "train", "video_id": "v", "cut_seconds": 4.5, "cut_width": 64, "cut_height": 48, "cut_fps": 25.0}
     bucket = dict.fromkeys(("bucket_width", "bucket_height", "bucket_aspect_ratio", "bucket_frames"))
     return {**known, **bucket, "text": "A cat.", **more}
 
@@ -107,7 +107,9 @@ def write(numbers: Numbers, models: list | None = None, **settings) -> str:
 
 def test_distributions_are_counted(tmp_path):
     numbers = Numbers(SPLITS[:1])
-    numbers.shard([row(), row(cut_seconds=4.99, video_id="w"), row(cut_seconds=5.0, fps=29.97003, text="cat " * 30)])
+    numbers.shard(
+        [row(), row(cut_seconds=4.99, video_id="w"), row(cut_seconds=5.0, cut_fps=29.97003, text="cat " * 30)]
+    )
     numbers.shard([row(split="validation", video_id="x", cut_width=128)])
     assert numbers.videos == 3 and numbers.clips == {"train": 3, "validation": 1}
     assert numbers.spreads() == {

@@ -78,6 +78,7 @@ def late(alignment: dict, margin: dict, order: list[str] = ORDER) -> dict[str, A
         "late": {"checks": checks, "filters": filters, "order": order},
         "filters": filters,
         "export": CONFIG["export"],
+        "fps": None,
     }
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import multiprocessing
 import os
 import signal
 import tomllib
+from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 from made_exports import Clip, Export
 
 from clipmill.dataset import formats
-from clipmill.dataset.formats import folders
+from clipmill.dataset.formats import pairs
 
 TEXT = 'A "cat" <b>looks</b>\nout, & sees\u2028snow.'
 IN_A_LINE = 'A "cat" <b>looks</b> out, & sees snow.'
@@ -190,13 +193,51 @@ def test_a_tar_is_as_large_as_asked_and_changed_ones_alone_are_written(tmp_path)
 # --- read as its document says ---------------------------------------------------------------------------------------
 
 
-def test_easyanimate(export):
-    dataset = export.run("easyanimate", validation_share=SHARE)
+@pytest.mark.parametrize(("name", "folder"), [("easyanimate", "."), ("videox-fun", "videox-fun")])
+def test_easyanimate_and_videox_fun(export, name, folder):
+    dataset = export.run(name, validation_share=SHARE)
     for split in ("train", "validation"):
-        entries = json.loads((dataset / f"{split}.json").read_text(encoding="utf-8"))
+        entries = json.loads((dataset / folder / f"{split}.json").read_text(encoding="utf-8"))
         assert {Path(entry["file_path"]).stem: entry["text"] for entry in entries} == wanted(export, split)
-        assert {entry["type"] for entry in entries} == {"video"}
-        assert all((dataset / entry["file_path"]).is_file() for entry in entries)
+        assert {(entry["type"], entry["width"], entry["height"]) for entry in entries} == {("video", 64, 48)}
+        assert all((dataset / entry["file_path"]).is_file() and "audio_path" not in entry for entry in entries)
+
+
+def test_ltx_trainer_has_its_list_beside_the_clips(export):
+    """It names its files after the paths, relative to the list: these must not lead out of the list's folder."""
+    dataset = export.run("ltx-trainer", validation_share=SHARE)
+    for split in ("train", "validation"):
+        entries = json.loads((dataset / f"ltx-trainer-{split}.json").read_text(encoding="utf-8"))
+        assert {Path(entry["video"]).stem: entry["caption"] for entry in entries} == wanted(export, split)
+        assert all((dataset / entry["video"]).is_file() and ".." not in entry["video"] for entry in entries)
+
+
+def test_the_card_tells_ltx_trainer_the_shapes(tmp_path):
+    card = (shapes(tmp_path).run("ltx-trainer", buckets=BUCKETS) / "README.md").read_text(encoding="utf-8")
+    assert '--resolution-buckets "832x480x33;832x480x81;480x832x81"' in card
+
+
+def test_diffsynth(export):
+    dataset = export.run("diffsynth", validation_share=SHARE)
+    for split in ("train", "validation"):
+        with open(dataset / "diffsynth" / f"{split}.csv", encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert {Path(row["video"]).stem: row["prompt"] for row in rows} == wanted(export, split)
+        assert all((dataset / row["video"]).is_file() and row["input_audio"] == row["video"] for row in rows)
+
+
+def test_fastvideo(export):
+    dataset = export.run("fastvideo", validation_share=SHARE)
+    for split in ("train", "validation"):
+        root = dataset / "fastvideo" / split
+        entries = json.loads((root / "videos2caption.json").read_text(encoding="utf-8"))
+        assert {Path(entry["path"]).stem: entry["cap"] for entry in entries} == {
+            clip: [text] for clip, text in wanted(export, split).items()
+        }
+        for entry in entries:
+            assert (root / "videos" / entry["path"]).stat().st_size == entry["size"]
+            assert entry["resolution"] == {"width": 64, "height": 48}
+            assert (entry["fps"], entry["duration"], entry["num_frames"]) == (10, 4, 40)
 
 
 def test_jsonl(export):
@@ -223,7 +264,12 @@ def test_finetrainers_has_no_file_that_it_takes_for_another_format(export):
     """It takes a folder with a tar, a parquet or a metadata file anywhere in it for something else."""
     dataset = export.run("finetrainers", "webdataset")
     (entry,) = json.loads((dataset / "finetrainers" / "training.json").read_text())["datasets"]
-    assert entry == {"data_root": "finetrainers/train", "dataset_type": "video"}
+    assert entry == {
+        "data_root": "finetrainers/train",
+        "dataset_type": "video",
+        "video_resolution_buckets": [[33, 544, 960]],
+        "reshape_mode": "resize_crop",
+    }
     names = {path.name for path in (dataset / entry["data_root"]).rglob("*")}
     assert names == {"prompts.txt", "videos.txt"}
 
@@ -274,14 +320,16 @@ def by_folder(root: Path) -> dict[str, list[str]]:
     return found
 
 
-PLACES = {"832x480x81/0000": ["wide"], "832x480x33/0000": ["wide"], "480x832x81/0000": ["tall"]}
+PLACES = {"832x480x81": ["wide"], "832x480x33": ["wide"], "480x832x81": ["tall"]}
+PAIRS = ["musubi-tuner", "diffusion-pipe", "simpletuner", "ai-toolkit"]
 
 
-@pytest.mark.parametrize("name", ["musubi-tuner", "diffusion-pipe"])
+@pytest.mark.parametrize("name", PAIRS)
 def test_pairs_of_video_and_text_by_bucket(tmp_path, name, caplog):
     export = shapes(tmp_path)
     dataset = export.run(name, buckets=BUCKETS)
-    assert by_folder(dataset / name / "train") == PLACES
+    rate = "@10" if name == "musubi-tuner" else ""
+    assert by_folder(dataset / name / "train") == {f"{place}{rate}/0000": clips for place, clips in PLACES.items()}
     assert "2 of 5 clips fit no bucket" in caplog.text
     assert {clip: row["bucket_frames"] for clip, row in export.rows().items()} == {
         "wide_00000000-00004000": 81,
@@ -296,13 +344,15 @@ def test_musubi_tuner_is_told_each_folder(tmp_path):
     dataset = shapes(tmp_path).run("musubi-tuner", buckets=BUCKETS)
     config = tomllib.loads((dataset / "musubi-tuner" / "train.toml").read_text())
     assert config["general"]["caption_extension"] == ".txt"
+    assert config["general"]["enable_bucket"] is True
+    assert all("enable_bucket" not in entry for entry in config["datasets"])
     told = {entry["video_directory"]: (entry["resolution"], entry["target_frames"]) for entry in config["datasets"]}
     assert told == {
         f"musubi-tuner/train/{folder}": (size, frames)
         for folder, size, frames in [
-            ("832x480x81/0000", [832, 480], [81]),
-            ("832x480x33/0000", [832, 480], [33]),
-            ("480x832x81/0000", [480, 832], [81]),
+            ("832x480x81@10/0000", [832, 480], [81]),
+            ("832x480x33@10/0000", [832, 480], [33]),
+            ("480x832x81@10/0000", [480, 832], [81]),
         ]
     }
     assert all((dataset / folder).is_dir() for folder in told)
@@ -310,15 +360,29 @@ def test_musubi_tuner_is_told_each_folder(tmp_path):
     assert len(set(caches)) == 3 and not set(caches) & set(told)  # a cache must be different for each dataset
 
 
+def test_musubi_tuner_is_told_the_rate_of_each_folder(tmp_path):
+    """As a float: it refuses whole numbers. Videos without a constant rate share folders of tenths."""
+    rates = {"a": Fraction(30000, 1001), "b": Fraction(16), "c": Fraction(25, 2), "d": Fraction(25087, 1000)}
+    rates |= {"e": Fraction(25012, 1000), "f": Fraction(60000, 1001)}
+    dataset = Export(tmp_path, [Clip(name, rate=rate) for name, rate in rates.items()]).run("musubi-tuner")
+    config = tomllib.loads((dataset / "musubi-tuner" / "train.toml").read_text())
+    assert all(isinstance(entry["source_fps"], float) for entry in config["datasets"])
+    told = {entry["video_directory"].split("/")[2]: entry["source_fps"] for entry in config["datasets"]}
+    assert told == {"all@29.97003": 29.97003, "all@16": 16, "all@12.5": 12.5, "all@25": 25, "all@59.94006": 59.94006}
+    assert by_folder(dataset / "musubi-tuner" / "train")["all@25/0000"] == ["d", "e"]
+
+
 def test_diffusion_pipe_is_told_each_folder(tmp_path):
     dataset = shapes(tmp_path).run("diffusion-pipe", buckets=BUCKETS)
     config = tomllib.loads((dataset / "diffusion-pipe" / "train.toml").read_text())
-    assert "resolutions" not in config
-    assert {entry["path"]: entry["size_buckets"] for entry in config["directory"]} == {
-        "diffusion-pipe/train/832x480x81/0000": [[832, 480, 81]],
-        "diffusion-pipe/train/832x480x33/0000": [[832, 480, 33]],
-        "diffusion-pipe/train/480x832x81/0000": [[480, 832, 81]],
+    assert "resolutions" in config  # it asks for them even if each folder has its own
+    assert {entry["path"]: entry["resolutions"] for entry in config["directory"]} == {
+        "diffusion-pipe/train/832x480x81/0000": [[832, 480]],
+        "diffusion-pipe/train/832x480x33/0000": [[832, 480]],
+        "diffusion-pipe/train/480x832x81/0000": [[480, 832]],
     }
+    assert all(entry["ar_buckets"] == entry["resolutions"] for entry in config["directory"])
+    assert all(entry["frame_buckets"] == [1, 33, 81] for entry in config["directory"])
     assert not list(dataset.rglob("captions.json"))
 
 
@@ -338,13 +402,63 @@ def test_finetrainers_is_told_the_buckets(tmp_path):
     dataset = shapes(tmp_path).run("finetrainers", buckets=BUCKETS)
     (entry,) = json.loads((dataset / "finetrainers" / "training.json").read_text())["datasets"]
     assert entry["video_resolution_buckets"] == [[33, 480, 832], [81, 480, 832], [81, 832, 480]]
+    assert entry["reshape_mode"] == "resize_crop"
+
+
+def test_without_sizes_trainers_get_those_of_the_usual_area(tmp_path):
+    export = shapes(tmp_path)
+    for buckets, sizes in [
+        ({}, [[33, 544, 960], [33, 960, 544]]),
+        ({"aspect_ratios": [1.778, 0.5625, 1]}, [[33, 544, 960], [33, 960, 544]]),
+        ({"frames": [81]}, [[81, 544, 960], [81, 960, 544]]),
+    ]:
+        dataset = export.run("finetrainers", buckets=buckets)
+        (entry,) = json.loads((dataset / "finetrainers" / "training.json").read_text())["datasets"]
+        assert entry["video_resolution_buckets"] == sizes
+
+
+def test_simpletuner_is_told_each_folder(tmp_path):
+    dataset = shapes(tmp_path).run("simpletuner", buckets=BUCKETS)
+    *videos, texts = json.loads((dataset / "simpletuner" / "train.json").read_text())
+    assert texts == {
+        "id": "text-embeds",
+        "type": "local",
+        "dataset_type": "text_embeds",
+        "default": True,
+        "cache_dir": "simpletuner/cache/text",
+    }
+    assert [(entry["resolution"], entry["crop_aspect_buckets"], entry["video"]) for entry in videos] == [
+        (480, [0.58], {"num_frames": 81, "min_frames": 81}),
+        (480, [1.73], {"num_frames": 33, "min_frames": 33}),
+        (480, [1.73], {"num_frames": 81, "min_frames": 81}),
+    ]
+    for key in ("id", "instance_data_dir", "cache_dir_vae"):
+        assert len({entry[key] for entry in videos}) == 3
+    assert all((dataset / entry["instance_data_dir"]).is_dir() for entry in videos)
+
+
+def test_ai_toolkit_is_told_each_folder(tmp_path):
+    export = shapes(tmp_path)
+    dataset = export.run("ai-toolkit", buckets=BUCKETS)
+    told = yaml.safe_load((dataset / "ai-toolkit" / "train.yaml").read_text())["datasets"]
+    assert told[1] == {
+        "folder_path": "ai-toolkit/train/832x480x33/0000",
+        "caption_ext": "txt",
+        "resolution": [632],
+        "bucket_tolerance": 32,
+        "num_frames": 33,
+    }
+    assert [entry["num_frames"] for entry in told] == [81, 33, 81]
+    export.run("ai-toolkit", buckets=BUCKETS | {"fps": 16})
+    told = yaml.safe_load((dataset / "ai-toolkit" / "train.yaml").read_text())["datasets"]
+    assert {(entry["fps"], entry["shrink_video_to_frames"]) for entry in told} == {(16, False)}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["musubi-tuner", "diffusion-pipe"])
 def test_without_buckets_there_is_one_folder_and_a_config_that_loads(tmp_path, name):
     dataset = shapes(tmp_path).run(name)
-    assert set(by_folder(dataset / name / "train")) == {"all/0000"}
+    assert set(by_folder(dataset / name / "train")) == {"all@10/0000" if name == "musubi-tuner" else "all/0000"}
     config = tomllib.loads((dataset / name / "train.toml").read_text())
     (entry,) = config.get("datasets") or config["directory"]
     assert (dataset / (entry.get("video_directory") or entry["path"])).is_dir()
@@ -358,23 +472,73 @@ def test_diffusion_pipe_takes_aspect_ratios(tmp_path):
     config = tomllib.loads((dataset / "diffusion-pipe" / "train.toml").read_text())
     assert config["ar_buckets"] == [0.5625, 1.778]
     assert {entry["path"].split("/")[2]: entry["frame_buckets"] for entry in config["directory"]} == {
-        "1.778x97": [1, 97],
-        "1.778x73": [1, 73],
-        "0.5625x81": [1, 81],
-        "1.778x25": [1, 25],
+        folder: [1, *range(9, 98, 8)] for folder in ("1.778x97", "1.778x73", "0.5625x81", "1.778x25")
     }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["musubi-tuner", "diffusion-pipe"])
 def test_a_folder_of_pairs_does_not_grow_without_end(export, name, monkeypatch):
-    monkeypatch.setattr(folders, "FILES_PER_FOLDER", 6)
+    monkeypatch.setattr(pairs, "FILES_PER_FOLDER", 6)
     dataset = export.run(name)
     parts = by_folder(dataset / name / "train")
+    place = "all@10" if name == "musubi-tuner" else "all"
     assert {folder: len(videos) for folder, videos in parts.items()} == {
-        "all/0000": 6, "all/0001": 6, "all/0002": 4
+        f"{place}/0000": 6, f"{place}/0001": 6, f"{place}/0002": 4
     }  # fmt: skip
-    assert (dataset / name / "train.toml").read_text().count(f'"{name}/train/all/') == 3
+    assert (dataset / name / "train.toml").read_text().count(f'"{name}/train/{place}/') == 3
+
+
+def texts_of(export: Export) -> dict[str, set[str]]:
+    """The text of each clip, as every format has it, by clip."""
+    found: dict[str, set[str]] = {clip: {row["text"]} for clip, row in export.rows().items()}
+    dataset = export.dataset
+
+    def add(video: str, text: str) -> None:
+        found[Path(video).stem].add(text)
+
+    for name in ("train.json", "videox-fun/train.json"):
+        for entry in json.loads((dataset / name).read_text()):
+            add(entry["file_path"], entry["text"])
+    for entry in json.loads((dataset / "ltx-trainer-train.json").read_text()):
+        add(entry["video"], entry["caption"])
+    for entry in json.loads((dataset / "fastvideo" / "train" / "videos2caption.json").read_text()):
+        add(entry["path"], entry["cap"][0])
+    with open(dataset / "diffsynth" / "train.csv", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            add(row["video"], row["prompt"])
+    for row in read_lines(dataset / "metadata.jsonl"):
+        add(row["file_path"], row["text"])
+    for row in read_lines(dataset / "hf-videofolder" / "train" / "metadata.jsonl"):
+        found[row["clip_id"]].add(row["text"])
+    for row in read_lines(dataset / "data-juicer" / "train.jsonl"):
+        add(row["videos"][0], row["text"].removeprefix("<__dj__video> ").removesuffix(" <|__dj__eoc|>"))
+    for name in ("finetrainers", "diffusers"):
+        prompts, videos = ((dataset / name / "train" / f"{what}.txt").read_text() for what in ("prompts", "videos"))
+        for video, text in zip(videos.splitlines(), prompts.splitlines(), strict=True):
+            add(video, text)
+    for name in PAIRS:
+        for text in dataset.glob(f"{name}/train/**/*.txt"):
+            add(text.name, text.read_text().removesuffix("\n"))
+    return found
+
+
+def test_a_prefix_and_a_suffix_are_around_every_text(tmp_path):
+    clips = [Clip("a", 0, text="A cat.", caption="The cat.", short="Cat."), Clip("b", 0, text="A dog.")]
+    export = Export(tmp_path, clips)
+    around = {"text_prefix": "sks, ", "text_suffix": " End."}
+    dataset = export.run(*ALL, **around)
+    assert texts_of(export) == {clips[0].id: {"sks, A cat. End."}, clips[1].id: {"sks, A dog. End."}}
+    assert [(row["caption"], row["caption_short"]) for row in export.rows().values()] == [
+        ("The cat.", "Cat."),
+        (clips[1].caption, None),
+    ]
+    export.run("diffusion-pipe", "fastvideo", captions=["short", "caption", "text"], **around)
+    expected = ["sks, Cat. End.", "sks, The cat. End.", "sks, A cat. End."]
+    captions = json.loads((dataset / "diffusion-pipe" / "train" / "all" / "0000" / "captions.json").read_text())
+    assert captions[f"{clips[0].id}.mp4"] == expected
+    entries = json.loads((dataset / "fastvideo" / "train" / "videos2caption.json").read_text())
+    assert entries[0]["cap"] == expected
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------
@@ -409,7 +573,7 @@ def test_nothing_of_the_validation_is_left_when_it_goes(export, name):
     assert not [
         path
         for path in export.dataset.rglob("*validation*")
-        if "clips" not in path.parts and path.suffix not in (".mp4", ".txt")
+        if not {"clips", "videos"} & set(path.parts) and path.suffix not in (".mp4", ".txt")
     ]
 
 
@@ -435,8 +599,8 @@ def test_videos_are_links_and_not_copies(export):
     clip = export.clips[0].id
     stored = os.stat(next(export.outdir.rglob(f"work/clip_files/*/{clip}.mp4")))
     videos = [path for path in dataset.rglob("*.mp4") if path.stat().st_ino == stored.st_ino]
-    assert len(videos) == 4  # clips, hf-videofolder, musubi-tuner, diffusion-pipe
-    assert len(list(dataset.rglob("*.mp4"))) == 4 * len(export.clips)
+    assert len(videos) == 7  # clips, hf-videofolder, fastvideo, and PAIRS
+    assert len(list(dataset.rglob("*.mp4"))) == 7 * len(export.clips)
 
 
 def test_without_links_there_are_copies(export, monkeypatch, caplog):
@@ -465,7 +629,7 @@ def test_a_trainers_cache_stays(export):
     dataset = export.run("diffusion-pipe", "musubi-tuner")
     caches = [
         dataset / "diffusion-pipe" / "train" / "all" / "0000" / "cache" / "model" / "metadata" / "grouping_keys.json",
-        dataset / "musubi-tuner" / "cache" / "train" / "all" / "0000" / "clip.safetensors",
+        dataset / "musubi-tuner" / "cache" / "train" / "all@10" / "0000" / "clip.safetensors",
     ]
     for cache in caches:
         cache.parent.mkdir(parents=True)
@@ -503,7 +667,14 @@ def test_what_others_put_beside_the_formats_stays(export):
 
 def named(dataset: Path) -> list[Path]:
     """The videos that the lists of all formats name."""
-    found = [dataset / entry["file_path"] for path in dataset.glob("*n.json") for entry in json.loads(path.read_text())]
+    lists = [(path, dataset, "file_path") for path in (dataset / "train.json", dataset / "validation.json")]
+    lists += [(path, dataset, "file_path") for path in dataset.glob("videox-fun/*.json")]
+    lists += [(path, dataset, "video") for path in dataset.glob("ltx-trainer-*.json")]
+    lists += [(path, path.parent / "videos", "path") for path in dataset.glob("fastvideo/*/videos2caption.json")]
+    found = [root / entry[key] for path, root, key in lists for entry in json.loads(path.read_text(encoding="utf-8"))]
+    for path in dataset.glob("diffsynth/*.csv"):
+        with open(path, encoding="utf-8", newline="") as file:
+            found += [dataset / row["video"] for row in csv.DictReader(file)]
     found += [dataset / row["file_path"] for row in read_lines(dataset / "metadata.jsonl")]
     for path in dataset.glob("data-juicer/*.jsonl"):
         found += [path.parent / row["videos"][0] for row in read_lines(path)]
@@ -530,8 +701,9 @@ def test_an_export_that_is_killed_leaves_lists_that_hold(export, at):
     assert list(export.dataset.glob(".*.tmp"))  # what it was writing
     videos = named(export.dataset)
     assert len(videos) >= 5 * len(VIDEOS) and all(video.is_file() for video in videos)
-    for video in [*export.dataset.glob("musubi-tuner/**/*.mp4"), *export.dataset.glob("diffusion-pipe/**/*.mp4")]:
-        assert video.with_suffix(".txt").is_file()
+    for name in PAIRS:
+        for video in export.dataset.glob(f"{name}/**/*.mp4"):
+            assert video.with_suffix(".txt").is_file()
 
     fresh = Export(export.outdir.parent / "fresh", export.clips)
     for formats_after in (("parquet",), ALL):
@@ -543,12 +715,12 @@ def test_an_export_that_is_killed_leaves_lists_that_hold(export, at):
 def run_and_be_killed(export: Export, at: int) -> None:
     """In a process of its own."""
     taken = iter(range(1, at))
-    original = folders.DiffusionPipe.clip
+    original = pairs.DiffusionPipe.clip
 
     def clip(self, row):
         original(self, row)
         if next(taken, None) is None:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    folders.DiffusionPipe.clip = clip
+    pairs.DiffusionPipe.clip = clip
     export.run(*ALL, **EVERYTHING)

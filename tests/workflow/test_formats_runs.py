@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import wave
 from pathlib import Path
 
 import av
@@ -14,7 +15,16 @@ from runs import Outcome, Run, Saved, explain
 
 FORMATS = [
     *("easyanimate", "jsonl", "hf-videofolder", "webdataset", "finetrainers", "diffusers"),
-    *("musubi-tuner", "diffusion-pipe", "data-juicer"),
+    *(
+        "musubi-tuner",
+        "diffusion-pipe",
+        "data-juicer",
+        "videox-fun",
+        "diffsynth",
+        "fastvideo",
+        "simpletuner",
+        "ai-toolkit",
+    ),
 ]
 BUCKETS = {"resolutions": [[160, 120]], "frames": "4n+1"}
 
@@ -59,6 +69,27 @@ def test_a_change_of_export_runs_nothing_else(run):
     assert run.written("decode", "text", "caption", "cut") == before
 
 
+def test_a_trigger_word_runs_the_export_alone(run):
+    texts = {entry["file_path"]: entry["text"] for entry in run.train()}
+    assert exported_alone(run.done(config={"export": {"text_prefix": "sks 'cat', "}}))
+    assert {entry["file_path"]: entry["text"] for entry in run.train()} == {
+        path: f"sks 'cat', {text}" for path, text in texts.items()
+    }
+
+
+def test_the_sound_of_the_clips_is_beside_them(tmp_path):
+    run = Run(tmp_path / "run")
+    run.video("loud.mp4", seconds=3, audio=True)
+    run.done(config={"cut": {"audio": True}, "export": {"formats": ["videox-fun"]}})
+    dataset = run.outdir / "dataset"
+    (entry,) = json.loads((dataset / "videox-fun" / "train.json").read_text())
+    with wave.open(str(dataset / entry["audio_path"])) as sound, av.open(dataset / entry["file_path"]) as video:
+        (pictures,) = video.streams.video
+        seconds = float(pictures.frames / pictures.average_rate)
+        assert sound.getnframes() / sound.getframerate() == pytest.approx(seconds, abs=0.001)
+        assert any(sound.readframes(sound.getnframes() // 2))
+
+
 def test_a_lost_list_is_made_anew(run):
     settings = {"export": {"formats": ["webdataset"]}}
     run.done(config=settings)
@@ -83,7 +114,7 @@ def test_a_dataset_that_was_moved_still_loads(run, tmp_path):
     assert [frames(io.BytesIO(sample["mp4"])) for sample in samples] == [15, 15, 15]
     videos = (moved / "finetrainers" / "train" / "videos.txt").read_text().splitlines()
     assert all((moved / "finetrainers" / "train" / video).is_file() for video in videos) and len(videos) == 3
-    assert len(list(moved.glob("musubi-tuner/train/160x120x13/0000/*.mp4"))) == 3
+    assert len(list(moved.glob("musubi-tuner/train/160x120x13@*/0000/*.mp4"))) == 3
     everything = [path for path in moved.rglob("*") if path.suffix in (".json", ".jsonl", ".toml", ".txt", ".md")]
     assert not [path for path in everything if str(run.place) in path.read_text(encoding="utf-8")]
 

@@ -22,7 +22,7 @@ from clipmill.base.errors import SetupError
 from clipmill.base.files import atomic, open_text, write_json, write_text
 from clipmill.base.human import counted
 from clipmill.dataset import formats
-from clipmill.dataset.formats.assign import NO_BUCKET, Buckets, split_of
+from clipmill.dataset.formats.assign import NO_BUCKET, USUAL_RATES, Buckets, split_of
 from clipmill.dataset.formats.card import Numbers, write_card
 from clipmill.dataset.formats.layout import Layout
 from clipmill.dataset.formats.tree import Tree, size_and_time
@@ -116,8 +116,8 @@ def export_dataset(
     """Write the dataset folder, verdicts.parquet, errors.csv, summary.json and models.json; return the summary.
 
     `groups`: all shards, as `index.shard_groups` returns them. `settings`: the steps' `backends`, the arguments of
-    `verdict.Late` as `late`, the values of quantiles as `thresholds`, and the config's sections `export` and `filters`.
-    `checks`: the results of `checks.check_backend`.
+    `verdict.Late` as `late`, the values of quantiles as `thresholds`, the config's sections `export` and `filters`, and
+    `cut.fps` as `fps`. `checks`: the results of `checks.check_backend`.
 
     At any moment a list of clips names only files that are there: a file is removed only after no list names it.
     Raises SetupError if a clip file is missing or has changed.
@@ -132,7 +132,8 @@ def export_dataset(
     with ExitStack() as stack:
         out = _Files(stack, outdir)
         layout = _layout(outdir, export, stack)
-        numbers = Numbers(layout.splits)
+        rate_is_known = settings["fps"] is not None or layout.buckets.fps is not None
+        numbers = Numbers(layout.splits, () if rate_is_known else USUAL_RATES)
         chosen = {name: formats.FORMATS[name](layout) for name in export["formats"]}
         for problem in problems:
             out.error({"step": "index", **problem})
@@ -140,7 +141,7 @@ def export_dataset(
         for name, texts in _texts(outdir, groups):
             shard = Shard.read(outdir, name, texts, gone)
             verdicts = list(shard.verdicts(late, common))
-            metadata = _metadata(verdicts, clips, paths.clip_files, layout.buckets, export)
+            metadata = _metadata(verdicts, clips, paths.clip_files, layout, export)
             out.verdicts(verdicts)
             out.clips(metadata)
             rows = metadata.to_pylist()
@@ -162,6 +163,13 @@ def export_dataset(
         log.warning("the file system has no hard links: %s copied", counted(clips.copied, "clip"))
     if layout.buckets != Buckets() and numbers.without_bucket:
         log.warning("%d of %d clips fit no bucket", numbers.without_bucket, numbers.clips.total())
+    for rate, count in numbers.short_at.items():
+        if count:
+            log.warning(
+                "at %d frames per second %d of %d clips have fewer frames than their bucket: a trainer that counts at "
+                "this rate skips or shortens them; set cut.fps or export.buckets.fps",
+                *(rate, count, numbers.clips.total()),
+            )
     summary.removed(len(gone))
     summary.divide(numbers.clips)
     models = list_models(checks)
@@ -180,10 +188,12 @@ def _layout(outdir: Path, export: dict[str, Any], stack: ExitStack) -> Layout:
         buckets=Buckets(**export["buckets"]),
         tar_bytes=export["tar_megabytes"] * 10**6,
         stack=stack,
+        text_prefix=export["text_prefix"],
+        text_suffix=export["text_suffix"],
     )
 
 
-def _metadata(verdicts: list[Row], clips: Tree, store: Path, buckets: Buckets, export: dict[str, Any]) -> pa.Table:
+def _metadata(verdicts: list[Row], clips: Tree, store: Path, layout: Layout, export: dict[str, Any]) -> pa.Table:
     """METADATA of the kept clips. Their files are linked into the dataset."""
     rows, names = [], tables.METADATA.schema.names
     for row in verdicts:
@@ -198,9 +208,10 @@ def _metadata(verdicts: list[Row], clips: Tree, store: Path, buckets: Buckets, e
         below = f"{row['video_id']}/{row['clip_id']}.mp4"
         clips.link(source, below)
         row["cut_fps"] = row["cut_fps"] or row["cut_frames"] / row["cut_seconds"]  # files of 0.2 lack it
-        bucket = buckets.of(row["cut_width"], row["cut_height"], row["cut_frames"], row["cut_fps"])
+        bucket = layout.buckets.of(row["cut_width"], row["cut_height"], row["cut_frames"], row["cut_fps"])
         split = split_of(row["video_id"], export["validation_share"], export["seed"])
-        known = row | {"file_path": f"clips/{below}", "split": split} | vars(bucket or NO_BUCKET)
+        known = row | {"file_path": f"clips/{below}", "split": split, "text": layout.around(row["text"])}
+        known |= vars(bucket or NO_BUCKET)
         rows.append({name: known.get(name) for name in names})
     return tables.METADATA.from_rows(rows)
 

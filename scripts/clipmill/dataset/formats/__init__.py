@@ -6,9 +6,19 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from clipmill.dataset.formats.assign import SPLITS
-from clipmill.dataset.formats.folders import DiffusionPipe, MusubiTuner, VideoFolder
+from clipmill.dataset.formats.folders import FastVideo, VideoFolder
 from clipmill.dataset.formats.layout import Format
-from clipmill.dataset.formats.lists import DataJuicer, Diffusers, EasyAnimate, Finetrainers, JsonLines
+from clipmill.dataset.formats.lists import (
+    DataJuicer,
+    DiffSynth,
+    Diffusers,
+    EasyAnimate,
+    Finetrainers,
+    JsonLines,
+    LtxTrainer,
+    VideoXFun,
+)
+from clipmill.dataset.formats.pairs import AiToolkit, DiffusionPipe, MusubiTuner, SimpleTuner
 from clipmill.dataset.formats.tars import WebDataset
 from clipmill.dataset.formats.tree import remove, remove_empty
 
@@ -32,6 +42,12 @@ FORMATS: dict[str, type[Format]] = {
     "diffusers": Diffusers,
     "musubi-tuner": MusubiTuner,
     "diffusion-pipe": DiffusionPipe,
+    "videox-fun": VideoXFun,
+    "ltx-trainer": LtxTrainer,
+    "diffsynth": DiffSynth,
+    "fastvideo": FastVideo,
+    "simpletuner": SimpleTuner,
+    "ai-toolkit": AiToolkit,
     "data-juicer": DataJuicer,
 }
 

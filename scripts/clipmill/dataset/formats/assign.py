@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clipmill.shapes.counts import Counts, largest
+from clipmill.shapes.counts import Counts, largest, of_buckets
 from clipmill.shapes.rates import exact_rate
 from clipmill.shapes.sizes import apart, bucket_size
 
 SPLITS = ("train", "validation")
 ROUNDING = 1e-4  # frames: rates are rounded in the tables
+USUAL_RATES = (16, 24)  # frames per second of the models that most trainers train: Wan has 16, the others 24 or 25
 
 
 def split_of(video_id: str, validation_share: float, seed: int) -> str:
@@ -67,7 +68,7 @@ class Buckets:
         elif self.aspect_ratios is not None:
             shape = {"bucket_aspect_ratio": min(self.aspect_ratios, key=lambda ratio: apart(ratio, width / height))}
         if self.frames is not None:
-            count = largest(self.frames, self.frames_of(frames, fps))
+            count = largest(of_buckets(self.frames), self.frames_of(frames, fps))
             if count is None:
                 return None
             shape["bucket_frames"] = count
@@ -75,7 +76,12 @@ class Buckets:
 
     def frames_of(self, frames: int, fps: float) -> int:
         """How many frames a trainer takes of a clip of `frames` frames at `fps`."""
-        return frames if self.fps is None else int(frames * float(exact_rate(self.fps)) / fps + ROUNDING)
+        return frames if self.fps is None else frames_at(self.fps, frames, fps)
+
+
+def frames_at(rate: float, frames: int, fps: float) -> int:
+    """How many frames of `rate` per second there are in the time of `frames` frames at `fps`."""
+    return int(frames * float(exact_rate(rate)) / fps + ROUNDING)
 
 
 NO_BUCKET = Bucket()

@@ -12,7 +12,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from clipmill import __version__
-from clipmill.dataset.formats.assign import SPLITS
+from clipmill.dataset.formats.assign import SPLITS, frames_at
 from clipmill.dataset.formats.layout import Format, bucket_of
 
 MOST_ROWS = 10
@@ -28,14 +28,16 @@ ALL_SPLITS = "clips"
 class Numbers:
     """The numbers of the card, counted shard by shard. Memory is bounded: a distribution has one count per value.
 
-    `clips` and `seconds`: by split, with all of the `splits`, empty ones too.
+    `clips` and `seconds`: by split, with all of the `splits`, empty ones too. `short_at`: by each of the `rates`, clips
+    that have fewer frames than their bucket when frames are counted at this rate.
     """
 
-    def __init__(self, splits: Sequence[str]) -> None:
+    def __init__(self, splits: Sequence[str], rates: Sequence[int] = ()) -> None:
         self.videos = 0
         self.clips: Counter[str] = Counter(dict.fromkeys(splits, 0))
         self.seconds: Counter[str] = Counter(dict.fromkeys(splits, 0.0))
         self.without_bucket = 0
+        self.short_at: Counter[int] = Counter(dict.fromkeys(rates, 0))
         self._spread: dict[str, Counter[Any]] = {
             name: Counter() for name in ("Duration", "Resolution", "Frames a second", "Words of the text", "Bucket")
         }
@@ -48,11 +50,14 @@ class Numbers:
             self.seconds[row["split"]] += row["cut_seconds"]
             bucket = bucket_of(row).name
             self.without_bucket += bucket == "all"
+            if wanted := row["bucket_frames"]:
+                for rate in self.short_at:
+                    self.short_at[rate] += frames_at(rate, row["cut_frames"], row["cut_fps"]) < wanted
             words = len(row["text"].split()) // WORDS_PER_ROW * WORDS_PER_ROW
             for name, value in (
                 ("Duration", int(row["cut_seconds"])),
                 ("Resolution", (row["cut_width"], row["cut_height"])),
-                ("Frames a second", round(row["fps"], 2)),
+                ("Frames a second", round(row["cut_fps"], 2)),
                 ("Words of the text", words),
                 ("Bucket", bucket),
             ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,13 +10,18 @@ from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
 from clipmill.base.files import open_text
-from clipmill.dataset.formats.assign import Bucket, Buckets
+from clipmill.dataset.formats.assign import NO_BUCKET, Bucket, Buckets
+from clipmill.shapes.sizes import Size
 from clipmill.store.table import Row
 
 # Columns of the metadata that formats write beside the text: every clip of the dataset has them.
-FACTS = ("clip_id", "video_id", "name", "start", "end", "cut_seconds", "cut_frames", "cut_width", "cut_height", "fps")
+FACTS = (
+    *("clip_id", "video_id", "name", "start", "end", "fps"),
+    *("cut_seconds", "cut_frames", "cut_fps", "cut_width", "cut_height"),
+)
 # The shape if the config has no buckets: near to those of the trainers' own examples; 33 is 4n+1 and 8n+1 at once.
 USUAL_SIZE, USUAL_FRAMES = (960, 544), 33
+USUAL_STEP = 32  # what the sides of a size of that area are multiples of: all models take such sizes
 CAPTIONS = {"text": "text", "caption": "caption", "short": "caption_short"}  # name in the config -> column
 
 
@@ -30,6 +36,8 @@ class Layout:
     buckets: Buckets
     tar_bytes: int
     stack: ExitStack
+    text_prefix: str = ""
+    text_suffix: str = ""
 
     def by_split(self, template: str) -> list[tuple[str, str]]:
         """Each split with the path that `template` gives it."""
@@ -43,10 +51,15 @@ class Layout:
         """One such file per split, at the path that `template` gives."""
         return {split: self.text_file(path) for split, path in self.by_split(template)}
 
+    def around(self, text: str) -> str:
+        """`text` between the prefix and the suffix of the config: the column `text` of METADATA has them already."""
+        return self.text_prefix + text + self.text_suffix
+
     def texts(self, row: Row) -> list[str]:
         """The clip's captions in the order of the config, without those it lacks; `text` if it has none of them."""
-        found = [row[CAPTIONS[name]] for name in self.captions if row[CAPTIONS[name]] is not None]
-        return found or [row["text"]]
+        whole = {name: row[column] for name, column in CAPTIONS.items()}
+        whole |= {name: self.around(text) for name, text in whole.items() if name != "text" and text is not None}
+        return [whole[name] for name in self.captions if whole[name] is not None] or [row["text"]]
 
     def facts(self, row: Row) -> Row:
         """FACTS, and if the config asks for several captions, the clip's `captions`: a list of one or more."""
@@ -81,6 +94,59 @@ class Format:
     @classmethod
     def remove(cls, dataset: Path, split: str) -> None:
         """Remove the files of a split that is no longer wanted, except `entries`."""
+
+
+class JsonLists:
+    """One JSON list per split, one line per clip, written as the clips come."""
+
+    def __init__(self, layout: Layout, template: str):
+        self._files = layout.text_files(template)
+        self._begun: set[str] = set()
+
+    def add(self, split: str, entry: Row) -> None:
+        self._files[split].write(",\n" if split in self._begun else "[\n")
+        self._files[split].write("  " + json.dumps(entry, ensure_ascii=False))
+        self._begun.add(split)
+
+    def finish(self) -> None:
+        for split, file in self._files.items():
+            file.write("\n]\n" if split in self._begun else "[]\n")
+
+
+def size_of(bucket: Bucket) -> Size:
+    """The size that a trainer is given for the clips of a bucket: the bucket's, or one with the area of USUAL_SIZE."""
+    if bucket.bucket_width and bucket.bucket_height:
+        return bucket.bucket_width, bucket.bucket_height
+    width, height = USUAL_SIZE
+    if ratio := bucket.bucket_aspect_ratio:
+        area = width * height
+        width, height = (round((area * part) ** 0.5 / USUAL_STEP) * USUAL_STEP for part in (ratio, 1 / ratio))
+    return width, height
+
+
+def frames_of(bucket: Bucket) -> int:
+    """The number of frames that a trainer is given for the clips of a bucket."""
+    return bucket.bucket_frames or USUAL_FRAMES
+
+
+class Shapes:
+    """The shapes of the training clips as [frames, height, width], for trainers that get them in a list."""
+
+    def __init__(self, layout: Layout):
+        self._without_buckets = layout.buckets == Buckets()
+        self._found: set[tuple[int, int, int]] = set()
+
+    def add(self, row: Row) -> None:
+        bucket = bucket_of(row)
+        if row["split"] == "train" and (bucket != NO_BUCKET or self._without_buckets):
+            width, height = size_of(bucket)
+            if bucket.bucket_aspect_ratio is None and row["cut_width"] < row["cut_height"]:
+                width, height = height, width
+            self._found.add((frames_of(bucket), height, width))
+
+    def all(self) -> list[tuple[int, int, int]]:
+        """Those of the clips; the usual one if there are none."""
+        return sorted(self._found) or [(USUAL_FRAMES, *USUAL_SIZE[::-1])]
 
 
 def bucket_of(row: Mapping[str, Any]) -> Bucket:
