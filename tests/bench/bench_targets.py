@@ -15,27 +15,20 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pyarrow.parquet as pq
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "unit"), str(TESTS.parent / "scripts")]
 
+import rate_films
 from bench import snakemake, table
-from clipmill.demo import render
 from clipmill.shapes.rates import exact_rate
+from rate_films import RATES, film, not_nearest
 
-SIZE = (320, 240)
-BITS = 16
-RATES = [Fraction(25, 2), Fraction(24000, 1001), 24, 25, Fraction(30000, 1001), 30, 50, Fraction(60000, 1001)]
-ENDINGS = ("mp4", "mkv")
-SHOTS, SHOT_SECONDS = ("coffee.png", "chelsea.png", "astronaut.png", "rocket.jpg"), (4.3, 11.2, 6.7, 7.9)
 TARGETS: dict[str, dict[str, Any]] = {
     "fps 16": {"fps": 16},
     "fps 24": {"fps": 24},
@@ -52,15 +45,14 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="clipmill-bench-") as name:
         place = Path(name)
-        times = {f"{number}": film(place / "videos", number) for number in range(args.videos)}
+        times = dict(film(place / "videos", number) for number in range(args.videos))
         rows = []
         for target, cut in TARGETS.items():
-            clips = dataset(place, cut)
-            wrong, files, frames = 0, 0, 0
-            for clip in clips:
-                off, good, count = judged(place / "out" / "dataset" / clip["file_path"], clip, times, cut)
-                wrong, files, frames = wrong + off, files + (not good), frames + count
-            rows.append((target, len(clips), frames, wrong, files))
+            found = [
+                judged(place / "out" / "dataset" / clip["file_path"], clip, times[clip["name"]], cut["fps"])
+                for clip in dataset(place, cut)
+            ]
+            rows.append((target, len(found), *map(sum, zip(*found, strict=True))))
         table(["", "clips", "frames", "frames that are not the nearest", "files of another rate or number"], rows)
         as_they_are, copied = dataset(place, {}), []
         for rate in RATES:
@@ -70,45 +62,6 @@ def main() -> None:
                 found.append(f"{own.count('copy')} of {len(own)}")
             copied.append((f"{float(rate):g}", *found))
         table(["frames per second", "copied as they are", "copied with cut.fps"], copied)
-
-
-def film(folder: Path, number: int) -> np.ndarray:
-    """Write a film of several shots; return the times of its frames and its end."""
-    rate = RATES[number % len(RATES)]
-    ending = ENDINGS[number // len(RATES) % len(ENDINGS)]
-    uneven = number % 5 == 4
-    path = folder / f"{number}.{ending}"
-    path.parent.mkdir(exist_ok=True)
-    frames = list(numbered(shots(number, rate)))
-    steps = np.full(len(frames), float(1 / Fraction(rate)))
-    if uneven:
-        steps *= render.generator(path.name).uniform(0.6, 1.4, len(steps))
-    times = np.cumsum([0, *steps])
-    options = {"preset": "ultrafast" if number % 3 else "veryfast"}
-    settings = {"times": times[:-1].tolist()} if uneven else {}
-    render.encode(path, frames, SIZE, rate, options=options, **settings)
-    return times
-
-
-def shots(number: int, rate: Any) -> Iterator[np.ndarray]:
-    for place, seconds in enumerate(SHOT_SECONDS):
-        picture = render.photograph(SHOTS[(number + place) % len(SHOTS)])
-        yield from render.pan(picture, SIZE, seconds, rate, 10 + 5 * place, 40 * number)
-
-
-def numbered(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """The frames, each with its number as a bar of black and white bits."""
-    for number, frame in enumerate(frames):
-        frame = frame.copy()
-        bits = (number >> (np.arange(SIZE[0]) * BITS // SIZE[0])) & 1
-        frame[-24:] = (16 + 223 * bits)[None, :, None]
-        yield frame
-
-
-def number_of(frame: av.VideoFrame) -> int:
-    row = frame.to_ndarray(format="gray")[-12].astype(int)
-    places = ((np.arange(BITS) + 0.5) * frame.width / BITS).astype(int)
-    return int(sum(int(row[place] > 128) << bit for bit, place in enumerate(places)))
 
 
 def dataset(place: Path, cut: dict[str, Any]) -> list[dict[str, Any]]:
@@ -127,24 +80,14 @@ def dataset(place: Path, cut: dict[str, Any]) -> list[dict[str, Any]]:
     return pq.read_table(place / "out" / "dataset" / "metadata.parquet").to_pylist()
 
 
-def judged(
-    path: Path, clip: dict[str, Any], times: dict[str, np.ndarray], cut: dict[str, Any]
-) -> tuple[int, bool, int]:
-    """Of a clip's file: how many frames are not the nearest, whether its rate and number are right, and its frames."""
-    own = times[Path(clip["name"]).stem]
-    rate = exact_rate(cut["fps"])
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        shown = [(frame.pts * stream.time_base, number_of(frame)) for frame in container.decode(stream)]
-        exact = stream.average_rate == rate and all(time == place / rate for place, (time, _) in enumerate(shown))
-    exact = exact and clip["target_frames"] in (None, len(shown))
-    inside = np.arange(clip["start_frame"], clip["end_frame"])
-    first = own[clip["start_frame"]] + clip["cut_start"]
-    wrong = 0
-    for time, number in shown:
-        away = np.abs(own[inside] - first - float(time))
-        wrong += number not in inside or away[number - inside[0]] > away.min() + 2e-3  # Matroska has milliseconds
-    return wrong, bool(exact), len(shown)
+def judged(path: Path, clip: dict[str, Any], times: np.ndarray, fps: float) -> tuple[int, int, int]:
+    """Of a clip's file: its frames, those that are not the nearest, and 1 if its rate or number of frames is wrong."""
+    shown, average = rate_films.read(path)
+    rate = exact_rate(fps)
+    even = all(time == place / rate for place, (time, _) in enumerate(shown))
+    exact = even and average == rate and clip["target_frames"] in (None, len(shown))
+    start = times[clip["start_frame"]] + clip["cut_start"]
+    return len(shown), not_nearest(shown, times, clip["start_frame"], clip["end_frame"], start), not exact
 
 
 if __name__ == "__main__":
