@@ -29,6 +29,7 @@ class Clip:
     short: str | None = None
     size: tuple[int, int] = (64, 48)
     frames: int = 40
+    broken: tuple[str, ...] = ()  # promises that do not hold for its file; of others nobody knows
 
     @property
     def id(self) -> str:
@@ -119,4 +120,5 @@ class Export:
             "cut_width": clip.size[0],
             "cut_height": clip.size[1],
             "cut_bytes": len(clip.content),
+            **dict.fromkeys(clip.broken, False),
         }

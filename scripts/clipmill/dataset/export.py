@@ -116,7 +116,8 @@ def export_dataset(
     """Write the dataset folder, verdicts.parquet, errors.csv, summary.json and models.json; return the summary.
 
     `groups`: all shards, as `index.shard_groups` returns them. `settings`: the steps' `backends`, the arguments of
-    `verdict.Late` as `late`, the values of quantiles as `thresholds`, and the config's sections `export` and `filters`.
+    `verdict.Late` as `late`, the values of quantiles as `thresholds`, the config's sections `export` and `filters`, and
+    `has_target` if clips are cut for a trainer.
     `checks`: the results of `checks.check_backend`.
 
     At any moment a list of clips names only files that are there: a file is removed only after no list names it.
@@ -162,6 +163,9 @@ def export_dataset(
         log.warning("the file system has no hard links: %s copied", counted(clips.copied, "clip"))
     if layout.buckets != Buckets() and numbers.without_bucket:
         log.warning("%d of %d clips fit no bucket", numbers.without_bucket, numbers.clips.total())
+    if settings.get("has_target") and numbers.broken:
+        broken = ", ".join(f"{name} of {count}" for name, count in numbers.broken.items())
+        log.warning("not all clips are as docs/promise.md says; these columns are false: %s", broken)
     summary.removed(len(gone))
     summary.divide(numbers.clips)
     models = list_models(checks)
