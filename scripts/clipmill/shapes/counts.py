@@ -18,7 +18,7 @@ def largest(counts: Counts, frames: int) -> int | None:
     return max((count for count in counts if count <= frames), default=None)
 
 
-def between(counts: Counts, least: float, most: float) -> Counts:
+def between(counts: Counts, least: float, most: float) -> Sequence[int]:
     """The numbers of a rule that are not outside `least` and `most`; a list as it is, since it names what is wanted."""
     if not isinstance(counts, str):
         return counts
