@@ -4,6 +4,7 @@ out: dataset/, verdicts.parquet, errors.csv, summary.json, models.json
 """
 
 from clipmill.dataset import formats
+from clipmill.shapes.target import has_target
 
 # The files, besides the metadata, with which readers of the formats begin.
 DATASET_FILES = formats.entries(
@@ -61,6 +62,7 @@ rule export_dataset:
                 "export": config["export"],
                 "fps": config["cut"]["fps"],
                 "filters": filter_settings(SOURCES)["filters"],
+                **({"has_target": True} if has_target(config["cut"]) else {}),
             }
         ),
         clips_per_caption_job=(

@@ -55,7 +55,7 @@ rule filter_clips:
         mem_mb=resource("instant", "mem_mb"),
         runtime=resource("instant", "runtime"),
     params:
-        settings=lambda wildcards: as_json(filter_settings(FILTER_ORDER)),
+        settings=lambda wildcards: as_json(verdict_settings()),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/filter.py \

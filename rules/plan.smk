@@ -18,7 +18,7 @@ rule plan:
         settings=lambda wildcards: as_json(
             {
                 "decode": DECODE_SETTINGS,
-                "split": config["split"],
+                "split": SPLIT_SETTINGS,
                 "cut": CUT_SETTINGS,
                 "steps": {step: backend_settings(step) for step in WITH_BACKENDS},
                 "resources": {

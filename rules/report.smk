@@ -25,7 +25,7 @@ rule write_report:
         runtime=resource("export", "runtime"),
     params:
         settings=lambda wildcards: as_json(ALL_FILTERS),
-        split=lambda wildcards: as_json(SPLIT_SETTINGS),
+        split=lambda wildcards: as_json({**SPLIT_SETTINGS, "fps": config["cut"]["fps"]}),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/report.py \

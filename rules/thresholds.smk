@@ -33,6 +33,16 @@ def filter_settings(order):
     return {"filters": filters, "order": list(filters)}
 
 
+def verdict_settings():
+    """The filters, and the size of clip files if the config has one: without it the settings are as before."""
+    settings = filter_settings(FILTER_ORDER)
+    if config["cut"]["size"] is not None:
+        settings["size"] = {
+            name: CUT_SETTINGS[name] for name in ("size", "resolutions")
+        }
+    return settings
+
+
 def last_verdict_settings():
     """The text checks and late filters of clips that have a text, for the tools that give the last verdict."""
     return {"checks": config["text_checks"], **filter_settings(LATE_FILTERS)}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from clipmill.cli import add_thresholds, measured, read_scores, run_step, step_parser, with_numbers
 from clipmill.filters.shard import judge_shard
+from clipmill.filters.verdict import WantedSize
 from clipmill.store import tables
 
 
@@ -18,7 +19,8 @@ def main() -> None:
     with measured(args.outdir, "filter", args.shard, args.threads):
         settings = with_numbers(args.settings, args)
         videos, clips, scores = tables.VIDEOS.rows(args.videos), tables.CLIPS.rows(args.clips), read_scores(args.scores)
-        rows = judge_shard(videos, clips, scores, settings["filters"], settings["order"])
+        wanted = WantedSize(**settings["size"]) if "size" in settings else None
+        rows = judge_shard(videos, clips, scores, settings["filters"], settings["order"], wanted)
         tables.VERDICTS.write(args.output, rows, {"settings": settings})
 
 

@@ -34,6 +34,7 @@ class Clip:
     codec: str = "h264"
     sound: bool = False
     file: Path | None = None  # a real video, in place of `content`
+    broken: tuple[str, ...] = ()  # promises that do not hold for its file; of others nobody knows
 
     @property
     def id(self) -> str:
@@ -128,4 +129,5 @@ class Export:
             "cut_width": clip.size[0],
             "cut_height": clip.size[1],
             "cut_bytes": len(clip.content),
+            **dict.fromkeys(clip.broken, False),
         }

@@ -140,6 +140,14 @@ def test_colours_are_those_of_the_source(tmp_path, tags):
     assert off[:70].mean() < 4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["copy", "reencode"])
+@pytest.mark.parametrize(("kind", "progressive"), [("interlaced.ts", False), ("h264.ts", True)])
+def test_interlaced_lines_are_said_also_where_they_are_encoded_again(source, tmp_path, mode, kind, progressive):
+    row = source(kind).cut(tmp_path / "clip.mp4", 40, 80, mode=mode)
+    assert (row["cut_method"], row["progressive"]) == (mode, progressive)
+
+
 # --- the plan -------------------------------------------------------------------------------------------------------
 
 VIDEO = {"codec": "h264", "rotation": 0, "pixel_aspect": 1.0, "repaired_times": 0}

@@ -14,6 +14,7 @@ from clipmill.dataset import formats
 from clipmill.dataset.formats.assign import SPLITS
 from clipmill.dataset.formats.card import MOST_ROWS, Numbers, in_markdown, write_card
 from clipmill.dataset.summary import as_text
+from clipmill.store import tables
 
 pytestmark = pytest.mark.torch  # for huggingface-hub, which reads the card
 
@@ -129,6 +130,20 @@ def test_a_long_distribution_is_cut(tmp_path):
     rows = numbers.spreads()["Resolution"]
     assert len(rows) == MOST_ROWS + 1
     assert rows[0] == ("1 × 48", 9) and rows[-1] == ("others", 50 - MOST_ROWS + 1)
+
+
+def test_promises_that_do_not_hold_are_counted_and_no_others():
+    numbers = Numbers(SPLITS[:1])
+    holds = {one.name: True for one in tables.PROMISES}
+    numbers.shard([row(**holds), row(**{**holds, "sdr": False}), row(**{**holds, "sdr": False, "progressive": False})])
+    numbers.shard([row(**dict.fromkeys(holds))])  # of an older clipmill: nobody knows
+    text = write(numbers)
+    lines = text.partition("## What does not hold")[2].partition("\n## ")[0].splitlines()
+    rows = [line for line in lines if line.startswith("| ") and "---" not in line][1:]
+    assert [line.split(" | ")[:2] for line in rows] == [["| sdr", "2"], ["| progressive", "1"]]
+    numbers = Numbers(SPLITS[:1])
+    numbers.shard([row(**holds)])
+    assert "What does not hold" not in write(numbers)
 
 
 def test_buckets_are_told_where_there_are_any():

@@ -603,6 +603,14 @@ def test_videos_are_links_and_not_copies(export):
     assert len(list(dataset.rglob("*.mp4"))) == 7 * len(export.clips)
 
 
+@pytest.mark.parametrize("settings", [{}, {"has_target": True}])
+def test_promises_that_do_not_hold_are_warned_of_with_a_target(tmp_path, caplog, settings):
+    clips = [Clip("a", broken=("sdr",)), Clip("b", broken=("sdr", "progressive")), Clip("c")]
+    Export(tmp_path, clips, settings).run("easyanimate")
+    assert ("these columns are false: sdr of 2, progressive of 1" in caplog.text) == bool(settings)
+    assert "| sdr | 2 |" in (tmp_path / "dataset" / "README.md").read_text(encoding="utf-8")
+
+
 def test_without_links_there_are_copies(export, monkeypatch, caplog):
     def no_links(*_):
         raise OSError("not here")

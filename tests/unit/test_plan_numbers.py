@@ -26,7 +26,7 @@ from clipmill.store import benchmarks, tables
 from clipmill.store.benchmarks import Benchmark
 from clipmill.store.index import read_json_lines
 from clipmill.store.layout import Paths
-from default_config import CONFIG, CUT_SETTINGS
+from default_config import CONFIG, CUT_SETTINGS, SPLIT_SETTINGS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FPS = 10
@@ -41,7 +41,7 @@ def settings(**changes) -> dict:
     }
     return {
         "decode": CONFIG["decode"],
-        "split": CONFIG["split"],
+        "split": SPLIT_SETTINGS,
         "cut": CUT_SETTINGS,
         "steps": steps,
         "resources": {
@@ -147,7 +147,15 @@ def outdir(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def finish(outdir: Path, shard: str, seconds: float = 3.0, clips: int = 4, kept: int = 3, took: float = 8.0) -> None:
+def finish(
+    outdir: Path,
+    shard: str,
+    seconds: float = 3.0,
+    clips: int = 4,
+    kept: int = 3,
+    took: float = 8.0,
+    target_frames: int | None = None,
+) -> None:
     """Write the tables, logs and benchmarks of one shard's jobs."""
     decode = DecodeSettings(**CONFIG["decode"])
     videos = read_json_lines(Paths(outdir).shard(shard))
@@ -165,9 +173,9 @@ def finish(outdir: Path, shard: str, seconds: float = 3.0, clips: int = 4, kept:
             elif table is tables.TRANSITIONS:
                 content = []
             elif table is tables.CLIPS:
-                content = [{"clip_id": name, "too_short": False} for name in names] + [
-                    {"clip_id": "x", "too_short": True}
-                ]
+                content = [{"clip_id": name, "too_short": False, "seconds": 1.25} for name in names]
+                content += [{"clip_id": "x", "too_short": True, "seconds": 0.5}]
+                content = [{**clip, "target_frames": target_frames} for clip in content]
             elif table is tables.VERDICTS:
                 content = [{"clip_id": name, "kept": n < kept, "seconds": 2.0} for n, name in enumerate(names)]
             elif table is tables.CUTS:
@@ -242,6 +250,26 @@ def test_what_is_done_is_counted_and_what_is_left_goes_by_it(outdir):
     assert rules["cut_clips"]["core_hours"] == pytest.approx((12 * 2 * 16 / 6 + 4 * 2 * START) / 3600, abs=1e-6)
     assert {rules[step.rule]["rate_from"] for step in STEPS} == {"measured here, 2 jobs"}
     assert plan["disk"][2]["bytes_to_come"] == pytest.approx(12 * 1000)
+
+
+def test_with_exact_frames_a_plan_says_how_much_of_the_footage_is_in_clips(outdir):
+    split = {**SPLIT_SETTINGS, "pieces": "exact", "frames": [9, 17], "fps": 16.0}
+    target = {**settings(), "split": split}
+    first = make_plan(outdir, target, sample=200)
+    assert first["footage"] == {"frames": [9, 17], "fps": 16, "seconds": 0, "in_clips": 0, "in_short_clips": 0}
+    assert first["clips"]["an_hour"] == pytest.approx(3600 * 16 / 17), "clips are as long as the greatest number"
+    said = as_text(first)
+    assert "numbers of frames [9, 17] at 16 per second" in said and "is known when videos are split" in said
+    finish(outdir, "000000", target_frames=17)
+    plan = make_plan(outdir, target, sample=200)
+    assert plan["footage"]["in_clips"] == pytest.approx(4 * 17 / 16)
+    said = as_text(plan)
+    assert "4.2 s of 6.0 s are in clips, 71%, before any filter (counted)" in said
+    assert "0.5 s are in clips that are too short, 1.2 s in none" in said
+    rule = make_plan(outdir, {**target, "split": {**split, "frames": "4n+1"}}, sample=200)
+    assert rule["clips"]["an_hour"] == pytest.approx(6 / 6 * 4 * 3600 / 6)
+    assert max(map(len, said.splitlines())) <= 100
+    assert make_plan(outdir, settings(), sample=200)["footage"] is None
 
 
 def test_a_job_that_took_up_earlier_work_is_no_measure(outdir):

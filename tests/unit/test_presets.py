@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from clipmill.captions.rewriter import Rewriter
 from clipmill.config import check_config
 from clipmill.models import backends
 from clipmill.models.published import LICENCES
+from clipmill.shapes.target import has_target
 from default_config import CONFIG
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,3 +102,71 @@ def test_the_documentation_lists_the_presets():
         assert f"| `{preset.stem}` |" in DOCUMENTS["captions.md"]
     for preset in FOLDER.glob("*.yaml"):
         assert f"| `config/presets/{preset.name}` |" in DOCUMENTS["configuration.md"]
+
+
+# --- targets ----------------------------------------------------------------------------------------------------------
+
+# By target: n of n × k + 1 frames, and what both sides are multiples of. Written down apart from the presets: see there
+# for where the rules are from.
+RULES = {
+    "wan2.2-a14b": (4, 16),
+    "wan2.2-5b": (4, 32),
+    "hunyuanvideo-1.5": (4, 16),
+    "ltx-2": (8, 32),
+    "framepack": (36, 32),
+    "cogvideox": (8, 16),
+    "easyanimate-v5.1": (4, 16),
+}
+RATES = {"wan2.2-a14b": 16, "framepack": 30, "cogvideox": 8, "easyanimate-v5.1": 8}  # others: 24
+target = pytest.mark.parametrize("preset", sorted((FOLDER / "targets").glob("*.yaml")), ids=lambda path: path.stem)
+
+
+def test_all_targets_are_there():
+    assert {path.stem for path in (FOLDER / "targets").glob("*.yaml")} == RULES.keys()
+
+
+@target
+def test_a_target_asks_for_all_that_its_model_takes(preset):
+    config = merged(preset)
+    cut, buckets = config["cut"], config["export"]["buckets"]
+    step, multiple = RULES[preset.stem]
+    assert config["split"]["pieces"] == "exact" and cut["codec"] == "h264"
+    assert cut["fps"] == RATES.get(preset.stem, 24)
+    assert cut["audio"] == (preset.stem == "ltx-2")
+    assert cut["frames"] == sorted(cut["frames"]) and all(count % step == 1 for count in cut["frames"])
+    if cut["size"] == "bucket":
+        assert buckets["frames"] == cut["frames"] and buckets["fps"] is None
+        assert all(side % multiple == 0 for size in buckets["resolutions"] for side in size)
+        upright = {(high, wide) for wide, high in buckets["resolutions"]}
+        assert preset.stem == "cogvideox" or upright == {(wide, high) for wide, high in buckets["resolutions"]}
+    else:
+        assert cut["size"]["multiple_of"] % multiple == 0
+    assert has_target(cut)
+
+
+@target
+def test_a_target_sets_nothing_else_and_may_precede_or_follow_a_config(preset, tmp_path):
+    values = yaml.safe_load(preset.read_text(encoding="utf-8"))
+    assert values.keys() == {"split", "cut", "export"} and values["split"].keys() == {"pieces"}
+    own = tmp_path / "my.yaml"
+    own.write_text("filters: {motion: {min: 2}}\ncut: {crf: 20}\nexport: {card: {title: Cats}}\n", encoding="utf-8")
+    assert merged(preset, own) == merged(own, preset)
+    check_config(merged(preset, own), SCHEMA_PATH)
+    for before in PRESETS:
+        if before.parent.name != "targets":
+            assert merged(before, preset)["cut"] == merged(preset)["cut"], before
+            check_config(merged(before, preset), SCHEMA_PATH)
+
+
+@target
+def test_each_number_of_a_target_names_its_source(preset):
+    text = preset.read_text(encoding="utf-8")
+    for ending in (" --config videos=/my/videos\n", " my.yaml\n"):
+        assert f"--configfile config/presets/targets/{preset.name}{ending}" in text
+    assert re.search(r"# Sources: .* at commit [0-9a-f]{7}", text)
+    for key in ("fps: ", "frames: ["):
+        place = text.index(f"\n  {key}")
+        line = text[place + 1 :].partition("\n")[0]
+        comment = line.partition("#")[2] or text[:place].rpartition("\n")[2].partition("#")[2]
+        assert comment, f"{key} has no source"
+    assert f"| `{preset.stem}` |" in DOCUMENTS["configuration.md"]

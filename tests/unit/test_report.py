@@ -15,7 +15,18 @@ from clipmill.filters import verdict
 from clipmill.report import page, whatif
 from clipmill.report.collect import Nearest, collect
 from clipmill.report.costs import costs
-from clipmill.report.judge import BAD_FILE, BAD_TEXT, GONE_ON, NOT_CAPTIONED, NOT_CUT, SHORT, Judge, fates, out_of
+from clipmill.report.judge import (
+    BAD_FILE,
+    BAD_TEXT,
+    GONE_ON,
+    NOT_CAPTIONED,
+    NOT_CUT,
+    SHORT,
+    SMALL,
+    Judge,
+    fates,
+    out_of,
+)
 from clipmill.report.scales import BINS, GAP, histogram, nice, scale
 
 FILTERS = bounds(motion=(1, 20), brightness=(20, None), consistency=(0.5, None), text_area=(None, 0.1))
@@ -52,6 +63,8 @@ def test_fates_follow_from_the_reasons():
         "text_area missing": NOT_CAPTIONED,
         "alignment_margin missing": NOT_CUT,
         "too_short": SHORT,
+        "too_few_frames": SHORT,
+        "too_small": SMALL,
         "caption failed": BAD_TEXT,
         "text too short": BAD_TEXT,
         "text on many clips": BAD_FILE,
@@ -88,6 +101,15 @@ def test_the_funnel_counts_what_has_passed_each_stage(tmp_path):
         "text_area": (1, 0),
         "alignment": (1, 0),
     }
+
+
+def test_clips_that_are_too_small_for_their_files_are_not_judged(tmp_path):
+    rows = [row(0, ALL, alignment=0.3), row(1, ALL, reason="too_small"), row(2, ALL, reason="too_few_frames")]
+    found = collected(tmp_path, ALL, rows)
+    assert (found.found.clips, found.short.clips, found.small.clips, found.judged, found.kept.clips) == (3, 1, 1, 1, 1)
+    summary = {"videos": {"decoded": 1, "failed": 0}, "hours": {"videos": 1}, "scenes": 3}
+    lines = {line["label"]: (line["count"], line["seconds"]) for line in page.funnel(found, summary)}
+    assert (lines["long enough"], lines["large enough"]) == ((2, 8.0), (1, 4.0))
 
 
 def test_what_a_cascade_has_spared_is_unknown_and_never_zero(tmp_path):

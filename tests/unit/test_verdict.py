@@ -8,6 +8,7 @@ import random
 import pytest
 
 from clipmill.filters import columns, verdict
+from clipmill.filters.shard import judge_shard
 from clipmill.steps import METRICS, SCORE_TABLES
 from clipmill.store import tables
 from default_config import CONFIG
@@ -97,6 +98,33 @@ def test_too_short_comes_first():
     assert reason(too_short=True, area=0, motion=None) == "too_short"
     assert words({"too_short": True}, {}) == "too_short"
     assert words({"too_short": False}, {}) is None
+
+
+def test_a_clip_of_a_video_that_is_too_small_for_its_file_is_dropped_before_any_filter():
+    assert reason(too_small=True, area=0) == "too_small"
+    assert reason(too_small=True, too_short=True) == "too_short"
+    wanted = verdict.WantedSize("bucket", [[832, 480], [480, 832]])
+    facts = {"width": 854, "height": 480, "coded_width": 854, "coded_height": 480, "rotation": 0, "pixel_aspect": 1.0}
+    assert wanted.has_room(facts)
+    assert wanted.has_room({**facts, "rotation": 270}), "the upright bucket"
+    assert not wanted.has_room({**facts, "coded_width": 640})
+    # As many pixels as stored, though not as many as shown: what counts is what is cut from.
+    assert wanted.has_room({**facts, "width": 700, "pixel_aspect": 1.001})
+    assert not wanted.has_room({**facts, "width": 700, "pixel_aspect": 0.8})
+
+
+def test_a_shard_is_judged_by_the_size_of_files_only_if_there_is_one():
+    video = {"video_id": "v", "name": "v", "width": 64, "height": 48, "coded_width": 64, "coded_height": 48}
+    video |= {"rotation": 0, "pixel_aspect": 1.0, "fps": 1, "seconds": 1, "bits_per_pixel": 1, "error_kind": None}
+    clips = [{"clip_id": "one", "video_id": "v", "too_short": False}]
+
+    def judged(wanted):
+        (row,) = judge_shard([video], clips, {}, {}, [], wanted)
+        return row["kept"], row["reason"]
+
+    assert judged(None) == (True, None)
+    assert judged(verdict.WantedSize({"short_side": 480, "multiple_of": 16}, None)) == (True, None), "never enlarged"
+    assert judged(verdict.WantedSize({"short_side": 480, "multiple_of": 128}, None)) == (False, "too_small")
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -10,12 +10,15 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import av
+import av.error
 import ffmpeg
 import imageio_ffmpeg
 import numpy as np
@@ -32,14 +35,14 @@ from clipmill.cut.verify import (
     SourceFrames,
     Tolerance,
     check_thumbnails,
-    is_square,
     verify,
 )
 from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video
 from clipmill.shapes.counts import Counts
 from clipmill.shapes.rates import exact_rate, frames_in
 from clipmill.shapes.shown import SLACK, shown_frames
-from clipmill.shapes.sizes import Fit, Size, fit
+from clipmill.shapes.sizes import Fit, fit, is_square, stored_size
+from clipmill.shapes.target import has_target
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, DecodedVideo
 
@@ -82,7 +85,7 @@ class CutSettings:
     @property
     def for_trainer(self) -> bool:
         """Whether files must be as docs/promise.md says."""
-        return self.codec != "copy" or any(key is not None for key in (self.fps, self.frames, self.size))
+        return has_target(vars(self))
 
 
 @dataclass(frozen=True)
@@ -132,14 +135,6 @@ def plan_copy(
     if target_frames is None and part.seconds < settings.min_seconds - ROUNDING:
         return f"from key frame to key frame it is shorter than {settings.min_seconds:g} s"
     return plan
-
-
-def stored_size(video: DecodedVideo) -> Size:
-    """Width and height as shown; if pixels are square but for rounding, the stored numbers."""
-    if not is_square(video["pixel_aspect"]):
-        return video["width"], video["height"]
-    stored = video["coded_width"], video["coded_height"]
-    return stored[::-1] if round(video["rotation"] / 90) % 2 else stored
 
 
 def fit_of(video: DecodedVideo, settings: CutSettings) -> Fit:
@@ -245,7 +240,9 @@ class _Job:
                 picture = _at_rate(picture, rate, frames.frames)
             try:
                 wanted = self._encode(picture, wanted)
-                return self._verified(wanted, Tolerance(self.frame_seconds, grey_levels(self.settings.crf)))
+                file = self._verified(wanted, Tolerance(self.frame_seconds, grey_levels(self.settings.crf)))
+                progressive = file.promises["progressive"] and not self._is_interlaced(frames)
+                return replace(file, promises={**file.promises, "progressive": progressive})
             except Mismatch as error:
                 mismatch = error
         raise mismatch
@@ -259,6 +256,16 @@ class _Job:
         if broken := sorted(name for name in demanded if not file.promises[name]):
             raise Mismatch(f"the file is not as a trainer wants it: {', '.join(broken)} is false")
         return file
+
+    def _is_interlaced(self, frames: SourceFrames) -> bool:
+        """Whether the source is interlaced where `frames` begin. An encoded file keeps the lines but not the mark."""
+        try:
+            with open_video(self.source) as container:
+                stream = best_video_stream(container)
+                container.seek((container.start_time or 0) + int(self._before(frames) * MICROSECONDS))
+                return any(frame.interlaced_frame for frame in islice(container.decode(stream), 1))
+        except av.error.FFmpegError:  # some containers cannot seek
+            return False
 
     def _ways_to_read(self, frames: SourceFrames, start_frame: int) -> list[tuple[Any, SourceFrames]]:
         """Streams that begin with the first of `frames`, each with the times that it must have; the cheapest first.

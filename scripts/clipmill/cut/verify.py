@@ -25,6 +25,7 @@ from clipmill.decode.media import best_video_stream, ffmpeg_message, open_video
 from clipmill.decode.pictures import analysis_size, orientation, small_bgr
 from clipmill.decode.signals import thumbnail
 from clipmill.shapes.shown import shown_frames
+from clipmill.shapes.sizes import is_square
 
 DECODER_THREADS = 1  # more cost processor time, and clips are checked side by side
 BEGINNING = 16  # frames: if one of a copy refers to a frame before the copy, some of these do, and show it
@@ -269,11 +270,6 @@ def _decode(packets: list[av.Packet], stream: av.VideoStream, beginning: int) ->
             shown[frame.pts] = thumbnail(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
             progressive = progressive and not frame.interlaced_frame
     return shown, progressive
-
-
-def is_square(pixel_aspect: float) -> bool:
-    """Whether pixels are square to the eye. Scaling to whole numbers often leaves an aspect like 1281:1280 behind."""
-    return abs(pixel_aspect - 1) < 0.005
 
 
 def check_times(times: np.ndarray, seconds: float, wanted: SourceFrames, allowed: float) -> None:

@@ -117,7 +117,7 @@ def export_dataset(
 
     `groups`: all shards, as `index.shard_groups` returns them. `settings`: the steps' `backends`, the arguments of
     `verdict.Late` as `late`, the values of quantiles as `thresholds`, the config's sections `export` and `filters`, and
-    `cut.fps` as `fps`. `checks`: the results of `checks.check_backend`.
+    `cut.fps` as `fps`; `has_target` if clips are cut for a trainer. `checks`: the results of `checks.check_backend`.
 
     At any moment a list of clips names only files that are there: a file is removed only after no list names it.
     Raises SetupError if a clip file is missing or has changed.
@@ -170,6 +170,9 @@ def export_dataset(
                 "this rate skips or shortens them; set cut.fps or export.buckets.fps",
                 *(rate, count, numbers.clips.total()),
             )
+    if settings.get("has_target") and numbers.broken:
+        broken = ", ".join(f"{name} of {count}" for name, count in numbers.broken.items())
+        log.warning("not all clips are as docs/promise.md says; these columns are false: %s", broken)
     summary.removed(len(gone))
     summary.divide(numbers.clips)
     models = list_models(checks)

@@ -10,14 +10,14 @@ from clipmill.texts.checks import CAPTION_FAULTS, TEXT_FAULTS
 
 @dataclass(frozen=True)
 class Reason:
-    """The `stage` that spoke against a clip (split, a filter, caption, rewrite, text, cut), and the `kind` of fault."""
+    """The `stage` that spoke against a clip (split, size, a filter, caption, rewrite, text, cut), and the `kind`."""
 
     stage: str
     kind: str
 
     def __str__(self) -> str:
         """The words for it in tables, the summary and the report."""
-        return self.kind if self.stage == "split" else f"{self.stage} {self.kind}"
+        return self.kind if self.stage in ("split", "size") else f"{self.stage} {self.kind}"
 
 
 def words(reason: Reason | None) -> str | None:
@@ -29,6 +29,7 @@ MISSING, LOW, HIGH = "missing", "low", "high"  # kinds of fault of a score
 
 TOO_SHORT = Reason("split", "too_short")
 TOO_FEW_FRAMES = Reason("split", "too_few_frames")  # for cut.frames
+TOO_SMALL = Reason("size", "too_small")  # for cut.size
 CAPTION_FAILED = Reason("caption", "failed")
 REWRITE_FAILED = Reason("rewrite", "failed")
 COMMON_TEXT = Reason("text", "on many clips")
@@ -40,6 +41,7 @@ BY_WORDS = {
     for reason in (
         TOO_SHORT,
         TOO_FEW_FRAMES,
+        TOO_SMALL,
         *(Reason(name, kind) for name in (*FILTERS, *LATE_FILTERS) for kind in (MISSING, LOW, HIGH)),
         CAPTION_FAILED,
         *(Reason("caption", fault) for fault in CAPTION_FAULTS),

@@ -18,12 +18,20 @@ Scores = Mapping[str, Iterable[Mapping[str, Any]]]
 
 
 def judge_shard(
-    videos: Iterable[Video], clips: Iterable[Clip], scores: Scores, filters: Bounds, order: list[str]
+    videos: Iterable[Video],
+    clips: Iterable[Clip],
+    scores: Scores,
+    filters: Bounds,
+    order: list[str],
+    wanted: verdict.WantedSize | None = None,
 ) -> list[Row]:
-    """VERDICTS rows, one per clip: kept, or the first reason why not in `order`, with every score beside it."""
+    """VERDICTS rows, one per clip: kept, or the first reason why not in `order`, with every score beside it.
+
+    `wanted`: the size of clip files, if the config has one; clips of smaller videos are dropped before any filter.
+    """
     columns = {column.name for column in tables.VERDICTS.columns}
     rows = []
-    for known, reason in _judged(videos, clips, scores, filters, order):
+    for known, reason in _judged(videos, clips, scores, filters, order, wanted):
         row = {name: value for name, value in known.items() if name in columns}
         rows.append({**row, "kept": reason is None, "reason": words(reason)})
     return rows
@@ -38,11 +46,16 @@ def passing(
 
 
 def _judged(
-    videos: Iterable[Video], clips: Iterable[Clip], scores: Scores, filters: Bounds, order: list[str]
+    videos: Iterable[Video],
+    clips: Iterable[Clip],
+    scores: Scores,
+    filters: Bounds,
+    order: list[str],
+    wanted: verdict.WantedSize | None = None,
 ) -> Iterator[tuple[Row, Reason | None]]:
     """All that is known about each clip, and the first reason against it."""
     bounds = verdict.active(filters, order)
-    for known in verdict.gather(videos, clips, scores):
+    for known in verdict.gather(videos, clips, scores, wanted):
         yield known, verdict.first_failure(known, bounds)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from clipmill.filters import reasons
 from clipmill.filters.columns import FILTERS
 from clipmill.filters.reasons import Reason
+from clipmill.shapes.sizes import fit, stored_size
 from clipmill.steps import METRICS
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, Video, without_error
@@ -17,6 +18,18 @@ from clipmill.texts.checks import Checks, fault_of_caption, fault_of_text
 
 Bounds = dict[str, dict[str, float | None]]
 """Filter -> `min` and `max`; None is no bound."""
+
+
+@dataclass(frozen=True)
+class WantedSize:
+    """The size of clip files: the config's `cut.size`, and the sizes of `export.buckets` if it is `bucket`."""
+
+    size: Mapping[str, Any] | str
+    resolutions: Sequence[Sequence[int]] | None
+
+    def has_room(self, video: Mapping[str, Any]) -> bool:
+        """Whether the pictures of a video are large enough."""
+        return fit(stored_size(video), self.size, self.resolutions) is not None
 
 
 def active(filters: Bounds, order: list[str]) -> Bounds:
@@ -40,6 +53,8 @@ def first_failure(values: Mapping[str, Any], filters: Bounds) -> Reason | None:
     """The first reason against a clip, in the order of `filters`; None keeps it."""
     if values["too_short"]:
         return reasons.TOO_SHORT if values.get("target_frames") is None else reasons.TOO_FEW_FRAMES
+    if values.get("too_small"):
+        return reasons.TOO_SMALL
     return out_of(filters, values)
 
 
@@ -80,10 +95,16 @@ def caption_failure(caption: str | None, whole: bool | None, checks: Checks) -> 
 
 
 def gather(
-    videos: Iterable[Video], clips: Iterable[Clip], scores: Mapping[str, Iterable[Mapping[str, Any]]]
+    videos: Iterable[Video],
+    clips: Iterable[Clip],
+    scores: Mapping[str, Iterable[Mapping[str, Any]]],
+    wanted: WantedSize | None = None,
 ) -> list[Row]:
-    """One dict per clip with all that is known about it: its row, its video's facts, its scores from given tables."""
-    facts = video_facts(videos)
+    """One dict per clip with all that is known about it: its row, its video's facts, its scores from given tables.
+
+    `wanted`: the size of clip files, if the config has one.
+    """
+    facts = video_facts(videos, wanted)
     by_clip = [{row["clip_id"]: without_error(row) for row in table} for table in scores.values()]
     rows = []
     for clip in clips:
@@ -94,7 +115,7 @@ def gather(
     return rows
 
 
-def video_facts(videos: Iterable[Video]) -> dict[str, Row]:
+def video_facts(videos: Iterable[Video], wanted: WantedSize | None = None) -> dict[str, Row]:
     """The facts that clips take from their video, by the video's id. Broken videos have no clips and are left out."""
     return {
         video["video_id"]: {
@@ -106,6 +127,7 @@ def video_facts(videos: Iterable[Video]) -> dict[str, Row]:
             "aspect_ratio": video["width"] / video["height"],
             "bits_per_pixel": video["bits_per_pixel"],
             "video_seconds": video["seconds"],
+            "too_small": wanted is not None and not wanted.has_room(video),
         }
         for video in videos
         if not video["error_kind"]

@@ -23,6 +23,8 @@ from clipmill.plan.headers import Estimate, carried_over, estimate
 from clipmill.plan.progress_of_run import Shard, Work, survey
 from clipmill.plan.rates import HOUR_SECONDS
 from clipmill.plan.wall_time import wall_time
+from clipmill.shapes.counts import between
+from clipmill.shapes.rates import exact_rate
 from clipmill.steps import BY_NAME, CLIP, HOUR, KEPT, Step, of_run
 from clipmill.store import benchmarks, table, tables
 from clipmill.store.index import removed_videos
@@ -62,6 +64,7 @@ def make_plan(outdir: Path, settings: Mapping[str, Any], sample: int) -> dict[st
             "videos": _videos(work, len(removed_videos(outdir))),
             "hours": _hours(work, hours),
             "clips": amounts.as_dict(),
+            "footage": _footage(work, settings["split"]),
             "rules": rules,
             "jobs": sum(rule["jobs"] for rule in rules),
             "totals": {
@@ -90,7 +93,7 @@ class Amounts:
         self._seconds_a_byte = hours.seconds / waiting if waiting else 0.0
         split = [shard for shard in work.shards.values() if shard.clips is not None]
         judged = [shard for shard in split if shard.kept is not None]
-        self.seconds_a_clip = (settings["split"]["min_seconds"] + settings["split"]["max_seconds"]) / 2
+        self.seconds_a_clip = _assumed_seconds(settings["split"])
         self.clips_an_hour, self.clips_from = HOUR_SECONDS / self.seconds_a_clip, ASSUMED
         if seconds := work.total("seconds", split):
             self.clips_an_hour, self.clips_from = work.total("clips", split) / seconds * HOUR_SECONDS, HERE
@@ -147,6 +150,29 @@ def _videos(work: Work, removed: int) -> dict[str, Any]:
         "bytes": int(waiting.bytes + work.total("bytes_decoded")),
         "bytes_to_decode": waiting.bytes,
         "shards": len(work.shards),
+    }
+
+
+def _assumed_seconds(split: Mapping[str, Any]) -> float:
+    """The length of a clip before the run has any: of pieces with exact numbers of frames that of the greatest one."""
+    shortest, longest = split["min_seconds"], split["max_seconds"]
+    if split["pieces"] == "exact" and split["fps"] is not None:
+        rate = float(exact_rate(split["fps"]))
+        return max(between(split["frames"], shortest * rate, longest * rate), default=longest * rate) / rate
+    return (shortest + longest) / 2
+
+
+def _footage(work: Work, split: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How much of the footage is in clips, before any filter; None without exact numbers of frames."""
+    if split["frames"] is None:
+        return None
+    done = [shard for shard in work.shards.values() if shard.clips is not None]
+    return {
+        "frames": split["frames"],
+        "fps": split["fps"],
+        "seconds": work.total("seconds", done),
+        "in_clips": work.total("in_clips", done),
+        "in_short_clips": work.total("in_short_clips", done),
     }
 
 

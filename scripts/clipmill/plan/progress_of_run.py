@@ -12,6 +12,7 @@ from clipmill.base.files import newer
 from clipmill.decode.shard import decode_settings, with_miniatures
 from clipmill.decode.video import source_key
 from clipmill.plan.headers import HeaderSample, Video
+from clipmill.shapes.rates import file_seconds
 from clipmill.steps import BY_NAME, Step, of_run
 from clipmill.store import table, tables
 from clipmill.store.index import read_videos, removed_videos, shard_groups, shard_sizes
@@ -22,6 +23,7 @@ from clipmill.store.layout import Paths
 class Shard:
     """The progress of one shard. `clips` and `kept` are None until the run has counted them.
 
+    `in_clips`, `in_short_clips`: seconds of footage in clips, before any filter, and in clips that are too short.
     `whole`: all its videos are decoded with the present config and index; else all its jobs are to come.
     """
 
@@ -36,6 +38,8 @@ class Shard:
     clips: int | None = None
     kept: int | None = None
     clip_seconds: float = 0.0
+    in_clips: float = 0.0
+    in_short_clips: float = 0.0
 
 
 @dataclass
@@ -105,13 +109,23 @@ def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
     work.find_missing()
     for shard in work.shards.values():
         if shard.name not in work.missing["split"]:
-            clips = tables.CLIPS.read(tables.CLIPS.of(outdir, shard.name), ["too_short"])
-            shard.clips = clips.column("too_short").to_pylist().count(False)
+            _count_clips(shard, tables.CLIPS.of(outdir, shard.name), settings["split"]["fps"])
         if shard.name not in work.missing["filter"]:
             verdicts = tables.VERDICTS.read(tables.VERDICTS.of(outdir, shard.name), ["kept", "seconds"]).to_pylist()
             kept = [row["seconds"] for row in verdicts if row["kept"]]
             shard.kept, shard.clip_seconds = len(kept), math.fsum(kept)
     return work
+
+
+def _count_clips(shard: Shard, path: Path, fps: float | None) -> None:
+    """Count the clips of a shard, and the footage in them. `fps`: the rate of clips with exact numbers of frames."""
+    shard.clips = 0
+    for clip in tables.CLIPS.read(path, ["too_short", "seconds", "target_frames"]).to_pylist():
+        if clip["too_short"]:
+            shard.in_short_clips += clip["seconds"]
+        else:
+            shard.clips += 1
+            shard.in_clips += file_seconds(clip, fps)
 
 
 def _look_at_videos(work: Work, shard: Shard, gone: set[str], settings: Mapping[str, Any]) -> None:

@@ -59,6 +59,22 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
         yield f"kept     {known}{_number(clips['expected_kept'])}: {share}"
     else:
         yield f"kept     {clips['kept']:,} ({COUNTED})"
+    if plan["footage"] is not None:
+        yield from _footage(plan["footage"])
+
+
+def _footage(footage: dict[str, Any]) -> Iterator[str]:
+    """How much of the footage clips with exact numbers of frames use."""
+    rate = "" if footage["fps"] is None else f" at {footage['fps']:g} per second"
+    yield f"footage  clips have the numbers of frames {footage['frames']}{rate}"
+    if not footage["seconds"]:
+        yield "         how much of the footage they use is known when videos are split into scenes"
+        return
+    used, short, all_of = (footage[name] for name in ("in_clips", "in_short_clips", "seconds"))
+    share = f"{used / all_of:.0%}, before any filter ({COUNTED})"
+    yield f"         {duration(used)} of {duration(all_of)} are in clips, {share}"
+    left = max(0.0, all_of - used - short)
+    yield f"         {duration(short)} are in clips that are too short, {duration(left)} in none: see the report"
 
 
 def _run_time(plan: dict[str, Any]) -> Iterator[str]:
@@ -154,7 +170,9 @@ def _notes(plan: dict[str, Any]) -> Iterator[str]:
         yield f'{Path(SOURCE).name}: {SOURCE}, "Rates of a plan"; larger pictures take'
         yield "  longer to decode and cut; scores are counted for all clips, though filters may drop some before"
     if ASSUMED in sources:
-        yield f"{ASSUMED}: clips half-way between split.min_seconds and max_seconds, none of them dropped,"
+        half_way = "half-way between split.min_seconds and max_seconds"
+        length = half_way if plan["footage"] is None else f"{half_way} (exact pieces: the longest)"
+        yield f"{ASSUMED}: clips {length}, none of them dropped,"
         yield "  of as many bytes a second as the videos"
     if plan["not_measured"]:
         yield from _wrapped(f"{NOT_MEASURED}, and not in the sums: {', '.join(plan['not_measured'])}")

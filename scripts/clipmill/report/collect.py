@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clipmill.report.judge import GONE_ON, SHORT, Amount, Judge, Looked, Tally, Values
+from clipmill.report.judge import GONE_ON, SHORT, SMALL, Amount, Judge, Looked, Tally, Values, is_judged
 from clipmill.store import tables
 from clipmill.texts import checks as text_checks
 
@@ -57,12 +57,13 @@ class Nearest:
 
 @dataclass
 class Collected:
-    """The numbers from the verdicts. Arrays have one entry per clip that is long enough, of at most MOST_ROWS clips."""
+    """The numbers from the verdicts. Arrays have an entry per clip that thresholds decide about, at most MOST_ROWS."""
 
     judge: Judge
     tally: Tally
     found: Amount = field(default_factory=Amount)
     short: Amount = field(default_factory=Amount)
+    small: Amount = field(default_factory=Amount)  # clips whose pictures are too small for cut.size
     kept: Amount = field(default_factory=Amount)  # `seconds` are those of the files
     sizes: dict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     rates: dict[float, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
@@ -79,7 +80,7 @@ class Collected:
     @property
     def judged(self) -> int:
         """The number of clips that thresholds decide about."""
-        return self.found.clips - self.short.clips
+        return self.found.clips - self.short.clips - self.small.clips
 
 
 def collect(path: Path, judge: Judge, most_rows: int = MOST_ROWS) -> Collected:
@@ -105,7 +106,7 @@ def collect(path: Path, judge: Judge, most_rows: int = MOST_ROWS) -> Collected:
         if taken is not None:
             chosen = np.zeros(len(seconds), bool)
             chosen[taken[np.searchsorted(taken, at) : np.searchsorted(taken, at + len(seconds))] - at] = True
-        rows.add(looked, seconds, _numbers(batch, "cut_seconds"), chosen & (looked.fate != SHORT))
+        rows.add(looked, seconds, _numbers(batch, "cut_seconds"), chosen & is_judged(looked.fate))
         at, video = at + len(seconds), int(video_numbers[-1]) if len(video_numbers) else video
         last = batch.column("video_id")[-1].as_py() if len(seconds) else last
     rows.give(collected)
@@ -171,12 +172,12 @@ def _begins(videos: pa.Array, last: str | None) -> np.ndarray:
 
 def _count(collected: Collected, looked: Looked, seconds: np.ndarray, batch: pa.RecordBatch, drawn: np.ndarray) -> None:
     """Count a batch. `drawn`: the clips whose words are counted."""
-    short = looked.fate == SHORT
     kept = pc.fill_null(batch.column("kept"), False).to_numpy(zero_copy_only=False)
     collected.found.add(len(seconds), float(seconds.sum()))
-    collected.short.add(int(short.sum()), float(seconds[short].sum()))
+    for fate, amount in ((SHORT, collected.short), (SMALL, collected.small)):
+        amount.add(int((looked.fate == fate).sum()), float(seconds[looked.fate == fate].sum()))
     collected.kept.add(int(kept.sum()), float(np.nansum(_numbers(batch, "cut_seconds")[kept])))
-    rest = ~short
+    rest = is_judged(looked.fate)
     collected.tally.add(looked.fails[rest], looked.unsure[rest], seconds[rest])
     widths, heights = (np.nan_to_num(_numbers(batch, name)).astype(np.int64) for name in ("width", "height"))
     sizes, which = np.unique(widths << 32 | heights, return_inverse=True)
@@ -207,7 +208,7 @@ def _draw(collected: Collected, looked: Looked, lot: np.ndarray, row: np.ndarray
     for (name, end, side), nearest in collected.near.items():
         values, bound = looked.values[name], collected.judge.bounds[name][end]
         inside = values >= bound if end == "min" else values <= bound
-        chosen = np.flatnonzero(np.isfinite(values) & (inside == (side == "in")) & (looked.fate != SHORT))
+        chosen = np.flatnonzero(np.isfinite(values) & (inside == (side == "in")) & is_judged(looked.fate))
         distance = np.abs(values[chosen] - bound)
         nearest.add(distance, lot[chosen], row[chosen], video[chosen], values[chosen])
 

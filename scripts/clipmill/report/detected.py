@@ -19,6 +19,7 @@ import pyarrow as pa
 from clipmill.base.errors import SetupError
 from clipmill.decode.reading import frame_times, read_signals
 from clipmill.report.collect import SEED
+from clipmill.report.footage import Footage
 from clipmill.report.judge import Amount
 from clipmill.split.detectors import Finder
 from clipmill.split.scenes import video_clips
@@ -75,6 +76,7 @@ class Detected:
     """What was looked at. `videos`, `seconds`: of all decoded videos; `lost`: videos whose signals are missing."""
 
     detector: str
+    footage: Footage
     videos: int = 0
     seconds: float = 0.0
     lost: int = 0
@@ -89,7 +91,7 @@ class Detected:
 
 def look(outdir: Path, settings: SplitSettings, most_frames: int = MOST_FRAMES) -> Detected:
     """Look at the videos, or at a random sample of them with about `most_frames` frames; one in memory at a time."""
-    detected = Detected(settings.detector)
+    detected = Detected(settings.detector, Footage(settings))
     for detector, setting, values in TRIED:
         if detector == "transnetv2" and settings.detector != detector:
             continue
@@ -112,6 +114,7 @@ def look(outdir: Path, settings: SplitSettings, most_frames: int = MOST_FRAMES) 
             else:
                 finder = Finder(signals, video["fps"], of_network.get(video["video_id"]))
                 found = of_run[video["video_id"]]
+                detected.footage.add(video, signals, found)
                 detected.seen.append(_look_at(video, shard, signals, finder, found, settings, detected.what_ifs))
     return detected
 

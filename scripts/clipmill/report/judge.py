@@ -20,7 +20,7 @@ from clipmill.steps import METRICS
 TEXTS, FILES = "texts", "files"
 
 # The fate of a clip in the run, as far as its scores do not say it.
-GONE_ON, NOT_CAPTIONED, BAD_TEXT, NOT_CUT, BAD_FILE, SHORT = range(6)
+GONE_ON, NOT_CAPTIONED, BAD_TEXT, NOT_CUT, BAD_FILE, SHORT, SMALL = range(7)
 
 Values = dict[str, np.ndarray]
 
@@ -78,6 +78,11 @@ class Judge:
         return Looked(values, unknown, fate, fails, unsure)
 
 
+def is_judged(fate: np.ndarray) -> np.ndarray:
+    """Which clips thresholds decide about: those that are neither too short nor too small."""
+    return fate < SHORT
+
+
 def out_of(values: np.ndarray, bound: Mapping[str, float | None]) -> np.ndarray:
     """Which values do not lie within a bound, as in `verdict.out_of`: values that are missing or not finite do not."""
     out = ~np.isfinite(values)
@@ -103,8 +108,10 @@ def _fate(words: str) -> int:
         return NOT_CAPTIONED
     if reason.stage in LATE_FILTERS:
         return NOT_CUT
-    if reason == reasons.TOO_SHORT:
+    if reason in (reasons.TOO_SHORT, reasons.TOO_FEW_FRAMES):
         return SHORT
+    if reason == reasons.TOO_SMALL:
+        return SMALL
     return BAD_FILE if reason in (reasons.COMMON_TEXT, reasons.CUT_FAILED) else BAD_TEXT
 
 

@@ -106,7 +106,7 @@ def funnel(collected: Collected, summary: Mapping[str, Any]) -> Lines:
     """One line per stage, in the order of the data: label, number of clips (or videos, scenes) and seconds."""
     videos = summary["videos"]["decoded"] + summary["videos"]["failed"]
     length = 3600 * summary["hours"]["videos"]
-    found, short = collected.found, collected.short
+    found, short, small = collected.found, collected.short, collected.small
     lines = [
         {"label": "videos", "count": videos, "seconds": None, "clips": False},
         {"label": "videos decoded", "count": summary["videos"]["decoded"], "seconds": length, "clips": False},
@@ -114,11 +114,14 @@ def funnel(collected: Collected, summary: Mapping[str, Any]) -> Lines:
         {"label": "clips", "count": found.clips, "seconds": found.seconds, "clips": True},
         {
             "label": "long enough",
-            "count": collected.judged,
+            "count": found.clips - short.clips,
             "seconds": found.seconds - short.seconds,
             "clips": True,
         },
     ]
+    if small.clips:
+        seconds = found.seconds - short.seconds - small.seconds
+        lines.append({"label": "large enough", "count": collected.judged, "seconds": seconds, "clips": True})
     lines = [{"stage": None, "filter": False, "active": True, **line} for line in lines]
     for stage, (passed, _) in collected.tally.funnel().items():
         is_filter = stage not in STAGES

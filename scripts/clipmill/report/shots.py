@@ -1,4 +1,4 @@
-"""The section on shots: time lines of some videos, the frames beside some transitions, and what if."""
+"""The sections on shots and on footage: time lines of some videos, the frames beside some transitions, and what if."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL = FrameChoice()
 
 
 def section(outdir: Path, settings: SplitSettings, most_frames: int = MOST_FRAMES) -> dict[str, Any]:
-    """The section for the template. `settings`: the section `split` of the run's config."""
+    """Both sections for the template. `settings`: the section `split` of the run's config, and the frames of clips."""
     found = look(outdir, settings, most_frames)
     drawn = to_draw(found.seen)
     looked_seconds = sum(one.video["seconds"] for one in found.seen)
@@ -33,6 +33,9 @@ def section(outdir: Path, settings: SplitSettings, most_frames: int = MOST_FRAME
         "lost": found.lost,
         "scale": found.seconds / looked_seconds if looked_seconds else 1.0,
         "least": settings.min_seconds,
+        "frames": settings.frames,
+        "fps": settings.fps,
+        "footage": found.footage,
         "timelines": [timeline(one, found.order) for one in drawn],
         "sides": [_shown(outdir, side, found.order) for side in to_show(found)],
         "what_ifs": found.what_ifs,

@@ -25,7 +25,7 @@ def ladder(counts: Counts, frames: int) -> list[int]:
     return sorted(count for count in counts if count <= frames)
 
 
-def between(counts: Counts, least: float, most: float) -> Counts:
+def between(counts: Counts, least: float, most: float) -> Sequence[int]:
     """The numbers of a rule that are not outside `least` and `most`; a list as it is, since it names what is wanted."""
     return counts if not isinstance(counts, str) else [count for count in ladder(counts, int(most)) if count >= least]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
 
 NTSC = Fraction(1000, 1001)
 WRITTEN = 0.005  # by how much a rate like 29.97 may be rounded when it is written down
@@ -21,3 +23,10 @@ def exact_rate(fps: float) -> Fraction:
 def frames_in(seconds: float, rate: Fraction) -> int:
     """How many frames of a constant rate fit into a time."""
     return math.floor((seconds + ROUNDED) * float(rate))
+
+
+def file_seconds(clip: Mapping[str, Any], fps: float | None) -> float:
+    """How long the file of a clip will be. `clip`: its row of the table `clips`; `fps`: the rate of files, if any."""
+    if fps is None or clip["target_frames"] is None:
+        return clip["seconds"]
+    return clip["target_frames"] / float(exact_rate(fps))

@@ -17,6 +17,22 @@ class Fit(NamedTuple):
     cropped: Size
 
 
+def is_square(pixel_aspect: float) -> bool:
+    """Whether pixels are square to the eye. Scaling to whole numbers often leaves an aspect like 1281:1280 behind."""
+    return abs(pixel_aspect - 1) < 0.005
+
+
+def stored_size(video: Mapping[str, Any]) -> Size:
+    """Width and height of a video as shown; if pixels are square but for rounding, the stored numbers.
+
+    `video`: its row of the table `videos`.
+    """
+    if not is_square(video["pixel_aspect"]):
+        return video["width"], video["height"]
+    stored = video["coded_width"], video["coded_height"]
+    return stored[::-1] if round(video["rotation"] / 90) % 2 else stored
+
+
 def apart(ratio: float, other: float) -> float:
     """How far two aspect ratios are from each other: 0 for the same; wide and upright ones count alike."""
     return round(abs(math.log(ratio / other)), 6)

@@ -68,14 +68,18 @@ class ExactFrames:
 
     def _stop(self, begin: int, end: int, count: int) -> int:
         """The first frame after the last one that a file shows."""
-        return begin + int(shown_frames(self._clock[begin:end], self._rate, count)[-1]) + 1
+        return begin + int(self._shown(begin, end, count)[-1]) + 1
+
+    def _shown(self, begin: int, end: int, count: int) -> np.ndarray:
+        """Which frames, counted from `begin`, a file shows. Frames long after its end are not looked at."""
+        last = int(np.searchsorted(self._clock, self._clock[begin] + count / float(self._rate)))
+        return shown_frames(self._clock[begin : min(end, last + 1)], self._rate, count)
 
     def _placed(self, begin: int, end: int, count: int, room: float) -> Piece:
         for key in self._keys[np.searchsorted(self._keys, begin) :]:
             first = int(key)
             if self._clock[first] - self._clock[begin] > room:
                 break
-            shown = shown_frames(self._clock[first:end], self._rate, count)
-            if np.array_equal(shown, np.arange(count)) and self._is_clean[first + count]:
+            if np.array_equal(self._shown(first, end, count), np.arange(count)) and self._is_clean[first + count]:
                 return first, first + count, count
         return begin, self._stop(begin, end, count), count

@@ -426,7 +426,7 @@ FILE = Column("file", TEXT, "", "the clip file below `work/clip_files/`")
 
 # What docs/promise.md promises of each file. Missing for files that an older clipmill checked.
 PROMISES = (
-    Column("frames_exact", FLAG, "", "whether the file has a number of frames that cut.frames names"),
+    Column("frames_exact", FLAG, "", "whether the file has all frames of its clip: with cut.frames a number it names"),
     Column("constant_rate", FLAG, "", "whether all frames are equally far apart"),
     Column("rising_times", FLAG, "", "whether each frame comes after the one before"),
     Column("starts_at_zero", FLAG, "", "whether the picture starts at 0, with no edit list"),

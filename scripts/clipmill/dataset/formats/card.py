@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from clipmill import __version__
 from clipmill.dataset.formats.assign import SPLITS, frames_at
 from clipmill.dataset.formats.layout import Format, bucket_of
+from clipmill.store import tables
 
 MOST_ROWS = 10
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
@@ -29,7 +30,8 @@ class Numbers:
     """The numbers of the card, counted shard by shard. Memory is bounded: a distribution has one count per value.
 
     `clips` and `seconds`: by split, with all of the `splits`, empty ones too. `short_at`: by each of the `rates`, clips
-    that have fewer frames than their bucket when frames are counted at this rate.
+    that have fewer frames than their bucket when frames are counted at this rate. `broken`: by the column of a promise
+    of docs/promise.md, clips for which it does not hold.
     """
 
     def __init__(self, splits: Sequence[str], rates: Sequence[int] = ()) -> None:
@@ -38,6 +40,7 @@ class Numbers:
         self.seconds: Counter[str] = Counter(dict.fromkeys(splits, 0.0))
         self.without_bucket = 0
         self.short_at: Counter[int] = Counter(dict.fromkeys(rates, 0))
+        self.broken: Counter[str] = Counter()
         self._spread: dict[str, Counter[Any]] = {
             name: Counter() for name in ("Duration", "Resolution", "Frames a second", "Words of the text", "Bucket")
         }
@@ -48,6 +51,7 @@ class Numbers:
         for row in rows:
             self.clips[row["split"]] += 1
             self.seconds[row["split"]] += row["cut_seconds"]
+            self.broken.update(one.name for one in tables.PROMISES if row.get(one.name) is False)
             bucket = bucket_of(row).name
             self.without_bucket += bucket == "all"
             if wanted := row["bucket_frames"]:
@@ -105,6 +109,7 @@ def write_card(
         clips=numbers.clips.total(),
         hours=f"{numbers.seconds.total() / 3600:.2f}",
         spreads=numbers.spreads(),
+        broken={one.name: one.meaning for one in tables.PROMISES if numbers.broken[one.name]},
         all_splits=ALL_SPLITS,
         filters=_bounds(settings["filters"], settings["thresholds"]),
         checks={name: value for name, value in checks.items() if value is not None and value is not False},
