@@ -173,6 +173,23 @@ def test_videos_of_a_few_frames_have_no_transition(frames):
     assert answers(signals_of(thumbnails, []), 25).transitions(0.8, 0.6) == []
 
 
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.2])
+def test_a_banner_or_a_counter_over_the_whole_width_is_no_cut(tmp_path, share):
+    def with_bar(frames):
+        for number, frame in enumerate(frames):
+            frame = frame.copy()
+            bits = (number >> (np.arange(240) * 16 // 240)) & 1
+            frame[-round(134 * share) :] = (16 + 223 * bits)[None, :, None]
+            if number in range(30, 70):  # a banner at the top
+                frame[: round(134 * share)] = 200
+            yield frame
+
+    shots = [render.pan(render.photograph(name), (240, 134), 4, 24, 12) for name in ("coffee.png", "astronaut.png")]
+    render.encode(tmp_path / "a.mp4", with_bar(itertools.chain(*shots)), (240, 134), 24)
+    found = find_transitions(decoded(tmp_path / "a.mp4").signals, 24, DEFAULT)
+    assert [one[:3] for one in found] == [(96, 96, "cut")]
+
+
 CODECS = {
     "h264.mp4": {"options": {"preset": "ultrafast", "crf": "23"}},
     "h265.mkv": {"codec": "libx265"},

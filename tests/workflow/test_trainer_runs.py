@@ -25,7 +25,7 @@ TARGET = {
     "cut": {"fps": RATE, "frames": COUNTS, "size": "bucket", "codec": "h264"},
     "split": {"pieces": "exact", "detector": "combined"},
     "export": {"formats": FORMATS, "buckets": {"resolutions": [[*SIZE]], "frames": COUNTS}},
-    "filters": {"area": EVERYTHING, "motion": EVERYTHING, "consistency": EVERYTHING, "border_area": EVERYTHING},
+    "filters": {"area": EVERYTHING, "motion": EVERYTHING, "consistency": EVERYTHING, "text_area": EVERYTHING},
     "videos_per_shard": 4,
 }
 
@@ -84,8 +84,6 @@ def test_every_clip_is_taken_whole_at_its_speed(made, clips, shown, name):
         for clip_id, row in clips.items()
     }
     wanted = {clip for clip in clips if name in BY_BUCKET or files[clip].frames == 81}
-    if name in by_count:
-        files = {clip: file for clip, file in files.items()}
     seen = (BY_BUCKET | by_count)[name](run.outdir / "dataset", files, Fraction(RATE))
     assert wanted <= seen.keys()
     for clip_id in wanted:

@@ -38,6 +38,10 @@ MARGIN = 2  # frames added to each of its sides, since the first and last ones h
 GAP = 3  # frames that a transition may seem to pause
 LEAST = 3  # frames of a transition that takes time
 NEAR = 4  # frames on each side within which only the surest cut counts
+USUAL_AROUND = 5  # frames on each side of a cut that say how much changes without one
+NOISE = 1.5  # grey levels by which a cell may change without a reason
+SMALL_PART = 0.2  # of the picture: true cuts, even between views that resemble each other, change more
+BAND, OUTSIDE_A_BAND = 2, 2  # rows at the top or bottom that a banner takes; cells outside that may change with it
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,32 @@ class Answers:
     """The network's answers to a video, from which transitions follow for any least chances.
 
     `chances`: those of every frame whose number `stride` divides. `changes`: how much each frame differs from the one
-    before.
+    before. `thumbnails`: of all frames.
     """
 
     chances: np.ndarray
     stride: int
     changes: np.ndarray
+    thumbnails: np.ndarray
 
     def transitions(self, cut: float, gradual: float) -> list[Transition]:
         """The transitions of the video. `cut`, `gradual`: the least chances, see `find_in`."""
-        return [_among_all_frames(one, self.stride, self.changes) for one in find_in(self.chances, cut, gradual)]
+        found = [_among_all_frames(one, self.stride, self.changes) for one in find_in(self.chances, cut, gradual)]
+        return [one for one in found if one.start < one.end or not changes_a_part(self.thumbnails, one.start)]
+
+
+def changes_a_part(thumbnails: np.ndarray, cut: int) -> bool:
+    """Whether only a small part of the picture changes at a cut, as where a caption, a banner or a counter does.
+
+    `thumbnails`: frames × 64. A cell has changed if it did so by much more than from frame to frame around the cut.
+    """
+    around = thumbnails[max(0, cut - USUAL_AROUND) : cut + USUAL_AROUND].astype(np.int16)
+    steps = np.abs(np.diff(around, axis=0))
+    at_once = min(cut, USUAL_AROUND) - 1
+    usual = np.median(np.delete(steps, at_once, axis=0), axis=0) if len(steps) > 1 else 0
+    changed = (steps[at_once] > 2 * usual + NOISE).reshape(SIDE, SIDE)
+    in_a_band = min(changed[BAND:].sum(), changed[:-BAND].sum()) <= OUTSIDE_A_BAND
+    return bool(changed.mean() < SMALL_PART or in_a_band)
 
 
 def answers(signals: pa.Table, fps: float) -> Answers:
@@ -65,7 +85,7 @@ def answers(signals: pa.Table, fps: float) -> Answers:
     changes = numbers[:, CHANGES].max(1)
     if stride > 1:
         numbers = _every(numbers, stride)
-    return Answers(chances(thumbnails[::stride], numbers), stride, changes)
+    return Answers(chances(thumbnails[::stride], numbers), stride, changes, thumbnails)
 
 
 def _every(numbers: np.ndarray, stride: int) -> np.ndarray:
