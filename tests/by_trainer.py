@@ -7,6 +7,7 @@ import json
 import tomllib
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,10 @@ def with_frames(frames: int, size: Size) -> dict[str, Trainer]:
         by_clip = {Path(entry["path"]).stem: entry for entry in entries}
         return {clip: fastvideo(files[clip], entry, frames, float(rate), size) for clip, entry in by_clip.items()}
 
-    def by_videox_fun(dataset: Path, files: Mapping[str, File], rate: Fraction) -> Trained:
-        entries = json.loads((dataset / "videox-fun" / "train.json").read_text())
+    def by_videox_fun(
+        dataset: Path, files: Mapping[str, File], rate: Fraction, listed: str = "videox-fun/train.json"
+    ) -> Trained:
+        entries = json.loads((dataset / listed).read_text())
         by_clip = {Path(entry["file_path"]).stem: entry for entry in entries}
         return {clip: videox_fun(files[clip], entry, frames, 1, rate) for clip, entry in by_clip.items()}
 
@@ -105,6 +108,7 @@ def with_frames(frames: int, size: Size) -> dict[str, Trainer]:
     return {
         "fastvideo": by_fastvideo,
         "videox-fun": by_videox_fun,
+        "easyanimate": partial(by_videox_fun, listed="train.json"),  # both trainers have the same loader
         "diffsynth": by_diffsynth,
         "diffusers": by_diffusers,
     }

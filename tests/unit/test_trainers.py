@@ -6,10 +6,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import yaml
 from made_exports import Clip, Export
 
 from by_trainer import BY_BUCKET, by_ai_toolkit, by_diffusion_pipe, by_musubi_tuner, by_simpletuner, with_frames
 from clipmill.shapes.counts import ladder, largest, of_buckets
+from clipmill.shapes.rates import exact_rate
+from default_config import CONFIG
 from trainers import (
     File,
     ai_toolkit,
@@ -77,6 +80,34 @@ def test_upright_files_keep_their_shape(tmp_path):
     for name, trainer in BY_BUCKET.items():
         (seen,) = trainer(export.run(name, buckets=BUCKETS), files, Fraction(16)).values()
         assert seen.size in ((480, 832), None)
+
+
+TARGETS = Path(__file__).resolve().parents[2] / "config" / "presets" / "targets"
+
+
+@pytest.mark.parametrize("path", sorted(TARGETS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_clip_of_a_target_is_taken_whole_by_each_of_its_trainers(tmp_path, path):
+    target = yaml.safe_load(path.read_text())
+    cut, export = target["cut"], target["export"]
+    buckets = CONFIG["export"]["buckets"] | export.get("buckets", {})
+    rate, shapes = exact_rate(cut["fps"]), buckets["resolutions"] or [[720, 480]]
+    shapes = [(shape, count) for shape in shapes for count in cut["frames"]]
+    clips = [
+        Clip(f"v{place}", size=tuple(shape), rate=rate, frames=count) for place, (shape, count) in enumerate(shapes)
+    ]
+    made_export, files = made(tmp_path, clips)
+    dataset = made_export.run(*export["formats"], **{**export, "buckets": buckets})
+    tried = 0
+    for name in export["formats"]:
+        for count, shape in {(count, tuple(shape)) for shape, count in shapes}:
+            trainer = (BY_BUCKET | with_frames(count, shape)).get(name)
+            for clip in made_export.clips if trainer else ():
+                if clip.frames == count and clip.size == shape:
+                    trained = trainer(dataset, files, rate)[clip.id]
+                    assert trained and trained.is_whole(files[clip.id]), f"{name}: {clip}"
+                    assert trained.speed(files[clip.id]) == 1 and trained.size in (shape, None)
+                    tried += 1
+    assert tried
 
 
 # --- files at other rates ---------------------------------------------------------------------------------------------

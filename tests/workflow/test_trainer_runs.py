@@ -17,7 +17,7 @@ from clipmill.store.tables import PROMISES
 from trainers import File
 
 SIZE = (384, 224)
-FORMATS = [*BY_BUCKET, *with_frames(81, SIZE), "easyanimate", "jsonl"]
+FORMATS = [*BY_BUCKET, *with_frames(81, SIZE), "jsonl"]
 SECONDS = (5.6, 8.3)  # one whole piece; one and one of 49 frames
 RATE, COUNTS = 16, [33, 49, 81]
 EVERYTHING = {"min": None, "max": None}
