@@ -29,6 +29,7 @@ from clipmill.base.opencv import cv2
 from clipmill.base.processes import die_with
 from clipmill.cut.verify import (
     EIGHT_BIT_420,
+    HDR_CURVES,
     ClipFile,
     Mismatch,
     Origin,
@@ -55,6 +56,9 @@ SOURCE, TARGET = "SOURCE", "TARGET"  # stand for the file names: ffmpeg-python t
 ROUNDING = 1e-6  # second: times are rounded to this in the tables
 MICROSECONDS = 1_000_000  # in a second
 TIMESCALE = 10_000  # ticks per second of an mp4 track, at least
+FOR_TRAINERS = {"even_size", "eight_bit_420", "starts_at_zero", "rising_times", "sdr", "progressive"}
+WHITE_NITS = 203  # the white of HDR: Rec. ITU-R BT.2408
+KNEE = 0.9  # share of white up to which light stays as it is; brighter light is compressed
 TINY = 8  # pixels: the side of a thumbnail
 
 COPY_GREY_LEVELS = 0.5  # tolerance of a thumbnail: a copy decodes to the same picture; for encoding see `grey_levels`
@@ -208,7 +212,8 @@ class _Job:
     def __init__(self, source: Path, target: Path, video: DecodedVideo, settings: CutSettings):
         self.source, self.target, self.video, self.settings = source, target, video, settings
         with open_video(source) as container:
-            self.picture = str(best_video_stream(container).index)
+            stream = best_video_stream(container)
+            self.picture, self.curve = str(stream.index), HDR_CURVES.get(int(stream.codec_context.color_trc))
             self.sound = str(container.streams.audio[0].index) if settings.audio and container.streams.audio else None
         self.frame_seconds = 1 / video["fps"]
         self.fit = fit_of(video, settings)
@@ -233,15 +238,18 @@ class _Job:
 
         `target_frames`: how many frames the file must have, if that is known. Raises Mismatch.
         """
-        rate = self.settings.rate
+        rate, is_interlaced = self.settings.rate, self._is_interlaced(frames)
         for picture, wanted in self._ways_to_read(frames, start_frame):
+            pictures = [picture]
+            if self.settings.for_trainer and is_interlaced:
+                pictures = _deinterlaced(picture, frames.frames)
             if rate:
                 wanted = wanted.at_rate(rate, target_frames or frames_in(wanted.seconds, rate))
-                picture = _at_rate(picture, rate, frames.frames)
+                pictures = [_at_rate(one, rate, frames.frames) for one in pictures]
             try:
-                wanted = self._encode(picture, wanted)
+                wanted = self._encode(wanted, *pictures)
                 file = self._verified(wanted, Tolerance(self.frame_seconds, grey_levels(self.settings.crf)))
-                progressive = file.promises["progressive"] and not self._is_interlaced(frames)
+                progressive = len(pictures) > 1 or not is_interlaced
                 return replace(file, promises={**file.promises, "progressive": progressive})
             except Mismatch as error:
                 mismatch = error
@@ -249,10 +257,8 @@ class _Job:
 
     def _verified(self, wanted: SourceFrames, allowed: Tolerance, origin: Origin | None = None) -> ClipFile:
         file = verify(self.target, wanted, allowed, origin)
-        demanded = (
-            {"even_size", "eight_bit_420", "starts_at_zero", "rising_times"} if self.settings.for_trainer else set()
-        )
-        demanded |= {"constant_rate"} if self.settings.fps else set()
+        demanded = FOR_TRAINERS if self.settings.for_trainer else set()
+        demanded = demanded | ({"constant_rate"} if self.settings.fps else set())
         if broken := sorted(name for name in demanded if not file.promises[name]):
             raise Mismatch(f"the file is not as a trainer wants it: {', '.join(broken)} is false")
         return file
@@ -287,19 +293,25 @@ class _Job:
             result += [(way.filter("settb", "1/90000").filter("setpts", spacing), even) for way in ways]
         return result
 
-    def _encode(self, picture: Any, wanted: SourceFrames) -> SourceFrames:
-        """Encode a stream of pictures. Returns `wanted`, with what is left of the frames' pictures after cropping."""
+    def _encode(self, wanted: SourceFrames, picture: Any, source: Any = None) -> SourceFrames:
+        """Encode a stream of pictures. Returns `wanted`, with the pictures as they are when they have been changed.
+
+        `source`: the same pictures as they were, if the stream has changed them already.
+        """
         (wide, high), (width, height) = self.fit
-        is_cropped = wide - width > 1 or high - height > 1
+        curve = self.curve if self.settings.for_trainer else None
+        looks_different = curve or source is not None or wide - width > 1 or high - height > 1
         picture = picture.filter("scale", wide, high).filter("setsar", 1)
-        if is_cropped:
-            whole = picture.filter_multi_output("split")
-            picture = whole[0]
+        if looks_different and source is None:
+            both = picture.filter_multi_output("split")
+            picture, source = both[0], both[1]
+        if curve:
+            picture = _to_sdr(picture, curve)
         picture = picture.filter("crop", width, height, (wide - width) // 4 * 2, (high - height) // 4 * 2)
         streams = [picture]
-        if is_cropped:
+        if looks_different:
             inner = picture.filter_multi_output("split")
-            streams = [inner[0], ffmpeg.filter([_tiny(whole[1]), _tiny(inner[1])], "vstack")]
+            streams = [inner[0], ffmpeg.filter([_tiny(source), _tiny(inner[1])], "vstack")]
         printed = self._run(
             streams,
             wanted,
@@ -307,7 +319,7 @@ class _Job:
             **{"c:v": "libx264", "crf": self.settings.crf, "preset": self.settings.preset, "pix_fmt": "yuv420p"},
             **{"fps_mode": "passthrough", "enc_time_base": "filter", "threads:v": THREADS},
         )
-        if not is_cropped:
+        if not looks_different:
             return wanted
         tiny = np.frombuffer(printed, np.uint8).reshape(-1, TINY, TINY, 3)
         if len(tiny) != 2 * wanted.frames:
@@ -393,6 +405,12 @@ class _Job:
         raise Mismatch(f"ffmpeg failed: {first[0]}")
 
 
+def _deinterlaced(picture: Any, frames: int) -> list[Any]:
+    """The first `frames` frames of a stream, deinterlaced, and as they were. Nothing of the next shot shines through."""
+    both = picture.filter("trim", end_frame=frames).filter_multi_output("split")
+    return [both[0].filter("bwdif", mode="send_frame", deint="interlaced"), both[1]]
+
+
 def _at_rate(picture: Any, rate: Fraction, frames: int) -> Any:
     """The first `frames` frames of a stream at a constant rate: at each time the frame that is nearest, without end.
 
@@ -407,6 +425,14 @@ def _at_rate(picture: Any, rate: Fraction, frames: int) -> Any:
         .filter("fps", f"{rate.numerator}/{rate.denominator}", round="up", start_time=0)
         .filter("tpad", stop=-1, stop_mode="clone")
     )
+
+
+def _to_sdr(picture: Any, curve: str) -> Any:
+    """HDR pictures as those of BT.709, which trainers take all pictures for, whatever their tags say."""
+    linear = picture.filter("zscale", tin=curve, min="2020_ncl", pin="2020", t="linear", npl=WHITE_NITS)
+    light = linear.filter("format", "gbrpf32le").filter("zscale", p="709")
+    mapped = light.filter("tonemap", "mobius", param=KNEE, desat=0)
+    return mapped.filter("zscale", t="709", m="709", r="tv").filter("format", "yuv420p")
 
 
 def _tiny(picture: Any) -> Any:

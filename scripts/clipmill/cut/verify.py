@@ -31,7 +31,7 @@ DECODER_THREADS = 1  # more cost processor time, and clips are checked side by s
 BEGINNING = 16  # frames: if one of a copy refers to a frame before the copy, some of these do, and show it
 UPRIGHT = (False, False, False)
 EIGHT_BIT_420 = {"yuv420p", "yuvj420p"}
-HDR_CURVES = {16, 18}  # numbers of AVColorTransferCharacteristic: PQ and HLG
+HDR_CURVES = {16: "smpte2084", 18: "arib-std-b67"}  # PQ and HLG: numbers of AVColorTransferCharacteristic
 
 # Frames are one too late or early if a shift by one lowers their difference to this share, and by these grey levels.
 SHIFT_RATIO, SHIFT_LEVELS = 0.5, 0.25
