@@ -24,6 +24,8 @@ from trainers import (
     videox_fun_with_sound,
 )
 
+pytestmark = pytest.mark.slow
+
 NTSC = Fraction(1000, 1001)
 RATES = [Fraction(25, 2), 24 * NTSC, Fraction(24), Fraction(25), 30 * NTSC, Fraction(30), Fraction(50), 60 * NTSC]
 LENGTHS = (2.1, 3.4, 5.0, 5.07, 8.04, 10.0)  # seconds

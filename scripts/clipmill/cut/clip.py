@@ -406,7 +406,7 @@ class _Job:
 
 
 def _deinterlaced(picture: Any, frames: int) -> list[Any]:
-    """The first `frames` frames of a stream, deinterlaced, and as they were. Nothing of the next shot shines through."""
+    """The first `frames` frames of a stream, deinterlaced, and as they were. The next shot does not shine through."""
     both = picture.filter("trim", end_frame=frames).filter_multi_output("split")
     return [both[0].filter("bwdif", mode="send_frame", deint="interlaced"), both[1]]
 
