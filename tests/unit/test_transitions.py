@@ -190,6 +190,22 @@ def test_a_banner_or_a_counter_over_the_whole_width_is_no_cut(tmp_path, share):
     assert [one[:3] for one in found] == [(96, 96, "cut")]
 
 
+@pytest.mark.parametrize("fps", [12, 25, 50])
+def test_a_cut_between_colours_of_the_same_light_is_found(tmp_path, fps):
+    """Waves that move on, in another colour: their greys differ by less than from frame to frame."""
+
+    def waves(number: int) -> np.ndarray:
+        y, x = np.mgrid[0:108, 0:192]
+        moving = 38 * np.sin(x / 192 * 9 + number * 0.2) + 30 * np.cos(y / 108 * 7 - number * 0.16)
+        base = (70, 95, 150) if number < 4 * fps else (140, 120, 60)  # blue, green, red
+        return np.clip(np.array(base) + moving[..., None], 0, 255).astype(np.uint8)
+
+    render.encode(tmp_path / "a.mp4", map(waves, range(8 * fps)), (192, 108), fps)
+    signals = decoded(tmp_path / "a.mp4").signals
+    assert [one[:3] for one in find_transitions(signals, fps, DEFAULT)] == [(4 * fps, 4 * fps, "cut")]
+    assert find_transitions(signals, fps, replace(DEFAULT, combined_cut=0.95)) == []
+
+
 CODECS = {
     "h264.mp4": {"options": {"preset": "ultrafast", "crf": "23"}},
     "h265.mkv": {"codec": "libx265"},

@@ -38,6 +38,9 @@ MARGIN = 2  # frames added to each of its sides, since the first and last ones h
 GAP = 3  # frames that a transition may seem to pause
 LEAST = 3  # frames of a transition that takes time
 NEAR = 4  # frames on each side within which only the surest cut counts
+HUE_STEP, HUE_STANDS_OUT, HUE_AROUND = 25, 5, 8  # of 179; times the largest step of so many frames on each side
+COLOURFUL = 15  # least colourfulness of the kept frames before and after
+COLOUR_CUT = 0.9  # how sure such a cut is
 USUAL_AROUND = 5  # frames on each side of a cut that say how much changes without one
 NOISE = 1.5  # grey levels by which a cell may change without a reason
 SMALL_PART = 0.2  # of the picture: true cuts, even between views that resemble each other, change more
@@ -49,18 +52,45 @@ class Answers:
     """The network's answers to a video, from which transitions follow for any least chances.
 
     `chances`: those of every frame whose number `stride` divides. `changes`: how much each frame differs from the one
-    before. `thumbnails`: of all frames.
+    before. `thumbnails`: of all frames. `colour_cuts`: see `colour_cuts`.
     """
 
     chances: np.ndarray
     stride: int
     changes: np.ndarray
     thumbnails: np.ndarray
+    colour_cuts: list[int]
 
     def transitions(self, cut: float, gradual: float) -> list[Transition]:
         """The transitions of the video. `cut`, `gradual`: the least chances, see `find_in`."""
         found = [_among_all_frames(one, self.stride, self.changes) for one in find_in(self.chances, cut, gradual)]
-        return [one for one in found if one.start < one.end or not changes_a_part(self.thumbnails, one.start)]
+        found = [one for one in found if one.start < one.end or not changes_a_part(self.thumbnails, one.start)]
+        if cut > COLOUR_CUT:
+            return found
+        missed = (
+            Transition(frame, frame, "cut", COLOUR_CUT)
+            for frame in self.colour_cuts
+            if not any(one.start - NEAR <= frame <= one.end + NEAR for one in found)
+        )
+        return sorted([*found, *missed])
+
+
+def colour_cuts(signals: pa.Table) -> list[int]:
+    """First frames of shots that differ from the one before in colour alone, which the network does not see.
+
+    The hue steps there, far above the steps around. Of nearly grey pictures the hue is noise, and says nothing.
+    """
+    hue = signals["delta_hue"].to_numpy()
+    colourful = signals["colourfulness"].cast(pa.float64()).to_numpy(zero_copy_only=False)
+    kept = np.flatnonzero(~np.isnan(colourful))
+    found = []
+    for frame in np.flatnonzero(hue >= HUE_STEP).tolist():
+        around = np.delete(hue[max(1, frame - HUE_AROUND) : frame + 1 + HUE_AROUND], min(frame - 1, HUE_AROUND))
+        place = int(np.searchsorted(kept, frame))
+        beside = colourful[kept[max(0, place - 1) : place + 1]]
+        if around.size and hue[frame] >= HUE_STANDS_OUT * max(1.0, around.max()) and (beside >= COLOURFUL).all():
+            found.append(frame)
+    return found
 
 
 def changes_a_part(thumbnails: np.ndarray, cut: int) -> bool:
@@ -85,7 +115,7 @@ def answers(signals: pa.Table, fps: float) -> Answers:
     changes = numbers[:, CHANGES].max(1)
     if stride > 1:
         numbers = _every(numbers, stride)
-    return Answers(chances(thumbnails[::stride], numbers), stride, changes, thumbnails)
+    return Answers(chances(thumbnails[::stride], numbers), stride, changes, thumbnails, colour_cuts(signals))
 
 
 def _every(numbers: np.ndarray, stride: int) -> np.ndarray:
