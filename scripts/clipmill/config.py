@@ -253,9 +253,15 @@ def _target_problems(config: dict[str, Any]) -> list[str]:
     cut, split = config["cut"], config["split"]
     problems = []
     if split["pieces"] == "exact" and cut["frames"] is None:
-        problems.append("split.pieces: exact needs a number of frames; set cut.frames, or choose other pieces")
+        problems.append("split.pieces: exact needs a number of frames; set cut.frames, as [81], or choose other pieces")
     if cut["size"] == "bucket" and not config["export"]["buckets"]["resolutions"]:
         problems.append("cut.size: bucket needs sizes to choose from; set export.buckets.resolutions, as [[832, 480]]")
+    buckets = config["export"]["buckets"]["frames"]
+    if isinstance(cut["frames"], list) and isinstance(buckets, list) and (lacking := set(cut["frames"]) - set(buckets)):
+        problems.append(
+            f"export.buckets.frames: lacks {', '.join(map(str, sorted(lacking)))} of cut.frames, so that clips would "
+            "fit no bucket or a shorter one; write the same list there"
+        )
     if cut["mode"] == "copy" and any(cut[key] is not None for key in ("fps", "size")):
         problems.append("cut.mode: copy cannot change the frame rate or the size; choose auto, or leave these out")
     return problems

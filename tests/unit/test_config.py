@@ -274,6 +274,8 @@ def test_what_a_command_cannot_do_without_is_named_once_it_is_asked_for():
         {"filters.text_static_area.max": 0, "filters.text_scene_area.max": 0, "text.frames": 2},
         {"resources.text": {"threads": 2, "mem_mb": 100, "runtime": 1, "gpu": 0, "batch": 1}, "compile": True},
         {"text.easyocr.sha256": "0aF" * 21 + "0", "consistency.keep_embeddings": True},
+        {"cut.frames": [33, 81], "export.buckets.frames": [33, 49, 81], "split.pieces": "exact", "cut.fps": 23.976},
+        {"cut.frames": "4n+1", "export.buckets.frames": [81], "cut.size": {"short_side": 480, "fit": "crop"}},
     ],
 )
 def test_other_values_are_valid(changes):
@@ -385,6 +387,14 @@ KEYS = ", ".join(CONFIG)
             "filters.text_static_area: needs several frames a clip; set text.frames ",
         ),
         ({"filters.text_scene_area.max": 0}, "filters.text_scene_area: needs several frames a clip; set text.frames "),
+        ({"split.pieces": "exact"}, "split.pieces: exact needs a number of frames; set cut.frames, as [81], or "),
+        ({"cut.size": "bucket"}, "cut.size: bucket needs sizes to choose from; set export.buckets.resolutions, as "),
+        ({"cut.mode": "copy", "cut.fps": 16}, "cut.mode: copy cannot change the frame rate or the size; choose auto"),
+        (
+            {"cut.frames": [33, 49, 81], "export.buckets.frames": [81]},
+            "export.buckets.frames: lacks 33, 49 of cut.frames, so that clips would fit no bucket or a shorter one; ",
+        ),
+        ({"cut.frames": "81"}, "cut.frames: '81' is none of: 4n+1, 8n+1, a list, as [a, b], null"),
     ],
 )
 def test_messages(changes, message):

@@ -162,7 +162,11 @@ def export_dataset(
     if clips.copied:
         log.warning("the file system has no hard links: %s copied", counted(clips.copied, "clip"))
     if layout.buckets != Buckets() and numbers.without_bucket:
-        log.warning("%d of %d clips fit no bucket", numbers.without_bucket, numbers.clips.total())
+        log.warning(
+            "%d of %d clips fit no bucket, and are in no folder of a format that has a folder per bucket: their "
+            "pictures are smaller than every size of export.buckets, or they have too few frames",
+            *(numbers.without_bucket, numbers.clips.total()),
+        )
     for rate, count in numbers.short_at.items():
         if count:
             log.warning(
