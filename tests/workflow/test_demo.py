@@ -149,7 +149,7 @@ def test_the_train_file_names_playable_clips_and_every_clip(run):
     assert {entry["file_path"] for entry in entries} == run.clip_files()
     lengths = {f"clips/{row['video_id']}/{row['clip_id']}.mp4": row["cut_seconds"] for row in run.verdicts()}
     for entry in entries:
-        assert list(entry) == ["file_path", "text", "type"]
+        assert list(entry) == ["file_path", "text", "type", "width", "height"]
         assert entry["type"] == "video"
         assert len(entry["text"].split()) >= 20
         with av.open(file_url(run.outdir / "dataset" / entry["file_path"])) as container:
