@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, ClassVar
 
 from clipmill.base.files import write_json
+from clipmill.dataset.formats.folders import Linked
 from clipmill.dataset.formats.layout import USUAL_FRAMES, USUAL_SIZE, Format, JsonLists, Layout, Shapes, in_a_line
 from clipmill.dataset.formats.sound import write_wav
-from clipmill.dataset.formats.tree import Tree
 from clipmill.store.table import Row
 
 
@@ -57,7 +57,7 @@ class EasyAnimate(VideoList):
         }
 
 
-class VideoXFun(EasyAnimate):
+class VideoXFun(Linked, EasyAnimate):
     """EasyAnimate's list, with `audio_path` for a clip with sound: a wav file that is as long as the video.
 
     Source: aigc-apps/VideoX-Fun, scripts/wan2.2/README_TRAIN_LORA.md and, for the sound, scripts/ltx2.3/README_TRAIN.md
@@ -65,36 +65,22 @@ class VideoXFun(EasyAnimate):
     """
 
     entries = ("videox-fun/{split}.json",)
+    folder = "videox-fun"
+    endings = (".wav",)
     title = "VideoX-Fun"
     load = (
         "accelerate launch /path/to/VideoX-Fun/scripts/wan2.2/train_lora.py \\\n"
         "    --train_data_dir=. --train_data_meta=videox-fun/train.json --video_repeat=1 …"
     )
 
-    def __init__(self, layout: Layout):
-        super().__init__(layout)
-        self._sounds = {split: self._tree(layout.dataset, split) for split in layout.splits}
-
     def _entry(self, row: Row) -> Row:
         entry = super()._entry(row)
         if row["cut_sound"]:
-            tree, below = self._sounds[row["split"]], f"{row['video_id']}/{row['clip_id']}.wav"
+            tree, below = self.trees[row["split"]], f"{row['video_id']}/{row['clip_id']}.wav"
             wav = tree.want(below)
             if write_wav(self.layout.dataset / row["file_path"], wav, row["cut_frames"] / row["cut_fps"]):
                 entry["audio_path"] = str(wav.relative_to(self.layout.dataset))
         return entry
-
-    def clean(self) -> None:
-        for tree in self._sounds.values():
-            tree.remove_others()
-
-    @classmethod
-    def remove(cls, dataset: Path, split: str) -> None:
-        cls._tree(dataset, split).remove_others()
-
-    @classmethod
-    def _tree(cls, dataset: Path, split: str) -> Tree:
-        return Tree(dataset / "videox-fun" / split, (".wav",))
 
 
 class LtxTrainer(VideoList):
