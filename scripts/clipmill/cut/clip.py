@@ -241,11 +241,13 @@ class _Job:
         rate, is_interlaced = self.settings.rate, self._is_interlaced(frames)
         for picture, wanted in self._ways_to_read(frames, start_frame):
             pictures = [picture]
-            if self.settings.for_trainer and is_interlaced:
-                pictures = _deinterlaced(picture, frames.frames)
+            if self.settings.for_trainer:  # of the next shot no frame is shown, and none shines through
+                pictures = [picture.filter("trim", end_frame=frames.frames)]
+                if is_interlaced:
+                    pictures = _deinterlaced(*pictures)
             if rate:
                 wanted = wanted.at_rate(rate, target_frames or frames_in(wanted.seconds, rate))
-                pictures = [_at_rate(one, rate, frames.frames) for one in pictures]
+                pictures = [_at_rate(one, rate) for one in pictures]
             try:
                 wanted = self._encode(wanted, *pictures)
                 file = self._verified(wanted, Tolerance(self.frame_seconds, grey_levels(self.settings.crf)))
@@ -405,22 +407,21 @@ class _Job:
         raise Mismatch(f"ffmpeg failed: {first[0]}")
 
 
-def _deinterlaced(picture: Any, frames: int) -> list[Any]:
-    """The first `frames` frames of a stream, deinterlaced, and as they were. The next shot does not shine through."""
-    both = picture.filter("trim", end_frame=frames).filter_multi_output("split")
+def _deinterlaced(picture: Any) -> list[Any]:
+    """The frames of a stream, deinterlaced, and as they were."""
+    both = picture.filter_multi_output("split")
     return [both[0].filter("bwdif", mode="send_frame", deint="interlaced"), both[1]]
 
 
-def _at_rate(picture: Any, rate: Fraction, frames: int) -> Any:
-    """The first `frames` frames of a stream at a constant rate: at each time the frame that is nearest, without end.
+def _at_rate(picture: Any, rate: Fraction) -> Any:
+    """The frames of a stream at a constant rate: at each time the frame that is nearest, without end.
 
     Each frame gets the time from which on it is the nearest one, half way after the frame before. The filter `fps`
     then shows it from there on. The same as `shown_frames` says.
     """
     slack = round(SLACK * MICROSECONDS)
     return (
-        picture.filter("trim", end_frame=frames)
-        .filter("settb", f"1/{MICROSECONDS}")
+        picture.filter("settb", f"1/{MICROSECONDS}")
         .filter("setpts", f"if(isnan(PREV_INPTS),PTS,(PTS+PREV_INPTS)/2+{slack})")
         .filter("fps", f"{rate.numerator}/{rate.denominator}", round="up", start_time=0)
         .filter("tpad", stop=-1, stop_mode="clone")

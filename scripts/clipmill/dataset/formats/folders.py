@@ -13,7 +13,7 @@ from clipmill.store.table import Row
 
 
 class Linked(Format):
-    """Formats with one folder of files per split, as links to the clips. Only files with the `endings` belong to them."""
+    """Formats with one folder of files per split, as links to clips. Only files with the `endings` belong to them."""
 
     folder: ClassVar[str]
     endings: ClassVar[tuple[str, ...]]
