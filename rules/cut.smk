@@ -19,6 +19,7 @@ rule cut_clips:
     """Cut the clips of a shard that every filter kept, and check each file."""
     input:
         videos=f"{WORK}/videos/{{shard}}.parquet",
+        parts=f"{WORK}/parts/{{shard}}.parquet",
         clips=f"{WORK}/clips/{{shard}}.parquet",
         texts=texts_of_shard,
         alignment=f"{WORK}/scores/alignment/{{shard}}.parquet",
@@ -47,6 +48,7 @@ rule cut_clips:
             --threads {threads} \
             --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
             --videos {input.videos:q} \
+            --parts {input.parts:q} \
             --clips {input.clips:q} \
             --texts {input.texts:q} \
             --alignment {input.alignment:q} \

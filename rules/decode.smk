@@ -1,6 +1,6 @@
 """
 in:  work/index/shards/<shard>.jsonl, and the videos that it names
-out: work/videos/<shard>.parquet; beside it, undeclared, one file per video in work/signals/ and in work/frames/, and in
+out: work/videos/<shard>.parquet, work/parts/<shard>.parquet; beside them, undeclared, one file per video in work/signals/ and in work/frames/, and in
      work/miniatures/ if a network looks for the shots
 """
 
@@ -14,6 +14,7 @@ rule decode_videos:
         videos=f"{WORK}/index/shards/{{shard}}.jsonl",
     output:
         videos=f"{WORK}/videos/{{shard}}.parquet",
+        parts=f"{WORK}/parts/{{shard}}.parquet",
     log:
         f"{OUT}/logs/decode/{{shard}}.log",
     priority: priority_of("decode")
@@ -35,5 +36,6 @@ rule decode_videos:
             --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
             --videos {input.videos:q} \
             --output {output.videos:q} \
+            --parts {output.parts:q} \
             >{log:q} 2>&1
         """

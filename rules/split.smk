@@ -1,5 +1,5 @@
 """
-in:  work/videos/<shard>.parquet, and the signals of its videos; work/shots/<shard>.parquet if a network wrote it
+in:  work/videos/<shard>.parquet, work/parts/<shard>.parquet, and the signals of its videos; work/shots/<shard>.parquet if a network wrote it
 out: work/transitions/<shard>.parquet, work/clips/<shard>.parquet, and the scores that need no frames:
      work/scores/motion/, work/scores/technical/
 """
@@ -8,6 +8,8 @@ out: work/transitions/<shard>.parquet, work/clips/<shard>.parquet, and the score
 # frames, splitting finds them, so that scores and captions are of the frames that the files will have.
 SPLIT_SETTINGS = {
     **config["split"],
+    "crop": config["crop"],
+    "deinterlace": config["decode"]["deinterlace"],
     "transnetv2": {"threshold": config["split"]["transnetv2"]["threshold"]},
     "frames": config["cut"]["frames"],
     "fps": config["cut"]["fps"] if config["cut"]["frames"] is not None else None,
@@ -18,6 +20,7 @@ rule split_videos:
     """Split the videos of a shard into clips; measure motion and technical quality from the signals."""
     input:
         videos=f"{WORK}/videos/{{shard}}.parquet",
+        parts=f"{WORK}/parts/{{shard}}.parquet",
         shots=f"{WORK}/shots/{{shard}}.parquet" if BY_NETWORK else [],
     output:
         transitions=f"{WORK}/transitions/{{shard}}.parquet",
@@ -41,6 +44,7 @@ rule split_videos:
             --shard {wildcards.shard} \
             --settings {params.settings:q} \
             --videos {input.videos:q} \
+            --parts {input.parts:q} \
             --shots {input.shots:q} \
             --transitions {output.transitions:q} \
             --clips {output.clips:q} \

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from clipmill.cli import add_thresholds, measured, run_step, step_parser, with_numbers
 from clipmill.cut.shard import cut_shard
+from clipmill.decode.parts import by_video
 from clipmill.filters.shard import with_good_text
 from clipmill.filters.verdict import Late
 from clipmill.store import tables
@@ -13,6 +14,7 @@ from clipmill.store import tables
 def main() -> None:
     parser = step_parser(__doc__)
     parser.add_argument("--videos", type=Path, required=True, help="table of videos")
+    parser.add_argument("--parts", type=Path, required=True, help="table of their parts")
     parser.add_argument("--clips", type=Path, required=True, help="table of clips")
     parser.add_argument("--texts", type=Path, required=True, help="table of rewrites: clips without a text are not cut")
     parser.add_argument("--alignment", type=Path, required=True, help="table of alignment scores")
@@ -25,7 +27,10 @@ def main() -> None:
         rewrites, alignment = tables.REWRITES.rows(args.texts), tables.ALIGNMENT.rows(args.alignment)
         clips = with_good_text(tables.CLIPS.rows(args.clips), rewrites, alignment, late)
         videos = {video["video_id"]: video for video in tables.VIDEOS.rows(args.videos)}
-        rows = cut_shard(clips, videos, args.outdir, args.shard, args.settings, args.threads, args.max_error_rate)
+        parts = by_video(tables.PARTS.rows(args.parts))
+        rows = cut_shard(
+            clips, videos, parts, args.outdir, args.shard, args.settings, args.threads, args.max_error_rate
+        )
         tables.CUTS.write(args.output, rows, {"settings": args.settings})
 
 

@@ -12,12 +12,16 @@ def main() -> None:
     parser = step_parser(__doc__)
     parser.add_argument("--videos", type=Path, required=True, help="the shard's list of videos")
     parser.add_argument("--output", type=Path, required=True, help="table of videos to write")
+    parser.add_argument("--parts", type=Path, required=True, help="table of their parts to write")
     args = parser.parse_args()
     with measured(args.outdir, "decode", args.shard, args.threads):
         settings, miniatures = decode_settings(args.settings)
         videos = read_videos(args.videos)
-        rows = decode_shard(videos, args.outdir, args.shard, settings, args.threads, args.max_error_rate, miniatures)
+        rows, parts = decode_shard(
+            videos, args.outdir, args.shard, settings, args.threads, args.max_error_rate, miniatures
+        )
         tables.VIDEOS.write(args.output, rows, {"settings": args.settings})
+        tables.PARTS.write(args.parts, parts, {"settings": args.settings})
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from clipmill.store import tables
 def main() -> None:
     parser = step_parser(__doc__)
     parser.add_argument("--videos", type=Path, required=True, help="table of videos")
+    parser.add_argument("--parts", type=Path, required=True, help="table of their parts")
     parser.add_argument("--shots", type=Path, nargs="?", help="table of shots, if a network wrote one")
     parser.add_argument("--transitions", type=Path, required=True, help="table of transitions to write")
     parser.add_argument("--clips", type=Path, required=True, help="table of clips to write")
@@ -19,7 +20,8 @@ def main() -> None:
     args = parser.parse_args()
     with measured(args.outdir, "split", args.shard, args.threads):
         videos = tables.VIDEOS.rows(args.videos)
-        split = split_shard(videos, args.outdir, args.shard, SplitSettings(**args.settings), args.shots)
+        parts = tables.PARTS.rows(args.parts)
+        split = split_shard(videos, parts, args.outdir, args.shard, SplitSettings(**args.settings), args.shots)
         tables.TRANSITIONS.write(args.transitions, split.transitions, {"settings": args.settings})
         tables.CLIPS.write(args.clips, split.clips, {"settings": args.settings})
         tables.MOTION.write(args.motion, split.motion)

@@ -54,7 +54,7 @@ def scored_clips(outdir: Path) -> Iterator[dict[str, Any]]:
         clips = {clip["clip_id"]: clip for clip in tables.CLIPS.rows(tables.CLIPS.of(outdir, shard))}
         for row in tables.VERDICTS.rows(tables.VERDICTS.of(outdir, shard)):
             clip = clips[row["clip_id"]]
-            if not clip["too_short"]:
+            if not clip["unfit"]:
                 yield {**clip, **row, "shard": shard}
 
 

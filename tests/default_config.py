@@ -11,5 +11,11 @@ SCHEMA = load_schema(SCHEMA_PATH)
 CONFIG = defaults(SCHEMA)
 
 # The settings of splitting and cutting, as their rules make them of the config.
-SPLIT_SETTINGS = {**CONFIG["split"], "fps": CONFIG["cut"]["fps"], "frames": CONFIG["cut"]["frames"]}
+SPLIT_SETTINGS = {
+    **CONFIG["split"],
+    "fps": CONFIG["cut"]["fps"],
+    "frames": CONFIG["cut"]["frames"],
+    "crop": CONFIG["crop"],
+    "deinterlace": CONFIG["decode"]["deinterlace"],
+}
 CUT_SETTINGS = {**CONFIG["cut"], "min_seconds": CONFIG["split"]["min_seconds"], "resolutions": None}

@@ -46,7 +46,7 @@ class Step:
 
 # The steps of every run.
 STEPS = (
-    Step("decode_videos", "decode", 0, HOUR, (tables.VIDEOS,)),
+    Step("decode_videos", "decode", 0, HOUR, (tables.VIDEOS, tables.PARTS)),
     Step("split_videos", "split", 2, HOUR, (tables.TRANSITIONS, tables.CLIPS, *tables.SIGNAL_SCORES)),
     *(Step(f"score_{table.name}", table.name, 3, CLIP, (table,), metric=True) for table in tables.FRAME_SCORES),
     Step("filter_clips", "filter", 4, CLIP, (tables.VERDICTS,)),
@@ -78,6 +78,6 @@ AFTER_FILTER = STEPS[STEPS.index(BY_NAME["filter"]) + 1 :]
 
 
 def found_by(table: Table[Any]) -> str:
-    """What errors.csv calls the step that wrote a table; of a step with several tables it is the table's name."""
+    """What errors.csv calls the step that wrote a table; for a table that is not its step's first, the table's name."""
     step = next(step for step in STEPS if table in step.tables)
-    return step.name if len(step.tables) == 1 else table.name
+    return step.name if table is step.tables[0] else table.name

@@ -33,6 +33,7 @@ import imageio_ffmpeg
 import usual_way
 
 from clipmill.cut.shard import cut_shard
+from clipmill.decode.parts import by_video
 from clipmill.decode.shard import decode_shard
 from clipmill.decode.video import DecodeSettings
 from clipmill.filters import columns, verdict
@@ -93,21 +94,24 @@ def our_way(videos: Path, outdir: Path) -> dict[str, float]:
     update_index(videos, outdir, 1000)
     listed = read_json_lines(Paths(outdir).shard("000000"))
     took = {}
-    rows, took[STEPS[1]] = timed(
+    (rows, parts), took[STEPS[1]] = timed(
         lambda: decode_shard(listed, outdir, "000000", DecodeSettings(**CONFIG["decode"]), CORES, 1.0)
     )
-    kept, took[STEPS[2]] = timed(lambda: kept_clips(rows, outdir))
+    kept, took[STEPS[2]] = timed(lambda: kept_clips(rows, parts, outdir))
     settings = CUT_SETTINGS
     videos_by_id = {row["video_id"]: row for row in rows}
-    cuts, took[STEPS[3]] = timed(lambda: cut_shard(kept, videos_by_id, outdir, "000000", settings, CORES, 1.0))
+    parts_by_id = by_video(parts)
+    cuts, took[STEPS[3]] = timed(
+        lambda: cut_shard(kept, videos_by_id, parts_by_id, outdir, "000000", settings, CORES, 1.0)
+    )
     assert not any(cut.get("error") for cut in cuts), cuts
     return took
 
 
-def kept_clips(videos: list[dict[str, Any]], outdir: Path) -> list[dict[str, Any]]:
+def kept_clips(videos: list[dict[str, Any]], parts: list[dict[str, Any]], outdir: Path) -> list[dict[str, Any]]:
     """Split, score from the signals, and keep what the filters that cost nothing let through."""
     videos = [{"error_kind": None, **video} for video in videos]
-    split = split_shard(videos, outdir, "000000", SplitSettings(**SPLIT_SETTINGS))
+    split = split_shard(videos, parts, outdir, "000000", SplitSettings(**SPLIT_SETTINGS))
     free = [name for name, source in columns.FILTERS.items() if source not in METRICS]
     bounds = verdict.active(CONFIG["filters"], free)
     known = verdict.gather(videos, split.clips, {"motion": split.motion, "technical": split.technical})
@@ -276,7 +280,7 @@ def bench_decode(args: argparse.Namespace, place: Path) -> None:
 def decode_folder(videos: Path, outdir: Path) -> None:
     update_index(videos, outdir, 1000)
     listed = read_json_lines(Paths(outdir).shard("000000"))
-    rows = decode_shard(listed, outdir, "000000", DecodeSettings(**CONFIG["decode"]), CORES, 1.0)
+    rows, _ = decode_shard(listed, outdir, "000000", DecodeSettings(**CONFIG["decode"]), CORES, 1.0)
     assert not any(row.get("error") for row in rows), rows
 
 

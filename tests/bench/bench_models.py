@@ -175,12 +175,12 @@ def made_films(videos: Path, lines: int | None, place: Path) -> Films:
     outdir = place / "out"
     update_index(videos, outdir, 1000)
     listed = read_json_lines(Paths(outdir).shard(SHARD))
-    rows = decode_shard(listed, outdir, SHARD, DecodeSettings(**bench.CONFIG["decode"]), CORES, 1.0)
+    rows, parts = decode_shard(listed, outdir, SHARD, DecodeSettings(**bench.CONFIG["decode"]), CORES, 1.0)
     clips, files = [], {}
     paths = {video["video_id"]: Path(video["path"]) for video in listed}
     videos = [{"error_kind": None, **video} for video in rows]
-    found = split_shard(videos, outdir, SHARD, SplitSettings(**SPLIT_SETTINGS)).clips
-    for clip in (clip for clip in found if not clip["too_short"]):
+    found = split_shard(videos, parts, outdir, SHARD, SplitSettings(**SPLIT_SETTINGS)).clips
+    for clip in (clip for clip in found if not clip["unfit"]):
         target = place / f"{clip['clip_id']}.mp4"
         usual_way.encode((paths[clip["video_id"]], clip["start"], clip["seconds"], target, bench.CONFIG["cut"]))
         clips.append(clip)

@@ -77,7 +77,7 @@ def amounts(outdir: Path) -> dict[str, float]:
     videos = tables.VIDEOS.rows(tables.VIDEOS.of(outdir, SHARD))
     clips = tables.CLIPS.rows(tables.CLIPS.of(outdir, SHARD))
     found = {"hours of video": round(sum(video["seconds"] for video in videos) / 3600, 4)}
-    found["clips"] = sum(not clip["too_short"] for clip in clips)
+    found["clips"] = sum(not clip["unfit"] for clip in clips)
     for table_, column in (
         (tables.CONSISTENCY, "consistency"),
         (tables.AESTHETIC, "aesthetic"),

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import pyarrow as pa
 from films import Film, panned
+from whole import find_transitions, video_clips
 
 from clipmill.demo import render
-from clipmill.split.detectors import find_transitions
-from clipmill.split.scenes import video_clips
 from clipmill.split.settings import SplitSettings
 from clipmill.store.tables import Clip, DecodedVideo
 from default_config import SPLIT_SETTINGS

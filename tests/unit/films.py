@@ -37,6 +37,7 @@ class Decoded:
 
     source: Path
     row: dict[str, Any]
+    parts: list[dict[str, Any]]
     signals: pa.Table
     paths: DecodePaths
 
@@ -68,8 +69,8 @@ def decoded(
     """Decode a video; the files go to `folder`, by default beside it."""
     folder = folder or path.with_name(f"{path.name}.decoded")
     paths = DecodePaths(folder / "frames.zip", folder / "signals.parquet")
-    row = decode_video(entry(path, video_id), paths, settings, threads)
-    return Decoded(path, row, tables.SIGNALS.read(paths.signals), paths)
+    row, parts = decode_video(entry(path, video_id), paths, settings, threads)
+    return Decoded(path, row, parts, tables.SIGNALS.read(paths.signals), paths)
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from whole import find_transitions
 
 from clipmill.decode.frames import ArchiveWriter
 from clipmill.decode.video import DecodePaths
 from clipmill.filters import columns, reasons, verdict
 from clipmill.report import write_report
-from clipmill.split.detectors import find_transitions
 from clipmill.split.settings import SplitSettings
 from clipmill.split.transitions import transition_rows
 from clipmill.store import tables

@@ -179,7 +179,7 @@ def test_clips_of_any_video(seed):
         assert (clip["start"], clip["end"]) == (times[start], times[end])
         assert clip["seconds"] == pytest.approx(times[end] - times[start])
         assert clip["seconds"] <= settings.max_seconds + 1e-5 or end - start == 1
-        assert clip["too_short"] == (clip["seconds"] < settings.min_seconds - 1e-6)
+        assert (clip["unfit"] == "too_short") == (clip["seconds"] < settings.min_seconds - 1e-6)
         milliseconds = [math.floor(1000 * clip[name] + 0.5) for name in ("start", "end")]
         assert clip["clip_id"] == "v_{:08d}-{:08d}".format(*milliseconds)
         assert (clip["video_id"], clip["source_key"]) == ("v", "key")
@@ -214,4 +214,4 @@ def test_scenes_of_one_frame_are_counted_and_too_short():
     video = {"video_id": "v", "source_key": "k", "seconds": 0.7}
     clips = content_clips(video, tables.SIGNALS.from_rows(signals), replace(CONTENT, min_frames=1))
     assert [(clip["start_frame"], clip["end_frame"]) for clip in clips] == [(0, 2), (2, 3), (3, 4), (6, 7)]
-    assert all(clip["too_short"] for clip in clips)
+    assert all(clip["unfit"] for clip in clips)

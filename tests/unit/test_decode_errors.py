@@ -18,7 +18,7 @@ from clipmill.base.journal import Journal
 from clipmill.base.opencv import cv2
 from clipmill.decode.frames import ArchiveWriter
 from clipmill.decode.shard import decode_shard
-from clipmill.decode.video import DecodePaths, DecodeSettings, decode_video, source_key
+from clipmill.decode.video import DecodePaths, DecodeSettings, decode_key, decode_video
 from clipmill.demo import render
 from clipmill.store import tables
 
@@ -175,7 +175,7 @@ def shard(whole, tmp_path):
 
 
 def run_shard(videos, outdir, settings=SETTINGS, threads=2, rate=1.0):
-    return decode_shard(videos, outdir, "000000", settings, threads, rate)
+    return decode_shard(videos, outdir, "000000", settings, threads, rate)[0]
 
 
 @pytest.mark.slow
@@ -247,11 +247,11 @@ def test_what_may_go_otherwise_the_next_time_is_tried_again(shard, tmp_path):
 
 @pytest.mark.parametrize("change", [{"samples_per_second": 3}, {"sample_short_side": 64}, {"sample_quality": 50}])
 def test_the_key_depends_on_file_and_settings(shard, change):
-    key = source_key(shard[0], SETTINGS)
-    assert source_key(shard[0], DecodeSettings(**{**vars(SETTINGS), **change})) != key
-    assert source_key({**shard[0], "size_bytes": 1}, SETTINGS) != key
-    assert source_key({**shard[0], "mtime_ns": 1}, SETTINGS) != key
-    assert source_key({**shard[0], "name": "x", "path": "x", "returns": 9, "video_id": "x"}, SETTINGS) == key
+    key = decode_key(shard[0], SETTINGS)
+    assert decode_key(shard[0], DecodeSettings(**{**vars(SETTINGS), **change})) != key
+    assert decode_key({**shard[0], "size_bytes": 1}, SETTINGS) != key
+    assert decode_key({**shard[0], "mtime_ns": 1}, SETTINGS) != key
+    assert decode_key({**shard[0], "name": "x", "path": "x", "returns": 9, "video_id": "x"}, SETTINGS) == key
 
 
 def test_too_many_bad_videos_stop_the_shard(tmp_path):
@@ -262,7 +262,7 @@ def test_too_many_bad_videos_stop_the_shard(tmp_path):
     with pytest.raises(SetupError, match=r"^20 of 20 videos failed, more than max_error_rate 0.5 allows"):
         run_shard(videos, tmp_path / "out", rate=0.5)
     with Journal(tmp_path / "out" / "work" / "journals" / "decode" / "000000.jsonl") as journal:
-        known = [journal.get(video["video_id"], source_key(video, SETTINGS)) for video in videos]
+        known = [journal.get(video["video_id"], decode_key(video, SETTINGS)) for video in videos]
     assert sum(row is not None for row in known) == 20
 
 

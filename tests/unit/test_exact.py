@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from clip_films import DEFAULT
+from whole import video_clips
 
 from clipmill.filters import reasons
 from clipmill.filters.verdict import first_failure
 from clipmill.shapes.rates import exact_rate
 from clipmill.shapes.shown import shown_frames
 from clipmill.split.exact import ExactFrames
-from clipmill.split.scenes import video_clips
 from clipmill.split.transitions import Transition
 from clipmill.store import tables
 
@@ -84,7 +84,7 @@ def clips(rate: float, seconds: float, *cuts: int, **settings) -> list[dict]:
 
 
 def spans(found: list[dict]) -> list[tuple]:
-    return [(clip["start_frame"], clip["end_frame"], clip["target_frames"], clip["too_short"]) for clip in found]
+    return [(clip["start_frame"], clip["end_frame"], clip["target_frames"], clip["unfit"]) for clip in found]
 
 
 def test_exact_pieces_of_scenes():

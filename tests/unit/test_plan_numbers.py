@@ -13,7 +13,7 @@ from clipmill.base.errors import ItemError
 from clipmill.base.human import duration
 from clipmill.captions.describe import Describe
 from clipmill.captions.rules import Rules
-from clipmill.decode.video import DecodeSettings, source_key
+from clipmill.decode.video import DecodeSettings, decode_key
 from clipmill.demo import render
 from clipmill.inputs.discovery import update_index
 from clipmill.models import backends
@@ -159,7 +159,7 @@ def finish(
     """Write the tables, logs and benchmarks of one shard's jobs."""
     decode = DecodeSettings(**CONFIG["decode"])
     videos = read_json_lines(Paths(outdir).shard(shard))
-    rows = [{"video_id": one["video_id"], "source_key": source_key(one, decode), "seconds": seconds} for one in videos]
+    rows = [{"video_id": one["video_id"], "decode_key": decode_key(one, decode), "seconds": seconds} for one in videos]
     names = [f"{shard}-{number}" for number in range(clips)]
     made = settings()
     about = {step: made["steps"][step] for step in (*METRICS, "alignment")}
@@ -173,8 +173,8 @@ def finish(
             elif table is tables.TRANSITIONS:
                 content = []
             elif table is tables.CLIPS:
-                content = [{"clip_id": name, "too_short": False, "seconds": 1.25} for name in names]
-                content += [{"clip_id": "x", "too_short": True, "seconds": 0.5}]
+                content = [{"clip_id": name, "unfit": None, "seconds": 1.25} for name in names]
+                content += [{"clip_id": "x", "unfit": "too_short", "seconds": 0.5}]
                 content = [{**clip, "target_frames": target_frames} for clip in content]
             elif table is tables.VERDICTS:
                 content = [{"clip_id": name, "kept": n < kept, "seconds": 2.0} for n, name in enumerate(names)]

@@ -267,7 +267,7 @@ def test_a_sample_without_clips_or_without_a_score_is_told(tmp_path):
     tables.CLIPS.write(tables.CLIPS.of(tmp_path, "000000"), [])
     with pytest.raises(SetupError, match="no clip of the sample is long enough; raise calibrate.videos"):
         CalibrationSample.read(tmp_path, ["000000"], ["motion"], set())
-    clip = {"clip_id": "v_1", "video_id": "v", "too_short": False}
+    clip = {"clip_id": "v_1", "video_id": "v", "unfit": None, "width": 64, "height": 48, "fps": 24.0}
     tables.CLIPS.write(tables.CLIPS.of(tmp_path, "000000"), [clip])
     for value, fine in ((None, False), (2.5, True)):
         tables.MOTION.write(tables.MOTION.of(tmp_path, "000000"), [{"clip_id": "v_1", "motion": value}])

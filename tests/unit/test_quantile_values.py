@@ -29,7 +29,7 @@ def made(outdir: Path, shard: str, clips: list[dict], **tables_of: list[dict]) -
         tables.VIDEOS.of(outdir, shard),
         [{"video_id": video, "name": video, "height": 10 * int(video[1:]), **facts} for video in videos],
     )
-    tables.CLIPS.write(tables.CLIPS.of(outdir, shard), [{"too_short": False, **clip} for clip in clips])
+    tables.CLIPS.write(tables.CLIPS.of(outdir, shard), [{"unfit": None, **clip} for clip in clips])
     for name, rows in tables_of.items():
         table = {"motion": tables.MOTION, "aesthetic": tables.AESTHETIC, "alignment": tables.ALIGNMENT}[name]
         table.write(table.of(outdir, shard), rows)
@@ -42,7 +42,7 @@ def outdir(tmp_path: Path) -> Path:
         numbers = range(10 * shard, 10 * shard + 10)
         clips = [{"clip_id": f"v{shard + 1}_{n:02d}", "video_id": f"v{shard + 1}"} for n in numbers]
         motion = [{"clip_id": clip["clip_id"], "motion": float(n)} for clip, n in zip(clips, numbers, strict=True)]
-        clips[3]["too_short"] = shard == 0
+        clips[3]["unfit"] = "too_short" if shard == 0 else None
         motion[5]["motion"] = None if shard == 1 else motion[5]["motion"]
         late = [{"clip_id": clip["clip_id"], "alignment": n / 10} for n, clip in enumerate(reversed(clips[4:]))]
         made(tmp_path, f"{shard:06d}", clips, motion=motion, alignment=late)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 from made_report import SPLIT, Finished, bounds, row
+from whole import find_transitions, video_clips
 
 from clipmill.decode.reading import read_signals
 from clipmill.report import shots
 from clipmill.report.detected import TRIED, look, places
-from clipmill.split.detectors import find_transitions
-from clipmill.split.scenes import video_clips
 from clipmill.split.settings import SplitSettings
 from clipmill.split.transitions import Transition
 from clipmill.store import tables
@@ -54,7 +53,7 @@ def split_directly(run: Finished, settings: SplitSettings) -> tuple[int, float]:
     for video_id, video in run.videos.items():
         signals = read_signals(run.outdir, "000000", video_id)
         clips = video_clips(video, signals, find_transitions(signals, FPS, settings), settings)
-        lengths += [clip["seconds"] for clip in clips if not clip["too_short"]]
+        lengths += [clip["seconds"] for clip in clips if not clip["unfit"]]
     return len(lengths), sum(lengths)
 
 

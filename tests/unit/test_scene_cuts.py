@@ -11,8 +11,8 @@ import pytest
 from clip_films import CONTENT, DEFAULT, FILMS
 from films import REAL, cinema, decoded
 from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode, detect
+from whole import find_transitions
 
-from clipmill.split.detectors import find_transitions
 from clipmill.split.pyscenedetect import find_cuts
 
 

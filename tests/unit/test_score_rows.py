@@ -103,7 +103,7 @@ def shard(tmp_path):
     for name in "ab":
         path = Film(levels, 4, fps=10, settings={"pixel_format": "yuv444p"}).render(tmp_path / f"{name}.mp4")
         videos.append(entry(path, name))
-    rows = decode_shard(videos, tmp_path, "000000", SETTINGS, 1, 1.0)
+    rows, _ = decode_shard(videos, tmp_path, "000000", SETTINGS, 1, 1.0)
     spans = {("a", 0, 20), ("a", 20, 40), ("b", 0, 40), ("b", 1, 4)}
     keys = {row["video_id"]: row["source_key"] for row in rows}
     clips = [

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from films import SETTINGS, Film, decoded, entry, grey, panned, standing
+from whole import find_transitions, video_clips
 
 from clipmill.base.errors import SetupError
 from clipmill.decode.reading import read_miniatures
@@ -28,8 +29,6 @@ from clipmill.shots.shard import detect_shots
 from clipmill.shots.transnetv2 import TransNetV2, on_the_cpu
 from clipmill.shots.weights import find_weights, read_weights
 from clipmill.shots.windows import MARGIN, step_count, suspicious_steps, window
-from clipmill.split.detectors import find_transitions
-from clipmill.split.scenes import video_clips
 from clipmill.split.settings import SplitSettings
 from clipmill.split.shard import read_shots
 from clipmill.split.transnetv2 import GAP, Shots, network_transitions
@@ -55,7 +54,7 @@ def colours(*parts: tuple[int, int, int]):
 
 def decoded_shard(folder: Path, paths: list[Path], miniatures: bool = True) -> list:
     videos = [entry(path, f"v{number}") for number, path in enumerate(paths)]
-    return decode_shard(videos, folder / "out", SHARD, SETTINGS, 1, 1.0, miniatures)
+    return decode_shard(videos, folder / "out", SHARD, SETTINGS, 1, 1.0, miniatures)[0]
 
 
 def written(folder: Path) -> dict[str, tuple[int, bytes]]:

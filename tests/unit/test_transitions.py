@@ -12,11 +12,10 @@ import pyarrow as pa
 import pytest
 from clip_films import CONTENT, DEFAULT
 from films import REAL, decoded
+from whole import find_transitions, video_clips
 
 from clipmill.demo import render
 from clipmill.split.combined import GRADUAL, answers, features, find_in
-from clipmill.split.detectors import find_transitions
-from clipmill.split.scenes import video_clips
 from clipmill.split.transitions import Transition, transition_rows
 from clipmill.store import tables
 from shot_films import KINDS, PHOTOGRAPHS, ShotFilm, matches, render_film
@@ -275,7 +274,7 @@ def test_clips_hold_frames_of_one_shot(films):
         for detector in ("combined", "content"):
             settings = replace(DEFAULT, detector=detector)
             found = video_clips(video, signals, find_transitions(signals, film.fps, settings), settings)
-            for clip in (clip for clip in found if not clip["too_short"]):
+            for clip in (clip for clip in found if not clip["unfit"]):
                 start, end = clip["start_frame"], clip["end_frame"]
                 is_pure = film.of_one_shot(start, end)
                 seconds[detector] += clip["seconds"] * is_pure

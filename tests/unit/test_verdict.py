@@ -36,7 +36,7 @@ GOOD = {
     "text_area": 0.0,
     "text_static_area": 0.0,
     "text_scene_area": 0.0,
-    "too_short": False,
+    "unfit": None,
 }
 
 
@@ -50,7 +50,7 @@ def bound(low=None, high=None):
     return {"min": low, "max": high}
 
 
-ALL = {name: bound(value - 1, value + 1) for name, value in GOOD.items() if name != "too_short"}
+ALL = {name: bound(value - 1, value + 1) for name, value in GOOD.items() if name != "unfit"}
 
 
 def reason(filters=ALL, order=ORDER, **values):
@@ -95,28 +95,24 @@ def test_what_was_not_measured_is_not_kept(name, value, limits):
 
 
 def test_too_short_comes_first():
-    assert reason(too_short=True, area=0, motion=None) == "too_short"
-    assert words({"too_short": True}, {}) == "too_short"
-    assert words({"too_short": False}, {}) is None
+    assert reason(unfit="too_short", area=0, motion=None) == "too_short"
+    for unfit in tables.UNFIT:
+        assert words({"unfit": unfit}, {}) == unfit
+    assert words({"unfit": None}, {}) is None
 
 
 def test_a_clip_of_a_video_that_is_too_small_for_its_file_is_dropped_before_any_filter():
     assert reason(too_small=True, area=0) == "too_small"
-    assert reason(too_small=True, too_short=True) == "too_short"
+    assert reason(too_small=True, unfit="too_short") == "too_short"
     wanted = verdict.WantedSize("bucket", [[832, 480], [480, 832]])
-    facts = {"width": 854, "height": 480, "coded_width": 854, "coded_height": 480, "rotation": 0, "pixel_aspect": 1.0}
-    assert wanted.has_room(facts)
-    assert wanted.has_room({**facts, "rotation": 270}), "the upright bucket"
-    assert not wanted.has_room({**facts, "coded_width": 640})
-    # As many pixels as stored, though not as many as shown: what counts is what is cut from.
-    assert wanted.has_room({**facts, "width": 700, "pixel_aspect": 1.001})
-    assert not wanted.has_room({**facts, "width": 700, "pixel_aspect": 0.8})
+    assert wanted.has_room({"width": 854, "height": 480})
+    assert wanted.has_room({"width": 480, "height": 854}), "the upright bucket"
+    assert not wanted.has_room({"width": 640, "height": 480})
 
 
 def test_a_shard_is_judged_by_the_size_of_files_only_if_there_is_one():
-    video = {"video_id": "v", "name": "v", "width": 64, "height": 48, "coded_width": 64, "coded_height": 48}
-    video |= {"rotation": 0, "pixel_aspect": 1.0, "fps": 1, "seconds": 1, "bits_per_pixel": 1, "error_kind": None}
-    clips = [{"clip_id": "one", "video_id": "v", "too_short": False}]
+    video = {"video_id": "v", "name": "v", "seconds": 1, "bits_per_pixel": 1, "error_kind": None}
+    clips = [{"clip_id": "one", "video_id": "v", "unfit": None, "width": 64, "height": 48, "fps": 1}]
 
     def judged(wanted):
         (row,) = judge_shard([video], clips, {}, {}, [], wanted)
@@ -190,7 +186,7 @@ def test_the_cascade_changes_no_verdict(seed):
     chance = random.Random(seed)
     order = chance.sample(ORDER, len(ORDER))
     values = {name: chance.choice((value, value, value, -1e6, None)) for name, value in GOOD.items()}
-    values["too_short"] = False
+    values["unfit"] = None
     bounds = verdict.active(ALL, order)
     full = words(values, bounds)
     for metric in METRICS:
@@ -204,10 +200,11 @@ def test_the_cascade_changes_no_verdict(seed):
 
 
 def test_gather_brings_all_that_is_known_of_a_clip_together():
-    video = {"video_id": "v", "name": "v.mp4", "width": 640, "height": 360, "fps": 24.0, "seconds": 9.0}
+    video = {"video_id": "v", "name": "v.mp4", "seconds": 9.0}
     video |= {"bits_per_pixel": 0.1, "error_kind": None, "error": None}
     bad = {"video_id": "bad", "error_kind": "corrupt", "error": "x"}
-    clips = [{"clip_id": name, "video_id": "v", "too_short": False} for name in ("one", "two")]
+    size = {"width": 640, "height": 360, "fps": 24.0}
+    clips = [{"clip_id": name, "video_id": "v", "unfit": None, **size} for name in ("one", "two")]
     scores = {
         "motion": [{"clip_id": "two", "motion": 2.0, "error_kind": None}, {"clip_id": "one", "motion": 1.0}],
         "text": [{"clip_id": "one", "text_area": None, "error_kind": "bad_frames", "error": "y"}, {"clip_id": "two"}],
@@ -220,8 +217,8 @@ def test_gather_brings_all_that_is_known_of_a_clip_together():
 
 
 def test_a_clip_without_its_row_in_a_table_is_a_bug():
-    video = {"video_id": "v", "name": "v", "width": 1, "height": 1, "fps": 1, "seconds": 1, "bits_per_pixel": 1}
-    clips = [{"clip_id": "one", "video_id": "v", "too_short": False}]
+    video = {"video_id": "v", "name": "v", "seconds": 1, "bits_per_pixel": 1}
+    clips = [{"clip_id": "one", "video_id": "v", "unfit": None, "width": 1, "height": 1, "fps": 1}]
     with pytest.raises(KeyError):
         verdict.gather([{**video, "error_kind": None}], clips, {"motion": []})
 
@@ -229,6 +226,6 @@ def test_a_clip_without_its_row_in_a_table_is_a_bug():
 def test_every_filter_has_its_column_in_the_verdicts():
     assert set(columns.FILTERS) <= {column.name for column in tables.VERDICTS.columns}
     for name, source in columns.FILTERS.items():
-        assert source == "videos" or name in {column.name for column in SCORE_TABLES[source].columns}
+        assert source == columns.FACTS or name in {column.name for column in SCORE_TABLES[source].columns}
     for table in (tables.ALIGNMENT, tables.FINAL_VERDICTS, tables.METADATA):
         assert set(columns.LATE_FILTERS) <= {column.name for column in table.columns}

@@ -9,13 +9,15 @@ import errno
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, cast
 
 import av
 import av.error
@@ -27,6 +29,7 @@ from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.files import atomic, clean_text
 from clipmill.base.opencv import cv2
 from clipmill.base.processes import die_with
+from clipmill.cut.feed import Feed
 from clipmill.cut.verify import (
     EIGHT_BIT_420,
     HDR_CURVES,
@@ -62,7 +65,7 @@ KNEE = 0.9  # share of white up to which light stays as it is; brighter light is
 TINY = 8  # pixels: the side of a thumbnail
 
 COPY_GREY_LEVELS = 0.5  # tolerance of a thumbnail: a copy decodes to the same picture; for encoding see `grey_levels`
-ALWAYS = ("-nostdin", "-hide_banner", "-v", "error", "-y", "-filter_complex_threads", str(THREADS))
+ALWAYS = ("-hide_banner", "-v", "error", "-y", "-filter_complex_threads", str(THREADS))
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ def plan_copy(
         return f"cut.codec is h264, and the codec is {video['codec']}"
     if video["rotation"] or not is_square(video["pixel_aspect"]):
         return "the video is stored turned or with pixels that are not square"
+    if video["changes"]:
+        return "the video changes midway"
     if video["repaired_times"]:
         return "the video lacks time stamps"
     if settings.for_trainer and video["pixel_format"] not in EIGHT_BIT_420:
@@ -229,7 +234,7 @@ class _Job:
         # With `r` FFmpeg rounds the times to whole frames, counted from the place at which reading begins.
         packets = self._input(self._before(frames, 0.1 if rate else 0.5))[self.picture]
         unit = {"r:v": f"{rate.numerator}/{rate.denominator}"} if rate else {}
-        self._run([packets], wanted, "PTS-STARTPTS", **{"c:v": "copy", "copypriorss": 0}, **unit)
+        self._run([packets], wanted, "PTS-STARTPTS", {"c:v": "copy", "copypriorss": 0, **unit})
         tolerance = Tolerance(self.frame_seconds, COPY_GREY_LEVELS)
         return self._verified(wanted, tolerance, Origin(self.source, self.video["offset"], frames))
 
@@ -239,8 +244,9 @@ class _Job:
         `target_frames`: how many frames the file must have, if that is known. Raises Mismatch.
         """
         rate, is_interlaced = self.settings.rate, self._is_interlaced(frames)
-        for picture, wanted in self._ways_to_read(frames, start_frame):
-            pictures = [picture]
+        mismatch = Mismatch("no way to read its frames")
+        for picture, feed in self._ways_to_read(frames, start_frame):
+            wanted, pictures = frames, [picture]
             if self.settings.for_trainer:  # of the next shot no frame is shown, and none shines through
                 pictures = [picture.filter("trim", end_frame=frames.frames)]
                 if is_interlaced:
@@ -249,7 +255,7 @@ class _Job:
                 wanted = wanted.at_rate(rate, target_frames or frames_in(wanted.seconds, rate))
                 pictures = [_at_rate(one, rate) for one in pictures]
             try:
-                wanted = self._encode(wanted, *pictures)
+                wanted = self._encode(wanted, feed, *pictures)
                 file = self._verified(wanted, Tolerance(self.frame_seconds, grey_levels(self.settings.crf)))
                 progressive = len(pictures) > 1 or not is_interlaced
                 return replace(file, promises={**file.promises, "progressive": progressive})
@@ -275,27 +281,25 @@ class _Job:
         except av.error.FFmpegError:  # some containers cannot seek
             return False
 
-    def _ways_to_read(self, frames: SourceFrames, start_frame: int) -> list[tuple[Any, SourceFrames]]:
-        """Streams that begin with the first of `frames`, each with the times that it must have; the cheapest first.
+    def _ways_to_read(self, frames: SourceFrames, start_frame: int) -> Iterator[tuple[Any, Feed | None]]:
+        """Streams that begin with the first of `frames`, and who feeds them; the cheapest first.
 
-        FFmpeg seeks by decoding time and, in some containers, to places where decoding cannot begin. So reading
-        begins some time before the clip; if that was not enough, earlier, and at last at the video's first frame.
+        FFmpeg seeks by decoding time and, in some containers, to places where decoding cannot begin. So reading begins
+        some time before the clip, and then earlier. At last the frames are decoded here: at once where ffmpeg would see
+        other frames than decode did.
         """
-        start = self._before(frames)
-        ways = [
-            self._input(begin)[self.picture].filter("trim", start=f"{max(0.0, start - begin):.6f}")
-            for begin in dict.fromkeys(max(0.0, start - ahead) for ahead in SEEK_AHEAD)
-        ]
-        if frames.time[0] <= COUNT_FROM_START:
-            ways.append(self._input(0)[self.picture].filter("select", f"gte(n,{start_frame})"))
-        result = [(way.filter("setpts", "PTS-STARTPTS"), frames) for way in ways]
-        if self.video["repaired_times"]:  # FFmpeg may repair them differently than decode did: space them evenly
-            even = frames.evenly(self.frame_seconds)
-            spacing = f"N*{self.frame_seconds * 90000:.6f}"
-            result += [(way.filter("settb", "1/90000").filter("setpts", spacing), even) for way in ways]
-        return result
+        is_plain = not self.video["changes"] and not self.video["repaired_times"]
+        if is_plain:
+            start = self._before(frames)
+            for begin in dict.fromkeys(max(0.0, start - ahead) for ahead in SEEK_AHEAD):
+                picture = self._input(begin)[self.picture].filter("trim", start=f"{max(0.0, start - begin):.6f}")
+                yield picture.filter("setpts", "PTS-STARTPTS"), None
+        for seeks in (True, False):
+            if seeks or not is_plain or frames.time[0] <= COUNT_FROM_START:
+                with Feed(self.source, self.video, frames, start_frame, seeks) as feed:
+                    yield feed.stream(threads=THREADS), feed
 
-    def _encode(self, wanted: SourceFrames, picture: Any, source: Any = None) -> SourceFrames:
+    def _encode(self, wanted: SourceFrames, feed: Feed | None, picture: Any, source: Any = None) -> SourceFrames:
         """Encode a stream of pictures. Returns `wanted`, with the pictures as they are when they have been changed.
 
         `source`: the same pictures as they were, if the stream has changed them already.
@@ -318,8 +322,16 @@ class _Job:
             streams,
             wanted,
             "PTS",
-            **{"c:v": "libx264", "crf": self.settings.crf, "preset": self.settings.preset, "pix_fmt": "yuv420p"},
-            **{"fps_mode": "passthrough", "enc_time_base": "filter", "threads:v": THREADS},
+            {
+                "c:v": "libx264",
+                "crf": self.settings.crf,
+                "preset": self.settings.preset,
+                "pix_fmt": "yuv420p",
+                "fps_mode": "passthrough",
+                "enc_time_base": "filter",
+                "threads:v": THREADS,
+            },
+            feed,
         )
         if not looks_different:
             return wanted
@@ -342,7 +354,14 @@ class _Job:
             options["ss"] = f"{begin:.6f}"
         return ffmpeg.input(SOURCE, threads=THREADS, **OPTIONS, **options)
 
-    def _run(self, streams: Sequence[Any], wanted: SourceFrames, times: str, **options: Any) -> bytes:
+    def _run(
+        self,
+        streams: Sequence[Any],
+        wanted: SourceFrames,
+        times: str,
+        options: dict[str, Any],
+        feed: Feed | None = None,
+    ) -> bytes:
         """Run ffmpeg on a video stream, with the sound where it is wanted. Raises Mismatch.
 
         `streams`: the stream, and maybe another whose raw pictures are returned. `times`: of a packet, as the bitstream
@@ -352,7 +371,7 @@ class _Job:
         """
         rate, for_trainer = self.settings.rate, self.settings.for_trainer
         has_edits = not for_trainer or self.sound is not None  # sound begins after what its encoder puts before it
-        options |= {"movflags": "+faststart+negative_cts_offsets" if for_trainer else "+faststart"}
+        options = options | {"movflags": "+faststart+negative_cts_offsets" if for_trainer else "+faststart"}
         if not has_edits:
             options |= {"use_editlist": 0}
         packet_times = f"pts={times}:dts={times.replace('PTS', 'DTS', 1)}"
@@ -384,7 +403,8 @@ class _Job:
             raw = {"format": "rawvideo", "frames:v": wanted.frames, "fps_mode": "passthrough"}
             output = ffmpeg.merge_outputs(output, ffmpeg.output(pictures, "pipe:1", **raw))
         names = {SOURCE: file_url(self.source), TARGET: file_url(self.target)}
-        result = run_ffmpeg([*ALWAYS, *(names.get(argument, argument) for argument in output.get_args())])
+        arguments = [*ALWAYS, *(names.get(argument, argument) for argument in output.get_args())]
+        result = run_ffmpeg(arguments, feed.write if feed else None)
         self._check(result)
         return result.stdout
 
@@ -450,17 +470,36 @@ def grey_levels(crf: int) -> float:
     return 4 + 0.625 * 2 ** (crf / 6) / 16
 
 
-def run_ffmpeg(arguments: list[str]) -> subprocess.CompletedProcess[bytes]:
-    """Run ffmpeg (6.1 or newer), which dies with this process. Raises SetupError if there is no ffmpeg."""
+def run_ffmpeg(
+    arguments: list[str], write: Callable[[BinaryIO], None] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run ffmpeg (6.1 or newer), which dies with this process. Raises SetupError if there is no ffmpeg.
+
+    `write`: fills its standard input; what it raises is raised.
+    """
     try:
         program = imageio_ffmpeg.get_ffmpeg_exe()
-        return subprocess.run(
+        process = subprocess.Popen(
             [program, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdin=subprocess.PIPE if write else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             preexec_fn=partial(die_with, os.getpid()),
         )
     except (RuntimeError, FileNotFoundError, PermissionError) as error:
         raise SetupError(
             f"no ffmpeg to run ({error}); install imageio-ffmpeg with its binary, or set IMAGEIO_FFMPEG_EXE to one"
         ) from error
+    with process, ThreadPoolExecutor(1) as pool:
+        pipe, process.stdin = process.stdin, None  # `communicate` would close it
+        written = pool.submit(_fill, pipe, write) if pipe and write else None
+        output, said = process.communicate()
+        if written:
+            written.result()
+    return subprocess.CompletedProcess([program, *arguments], process.returncode, output, said)
+
+
+def _fill(pipe: IO[bytes], write: Callable[[BinaryIO], None]) -> None:
+    """Write all to ffmpeg, which may have enough before the end: it says by itself what is wrong."""
+    with suppress(BrokenPipeError), pipe:
+        write(cast(BinaryIO, pipe))

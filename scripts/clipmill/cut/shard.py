@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,11 +15,12 @@ from clipmill.base.journal import Journal, fingerprint
 from clipmill.base.progress import Progress
 from clipmill.base.workers import map_in_processes
 from clipmill.cut.clip import CutSettings, SourceFrames, cut_clip
+from clipmill.decode.parts import as_of_part
 from clipmill.decode.reading import frame_times, read_signals
 from clipmill.store.index import note_again
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
-from clipmill.store.tables import Clip, DecodedVideo
+from clipmill.store.tables import Clip, DecodedVideo, Part
 
 log = logging.getLogger("clipmill")
 
@@ -32,15 +33,17 @@ COLUMNS = ["time", "is_key", "is_clean", "thumbnail"]  # of the signals, that cu
 def cut_shard(
     clips: list[Clip],
     videos: Mapping[str, DecodedVideo],
+    parts: Mapping[str, Sequence[Part]],
     outdir: Path,
     shard: str,
     settings: Mapping[str, Any],
     threads: int,
     max_error_rate: float,
 ) -> list[Row]:
-    """Cut `clips` and return their CUTS rows. The shard's folder of clip files then holds no other files.
+    """Cut `clips` of `videos`, whose PARTS rows are `parts`, and return their CUTS rows.
 
-    Raises SetupError if more than the share `max_error_rate` of the clips failed.
+    The shard's folder of clip files then holds no other files. Raises SetupError if more than the share
+    `max_error_rate` of the clips failed.
     """
     cut_settings = CutSettings(**settings)
     folder = Paths(outdir).clip_files / shard
@@ -59,7 +62,8 @@ def cut_shard(
         signals_of = lru_cache(maxsize=1)(partial(read_signals, outdir, shard, columns=COLUMNS))
 
         def cut(clip: Clip) -> Row:
-            video = videos[clip["video_id"]]
+            video = as_of_part(videos[clip["video_id"]], parts[clip["video_id"]][clip["part"]])
+            video["fps"] = clip["fps"]
             file = folder / clip["video_id"] / f"{clip['clip_id']}.mp4"
             signals = signals_of(clip["video_id"])
             source = SourceFrames.of(signals, frame_times(video, signals), clip["start_frame"], clip["end_frame"])

@@ -22,14 +22,13 @@ from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
 from clipmill.cut.mp4 import edits
 from clipmill.decode.media import best_video_stream, ffmpeg_message, open_video
-from clipmill.decode.pictures import analysis_size, orientation, small_bgr
+from clipmill.decode.pictures import UPRIGHT, analysis_size, orientation, small_bgr
 from clipmill.decode.signals import thumbnail
 from clipmill.shapes.shown import shown_frames
 from clipmill.shapes.sizes import is_square
 
 DECODER_THREADS = 1  # more cost processor time, and clips are checked side by side
 BEGINNING = 16  # frames: if one of a copy refers to a frame before the copy, some of these do, and show it
-UPRIGHT = (False, False, False)
 EIGHT_BIT_420 = {"yuv420p", "yuvj420p"}
 HDR_CURVES = {16: "smpte2084", 18: "arib-std-b67"}  # PQ and HLG: numbers of AVColorTransferCharacteristic
 

@@ -24,6 +24,7 @@ from clipmill.base.opencv import cv2
 LONG_SIDE = 256  # pixels of the picture that scene cuts and signals are computed from; PySceneDetect's own choice
 
 Turn = tuple[bool, bool, bool]  # swap rows and columns, then flip left–right, then flip top–bottom
+UPRIGHT: Turn = (False, False, False)
 
 # Numbers of AVColorSpace: those that swscale converts, and those that are nearest to BT.2020. All others: BT.709.
 _CONVERTIBLE = {0, 1, 2, 4, 5, 6, 7, 9}
@@ -76,18 +77,38 @@ def small_bgr(
 
 def orientation(frame: av.VideoFrame) -> Turn:
     """The steps that make `frame` upright: swap rows and columns, then flip left–right, then flip top–bottom."""
+    return announced_turn(frame) or UPRIGHT
+
+
+def announced_turn(frame: av.VideoFrame) -> Turn | None:
+    """The same, or None if nothing is said with this frame: neither by the container nor by the stream."""
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # PyAV does not know every kind of side data, and then shows none of it
         quarter = round(frame.rotation / 90) % 4
         return quarter % 2 == 1, quarter in (2, 3), quarter in (1, 2)
     if matrix is None:
-        return False, False, False
+        return None
     assert isinstance(matrix, Buffer)  # PyAV's annotation of side data names other kinds alone
     m = np.frombuffer(bytes(matrix), np.int32).tolist()
     if abs(m[1]) > abs(m[0]):
         return True, m[3] < 0, m[1] < 0
     return False, m[0] < 0, m[4] < 0
+
+
+def rotation_of(turn: Turn) -> tuple[int, bool]:
+    """A turn as degrees counter-clockwise, and whether the picture is mirrored top–bottom (turned: left–right)."""
+    swap, left_right, top_bottom = turn
+    if swap:
+        return (90 if top_bottom else 270), left_right == top_bottom
+    return (180 if left_right else 0), left_right != top_bottom
+
+
+def turn_of(rotation: int, mirrored: bool) -> Turn:
+    """The turn of which `rotation_of` gives these values."""
+    if rotation in (90, 270):
+        return True, (rotation == 270) != mirrored, rotation == 90
+    return False, rotation == 180, (rotation == 180) != mirrored
 
 
 def _matrix(colorspace: int) -> Colorspace | None:

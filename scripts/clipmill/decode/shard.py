@@ -7,16 +7,17 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from clipmill.base.errors import ItemError, check_error_rate
 from clipmill.base.journal import Journal
 from clipmill.base.progress import Progress
 from clipmill.base.workers import map_in_processes
-from clipmill.decode.video import DecodePaths, DecodeSettings, decode_video, source_key, video_file
+from clipmill.decode.upgrade import of_older_version
+from clipmill.decode.video import DecodePaths, DecodeSettings, decode_key, decode_video, pictures_key, video_file
 from clipmill.store.index import note_again
 from clipmill.store.layout import Paths
-from clipmill.store.tables import DecodedVideo, FailedVideo, IndexedVideo
+from clipmill.store.tables import DecodedVideo, FailedVideo, IndexedVideo, Part
 
 log = logging.getLogger("clipmill")
 
@@ -27,9 +28,9 @@ MINIATURES = "miniatures"
 
 def decode_settings(settings: Mapping[str, Any]) -> tuple[DecodeSettings, bool]:
     """The settings of the rule taken apart: the section of the config, and whether miniatures are wanted."""
-    return DecodeSettings(
-        **{name: value for name, value in settings.items() if name != MINIATURES}
-    ), MINIATURES in settings
+    own = {name: value for name, value in settings.items() if name != MINIATURES}
+    own["deinterlace"] = own["deinterlace"] or "off"  # YAML reads off as false
+    return DecodeSettings(**own), MINIATURES in settings
 
 
 def with_miniatures(about: Mapping[str, Any]) -> bool:
@@ -46,6 +47,12 @@ def remove_decoded(paths: DecodePaths) -> None:
             path.unlink()
 
 
+def is_current(row: Mapping[str, Any], video: IndexedVideo, settings: DecodeSettings) -> bool:
+    """Whether a VIDEOS row was made from the present file with the present settings, be it by an older version."""
+    key = row["decode_key"] or row["source_key"]  # older versions had one key
+    return key in (decode_key(video, settings), pictures_key(video, settings))
+
+
 def decode_shard(
     videos: list[IndexedVideo],
     outdir: Path,
@@ -54,8 +61,8 @@ def decode_shard(
     threads: int,
     max_error_rate: float,
     miniatures: bool = False,
-) -> list[DecodedVideo | FailedVideo]:
-    """VIDEOS rows of a shard's videos, in their order; finished ones come from the journal.
+) -> tuple[list[DecodedVideo | FailedVideo], list[Part]]:
+    """VIDEOS and PARTS rows of a shard's videos, in their order; finished ones come from the journal.
 
     `miniatures`: whether they are wanted too. No other result depends on it, so no key does: a video without them is
     decoded once more, and its scores stay as they are.
@@ -63,38 +70,46 @@ def decode_shard(
     Raises SetupError if more than the share `max_error_rate` of the videos failed.
     """
     rows: dict[str, DecodedVideo | FailedVideo] = {}
+    parts: dict[str, list[Part]] = {}
     paths = {video["video_id"]: DecodePaths.of(outdir, shard, video["video_id"], miniatures) for video in videos}
     passing: list[str] = []
     with Journal(Paths(outdir).journal("decode", shard)) as journal:
         for video in videos:
-            row = journal.get(video["video_id"], source_key(video, settings))
-            if row and (row.get("error_kind") or paths[video["video_id"]].hold(row["source_key"])):
-                rows[video["video_id"]] = row | {"name": video["name"], "path": video["path"]}
+            video_id = video["video_id"]
+            row = journal.get(video_id, decode_key(video, settings))
+            if row is None and (older := journal.get(video_id, pictures_key(video, settings))):
+                row = of_older_version(older, video)
+            if row and (row.get("error_kind") or paths[video_id].hold(row["decode_key"])):
+                row = {**row, "name": video["name"], "path": video["path"]}
+                parts[video_id] = row.pop("parts", [])
+                rows[video_id] = cast(DecodedVideo | FailedVideo, row)
         todo = [video for video in videos if video["video_id"] not in rows]
         progress = Progress("videos", len(videos), len(rows))
         workers = max(1, min(threads, len(todo)))
         share = max(1, threads // workers)
 
-        def decode(video: IndexedVideo) -> DecodedVideo:
+        def decode(video: IndexedVideo) -> tuple[DecodedVideo, list[Part]]:
             return decode_video(video, paths[video["video_id"]], settings, share)
 
         for video, result in map_in_processes(todo, decode, workers):
+            video_id = video["video_id"]
             if isinstance(result, ItemError):
                 log.warning("%s: %s", video["name"], result)
-                remove_decoded(paths[video["video_id"]])
-                row = _error_row(video, settings, result)
+                remove_decoded(paths[video_id])
+                rows[video_id], parts[video_id] = _error_row(video, settings, result), []
             else:
-                row = result
+                rows[video_id], parts[video_id] = result
             if not isinstance(result, ItemError) or result.lasting:
-                journal.add([(video["video_id"], source_key(video, settings), row)])
+                value = {**rows[video_id], "parts": parts[video_id]}
+                journal.add([(video_id, decode_key(video, settings), value)])
             else:
-                passing.append(video["video_id"])
-            rows[video["video_id"]] = row
+                passing.append(video_id)
             progress.step()
             bad = sum(1 for row in rows.values() if row.get("error_kind"))
             check_error_rate(bad, len(rows), max_error_rate, "videos")
         note_again(outdir, "decode", shard, passing)
-    return [rows[video["video_id"]] for video in videos]
+    wanted = [video["video_id"] for video in videos]
+    return [rows[video_id] for video_id in wanted], [part for video_id in wanted for part in parts[video_id]]
 
 
 def _error_row(video: IndexedVideo, settings: DecodeSettings, error: ItemError) -> FailedVideo:

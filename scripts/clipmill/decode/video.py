@@ -7,35 +7,39 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import av
-import av.error
 import pyarrow.parquet as pq
-from av.video.reformatter import Interpolation, VideoReformatter
 
 from clipmill.base.errors import ItemError
 from clipmill.base.files import atomic
 from clipmill.base.journal import fingerprint
 from clipmill.base.opencv import cv2
+from clipmill.decode.clock import Clock, Rate
 from clipmill.decode.frames import ArchiveWriter, archive_key
-from clipmill.decode.media import best_video_stream, ffmpeg_message, open_video
-from clipmill.decode.miniatures import MiniatureWriter, miniature
-from clipmill.decode.pictures import analysis_size, orientation, small_bgr
+from clipmill.decode.looks import Look, Watch
+from clipmill.decode.media import best_video_stream, open_video
+from clipmill.decode.miniatures import MiniatureWriter
+from clipmill.decode.part_pictures import PartPictures
+from clipmill.decode.pictures import rotation_of
 from clipmill.decode.signals import FrameSignals, KeptFrame, kept_frame_signals
+from clipmill.decode.stream import Damage, frames_of
 from clipmill.store import table, tables
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
-from clipmill.store.tables import DecodedVideo, IndexedVideo, VideoFile
+from clipmill.store.tables import DecodedVideo, IndexedVideo, Part, VideoFile
+from clipmill.store.tables import Look as LookRow
 
 log = logging.getLogger("clipmill")
 
-VERSION = 2  # part of every key: raise it when the same file and settings give other numbers
+VERSION = 3  # part of every key of decoding: raise it when the same file and settings give other results
+PICTURES_VERSION = 2  # the same for the pictures alone, on which scores and captions depend
 ROWS_AT_ONCE = 2048
 KEPT_IN_FLIGHT = 6  # kept frames per thread that wait to be measured and written
 FRAMES_AT_ONCE, PIXELS_IN_FLIGHT = 8, 8_000_000  # a batch is full at whichever is reached first
@@ -48,6 +52,8 @@ class DecodeSettings:
     samples_per_second: float
     sample_short_side: int
     sample_quality: int
+    tone_map: bool
+    deinterlace: str
 
 
 @dataclass(frozen=True)
@@ -81,9 +87,19 @@ def _table_key(path: Path) -> str | None:
         return None
 
 
-def source_key(video: IndexedVideo, settings: DecodeSettings) -> str:
+def decode_key(video: IndexedVideo, settings: DecodeSettings) -> str:
     """A key of everything that a video's measurements depend on: the file's size and time, and the settings."""
     return fingerprint("decode", VERSION, video["size_bytes"], video["mtime_ns"], asdict(settings))
+
+
+def pictures_key(video: IndexedVideo, settings: DecodeSettings, treatments: Sequence[Any] = ()) -> str:
+    """A key of what a video's pictures depend on.
+
+    `treatments`: what was done with them beyond scaling. Without any they are as older versions made them, and the key
+    is theirs: so it also stands for what an older version decoded.
+    """
+    kept = {name: value for name, value in asdict(settings).items() if name.startswith("sample")}
+    return fingerprint("decode", PICTURES_VERSION, video["size_bytes"], video["mtime_ns"], kept, *treatments)
 
 
 def video_file(video: IndexedVideo, settings: DecodeSettings) -> VideoFile:
@@ -93,17 +109,20 @@ def video_file(video: IndexedVideo, settings: DecodeSettings) -> VideoFile:
         "name": video["name"],
         "path": video["path"],
         "size_bytes": video["size_bytes"],
-        "source_key": source_key(video, settings),
+        "decode_key": decode_key(video, settings),
+        "source_key": pictures_key(video, settings),
     }
 
 
-def decode_video(video: IndexedVideo, paths: DecodePaths, settings: DecodeSettings, threads: int) -> DecodedVideo:
-    """Decode one video of the index and return its VIDEOS row. Raises ItemError.
+def decode_video(
+    video: IndexedVideo, paths: DecodePaths, settings: DecodeSettings, threads: int
+) -> tuple[DecodedVideo, list[Part]]:
+    """Decode one video of the index and return its VIDEOS row and its PARTS rows. Raises ItemError.
 
     Miniatures are made if they have a path. All files replace earlier ones when they are whole, so a kill leaves none
     half-written.
     """
-    source, key = Path(video["path"]), source_key(video, settings)
+    source, key = Path(video["path"]), decode_key(video, settings)
     _check_unchanged(source, video)
     with ExitStack() as opened:
         container = opened.enter_context(open_video(source))
@@ -112,14 +131,21 @@ def decode_video(video: IndexedVideo, paths: DecodePaths, settings: DecodeSettin
             opened.enter_context(atomic(paths.signals)),
             opened.enter_context(atomic(paths.miniatures)) if paths.miniatures else None,
         )
-        facts = _Decoding(container, unready, settings, key, threads).run()
+        decoding = _Decoding(container, unready, settings, key, threads)
+        decoding.run()
         _check_unchanged(source, video)
-    bits = video["size_bytes"] * 8 / (facts["coded_width"] * facts["coded_height"] * facts["frames"])
-    return {
-        **video_file(video, settings),
-        "bits_per_pixel": bits,
-        **facts,
-    }
+    parts = [part.row(video["video_id"]) for part in decoding.parts]
+    longest = max(decoding.parts, key=lambda part: part.end_frame - part.start_frame)
+    look = longest.look_row()
+    bits = video["size_bytes"] * 8 / (look["coded_width"] * look["coded_height"] * decoding.clock.frames)
+    row: DecodedVideo = {**video_file(video, settings), **look, **decoding.facts(), "bits_per_pixel": bits}
+    row["source_key"] = pictures_key(video, settings, _treatments(decoding.parts))
+    return row, parts
+
+
+def _treatments(parts: Sequence[OpenPart]) -> list[Any]:
+    """What is done with the pictures of a video beyond scaling; nothing with those of most."""
+    return [["parts", [part.start_frame for part in parts]]] if len(parts) > 1 else []
 
 
 def _check_unchanged(source: Path, video: IndexedVideo) -> None:
@@ -133,30 +159,65 @@ def _check_unchanged(source: Path, video: IndexedVideo) -> None:
         raise ItemError("changed", "the file changed while the run was on; run again", lasting=False)
 
 
-class _Geometry(TypedDict):
-    """Columns of VIDEOS that follow from the first frame."""
-
-    pixel_format: str
-    coded_width: int
-    coded_height: int
-    rotation: int
-    pixel_aspect: float
-    width: int
-    height: int
-
-
-class _Facts(_Geometry):
-    """Columns of VIDEOS that are known when the whole video is decoded."""
+class _Facts(TypedDict):
+    """Columns of VIDEOS that are known when the whole video is decoded, beyond its look."""
 
     container: str
     codec: str
     seconds: float
     frames: int
-    fps: float
-    offset: float
     has_audio: bool
     repaired_times: int
     samples: int
+    changes: str | None
+
+
+@dataclass
+class OpenPart:
+    """A part of the video while it is decoded."""
+
+    number: int
+    look: Look
+    start_frame: int
+    end_frame: int
+    offset: float  # seconds to add to its times to have the container's, less its start
+    begun_by: list[str]  # what changed before it, in words
+    rate: Rate
+    pictures: PartPictures
+
+    def look_row(self) -> LookRow:
+        """The columns of PARTS that VIDEOS has too."""
+        rotation, mirrored = rotation_of(self.look.rotation)
+        return {
+            "pixel_format": self.look.pixel_format,
+            "bit_depth": self.look.bit_depth,
+            "transfer": self.look.transfer,
+            "primaries": self.look.primaries,
+            "color_range": self.look.color_range,
+            "field_order": "progressive",
+            "coded_width": self.look.size[0],
+            "coded_height": self.look.size[1],
+            "rotation": rotation,
+            "mirrored": mirrored,
+            "pixel_aspect": self.look.pixel_shape,
+            "width": self.look.shown[0],
+            "height": self.look.shown[1],
+            "fps": self.rate.fps,
+            "variable_rate": self.rate.is_variable,
+            "offset": self.offset,
+        }
+
+    def row(self, video_id: str) -> Part:
+        """The PARTS row."""
+        return {
+            **self.look_row(),
+            "video_id": video_id,
+            "part": self.number,
+            "start": self.rate.start,
+            "end": self.rate.end,
+            "start_frame": self.start_frame,
+            "end_frame": self.end_frame,
+        }
 
 
 class _Decoding:
@@ -176,19 +237,18 @@ class _Decoding:
         self.stream.codec_context.thread_count = threads
         self.archive = ArchiveWriter(paths.frames, settings.sample_quality)
         self.paths = paths
-        self.clock = _Clock(self.stream)
+        self.clock = Clock(self.stream, container.format.name)
+        self.watch = Watch(self.stream)
         self.clean = _CleanBoundaries()
+        self.parts: list[OpenPart] = []
+        self.measured_part: OpenPart | None = None
         self.frame_signals = FrameSignals()
         self.kept_threads = max(1, threads // 2)  # of a small video, kept frames are half of the work
         self.last_kept: KeptFrame | None = None
-        self.small_scaler, self.kept_scaler, self.miniature_scaler = (VideoReformatter() for _ in range(3))
-        self.geometry: _Geometry | None = None
-        self.size = self.kept_size = (0, 0)
-        self.turn = (False, False, False)
         self.kept = self.next_kept = 0
         self.waiting: deque[tuple[Future[Row], Future[None]]] = deque()
 
-    def run(self) -> _Facts:
+    def run(self) -> None:
         """Decode in this thread. Meanwhile others measure: one all frames, some the kept ones; and one writes these."""
         with (
             ThreadPoolExecutor(1) as self.of_frames,
@@ -203,33 +263,13 @@ class _Decoding:
                     pool.shutdown(wait=True, cancel_futures=True)
                 self.archive.abandon()
                 raise
-        return self._facts()
 
     def _frames(self) -> Iterator[av.VideoFrame]:
-        """Decoded frames in order of presentation. Damage after the first frame is an error."""
-        seen = False
-        for packet in self._packets():
-            self.clean.packet(packet.pts)
-            try:
-                decoded = packet.decode()
-            except av.error.FFmpegError as error:
-                if not seen:
-                    continue  # a recording may begin in the middle of a group of pictures
-                raise self._damaged(ffmpeg_message(error)) from error
-            for frame in decoded:
-                if frame.is_corrupt and seen:
-                    raise self._damaged("a damaged frame")
-                seen = True
-                yield frame
-
-    def _packets(self) -> Iterator[av.Packet]:
         try:
-            yield from self.container.demux(self.stream)
-        except av.error.FFmpegError as error:
-            raise self._damaged(ffmpeg_message(error)) from error
-
-    def _damaged(self, why: str) -> ItemError:
-        return ItemError("corrupt", f"cannot be decoded beyond {self.clock.time:.2f} s ({why}); repair or remove it")
+            yield from frames_of(self.container, self.stream, self.watch, lambda packet: self.clean.packet(packet.pts))
+        except Damage as error:
+            message = f"cannot be decoded beyond {self.clock.time:.2f} s ({error}); repair or remove it"
+            raise ItemError("corrupt", message) from error
 
     def _write(self, frames: Iterator[av.VideoFrame]) -> None:
         """Measure all frames; write the signals in batches as the numbers come in."""
@@ -259,25 +299,34 @@ class _Decoding:
                 rows += measured.popleft().result()
             self._wait_for_kept(0)
             self._check_complete()
+            self._end_part()
             flush()
 
-    def _batches(self, frames: Iterator[av.VideoFrame]) -> Iterator[list[tuple[av.VideoFrame, Row, float]]]:
-        """Frames with the results of `_place`, in batches: handing over one at a time costs as much as measuring it."""
+    def _batches(self, frames: Iterator[av.VideoFrame]) -> Iterator[list[_Placed]]:
+        """Frames with their places, in batches: handing over one at a time costs as much as measuring it."""
         batch = []
         for frame in frames:
-            batch.append((frame, *self._place(frame)))
+            batch.append(self._place(frame))
             if len(batch) * frame.width * frame.height >= PIXELS_IN_FLIGHT or len(batch) == FRAMES_AT_ONCE:
                 yield batch
                 batch = []
         if batch:
             yield batch
 
-    def _place(self, frame: av.VideoFrame) -> tuple[Row, float]:
-        """The SIGNALS columns that follow from the frame's place in the stream, and its time in seconds."""
-        if self.geometry is None:
-            self._lay_out(frame)
+    def _place(self, frame: av.VideoFrame) -> _Placed:
+        """Find out where in the stream a frame stands."""
         number, before = self.clock.frames, self.clock.pts
-        time = self.clock.tick(frame)
+        leaps = self.clock.leaps_at(frame)
+        changes = self.watch.see(frame, leaps)
+        if changes and not leaps and self.clock.holds_at(frame):
+            leaps, changes = True, [*changes, "clock"]
+        usual = self.clock.usual
+        self.clock.tick(frame, leaps)
+        time = self.clock.time
+        if self.parts:
+            self.parts[-1].rate.add(time, usual)
+        if changes or not self.parts:
+            self._begin_part(number, time, changes)
         row: Row = {
             "frame": number,
             "time": time,
@@ -288,22 +337,51 @@ class _Decoding:
             row["sample"] = int(time * self.settings.samples_per_second + 1e-6)
             self.next_kept = row["sample"] + 1
             self.kept += 1
-        return row, time
+        return _Placed(frame, row, time, self.parts[-1])
 
-    def _measure(self, batch: list[tuple[av.VideoFrame, Row, float]]) -> list[tuple[Row, Future[Row] | None]]:
+    def _begin_part(self, number: int, time: float, begun_by: list[str]) -> None:
+        """A frame is the first of a part. `begun_by`: what changed before it, in words."""
+        look = self.watch.look
+        assert look is not None  # since there is a frame
+        if self.parts:
+            self.parts[-1].end_frame = number
+        start = (self.container.start_time or 0) / av.time_base
+        self.parts.append(
+            OpenPart(
+                number=len(self.parts),
+                look=look,
+                start_frame=number,
+                end_frame=number,
+                offset=self.clock.offset - start,
+                begun_by=begun_by,
+                rate=Rate(time),
+                pictures=PartPictures(look.shown, look.rotation, self.settings.sample_short_side),
+            )
+        )
+
+    def _end_part(self) -> None:
+        """The last frame has come."""
+        self.parts[-1].end_frame = self.clock.frames
+        self.parts[-1].rate.add(self.clock.seconds, self.clock.usual)
+
+    def _measure(self, batch: list[_Placed]) -> list[tuple[Row, Future[Row] | None]]:
         """The frames' rows, each with the future of the further columns if the frame is kept."""
-        return [(row, self._measure_frame(frame, row, time)) for frame, row, time in batch]
+        return [(placed.row, self._measure_frame(placed)) for placed in batch]
 
-    def _measure_frame(self, frame: av.VideoFrame, row: Row, time: float) -> Future[Row] | None:
-        small = small_bgr(frame, *self.size, self.small_scaler, self.turn)
+    def _measure_frame(self, placed: _Placed) -> Future[Row] | None:
+        frame, row, part = placed.frame, placed.row, placed.part
+        if part is not self.measured_part:  # no frame is compared with one of another part
+            self.measured_part, self.last_kept = part, None
+            self.frame_signals = FrameSignals()
+        small = part.pictures.analysis(frame)
         grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         row |= self.frame_signals.measure(small, grey)
         if self.paths.miniatures:
-            row["miniature"] = miniature(frame, self.miniature_scaler, self.turn)
+            row["miniature"] = part.pictures.miniature(frame)
         if "sample" not in row:
             return None
-        picture = small_bgr(frame, *self.kept_size, self.kept_scaler, self.turn, Interpolation.AREA)
-        measured = KeptFrame(time, picture, small, grey)
+        picture = part.pictures.kept(frame)
+        measured = KeptFrame(placed.time, picture, small, grey)
         kept = self.of_kept.submit(kept_frame_signals, self.last_kept, measured)
         self.waiting.append((kept, self.of_archive.submit(self.archive.add, row["sample"], picture)))
         self.last_kept = measured
@@ -316,35 +394,13 @@ class _Decoding:
             for future in self.waiting.popleft():
                 future.result()
 
-    def _lay_out(self, frame: av.VideoFrame) -> None:
-        """Set the sizes and facts that follow from the first frame."""
-        aspect = float(self.stream.sample_aspect_ratio or 1)
-        width, height = max(1, round(frame.width * aspect)), frame.height
-        if aspect < 1:  # enlarge the other side instead, so that no detail is lost
-            width, height = frame.width, max(1, round(frame.height / aspect))
-        self.turn = orientation(frame)
-        if self.turn[0]:
-            width, height = height, width
-        scale = min(1.0, self.settings.sample_short_side / min(width, height))
-        self.kept_size = max(1, round(width * scale)), max(1, round(height * scale))
-        self.size = analysis_size(width, height)
-        self.geometry = {
-            "pixel_format": frame.format.name,
-            "coded_width": frame.width,
-            "coded_height": frame.height,
-            "rotation": round(frame.rotation) % 360,
-            "pixel_aspect": aspect,
-            "width": width,
-            "height": height,
-        }
-
     def _check_complete(self) -> None:
         """Raise ItemError if the video is empty, a single picture or cut off: it is not a short video."""
         if self.clock.frames == 0:
             raise ItemError("no_frames", "no frame can be decoded; repair or remove it")
         if self.clock.frames == 1 and not self.stream.duration:
             raise ItemError("still_image", "a single picture, not a video; remove it or name it in `exclude`")
-        declared = self._declared_seconds()
+        declared = 0.0 if self.clock.leaps else self._declared_seconds()
         if declared - self.clock.seconds > max(1.0, 0.05 * declared):
             raise ItemError(
                 "truncated",
@@ -358,61 +414,28 @@ class _Decoding:
             return self.container.duration / av.time_base
         return 0.0
 
-    def _facts(self) -> _Facts:
-        assert self.geometry is not None  # since there are frames
-        start = (self.container.start_time or 0) / av.time_base
+    def facts(self) -> _Facts:
+        """What is known when the whole video is decoded."""
+        changes = [f"{', '.join(part.begun_by)} at {part.rate.start:.3f} s" for part in self.parts[1:]]
         return {
-            **self.geometry,
             "container": self.container.format.name,
             "codec": self.stream.codec_context.codec.canonical_name,
             "seconds": self.clock.seconds,
             "frames": self.clock.frames,
-            "fps": self.clock.frames / self.clock.seconds,
-            "offset": self.clock.first_seconds - start,
             "has_audio": bool(self.container.streams.audio),
             "repaired_times": self.clock.repaired,
             "samples": self.kept,
+            "changes": "; ".join(changes) or None,
         }
 
 
-class _Clock:
-    """Presentation times after the first frame's, in seconds; repairs frames without a usable time stamp."""
+class _Placed(NamedTuple):
+    """A decoded frame and its place: its SIGNALS row so far, its time in seconds, its part."""
 
-    def __init__(self, stream: av.VideoStream):
-        assert stream.time_base is not None  # FFmpeg sets it for each stream that it finds
-        self.unit = stream.time_base
-        self._numerator, self._denominator = self.unit.numerator, self.unit.denominator
-        rate = stream.average_rate or stream.guessed_rate or 25
-        self.usual = max(1, round(1 / rate / self.unit))
-        self.first: int | None = None
-        self.pts: int | None = None
-        self.last = 0
-        self.frames = self.repaired = 0
-
-    def tick(self, frame: av.VideoFrame) -> float:
-        pts = frame.pts
-        if self.pts is not None and (pts is None or pts <= self.pts):
-            pts = self.pts + self.usual
-            self.repaired += 1
-        pts = pts or 0
-        if self.first is None:
-            self.first = pts
-        self.pts, self.last = pts, frame.duration or self.usual
-        self.frames += 1
-        return self.time
-
-    @property
-    def time(self) -> float:
-        return ((self.pts or 0) - (self.first or 0)) * self._numerator / self._denominator
-
-    @property
-    def seconds(self) -> float:
-        """End of the last frame."""
-        return self.time + float(self.last * self.unit)
-
-    @property
-    def first_seconds(self) -> float:
-        return float((self.first or 0) * self.unit)
+    frame: av.VideoFrame
+    row: Row
+    time: float
+    part: OpenPart
 
 
 class _CleanBoundaries:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from clipmill.store import tables
 from clipmill.store.table import Column
 
-VIDEOS = "videos"  # the source of the scores that a clip has from its video
+FACTS = "facts"  # the source of what is known of a clip before it is scored
 
 
 def _in_default_order(sources: dict[str, Iterable[Column]]) -> list[tuple[Column, str]]:
@@ -19,7 +19,7 @@ def _in_default_order(sources: dict[str, Iterable[Column]]) -> list[tuple[Column
 # A score of a clip comes from its video or from a table. Scores of clips that have a text are filtered by last.
 _EARLY = _in_default_order(
     {
-        VIDEOS: (*tables.VIDEO_FACTS, *tables.VIDEO_SCORES),
+        FACTS: (*tables.CLIP_FACTS, *tables.VIDEO_SCORES),
         **{table.name: table.columns for table in (*tables.SIGNAL_SCORES, *tables.FRAME_SCORES)},
     }
 )

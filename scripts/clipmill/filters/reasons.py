@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clipmill.filters.columns import FILTERS, LATE_FILTERS
+from clipmill.store import tables
 from clipmill.texts.checks import CAPTION_FAULTS, TEXT_FAULTS
 
 
@@ -27,8 +28,7 @@ def words(reason: Reason | None) -> str | None:
 
 MISSING, LOW, HIGH = "missing", "low", "high"  # kinds of fault of a score
 
-TOO_SHORT = Reason("split", "too_short")
-TOO_FEW_FRAMES = Reason("split", "too_few_frames")  # for cut.frames
+UNFIT = {kind: Reason("split", kind) for kind in tables.UNFIT}
 TOO_SMALL = Reason("size", "too_small")  # for cut.size
 CAPTION_FAILED = Reason("caption", "failed")
 REWRITE_FAILED = Reason("rewrite", "failed")
@@ -39,8 +39,7 @@ CUT_FAILED = Reason("cut", "failed")
 BY_WORDS = {
     str(reason): reason
     for reason in (
-        TOO_SHORT,
-        TOO_FEW_FRAMES,
+        *UNFIT.values(),
         TOO_SMALL,
         *(Reason(name, kind) for name in (*FILTERS, *LATE_FILTERS) for kind in (MISSING, LOW, HIGH)),
         CAPTION_FAILED,

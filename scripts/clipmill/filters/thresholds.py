@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clipmill.filters import verdict
-from clipmill.filters.columns import SOURCES, VIDEOS
+from clipmill.filters.columns import FACTS, SOURCES
 from clipmill.filters.quantiles import Resolved, as_quantile
 from clipmill.steps import SCORE_TABLES
 from clipmill.store import tables
@@ -54,17 +54,19 @@ def at_quantile(values: np.ndarray, quantile: Fraction | float, side: str) -> di
 
 
 def counted_clips(outdir: Path, shard: str, gone: set[str]) -> pa.Table:
-    """`clip_id` and `video_id` of the clips of a shard that are not too short, and whose video has not gone."""
-    clips = tables.CLIPS.read(tables.CLIPS.of(outdir, shard), ["clip_id", "video_id", "too_short"])
-    out = pc.or_(clips["too_short"], pc.is_in(clips["video_id"], pa.array(sorted(gone), pa.string())))
+    """`clip_id` and `video_id` of the clips of a shard that are not unfit, and whose video has not gone."""
+    clips = tables.CLIPS.read(tables.CLIPS.of(outdir, shard), ["clip_id", "video_id", "unfit"])
+    out = pc.or_(pc.is_valid(clips["unfit"]), pc.is_in(clips["video_id"], pa.array(sorted(gone), pa.string())))
     return clips.filter(pc.invert(out)).select(["clip_id", "video_id"])
 
 
 def read_scores(outdir: Path, shard: str, name: str, clips: pa.Table) -> np.ndarray:
     """The score `name` of each of `clips`, which `counted_clips` gave; NaN where a clip has none."""
-    if SOURCES[name] == VIDEOS:
-        facts = verdict.video_facts(tables.VIDEOS.rows(tables.VIDEOS.of(outdir, shard)))
-        return np.array([facts[video][name] for video in clips["video_id"].to_pylist()], float)
+    if SOURCES[name] == FACTS:
+        videos = {row["video_id"]: row for row in tables.VIDEOS.rows(tables.VIDEOS.of(outdir, shard))}
+        rows = {row["clip_id"]: row for row in tables.CLIPS.rows(tables.CLIPS.of(outdir, shard))}
+        wanted = [rows[clip_id] for clip_id in clips["clip_id"].to_pylist()]
+        return np.array([{**row, **verdict.facts(videos[row["video_id"]], row)}[name] for row in wanted], float)
     table = SCORE_TABLES[SOURCES[name]]
     scores = table.read(table.of(outdir, shard), ["clip_id", name])
     places = pc.index_in(clips["clip_id"], scores["clip_id"].combine_chunks())

@@ -10,7 +10,7 @@ from typing import Any
 from clipmill.filters import reasons
 from clipmill.filters.columns import FILTERS
 from clipmill.filters.reasons import Reason
-from clipmill.shapes.sizes import fit, stored_size
+from clipmill.shapes.sizes import fit
 from clipmill.steps import METRICS
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, Video, without_error
@@ -27,9 +27,9 @@ class WantedSize:
     size: Mapping[str, Any] | str
     resolutions: Sequence[Sequence[int]] | None
 
-    def has_room(self, video: Mapping[str, Any]) -> bool:
-        """Whether the pictures of a video are large enough."""
-        return fit(stored_size(video), self.size, self.resolutions) is not None
+    def has_room(self, clip: Mapping[str, Any]) -> bool:
+        """Whether the pictures of a clip are large enough."""
+        return fit((clip["width"], clip["height"]), self.size, self.resolutions) is not None
 
 
 def active(filters: Bounds, order: list[str]) -> Bounds:
@@ -51,8 +51,8 @@ def costly_before(metric: str, order: list[str]) -> list[str]:
 
 def first_failure(values: Mapping[str, Any], filters: Bounds) -> Reason | None:
     """The first reason against a clip, in the order of `filters`; None keeps it."""
-    if values["too_short"]:
-        return reasons.TOO_SHORT if values.get("target_frames") is None else reasons.TOO_FEW_FRAMES
+    if values["unfit"]:
+        return reasons.UNFIT[values["unfit"]]
     if values.get("too_small"):
         return reasons.TOO_SMALL
     return out_of(filters, values)
@@ -104,31 +104,24 @@ def gather(
 
     `wanted`: the size of clip files, if the config has one.
     """
-    facts = video_facts(videos, wanted)
+    by_id = {video["video_id"]: video for video in videos}
     by_clip = [{row["clip_id"]: without_error(row) for row in table} for table in scores.values()]
     rows = []
     for clip in clips:
-        row = {**facts[clip["video_id"]], **clip}
+        row = {**facts(by_id[clip["video_id"]], clip, wanted), **clip}
         for table in by_clip:
             row.update(table[clip["clip_id"]])
         rows.append(row)
     return rows
 
 
-def video_facts(videos: Iterable[Video], wanted: WantedSize | None = None) -> dict[str, Row]:
-    """The facts that clips take from their video, by the video's id. Broken videos have no clips and are left out."""
+def facts(video: Video, clip: Clip, wanted: WantedSize | None = None) -> Row:
+    """What is known about a clip from its video and its size, beyond its own row."""
     return {
-        video["video_id"]: {
-            "name": video["name"],
-            "width": video["width"],
-            "height": video["height"],
-            "fps": video["fps"],
-            "area": video["width"] * video["height"],
-            "aspect_ratio": video["width"] / video["height"],
-            "bits_per_pixel": video["bits_per_pixel"],
-            "video_seconds": video["seconds"],
-            "too_small": wanted is not None and not wanted.has_room(video),
-        }
-        for video in videos
-        if not video["error_kind"]
+        "name": video["name"],
+        "area": clip["width"] * clip["height"],
+        "aspect_ratio": clip["width"] / clip["height"],
+        "bits_per_pixel": video["bits_per_pixel"],
+        "video_seconds": video["seconds"],
+        "too_small": wanted is not None and not wanted.has_room(clip),
     }

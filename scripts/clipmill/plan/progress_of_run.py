@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clipmill.base.files import newer
-from clipmill.decode.shard import decode_settings, with_miniatures
-from clipmill.decode.video import source_key
+from clipmill.decode.shard import decode_settings, is_current, with_miniatures
 from clipmill.plan.headers import HeaderSample, Video
 from clipmill.shapes.rates import file_seconds
 from clipmill.steps import BY_NAME, Step, of_run
@@ -120,8 +119,8 @@ def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
 def _count_clips(shard: Shard, path: Path, fps: float | None) -> None:
     """Count the clips of a shard, and the footage in them. `fps`: the rate of clips with exact numbers of frames."""
     shard.clips = 0
-    for clip in tables.CLIPS.read(path, ["too_short", "seconds", "target_frames"]).to_pylist():
-        if clip["too_short"]:
+    for clip in tables.CLIPS.read(path, ["unfit", "seconds", "target_frames"]).to_pylist():
+        if clip["unfit"]:
             shard.in_short_clips += clip["seconds"]
         else:
             shard.clips += 1
@@ -135,13 +134,13 @@ def _look_at_videos(work: Work, shard: Shard, gone: set[str], settings: Mapping[
     shard.whole = not newer(wanted, path)
     known = {}
     if path.exists() and (not miniatures or with_miniatures(table.about(path))):
-        columns = ["video_id", "source_key", "seconds", "error_kind"]
+        columns = ["video_id", "decode_key", "source_key", "seconds", "error_kind"]
         known = {row["video_id"]: row for row in tables.VIDEOS.read(path, columns).to_pylist()}
     for video in read_videos(wanted):
         if video["video_id"] in gone:
             continue
         row = known.get(video["video_id"])
-        if row is None or row["source_key"] != source_key(video, decode):
+        if row is None or not is_current(row, video, decode):
             shard.whole = False
             shard.to_decode += 1
             shard.bytes_to_decode += video["size_bytes"]

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from clipmill.base.errors import SetupError
+from clipmill.decode.parts import by_video
 from clipmill.decode.reading import frame_times, read_signals
 from clipmill.report.collect import SEED
 from clipmill.report.footage import Footage
@@ -28,7 +29,7 @@ from clipmill.split.shard import read_shots
 from clipmill.split.transitions import Transition
 from clipmill.store import tables
 from clipmill.store.index import removed_videos, shard_sizes
-from clipmill.store.tables import DecodedVideo
+from clipmill.store.tables import DecodedVideo, Part
 
 # What if: detector, its setting, and the values that are tried. A detector joins the whole section with its lines here.
 # One that needs more than signals is left out of runs without it.
@@ -100,6 +101,7 @@ def look(outdir: Path, settings: SplitSettings, most_frames: int = MOST_FRAMES) 
         detected.what_ifs.append(WhatIf(detector, setting, own, amounts))
     for shard, ids in _draw(outdir, detected, most_frames):
         chosen = [row for row in tables.VIDEOS.rows(tables.VIDEOS.of(outdir, shard)) if row["video_id"] in ids]
+        parts_of = by_video(tables.PARTS.rows(tables.PARTS.of(outdir, shard)))
         path = tables.SHOTS.of(outdir, shard)
         of_network = read_shots(path) if settings.detector == "transnetv2" else {}
         of_run = defaultdict(list)
@@ -112,10 +114,11 @@ def look(outdir: Path, settings: SplitSettings, most_frames: int = MOST_FRAMES) 
             except (OSError, SetupError):
                 detected.lost += 1
             else:
-                finder = Finder(signals, video["fps"], of_network.get(video["video_id"]))
+                parts = parts_of[video["video_id"]]
+                finder = Finder(signals, parts, of_network.get(video["video_id"]))
                 found = of_run[video["video_id"]]
-                detected.footage.add(video, signals, found)
-                detected.seen.append(_look_at(video, shard, signals, finder, found, settings, detected.what_ifs))
+                detected.footage.add(video, parts, signals, found)
+                detected.seen.append(_look_at(video, parts, shard, signals, finder, found, settings, detected.what_ifs))
     return detected
 
 
@@ -148,6 +151,7 @@ def lot(video_id: str) -> int:
 
 def _look_at(
     video: DecodedVideo,
+    parts: Sequence[Part],
     shard: str,
     signals: pa.Table,
     finder: Finder,
@@ -162,8 +166,8 @@ def _look_at(
     def lengths(transitions: Sequence[Transition]) -> list[float]:
         spans = tuple((one.start, one.end) for one in transitions)
         if spans not in known:
-            clips = video_clips(video, signals, transitions, settings)
-            known[spans] = [clip["seconds"] for clip in clips if not clip["too_short"]]
+            clips = video_clips(video, parts, signals, transitions, settings)
+            known[spans] = [clip["seconds"] for clip in clips if not clip["unfit"]]
         return known[spans]
 
     for what_if in what_ifs:
@@ -175,9 +179,9 @@ def _look_at(
     found = {detector: find(replace(settings, detector=detector)) for detector in sorted(others)}
     found[settings.detector] = of_run
     scenes = []
-    for _, pieces in groupby(video_clips(video, signals, of_run, settings), key=lambda clip: clip["scene"]):
+    for _, pieces in groupby(video_clips(video, parts, signals, of_run, settings), key=lambda clip: clip["scene"]):
         clips = list(pieces)
-        long_enough = not all(clip["too_short"] for clip in clips)
+        long_enough = not all(clip["unfit"] for clip in clips)
         scenes.append((clips[0]["start_frame"], clips[-1]["end_frame"], long_enough))
     slack = round(SLACK_SECONDS * video["fps"])
     return Seen(video, shard, frame_times(video, signals), scenes, found, places(found, slack))

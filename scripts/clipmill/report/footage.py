@@ -17,7 +17,7 @@ from clipmill.shapes.rates import file_seconds
 from clipmill.split.scenes import video_clips
 from clipmill.split.settings import SplitSettings
 from clipmill.split.transitions import Transition
-from clipmill.store.tables import DecodedVideo
+from clipmill.store.tables import DecodedVideo, Part
 
 # What if: the numbers of frames that are tried with `split.pieces: exact`, and the rates, if `cut.fps` sets none.
 TRIED: tuple[Counts, ...] = ([81], [49, 81], [33, 49, 81], [121], "4n+1")
@@ -37,12 +37,19 @@ class Use:
         """Seconds in no clip, since clips have fewer frames than their scenes."""
         return max(0.0, self.scenes - self.clips.seconds - self.short.seconds)
 
-    def add(self, video: DecodedVideo, signals: pa.Table, found: Sequence[Transition], settings: SplitSettings) -> None:
+    def add(
+        self,
+        video: DecodedVideo,
+        parts: Sequence[Part],
+        signals: pa.Table,
+        found: Sequence[Transition],
+        settings: SplitSettings,
+    ) -> None:
         """Count a video. `found`: its transitions."""
         whole = replace(settings, pieces="fixed", max_seconds=math.inf, frames=None)  # each scene is one clip
-        self.scenes += math.fsum(scene["seconds"] for scene in video_clips(video, signals, found, whole))
-        for clip in video_clips(video, signals, found, settings):
-            if clip["too_short"]:
+        self.scenes += math.fsum(scene["seconds"] for scene in video_clips(video, parts, signals, found, whole))
+        for clip in video_clips(video, parts, signals, found, settings):
+            if clip["unfit"]:
                 self.short.add(1, clip["seconds"])
             else:
                 self.clips.add(1, file_seconds(clip, settings.fps))
@@ -80,14 +87,14 @@ class Footage:
         return {
             "in clips": self.use.clips.seconds,
             **rounded,
-            "in clips that are too short": self.use.short.seconds,
+            "in clips that are too short or frozen": self.use.short.seconds,
             "transitions and guard frames": max(0.0, self.seconds - self.use.scenes),
         }
 
-    def add(self, video: DecodedVideo, signals: pa.Table, found: Sequence[Transition]) -> None:
+    def add(self, video: DecodedVideo, parts: Sequence[Part], signals: pa.Table, found: Sequence[Transition]) -> None:
         """Count a video. `found`: the transitions that the run has found."""
         self.seconds += video["seconds"]
-        self.use.add(video, signals, found, self._settings)
+        self.use.add(video, parts, signals, found, self._settings)
         for one in self.tried:
             changed = replace(self._settings, pieces="exact", frames=one.frames, fps=one.fps)
-            one.use.add(video, signals, found, changed)
+            one.use.add(video, parts, signals, found, changed)

@@ -108,7 +108,7 @@ def _fate(words: str) -> int:
         return NOT_CAPTIONED
     if reason.stage in LATE_FILTERS:
         return NOT_CUT
-    if reason in (reasons.TOO_SHORT, reasons.TOO_FEW_FRAMES):
+    if reason in reasons.UNFIT.values():
         return SHORT
     if reason == reasons.TOO_SMALL:
         return SMALL

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from clipmill.split.settings import SplitSettings
-from clipmill.split.transitions import Transition, flashes, joined
+from clipmill.split.transitions import CHANGE, Transition, flashes, joined
 from clipmill.split.transnetv2 import Shots, network_transitions
+from clipmill.store.tables import Part
 
 if TYPE_CHECKING:
     from clipmill.split.combined import Answers
 
 
-def find_transitions(
-    signals: pa.Table, fps: float, settings: SplitSettings, shots: Shots | None = None
-) -> list[Transition]:
-    """The transitions of a video, in order of time, by the detector of `settings`.
-
-    `signals`: its table SIGNALS. `shots`: what the network of `transnetv2` says of its frames; only that needs it.
-    """
-    return Finder(signals, fps, shots).find(settings)
-
-
 class Finder:
-    """Finds the transitions of one video with any settings; computes once what does not depend on thresholds."""
+    """Finds the transitions of one video with any settings; computes once what does not depend on thresholds.
+
+    `signals`: its table SIGNALS. `parts`: its PARTS rows. Each part is searched alone, and begins with a transition.
+    `shots`: what the network of `transnetv2` says of its frames; only that needs it.
+    """
+
+    def __init__(self, signals: pa.Table, parts: Sequence[Part], shots: Shots | None = None):
+        self._finders = []
+        for part in parts:
+            first, stop = part["start_frame"], part["end_frame"]
+            own = None if shots is None else (shots[0][first:stop], shots[1][first:stop])
+            self._finders.append((first, PartFinder(signals.slice(first, stop - first), part["fps"], own)))
+
+    def find(self, settings: SplitSettings) -> list[Transition]:
+        """The transitions, in order of time, by the detector of `settings`."""
+        found = []
+        for first, finder in self._finders:
+            if first > 0:
+                found.append(Transition(first, first, CHANGE, 1.0))
+            found += [one._replace(start=one.start + first, end=one.end + first) for one in finder.find(settings)]
+        return found
+
+
+class PartFinder:
+    """Finds the transitions of one part of a video, as `Finder` does, from its signals and its rate."""
 
     def __init__(self, signals: pa.Table, fps: float, shots: Shots | None = None):
         self._signals, self._fps, self._shots = signals, fps, shots

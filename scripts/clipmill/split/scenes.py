@@ -11,12 +11,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
+from clipmill.decode.clock import HELD_AFTER, is_held
+from clipmill.decode.parts import as_of_part
 from clipmill.decode.reading import frame_times
 from clipmill.shapes.counts import between
+from clipmill.shapes.sizes import stored_size
 from clipmill.split.exact import ExactFrames
 from clipmill.split.settings import SplitSettings
 from clipmill.split.transitions import Transition
-from clipmill.store.tables import Clip, DecodedVideo
+from clipmill.store.tables import FROZEN, TOO_FEW_FRAMES, TOO_SHORT, Clip, DecodedVideo, Part
 
 SLACK = 1e-6  # seconds by which rounding may exceed a limit
 
@@ -120,28 +123,56 @@ def _edges(times: np.ndarray, start: int, end: int, offsets: list[float]) -> lis
 
 
 def video_clips(
-    video: DecodedVideo, signals: pa.Table, transitions: Sequence[Transition], settings: SplitSettings
+    video: DecodedVideo,
+    parts: Sequence[Part],
+    signals: pa.Table,
+    transitions: Sequence[Transition],
+    settings: SplitSettings,
 ) -> list[Clip]:
     """CLIPS rows of one video, in order of time. `transitions`: in order of time; their frames belong to no clip."""
     times = frame_times(video, signals)
-    frames = len(times) - 1
-    starts, ends = [one.start for one in transitions], [one.end for one in transitions]
-    scenes = [(first, last) for first, last in zip([0, *ends], [*starts, frames], strict=True) if first < last]
     is_clean = signals["is_clean"].to_numpy()
     clean_keys = np.flatnonzero(signals["is_key"].to_numpy() & is_clean)
-    exact = _exact_frames(video, times, clean_keys, is_clean, settings)
-    cuts = {one.start for one in transitions if one.start == one.end}
-    rows = []
-    for scene, (first, last) in enumerate(scenes):
-        # A clean key frame on the cut: the encoder saw the same cut, so the frame belongs wholly to the new scene.
-        guarded = first > 0 and not (first in cuts and first in clean_keys)
-        start = first + (settings.guard_frames if guarded else 0)
-        end = last - (settings.guard_frames if last < frames else 0)
-        if start >= end:
-            start, end = first, last  # a scene of a few frames: too short in any case, but it is counted
-        for piece, (begin, stop, count) in enumerate(_pieces(times, start, end, clean_keys, exact, settings)):
-            rows.append(_clip(video, times, scene, piece, begin, stop, count, settings))
+    # A clean key frame on the cut: the encoder saw the same cut, so the frame belongs wholly to the new scene.
+    unguarded = {one.start for one in transitions if one.start == one.end} & set(clean_keys.tolist())
+    rows: list[Clip] = []
+    scene = 0
+    for part in parts:
+        own = as_of_part(video, part)
+        exact = _exact_frames(own, times, clean_keys, is_clean, settings)
+        inside = [one for one in transitions if part["start_frame"] < one.end and one.start < part["end_frame"]]
+        inside = [one for one in inside if one.start > part["start_frame"] or one.start < one.end]
+        edges = [part["start_frame"], *(frame for one in inside for frame in (one.start, one.end)), part["end_frame"]]
+        scenes = zip(edges[::2], edges[1::2], strict=True)
+        for first, last in (pair for pair in scenes if pair[0] < pair[1]):
+            guarded = first > part["start_frame"] and first not in unguarded
+            start = first + (settings.guard_frames if guarded else 0)
+            end = last - (settings.guard_frames if last < part["end_frame"] else 0)
+            if start >= end:
+                start, end = first, last  # a scene of a few frames: too short in any case, but it is counted
+            piece = 0
+            for begin, stop, stands in _without_held(times, start, end, own["fps"]):
+                pieces = [(begin, stop, None)] if stands else _pieces(times, begin, stop, clean_keys, exact, settings)
+                for begin_piece, stop_piece, count in pieces:
+                    clip = _clip(own, part["part"], times, scene, piece, begin_piece, stop_piece, count, settings)
+                    rows.append({**clip, "unfit": FROZEN} if stands else clip)
+                    piece += 1
+            scene += 1
     return rows
+
+
+def _without_held(times: np.ndarray, start: int, end: int, fps: float) -> Iterator[tuple[int, int, bool]]:
+    """The frames that stand for long, each alone, and what lies between them: first frame, first after, which it is."""
+    place = start
+    for frame in (start + np.flatnonzero(np.diff(times[start : end + 1]) > HELD_AFTER)).tolist():
+        if not is_held(float(times[frame + 1] - times[frame]), 1 / fps):
+            continue
+        if place < frame:
+            yield place, frame, False
+        yield frame, frame + 1, True
+        place = frame + 1
+    if place < end:
+        yield place, end, False
 
 
 def _exact_frames(
@@ -184,6 +215,7 @@ def _pieces(
 
 def _clip(
     video: DecodedVideo,
+    part: int,
     times: np.ndarray,
     scene: int,
     piece: int,
@@ -192,12 +224,19 @@ def _clip(
     target_frames: int | None,
     settings: SplitSettings,
 ) -> Clip:
+    """A CLIPS row. `video`: with the facts of the clip's part."""
     start, end = float(times[begin]), float(times[stop])
-    too_short = end - start < settings.min_seconds - SLACK if target_frames is None else target_frames == 0
+    unfit = None
+    if target_frames == 0:
+        unfit = TOO_FEW_FRAMES
+    elif target_frames is None and end - start < settings.min_seconds - SLACK:
+        unfit = TOO_SHORT
+    width, height = stored_size(video)
     return {
         "clip_id": f"{video['video_id']}_{round(start * 1000):08d}-{round(end * 1000):08d}",
         "video_id": video["video_id"],
         "source_key": video["source_key"],
+        "part": part,
         "scene": scene,
         "piece": piece,
         "start": start,
@@ -205,6 +244,15 @@ def _clip(
         "seconds": end - start,
         "start_frame": begin,
         "end_frame": stop,
-        "too_short": too_short,
+        "unfit": unfit,
         "target_frames": target_frames,
+        "width": width,
+        "height": height,
+        "fps": (stop - begin) / (end - start) if video["variable_rate"] else video["fps"],
+        "bit_depth": video["bit_depth"],
+        "transfer": video["transfer"],
+        "primaries": video["primaries"],
+        "color_range": video["color_range"],
+        "field_order": video["field_order"],
+        "variable_rate": video["variable_rate"],
     }

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clipmill.decode.parts import as_of_part, by_video
 from clipmill.decode.reading import read_signals
-from clipmill.split.detectors import find_transitions
+from clipmill.split.detectors import Finder
 from clipmill.split.measured import motion_score, technical_score
 from clipmill.split.scenes import video_clips
 from clipmill.split.settings import SplitSettings
@@ -15,7 +16,7 @@ from clipmill.split.transitions import transition_rows
 from clipmill.split.transnetv2 import Shots
 from clipmill.store import tables
 from clipmill.store.table import Row
-from clipmill.store.tables import Clip, TransitionRow, Video, without_error
+from clipmill.store.tables import Clip, Part, TransitionRow, Video, without_error
 
 
 @dataclass
@@ -29,20 +30,29 @@ class Split:
 
 
 def split_shard(
-    videos: Iterable[Video], outdir: Path, shard: str, settings: SplitSettings, shots: Path | None = None
+    videos: Iterable[Video],
+    parts: Iterable[Part],
+    outdir: Path,
+    shard: str,
+    settings: SplitSettings,
+    shots: Path | None = None,
 ) -> Split:
     """The clips of all videos that were decoded, and their scores. `shots`: the table SHOTS, if there is one."""
     split = Split()
+    parts_of = by_video(parts)
     of_network = read_shots(shots) if shots else {}
     for video in videos:
         if video["error_kind"]:
             continue
         signals = read_signals(outdir, shard, video["video_id"])
-        transitions = find_transitions(signals, video["fps"], settings, of_network.get(video["video_id"]))
+        parts_of_video = parts_of[video["video_id"]]
+        finder = Finder(signals, parts_of_video, of_network.get(video["video_id"]))
+        transitions = finder.find(settings)
         split.transitions += transition_rows(video, signals, transitions)
-        for clip in video_clips(video, signals, transitions, settings):
+        for clip in video_clips(video, parts_of_video, signals, transitions, settings):
             split.clips.append(clip)
-            split.motion.append(_without_needless_error(clip, motion_score(clip, video, signals)))
+            seen = as_of_part(video, parts_of_video[clip["part"]])
+            split.motion.append(_without_needless_error(clip, motion_score(clip, seen, signals)))
             split.technical.append(_without_needless_error(clip, technical_score(clip, signals)))
     return split
 
@@ -55,7 +65,7 @@ def read_shots(path: Path) -> dict[str, Shots]:
 
 
 def _without_needless_error(clip: Clip, row: Row) -> Row:
-    """A row of scores. A clip that is too short is dropped anyway, so a missing score of it is no error."""
-    if not clip["too_short"]:
+    """A row of scores. A clip that is unfit is dropped anyway, so a missing score of it is no error."""
+    if clip["unfit"] is None:
         return row
     return without_error(row)

@@ -13,6 +13,7 @@ from clipmill.store.tables import DecodedVideo, TransitionRow
 
 FLASH_SECONDS = 0.25  # the longest flash
 BESIDE = 2  # frames
+CHANGE = "change"  # the kind of a transition at which a part of the video begins
 SAME = 0.3  # what follows a flash differs from what came before by at most this share of the flash's own step
 
 
@@ -21,7 +22,7 @@ class Transition(NamedTuple):
 
     start: int  # first frame that belongs to both shots; of a cut the first frame of the new one
     end: int  # first frame that belongs to the new shot alone
-    kind: str  # cut, fade, dissolve, wipe
+    kind: str  # cut, fade, dissolve, wipe, change
     strength: float  # 0 to 1: how sure it is; of PySceneDetect's cuts the content value over 255
 
 

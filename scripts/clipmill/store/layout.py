@@ -19,6 +19,7 @@ STEP, JOB = "<step>", "<job>"
 
 # Paths of tables, which stand in `tables.Table.path`.
 VIDEOS = f"{WORK}/videos/{SHARD}.parquet"
+PARTS = f"{WORK}/parts/{SHARD}.parquet"
 SIGNALS = f"{WORK}/signals/{SHARD}/{VIDEO}.parquet"
 MINIATURES = f"{WORK}/miniatures/{SHARD}/{VIDEO}.parquet"
 SHOTS = f"{WORK}/shots/{SHARD}.parquet"

@@ -55,29 +55,63 @@ class VideoFile(TypedDict):
     name: VideoName
     path: Annotated[str, Field("", "absolute path when it was decoded")]
     size_bytes: Annotated[int, Field("byte", "size of the file")]
-    source_key: Annotated[str, Field("", "hash of the file's size and time and of the decode settings")]
+    decode_key: Annotated[str, Field("", "hash of the file's size and time and of the decode settings")]
+    source_key: Annotated[
+        str, Field("", "hash of what its pictures depend on; scores and captions of the same pictures stay valid")
+    ]
 
 
-class DecodedVideo(VideoFile):
+class Look(TypedDict):
+    """How the frames of a part of a video are stored and shown. In VIDEOS: those of its longest part."""
+
+    pixel_format: Annotated[str, Field("", "pixel format, FFmpeg's name")]
+    bit_depth: Annotated[int, Field("bit", "bits per colour of a pixel")]
+    transfer: Annotated[str, Field("", "transfer curve: `sdr`, `hlg` or `pq`")]
+    primaries: Annotated[str, Field("", "colour primaries, FFmpeg's name; `unknown` if the file names none")]
+    color_range: Annotated[str, Field("", "range of the colours: `full`, `limited`, or `unknown` (read as limited)")]
+    field_order: Annotated[
+        str, Field("", "`progressive`; interlaced: `tff` or `bff`, the top or bottom field first; or `telecined`")
+    ]
+    coded_width: Annotated[int, Field("pixel", "width as stored, before rotation and pixel shape")]
+    coded_height: Annotated[int, Field("pixel", "height as stored")]
+    rotation: Annotated[int, Field("degree", "turn the player must make, counter-clockwise: 0, 90, 180, 270")]
+    mirrored: Annotated[bool, Field("", "whether the player must mirror the picture too")]
+    pixel_aspect: Annotated[float, Field("ratio", "width of a stored pixel over its height", 6)]
+    width: Annotated[int, Field("pixel", "width as shown, after rotation and pixel shape")]
+    height: Annotated[int, Field("pixel", "height as shown")]
+    fps: Annotated[float, Field("frame/second", "frames over seconds, without frames that stand for long", 6)]
+    variable_rate: Annotated[bool, Field("", "whether some frames stand longer than others")]
+    offset: Annotated[
+        float, Field("second", "what must be added to its times to have the container's, less its start", 6)
+    ]
+
+
+class DecodedVideo(VideoFile, Look):
     """A video that was decoded: the columns of VIDEOS that it fills."""
 
     container: Annotated[str, Field("", "container format, FFmpeg's name")]
     codec: Annotated[str, Field("", "video codec, FFmpeg's name")]
-    pixel_format: Annotated[str, Field("", "pixel format, FFmpeg's name")]
-    coded_width: Annotated[int, Field("pixel", "width as stored, before rotation and pixel shape")]
-    coded_height: Annotated[int, Field("pixel", "height as stored")]
-    rotation: Annotated[int, Field("degree", "turn the player must make, counter-clockwise: 0, 90, 180, 270")]
-    pixel_aspect: Annotated[float, Field("ratio", "width of a stored pixel over its height", 6)]
-    width: Annotated[int, Field("pixel", "width as shown, after rotation and pixel shape")]
-    height: Annotated[int, Field("pixel", "height as shown")]
-    seconds: Annotated[float, Field("second", "from the first frame's presentation to the end of the last frame", 6)]
+    seconds: Annotated[float, Field("second", "length of the film that is there, to the end of the last frame", 6)]
     frames: Annotated[int, Field("frame", "frames decoded")]
-    fps: Annotated[float, Field("frame/second", "frames over seconds", 6, filter=30)]
     bits_per_pixel: Annotated[float, Field("bit", "bits of the whole file over (coded pixels × frames)", 6)]
-    offset: Annotated[float, Field("second", "the first frame's presentation time after the container's start", 6)]
     has_audio: Annotated[bool, Field("", "whether there is a sound track")]
     repaired_times: Annotated[int, Field("frame", "frames without a usable time stamp, given one by the mean rate")]
     samples: Annotated[int, Field("frame", "frames kept in the archive")]
+    changes: Annotated[
+        str | None,
+        Field("", "what changes midway, and when: `size at 5.000 s`; missing if nothing does. See the table `parts`"),
+    ]
+
+
+class Part(Look):
+    """A part of a video within which nothing changes but the picture: a row of PARTS."""
+
+    video_id: VideoId
+    part: Annotated[int, Field("", "number of the part in its video, from 0")]
+    start: Annotated[float, Field("second", "its first frame's presentation on the video's clock", 6)]
+    end: Annotated[float, Field("second", "end of its last frame", 6)]
+    start_frame: Annotated[int, Field("frame", "first frame")]
+    end_frame: Annotated[int, Field("frame", "first frame after the part")]
 
 
 class Video(DecodedVideo):
@@ -94,12 +128,20 @@ class FailedVideo(VideoFile):
     error: str
 
 
+# Why a clip is unfit, whatever its scores are.
+TOO_SHORT = "too_short"  # for split.min_seconds
+TOO_FEW_FRAMES = "too_few_frames"  # for cut.frames
+FROZEN = "frozen"  # one frame that stands for long
+UNFIT = (TOO_SHORT, TOO_FEW_FRAMES, FROZEN)
+
+
 class Clip(TypedDict):
     """A clip as splitting found it: a row of CLIPS."""
 
     clip_id: Annotated[str, Field("", "identity of the clip: its video, then its start and end in milliseconds")]
     video_id: VideoId
     source_key: Annotated[str, Field("", "as in `videos`")]
+    part: Annotated[int, Field("", "number of the part of its video, from 0")]
     scene: Annotated[int, Field("", "number of the scene in its video, from 0")]
     piece: Annotated[int, Field("", "number of the piece in its scene, from 0")]
     start: Annotated[float, Field("second", "first frame's presentation time after the video's first frame", 6)]
@@ -107,13 +149,27 @@ class Clip(TypedDict):
     seconds: Annotated[float, Field("second", "end − start", 6)]
     start_frame: Annotated[int, Field("frame", "first frame")]
     end_frame: Annotated[int, Field("frame", "first frame after the clip")]
-    too_short: Annotated[
-        bool, Field("", "whether it is shorter than split.min_seconds or cut.frames allow: never kept, never scored")
+    unfit: Annotated[
+        str | None,
+        Field(
+            "", "why it is never kept and never scored: `too_short`, `too_few_frames`, `frozen`; missing if it is fit"
+        ),
     ]
     target_frames: Annotated[
         int | None,
         Field("frame", "frames that its file must have by cut.fps and cut.frames; missing: as many as the video has"),
     ]
+    width: Annotated[int, Field("pixel", "width as shown")]
+    height: Annotated[int, Field("pixel", "height as shown")]
+    fps: Annotated[
+        float, Field("frame/second", "of its part; at a variable rate its own frames over seconds", 6, filter=30)
+    ]
+    bit_depth: Annotated[int, Field("bit", "bits per colour of a pixel of the video", filter=35)]
+    transfer: Annotated[str, Field("", "transfer curve of the video: `sdr`, `hlg` or `pq`")]
+    primaries: Annotated[str, Field("", "colour primaries of the video")]
+    color_range: Annotated[str, Field("", "range of the colours of the video")]
+    field_order: Annotated[str, Field("", "whether the video is interlaced, as in `parts`")]
+    variable_rate: Annotated[bool, Field("", "whether some frames stand longer than others")]
 
 
 class TransitionRow(TypedDict):
@@ -124,7 +180,7 @@ class TransitionRow(TypedDict):
     end: Annotated[float, Field("second", "when the new shot stands alone; of a cut the same as `start`", 6)]
     start_frame: Annotated[int, Field("frame", "first frame that belongs to both shots; of a cut the new shot's first")]
     end_frame: Annotated[int, Field("frame", "first frame of the new shot alone")]
-    kind: Annotated[str, Field("", "`cut`, `fade`, `dissolve` or `wipe`")]
+    kind: Annotated[str, Field("", "`cut`, `fade`, `dissolve`, `wipe`, or `change`: the video changes here")]
     strength: Annotated[
         float, Field("ratio", "0 to 1: how sure it is; of content and adaptive the content value over 255", 4)
     ]
@@ -151,6 +207,10 @@ INDEX: Table[IndexedVideo] = Table(
 )
 
 VIDEOS: Table[Video] = Table("videos", layout.VIDEOS, "video", columns_of(Video))
+
+PARTS: Table[Part] = Table(
+    "parts", layout.PARTS, "part of a video that was decoded; most videos have one", columns_of(Part)
+)
 
 SIGNALS: Table[Row] = Table(
     "signals",
@@ -461,8 +521,8 @@ CUTS: Table[Row] = Table(
     ),
 )
 
-VIDEO_FACTS = tuple(column for column in VIDEOS.columns if column.name in {"name", "width", "height", "fps"})
-CLIP_FACTS = tuple(column for column in CLIPS.columns if column.name not in {"source_key", "too_short"})
+VIDEO_FACTS = tuple(column for column in VIDEOS.columns if column.name == "name")
+CLIP_FACTS = tuple(column for column in CLIPS.columns if column.name not in {"source_key", "unfit"})
 KEPT = Column("kept", FLAG, "", "whether the clip passed")
 REASON = Column("reason", TEXT, "", "the first failure in the configured order; missing if kept")
 
@@ -473,7 +533,7 @@ def scores(table: Table[Any]) -> tuple[Column, ...]:
 
 
 VIDEO_SCORES = (
-    Column("area", INTEGER, "pixel", "width × height of the video as shown", filter=10),
+    Column("area", INTEGER, "pixel", "width × height as shown", filter=10),
     Column("aspect_ratio", REAL, "ratio", "width over height as shown", 6, filter=20),
     Column("bits_per_pixel", REAL, "bit", "bits of the whole file over (coded pixels × frames)", 6, filter=50),
     Column("video_seconds", REAL, "second", "length of the whole video", 6, filter=40),
@@ -570,6 +630,7 @@ BENCHMARKS: Table[Row] = Table(
 ALL = (
     INDEX,
     VIDEOS,
+    PARTS,
     SIGNALS,
     MINIATURES,
     SHOTS,

@@ -1,0 +1,123 @@
+"""Frames that are decoded here and handed to ffmpeg through a pipe, exactly as decoding saw them.
+
+ffmpeg reads most videos by itself. It starts its filters anew where a picture changes its size or its turn, mends
+clocks in its own way, and cannot seek in every container. Then these frames are given to it, with decode's times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+import av.error
+import ffmpeg
+
+from clipmill.cut.verify import Mismatch, SourceFrames
+from clipmill.decode.looks import Watch
+from clipmill.decode.media import best_video_stream, open_video
+from clipmill.decode.pictures import turn_of
+from clipmill.decode.stream import Damage, frames_of
+from clipmill.store.tables import DecodedVideo
+
+UNIT = Fraction(1, 1_000_000)  # second: the unit of the times that are handed over
+AHEAD = 5.0  # seconds before a clip at which reading begins
+
+
+class Feed:
+    """The `frames` of a clip, the first of which is the video's frame `start_frame`. Use as a context manager.
+
+    `video`: with the facts of the clip's part. `seeks`: whether to begin near the clip; it is found by its time then,
+    else by counting from the video's first frame.
+    """
+
+    def __init__(self, source: Path, video: DecodedVideo, frames: SourceFrames, start_frame: int, seeks: bool):
+        self._source, self._video, self._frames = source, video, frames
+        self._start_frame, self._seeks = start_frame, seeks
+        self._open = ExitStack()
+
+    def __enter__(self) -> Feed:
+        self._decoded = self._of_clip()
+        self._first = next(self._decoded)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._decoded.close()
+
+    def stream(self, **options: Any) -> Any:
+        """The upright frames as a stream of ffmpeg's, whose standard input `write` fills."""
+        first = self._first
+        picture = ffmpeg.input("pipe:0", format="nut", protocol_whitelist="pipe", **options).video.filter(
+            "setparams",
+            range=int(first.color_range),
+            colorspace=int(first.colorspace),
+            color_trc=int(first.color_trc),
+            color_primaries=int(first.color_primaries),
+        )
+        swap, left_right, top_bottom = turn_of(self._video["rotation"], self._video["mirrored"])
+        for wanted, name, given in (
+            (swap, "transpose", {"dir": "cclock_flip"}),
+            (left_right, "hflip", {}),
+            (top_bottom, "vflip", {}),
+        ):
+            if wanted:
+                picture = picture.filter(name, **given)
+        return picture
+
+    def write(self, pipe: BinaryIO) -> None:
+        """Write all frames. Raises Mismatch if they cannot be decoded, and BrokenPipeError if nobody reads them."""
+        times = self._frames.time - self._frames.time[0]
+        with av.open(pipe, "w", format="nut") as target:
+            stream = target.add_stream("rawvideo", rate=25)
+            assert isinstance(stream, av.VideoStream)
+            stream.width, stream.height = self._first.width, self._first.height
+            stream.pix_fmt = self._first.format.name
+            stream.time_base = stream.codec_context.time_base = UNIT
+            frame: av.VideoFrame | None = self._first
+            for time in times[:-1]:
+                if frame is None:
+                    raise Mismatch("fewer frames can be decoded than decoding found")
+                frame.pts, frame.time_base = round(time / float(UNIT)), UNIT
+                target.mux(stream.encode(frame))
+                frame = next(self._decoded, None)
+            target.mux(stream.encode(None))
+
+    def _of_clip(self) -> Generator[av.VideoFrame]:
+        """The frames from the clip's first one on. Raises Mismatch."""
+        with open_video(self._source) as container:
+            stream = best_video_stream(container)
+            stream.thread_type = "AUTO"
+            try:
+                frames = frames_of(container, stream, Watch(stream))
+                first = self._found(container, stream, frames) if self._seeks else self._counted(frames)
+                if first is None:
+                    raise Mismatch("its first frame is not found")
+                yield first
+                yield from frames
+            except Damage as error:
+                raise Mismatch(f"the video cannot be decoded: {error}") from error
+
+    def _counted(self, frames: Iterator[av.VideoFrame]) -> av.VideoFrame | None:
+        for _ in range(self._start_frame):
+            next(frames, None)
+        return next(frames, None)
+
+    def _found(
+        self, container: av.container.InputContainer, stream: av.VideoStream, frames: Iterator[av.VideoFrame]
+    ) -> av.VideoFrame | None:
+        assert stream.time_base is not None  # FFmpeg sets it for each stream that it finds
+        start = (container.start_time or 0) / av.time_base + self._video["offset"] + float(self._frames.time[0])
+        slack = float(self._frames.time[1] - self._frames.time[0]) / 2
+        try:
+            container.seek(int((start - AHEAD) / float(stream.time_base)), stream=stream)
+        except av.error.FFmpegError:  # some containers cannot seek
+            return None
+        for frame in frames:
+            if frame.pts is not None and abs(float(frame.pts * stream.time_base) - start) < slack:
+                return frame
+            if frame.pts is not None and frame.pts * stream.time_base > start + slack:
+                return None
+        return None

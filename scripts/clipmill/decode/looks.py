@@ -1,0 +1,120 @@
+"""What may change in the middle of a video: how its frames are stored and shown. Each change begins a new part."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import av
+import av.video.format
+
+from clipmill.decode.pictures import UPRIGHT, Turn, announced_turn
+
+# Transfer curves of HDR, and primaries: numbers of AVColorTransferCharacteristic and AVColorPrimaries.
+TRANSFERS = {16: "pq", 18: "hlg"}
+PRIMARIES = {
+    1: "bt709",
+    4: "bt470m",
+    5: "bt470bg",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "film",
+    9: "bt2020",
+    10: "smpte428",
+    11: "smpte431",
+    12: "smpte432",
+    22: "ebu3213",
+}
+RANGES = {1: "limited", 2: "full"}
+
+
+class Look(NamedTuple):
+    """What is the same for all frames of a part. The fields have the words by which a change is reported."""
+
+    size: tuple[int, int]
+    pixel_format: str
+    pixel_shape: float  # width of a stored pixel over its height
+    rotation: Turn
+    colours: tuple[int, int, int, int]  # matrix, range, transfer, primaries
+
+    def changes(self, before: Look) -> list[str]:
+        """What is not as it was, in words."""
+        return [name.replace("_", " ") for name, new, old in zip(self._fields, self, before, strict=True) if new != old]
+
+    @property
+    def transfer(self) -> str:
+        return TRANSFERS.get(self.colours[2], "sdr")
+
+    @property
+    def primaries(self) -> str:
+        return PRIMARIES.get(self.colours[3], "unknown")
+
+    @property
+    def color_range(self) -> str:
+        full = self.pixel_format.startswith(("yuvj", "rgb", "bgr", "gbr", "pal8"))
+        return "full" if full else RANGES.get(self.colours[1], "unknown")
+
+    @property
+    def bit_depth(self) -> int:
+        return max(component.bits for component in av.video.format.VideoFormat(self.pixel_format).components)
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Width and height as shown. Pixels become square by enlarging a side, so that no detail is lost."""
+        width, height = self.size
+        if self.pixel_shape < 1:
+            height = max(1, round(height / self.pixel_shape))
+        else:
+            width = max(1, round(width * self.pixel_shape))
+        return (height, width) if self.rotation[0] else (width, height)
+
+
+class Watch:
+    """Follows the frames of a stream, and says when their look changes."""
+
+    def __init__(self, stream: av.VideoStream):
+        self._context = stream.codec_context
+        self._shape = float(stream.sample_aspect_ratio or 1)
+        self._parameters = self._read()
+        self._waiting: str | None = None  # a change of the stream's parameters that begins at the next key frame
+        self._next_shape = self._shape
+        self.look: Look | None = None
+
+    def _read(self) -> tuple[object, ...]:
+        context = self._context
+        return context.sample_aspect_ratio, context.framerate, context.profile, context.level
+
+    def decoded(self) -> None:
+        """Note that a packet was decoded. Decoders show new parameters some frames before those come out."""
+        parameters = self._read()
+        if parameters == self._parameters:
+            return
+        shape = parameters[0]
+        if shape != self._parameters[0]:
+            self._next_shape = float(shape or 1)  # type: ignore[arg-type]
+        if self.look is not None:
+            self._waiting = "codec parameters"
+        else:
+            self._shape = self._next_shape
+        self._parameters = parameters
+
+    def see(self, frame: av.VideoFrame, leaps: bool) -> list[str]:
+        """Look at the next frame. Returns in words what begins a new part; nothing if the part goes on.
+
+        `leaps`: whether the clock does. A turn that a frame of the stream announces holds until another one does.
+        """
+        found = ["clock"] if leaps else []
+        if self._waiting and frame.key_frame:
+            found.append(self._waiting)
+            self._waiting, self._shape = None, self._next_shape
+        size = frame.width, frame.height
+        turn = announced_turn(frame)
+        if turn is None:
+            goes_on = self.look is not None and not leaps and size == self.look.size
+            turn = self.look.rotation if self.look is not None and goes_on else UPRIGHT
+        colours = int(frame.colorspace), int(frame.color_range), int(frame.color_trc), int(frame.color_primaries)
+        look = Look(size, frame.format.name, self._shape, turn, colours)
+        if self.look is not None and look != self.look:
+            named = look.changes(self.look)
+            found = [*(word for word in found if word != "codec parameters"), *named]
+        self.look = look
+        return found

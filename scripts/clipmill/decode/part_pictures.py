@@ -1,0 +1,39 @@
+"""The pictures that decoding makes of a frame: for the signals, for scores and captions, for a network."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from clipmill.decode.miniatures import miniature
+from clipmill.decode.pictures import Turn, analysis_size, small_bgr
+
+
+class PartPictures:
+    """Makes the small pictures of the frames of one part of a video. For one thread only.
+
+    `shown`: width and height of the frames as shown. `turn`: what makes them upright. `short_side`: that of kept
+    frames, in pixels.
+    """
+
+    def __init__(self, shown: tuple[int, int], turn: Turn, short_side: int):
+        self._turn = turn
+        self._small_scaler, self._kept_scaler = VideoReformatter(), VideoReformatter()
+        width, height = shown
+        self._size = analysis_size(width, height)
+        scale = min(1.0, short_side / min(width, height))
+        self._kept_size = max(1, round(width * scale)), max(1, round(height * scale))
+        self._miniature_scaler = VideoReformatter()
+
+    def analysis(self, frame: av.VideoFrame) -> np.ndarray:
+        """The picture that scene cuts and signals are computed from."""
+        return small_bgr(frame, *self._size, self._small_scaler, self._turn)
+
+    def kept(self, frame: av.VideoFrame) -> np.ndarray:
+        """The picture that scores and captions see."""
+        return small_bgr(frame, *self._kept_size, self._kept_scaler, self._turn, Interpolation.AREA)
+
+    def miniature(self, frame: av.VideoFrame) -> bytes:
+        """The picture that the network of the detector `transnetv2` sees."""
+        return miniature(frame, self._miniature_scaler, self._turn)
