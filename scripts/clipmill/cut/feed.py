@@ -71,7 +71,7 @@ class Feed:
         """Write all frames. Raises Mismatch if they cannot be decoded, and BrokenPipeError if nobody reads them."""
         times = self._frames.time - self._frames.time[0]
         with av.open(pipe, "w", format="nut") as target:
-            stream = target.add_stream("rawvideo", rate=25)
+            stream = target.add_stream("rawvideo", rate=Fraction(self._video["fps"]).limit_denominator(10_000))
             assert isinstance(stream, av.VideoStream)
             stream.width, stream.height = self._first.width, self._first.height
             stream.pix_fmt = self._first.format.name

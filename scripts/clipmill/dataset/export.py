@@ -40,7 +40,11 @@ log = logging.getLogger("clipmill")
 
 # Tables of videos and clips by name: those with one file per shard, and those with one file per group of shards.
 SHARD_TABLES = {
-    table.name: table for step in STEPS if not step.grouped for table in step.tables if table is not tables.TRANSITIONS
+    table.name: table
+    for step in STEPS
+    if not step.grouped
+    for table in step.tables
+    if table not in (tables.TRANSITIONS, tables.PARTS)
 }
 GROUP_TABLES = {table.name: table for step in STEPS if step.grouped for table in step.tables}
 
