@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from whole import find_transitions
+from whole import ORDINARY, find_transitions
 
 from clipmill.decode.frames import ArchiveWriter
+from clipmill.decode.parts import single_part
 from clipmill.decode.video import DecodePaths
 from clipmill.filters import columns, reasons, verdict
 from clipmill.report import write_report
@@ -164,6 +165,7 @@ class Finished:
         """The tables of videos and of transitions."""
         for table, rows in (
             (tables.VIDEOS, self.videos.values()),
+            (tables.PARTS, (single_part({**ORDINARY, **video}) for video in self.videos.values())),
             (tables.TRANSITIONS, itertools.chain(*self.transitions.values())),
         ):
             path = table.of(self.outdir, "000000")

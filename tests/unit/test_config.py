@@ -148,7 +148,7 @@ def test_all_choices_stand_in_config_yaml():
 
 def test_the_filters_are_the_columns():
     assert [*columns.FILTERS, *columns.LATE_FILTERS] == list(CONFIG["filters"]) == list(columns.COLUMNS)
-    assert set(columns.FILTERS.values()) == {"videos", "technical", "motion", *METRICS}
+    assert set(columns.FILTERS.values()) == {"facts", "technical", "motion", *METRICS}
     written = yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))["properties"]["filters"]
     assert "properties" not in written
     bounds = [value for bound in written["default"].values() for value in bound.values()]
@@ -210,7 +210,7 @@ def test_every_job_that_the_rules_ask_for_has_resources():
     ("section", "settings", "more"),
     [
         ("decode", DecodeSettings, set()),
-        ("split", SplitSettings, {"fps", "frames"}),
+        ("split", SplitSettings, {"fps", "frames", "crop", "deinterlace"}),
         ("cut", CutSettings, {"min_seconds", "resolutions"}),
         ("quantize", QuantizeSettings, set()),
     ],

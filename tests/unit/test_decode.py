@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -13,7 +14,7 @@ import pytest
 from films import SETTINGS, Film, cinema, decoded, grey, panned, standing
 
 from clipmill.decode.frames import FrameArchive, archive_key
-from clipmill.decode.video import DecodeSettings, _CleanBoundaries
+from clipmill.decode.video import _CleanBoundaries
 from clipmill.demo import render
 from clipmill.store import tables
 
@@ -89,7 +90,7 @@ def test_times_of_a_constant_frame_rate(show, name):
     assert result.row["seconds"] == pytest.approx(float(count / fps), abs=0.0011)
     assert result.row["fps"] == pytest.approx(float(fps), rel=0.001)
     assert (result.row["frames"], result.row["repaired_times"]) == (count, 0)
-    assert json.loads(result.signals.schema.metadata[b"clipmill"])["source_key"] == result.row["source_key"]
+    assert json.loads(result.signals.schema.metadata[b"clipmill"])["source_key"] == result.row["decode_key"]
 
 
 @pytest.mark.parametrize("name", ["uneven.mp4", "uneven_b.mp4", "uneven.mkv"])
@@ -230,7 +231,9 @@ def expected_samples(times, rate):
 @pytest.mark.parametrize("name", ["b3.mp4", "uneven.mp4", "plain.mkv"])
 @pytest.mark.parametrize("rate", [2, 0.7, 10, 60])
 def test_samples_are_taken_at_their_times(show, tmp_path, name, rate):
-    result = decoded(show(name).source, tmp_path, DecodeSettings(rate, 64, 80))
+    result = decoded(
+        show(name).source, tmp_path, replace(SETTINGS, samples_per_second=rate, sample_short_side=64, sample_quality=80)
+    )
     assert result.sampled == expected_samples(result["time"], rate)
     assert result.row["samples"] == len(result.sampled)
     assert result.signals["sharpness"].is_valid().to_pylist() == result.signals["sample"].is_valid().to_pylist()
@@ -256,7 +259,7 @@ def test_a_sample_shows_its_frame(tmp_path):
                                                     ("large.mp4", 2000, (720, 1280)), ("upright.mp4", 300, (512, 300)),
                                                     ("strip.mp4", 64, (16, 640))])  # fmt: skip
 def test_samples_have_the_side_asked_for_and_are_never_enlarged(show, tmp_path, name, side, shape):
-    result = decoded(show(name).source, tmp_path, DecodeSettings(2, side, 90))
+    result = decoded(show(name).source, tmp_path, replace(SETTINGS, sample_short_side=side))
     assert result.picture().shape == (*shape, 3)
 
 
@@ -268,4 +271,4 @@ def test_the_same_file_gives_the_same_bytes_with_any_number_of_threads(show, tmp
         assert again.row == first.row
         assert again.paths.frames.read_bytes() == first.paths.frames.read_bytes()
         assert again.paths.signals.read_bytes() == first.paths.signals.read_bytes()
-    assert archive_key(first.paths.frames) == first.row["source_key"]
+    assert archive_key(first.paths.frames) == first.row["decode_key"]

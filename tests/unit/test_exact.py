@@ -92,33 +92,35 @@ def test_exact_pieces_of_scenes():
     found = spans(clips(25, 20, 150, 175, pieces="exact", fps=16, frames=[33, 81]))
     # 81 frames at 16 per second end with frame 125, which is shown for the last time at 5 s.
     assert found == [
-        (0, 126, 81, False),
-        (150, 175, 0, True),
-        (175, 301, 81, False),
-        (301, 427, 81, False),
-        (427, 478, 33, False),
+        (0, 126, 81, None),
+        (150, 175, 0, "too_few_frames"),
+        (175, 301, 81, None),
+        (301, 427, 81, None),
+        (427, 478, 33, None),
     ]
 
 
 def test_other_pieces_are_shortened():
     found = spans(clips(25, 20, pieces="equal", fps=16, frames=[81]))
-    assert found == [(0, 126, 81, False), (250, 376, 81, False)]
-    assert spans(clips(25, 4, pieces="equal", fps=16, frames=[81])) == [(0, 100, 0, True)]
-    assert spans(clips(25, 2.5, pieces="equal", fps=16, frames=[33])) == [(0, 62, 0, True)], "min_seconds is 3"
+    assert found == [(0, 126, 81, None), (250, 376, 81, None)]
+    assert spans(clips(25, 4, pieces="equal", fps=16, frames=[81])) == [(0, 100, 0, "too_few_frames")]
+    assert spans(clips(25, 2.5, pieces="equal", fps=16, frames=[33])) == [(0, 62, 0, "too_few_frames")], (
+        "min_seconds is 3"
+    )
 
 
 def test_exact_pieces_of_a_rule_lie_between_the_least_and_the_greatest_seconds():
     found = spans(clips(24, 25, pieces="exact", fps=24, frames="8n+1", min_seconds=2, max_seconds=10))
     assert [count for *_, count, _ in found] == [233, 233, 129]
-    assert spans(clips(24, 1.5, pieces="exact", fps=24, frames="8n+1", min_seconds=2)) == [(0, 36, 0, True)]
+    assert spans(clips(24, 1.5, pieces="exact", fps=24, frames="8n+1", min_seconds=2)) == [(0, 36, 0, "too_few_frames")]
 
 
 def test_without_frames_clips_are_as_ever():
-    assert spans(clips(25, 5)) == [(0, 125, None, False)]
+    assert spans(clips(25, 5)) == [(0, 125, None, None)]
 
 
 def test_a_clip_with_too_few_frames_has_a_reason_of_its_own():
     short, whole = clips(25, 20, 150, 175, pieces="exact", fps=16, frames=[33, 81])[1], clips(25, 2)[0]
-    assert first_failure(short, {}) == reasons.TOO_FEW_FRAMES
-    assert first_failure(whole, {}) == reasons.TOO_SHORT
-    assert reasons.BY_WORDS["too_few_frames"] == reasons.TOO_FEW_FRAMES
+    assert first_failure(short, {}) == reasons.UNFIT["too_few_frames"]
+    assert first_failure(whole, {}) == reasons.UNFIT["too_short"]
+    assert reasons.BY_WORDS["too_few_frames"] == reasons.UNFIT["too_few_frames"]

@@ -170,7 +170,7 @@ def finish(
             content = [{"clip_id": name} for name in names]
             if table is tables.VIDEOS:
                 content = rows
-            elif table is tables.TRANSITIONS:
+            elif table in (tables.PARTS, tables.TRANSITIONS):
                 content = []
             elif table is tables.CLIPS:
                 content = [{"clip_id": name, "unfit": None, "seconds": 1.25} for name in names]

@@ -24,12 +24,13 @@ ROOT = Path(__file__).resolve().parents[2]
 def made(outdir: Path, shard: str, clips: list[dict], **tables_of: list[dict]) -> None:
     """Tables of a shard: `clips` are of the videos v0, v1, …, of as many pixels as their number times 100."""
     videos = sorted({clip["video_id"] for clip in clips})
-    facts = {"width": 10, "fps": 10.0, "seconds": 60.0, "bits_per_pixel": 0.1}
+    facts = {"seconds": 60.0, "bits_per_pixel": 0.1}
     tables.VIDEOS.write(
-        tables.VIDEOS.of(outdir, shard),
-        [{"video_id": video, "name": video, "height": 10 * int(video[1:]), **facts} for video in videos],
+        tables.VIDEOS.of(outdir, shard), [{"video_id": video, "name": video, **facts} for video in videos]
     )
-    tables.CLIPS.write(tables.CLIPS.of(outdir, shard), [{"unfit": None, **clip} for clip in clips])
+    shape = {"unfit": None, "width": 10, "fps": 10.0}
+    rows = [{**shape, "height": 10 * int(clip["video_id"][1:]), **clip} for clip in clips]
+    tables.CLIPS.write(tables.CLIPS.of(outdir, shard), rows)
     for name, rows in tables_of.items():
         table = {"motion": tables.MOTION, "aesthetic": tables.AESTHETIC, "alignment": tables.ALIGNMENT}[name]
         table.write(table.of(outdir, shard), rows)
@@ -139,7 +140,7 @@ def test_values_take_the_place_of_quantiles_alone(tmp_path):
 
 def test_every_filter_has_a_source():
     """Each table of scores, and the video."""
-    assert set(columns.SOURCES.values()) == {columns.VIDEOS, *SCORE_TABLES}
+    assert set(columns.SOURCES.values()) == {columns.FACTS, *SCORE_TABLES}
 
 
 def test_the_documentation_has_a_section_for_every_filter_and_its_pictures():

@@ -34,6 +34,7 @@ CLIP = {
     "clip_id": "v_00000000-00001500",
     "video_id": "v",
     "source_key": "k",
+    "part": 0,
     "scene": 0,
     "piece": 1,
     "start": 0.0,
@@ -43,6 +44,15 @@ CLIP = {
     "end_frame": 36,
     "unfit": "too_short",
     "target_frames": None,
+    "width": 64,
+    "height": 48,
+    "fps": 24.0,
+    "bit_depth": 8,
+    "transfer": "sdr",
+    "primaries": "bt709",
+    "color_range": "limited",
+    "field_order": "progressive",
+    "variable_rate": False,
 }
 
 
@@ -118,7 +128,7 @@ def test_values_of_another_type_are_refused(tmp_path, name, value):
     "content",
     [
         tables.CLIPS.from_rows([CLIP]).append_column("more", pa.array([1])),
-        tables.CLIPS.from_rows([CLIP]).set_column(3, "scene", pa.array([0.0])),
+        tables.CLIPS.from_rows([CLIP]).set_column(4, "scene", pa.array([0.0])),
         tables.MOTION.from_rows([]),
     ],
 )

@@ -132,13 +132,13 @@ def decode_video(
             opened.enter_context(atomic(paths.miniatures)) if paths.miniatures else None,
         )
         decoding = _Decoding(container, unready, settings, key, threads)
-        decoding.run()
+        facts = decoding.run()
         _check_unchanged(source, video)
     parts = [part.row(video["video_id"]) for part in decoding.parts]
     longest = max(decoding.parts, key=lambda part: part.end_frame - part.start_frame)
     look = longest.look_row()
     bits = video["size_bytes"] * 8 / (look["coded_width"] * look["coded_height"] * decoding.clock.frames)
-    row: DecodedVideo = {**video_file(video, settings), **look, **decoding.facts(), "bits_per_pixel": bits}
+    row: DecodedVideo = {**video_file(video, settings), **look, **facts, "bits_per_pixel": bits}
     row["source_key"] = pictures_key(video, settings, _treatments(decoding.parts))
     return row, parts
 
@@ -248,7 +248,7 @@ class _Decoding:
         self.kept = self.next_kept = 0
         self.waiting: deque[tuple[Future[Row], Future[None]]] = deque()
 
-    def run(self) -> None:
+    def run(self) -> _Facts:
         """Decode in this thread. Meanwhile others measure: one all frames, some the kept ones; and one writes these."""
         with (
             ThreadPoolExecutor(1) as self.of_frames,
@@ -263,6 +263,7 @@ class _Decoding:
                     pool.shutdown(wait=True, cancel_futures=True)
                 self.archive.abandon()
                 raise
+        return self._facts()
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         try:
@@ -414,7 +415,7 @@ class _Decoding:
             return self.container.duration / av.time_base
         return 0.0
 
-    def facts(self) -> _Facts:
+    def _facts(self) -> _Facts:
         """What is known when the whole video is decoded."""
         changes = [f"{', '.join(part.begun_by)} at {part.rate.start:.3f} s" for part in self.parts[1:]]
         return {
