@@ -244,7 +244,7 @@ class _Job:
         `target_frames`: how many frames the file must have, if that is known. Raises Mismatch.
         """
         rate, is_interlaced = self.settings.rate, self._is_interlaced(frames)
-        mismatch = Mismatch("no way to read its frames")
+        mismatch = Mismatch("its first frame cannot be found in the video")
         for picture, feed in self._ways_to_read(frames, start_frame):
             wanted, pictures = frames, [picture]
             if self.settings.for_trainer:  # of the next shot no frame is shown, and none shines through
@@ -297,7 +297,8 @@ class _Job:
         for seeks in (True, False):
             if seeks or not is_plain or frames.time[0] <= COUNT_FROM_START:
                 with Feed(self.source, self.video, frames, start_frame, seeks) as feed:
-                    yield feed.stream(threads=THREADS), feed
+                    if feed.finds_clip:
+                        yield feed.stream(threads=THREADS), feed
 
     def _encode(self, wanted: SourceFrames, feed: Feed | None, picture: Any, source: Any = None) -> SourceFrames:
         """Encode a stream of pictures. Returns `wanted`, with the pictures as they are when they have been changed.

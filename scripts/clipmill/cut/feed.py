@@ -41,15 +41,21 @@ class Feed:
 
     def __enter__(self) -> Feed:
         self._decoded = self._of_clip()
-        self._first = next(self._decoded)
+        self._first = next(self._decoded, None)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._decoded.close()
 
+    @property
+    def finds_clip(self) -> bool:
+        """Whether the first frame of the clip is found. If not, there is nothing to stream or write."""
+        return self._first is not None
+
     def stream(self, **options: Any) -> Any:
         """The upright frames as a stream of ffmpeg's, whose standard input `write` fills."""
         first = self._first
+        assert first is not None
         picture = ffmpeg.input("pipe:0", format="nut", protocol_whitelist="pipe", **options).video.filter(
             "setparams",
             range=int(first.color_range),
@@ -69,14 +75,14 @@ class Feed:
 
     def write(self, pipe: BinaryIO) -> None:
         """Write all frames. Raises Mismatch if they cannot be decoded, and BrokenPipeError if nobody reads them."""
-        times = self._frames.time - self._frames.time[0]
+        times, frame = self._frames.time - self._frames.time[0], self._first
+        assert frame is not None
         with av.open(pipe, "w", format="nut") as target:
             stream = target.add_stream("rawvideo", rate=Fraction(self._video["fps"]).limit_denominator(10_000))
             assert isinstance(stream, av.VideoStream)
-            stream.width, stream.height = self._first.width, self._first.height
-            stream.pix_fmt = self._first.format.name
+            stream.width, stream.height = frame.width, frame.height
+            stream.pix_fmt = frame.format.name
             stream.time_base = stream.codec_context.time_base = UNIT
-            frame: av.VideoFrame | None = self._first
             for time in times[:-1]:
                 if frame is None:
                     raise Mismatch("fewer frames can be decoded than decoding found")
@@ -86,19 +92,18 @@ class Feed:
             target.mux(stream.encode(None))
 
     def _of_clip(self) -> Generator[av.VideoFrame]:
-        """The frames from the clip's first one on. Raises Mismatch."""
+        """The frames from the clip's first one on, as far as they can be decoded; none if it is not found."""
         with open_video(self._source) as container:
             stream = best_video_stream(container)
             stream.thread_type = "AUTO"
             try:
                 frames = frames_of(container, stream, Watch(stream))
                 first = self._found(container, stream, frames) if self._seeks else self._counted(frames)
-                if first is None:
-                    raise Mismatch("its first frame is not found")
-                yield first
-                yield from frames
-            except Damage as error:
-                raise Mismatch(f"the video cannot be decoded: {error}") from error
+                if first is not None:
+                    yield first
+                    yield from frames
+            except Damage:
+                return  # other ways to read may do better; the check of the file says what is missing
 
     def _counted(self, frames: Iterator[av.VideoFrame]) -> av.VideoFrame | None:
         for _ in range(self._start_frame):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import suppress
+from fractions import Fraction
 from typing import NamedTuple
 
 import av
+import av.error
 import av.video.format
 
 from clipmill.decode.pictures import UPRIGHT, Turn, announced_turn
@@ -24,6 +28,7 @@ PRIMARIES = {
     12: "smpte432",
     22: "ebu3213",
 }
+MOST_KEYS = 64  # key frames that a decoder may hold back
 RANGES = {1: "limited", 2: "full"}
 
 
@@ -68,44 +73,64 @@ class Look(NamedTuple):
         return (height, width) if self.rotation[0] else (width, height)
 
 
+Parameters = tuple[Fraction | None, Fraction | None, str | None, int | None]
+"""Of a decoder: shape of its pixels, frame rate, profile and level."""
+
+
 class Watch:
-    """Follows the frames of a stream, and says when their look changes."""
+    """Follows the packets and frames of a stream, and says when their look changes."""
 
     def __init__(self, stream: av.VideoStream):
         self._context = stream.codec_context
         self._shape = float(stream.sample_aspect_ratio or 1)
-        self._parameters = self._read()
-        self._waiting: str | None = None  # a change of the stream's parameters that begins at the next key frame
-        self._next_shape = self._shape
+        self._parameters = _parameters(self._context)
+        self._keys: deque[av.Packet] = deque(maxlen=MOST_KEYS)  # given to the decoder, and their frames have not come
+        self._change: tuple[int | None, float] | None = None  # at which time stamp, and the shape of pixels from there
         self.look: Look | None = None
 
-    def _read(self) -> tuple[object, ...]:
-        context = self._context
-        return context.sample_aspect_ratio, context.framerate, context.profile, context.level
+    def packet(self, packet: av.Packet) -> None:
+        """Note a packet before it is decoded."""
+        if packet.is_keyframe and packet.size:
+            self._keys.append(packet)
 
     def decoded(self) -> None:
-        """Note that a packet was decoded. Decoders show new parameters some frames before those come out."""
-        parameters = self._read()
+        """Note that a packet was decoded. A decoder has new parameters some frames before those of them come out."""
+        parameters = _parameters(self._context)
         if parameters == self._parameters:
             return
-        shape = parameters[0]
-        if shape != self._parameters[0]:
-            self._next_shape = float(shape or 1)  # type: ignore[arg-type]
-        if self.look is not None:
-            self._waiting = "codec parameters"
+        shape = float(parameters[0] or 1) if parameters[0] != self._parameters[0] else self._shape
+        if self.look is None:
+            self._shape = shape
         else:
-            self._shape = self._next_shape
+            self._change = self._first_with(parameters), shape
         self._parameters = parameters
+
+    def _first_with(self, parameters: Parameters) -> int | None:
+        """The time stamp of the key frame that brings `parameters`: each that may be it is decoded by itself."""
+        for packet in self._keys:
+            alone = av.CodecContext.create(self._context.codec.name, "r")
+            assert isinstance(alone, av.VideoCodecContext)
+            alone.extradata = self._context.extradata
+            alone.thread_count = 1
+            with suppress(av.error.FFmpegError):  # it is no place to begin
+                alone.decode(packet)
+            if _parameters(alone)[:1] + _parameters(alone)[2:] == parameters[:1] + parameters[2:]:
+                return packet.pts
+        return self._keys[-1].pts if self._keys else None
 
     def see(self, frame: av.VideoFrame, leaps: bool) -> list[str]:
         """Look at the next frame. Returns in words what begins a new part; nothing if the part goes on.
 
         `leaps`: whether the clock does. A turn that a frame of the stream announces holds until another one does.
         """
+        if frame.key_frame and any(packet.pts == frame.pts for packet in self._keys):
+            while self._keys.popleft().pts != frame.pts:
+                pass
         found = ["clock"] if leaps else []
-        if self._waiting and frame.key_frame:
-            found.append(self._waiting)
-            self._waiting, self._shape = None, self._next_shape
+        if self._change and frame.key_frame and self._change[0] in (None, frame.pts):
+            found.append("codec parameters")
+            self._shape = self._change[1]
+            self._change = None
         size = frame.width, frame.height
         turn = announced_turn(frame)
         if turn is None:
@@ -118,3 +143,7 @@ class Watch:
             found = [*(word for word in found if word != "codec parameters"), *named]
         self.look = look
         return found
+
+
+def _parameters(context: av.VideoCodecContext) -> Parameters:
+    return context.sample_aspect_ratio, context.framerate, context.profile, context.level

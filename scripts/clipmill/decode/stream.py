@@ -28,6 +28,7 @@ def frames_of(
     seen = False
     for packet in _packets(container, stream):
         packet_comes(packet)
+        watch.packet(packet)
         try:
             decoded = packet.decode()
         except av.error.FFmpegError as error:
