@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,16 @@ from clipmill.store.table import Row
 ASK_AGAIN = {name: BY_NAME[name].rule for name in ("caption", "rewrite")}
 
 
+# What videos may be beyond the ordinary: what the summary calls it, and how it is seen in a row of VIDEOS.
+KINDS: dict[str, Callable[[Row], bool]] = {
+    "HDR": lambda video: video["transfer"] in ("hlg", "pq"),
+    "interlaced": lambda video: video["field_order"] in ("tff", "bff"),
+    "telecined": lambda video: video["field_order"] == "telecined",
+    "of a variable rate": lambda video: bool(video["variable_rate"]),
+    "changing midway": lambda video: video["changes"] is not None,
+}
+
+
 class Summary:
     """Counts over shards. `settings`: the backends of the steps. `thresholds`: the values of quantiles."""
 
@@ -25,6 +35,7 @@ class Summary:
         self.settings = settings
         self.thresholds = thresholds
         self.videos: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.clips: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
@@ -39,6 +50,8 @@ class Summary:
         for video in videos:
             self.videos["failed" if video["error_kind"] else "decoded"] += 1
             self.seconds["videos"] += video["seconds"] or 0
+            if not video["error_kind"]:
+                self.kinds.update(name for name, is_kind in KINDS.items() if is_kind(video))
         self.scenes += len({(row["video_id"], row["scene"]) for row in verdicts})
         for row in verdicts:
             self.clips["found"] += 1
@@ -69,6 +82,7 @@ class Summary:
         return {
             "clipmill": __version__,
             "videos": {name: self.videos[name] for name in ("decoded", "failed", "removed")},
+            "kinds": {name: self.kinds[name] for name in KINDS if self.kinds[name]},
             "scenes": self.scenes,
             "clips": {"found": self.clips["found"], "kept": self.clips["kept"]},
             "dropped": dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))),
@@ -89,9 +103,11 @@ def as_text(summary: dict[str, Any], outdir: Path, links: bool = False) -> str:
     paths = Paths(outdir)
     videos, clips, hours, cuts = (summary[name] for name in ("videos", "clips", "hours", "cuts"))
     gone = f", {videos['removed']:,} removed since" if videos["removed"] else ""
+    kinds = [f"{count:,} {name}" for name, count in summary.get("kinds", {}).items()]
     lines = [
         "",
         f"  videos   {videos['decoded']:,} decoded, {videos['failed']:,} failed{gone}",
+        *([f"           {', '.join(kinds)}: see docs/footage.md"] if kinds else []),
         f"  scenes   {summary['scenes']:,}",
         f"  clips    {clips['found']:,} found, {clips['kept']:,} kept",
     ]
