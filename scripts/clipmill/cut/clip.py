@@ -42,6 +42,7 @@ from clipmill.cut.verify import (
     verify,
 )
 from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video
+from clipmill.decode.pictures import nearest_quarter
 from clipmill.shapes.counts import Counts
 from clipmill.shapes.rates import exact_rate, frames_in
 from clipmill.shapes.shown import SLACK, shown_frames
@@ -352,6 +353,8 @@ class _Job:
     def _input(self, begin: float, **options: Any) -> Any:
         if begin > 0:
             options["ss"] = f"{begin:.6f}"
+        if self.video["rotation"] % 90:  # ffmpeg would turn the picture by that angle, and cut off or add corners
+            options["display_rotation"] = nearest_quarter(self.video["rotation"])
         return ffmpeg.input(SOURCE, threads=THREADS, **OPTIONS, **options)
 
     def _run(
