@@ -24,6 +24,11 @@ def file_url(path: Path | str) -> str:
     return f"file:{Path(path).absolute()}"
 
 
+def path_of(container: av.container.InputContainer) -> Path:
+    """The file of a container that `open_video` opened."""
+    return Path(container.name.removeprefix("file:"))
+
+
 def open_video(path: Path | str) -> av.container.InputContainer:
     """Open a video file for reading. Raises ItemError (vanished, empty, unreadable, not_a_video)."""
     path = Path(path)
