@@ -4,7 +4,7 @@ What counts is the picture's own length. Sound and subtitles may begin before it
 state more than was recorded. So a file is called cut off only where there is evidence:
 
 - Matroska: its elements say that the file should be longer, or the reader stopped before the last of them.
-- mp4, mov, avi: the track itself states its length.
+- mp4, mov, avi, asf: the track itself states its length.
 - others: no packet of any stream comes near to the end that the header states. Streams without a header say nothing.
 """
 
@@ -19,7 +19,7 @@ from clipmill.decode import matroska
 from clipmill.decode.media import path_of
 
 SECONDS, SHARE = 1.0, 0.05  # less than either may be missing
-STATES_OWN_LENGTH = {"mp4", "avi"}  # names of demuxers
+STATES_OWN_LENGTH = {"mp4", "avi", "asf"}  # names of demuxers
 GUESSED_LENGTH = {"h264", "hevc", "m4v", "mpegvideo"}  # FFmpeg divides the size by a bit rate
 
 
@@ -50,8 +50,12 @@ class Completeness:
         """When the picture should end, in seconds; `end` if nothing says that it should go on."""
         if "matroska" in self.names:
             return self._declared_by_matroska(first, end)
-        if self.names & STATES_OWN_LENGTH and self.stream.duration and self.stream.time_base:
-            return first + float(self.stream.duration * self.stream.time_base)
+        unit, length = self.stream.time_base, self.stream.duration or 0
+        if self.names & STATES_OWN_LENGTH and length and unit:
+            if "avi" in self.names:
+                length = max(length, self.stream.frames)  # FFmpeg shortens the length of a file that was cut off
+            begin = 0 if "asf" in self.names else self.stream.start_time or 0
+            return float((begin + length) * unit)
         if self.container.duration and not self.names & GUESSED_LENGTH:
             stated = ((self.container.start_time or 0) + self.container.duration) / av.time_base
             return stated if _is_short(stated - self._reached, stated - first) else end
