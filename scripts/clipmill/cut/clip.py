@@ -29,7 +29,7 @@ from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.files import atomic, clean_text
 from clipmill.base.opencv import cv2
 from clipmill.base.processes import die_with
-from clipmill.cut.feed import Feed
+from clipmill.cut.feed import Feed, upright
 from clipmill.cut.verify import (
     EIGHT_BIT_420,
     HDR_CURVES,
@@ -42,7 +42,6 @@ from clipmill.cut.verify import (
     verify,
 )
 from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video
-from clipmill.decode.pictures import nearest_quarter
 from clipmill.shapes.counts import Counts
 from clipmill.shapes.rates import exact_rate, frames_in
 from clipmill.shapes.shown import SLACK, shown_frames
@@ -119,6 +118,8 @@ def plan_copy(
         return f"cut.codec is h264, and the codec is {video['codec']}"
     if video["rotation"] or not is_square(video["pixel_aspect"]):
         return "the video is stored turned or with pixels that are not square"
+    if video["cropped"]:
+        return "the container says to show only a part of the picture"
     if video["changes"]:
         return "the video changes midway"
     if video["repaired_times"]:
@@ -289,12 +290,12 @@ class _Job:
         some time before the clip, and then earlier. At last the frames are decoded here: at once where ffmpeg would see
         other frames than decode did.
         """
-        is_plain = not self.video["changes"] and not self.video["repaired_times"]
+        is_plain = not (self.video["changes"] or self.video["repaired_times"] or self.video["cropped"])
         if is_plain:
             start = self._before(frames)
             for begin in dict.fromkeys(max(0.0, start - ahead) for ahead in SEEK_AHEAD):
                 picture = self._input(begin)[self.picture].filter("trim", start=f"{max(0.0, start - begin):.6f}")
-                yield picture.filter("setpts", "PTS-STARTPTS"), None
+                yield upright(picture.filter("setpts", "PTS-STARTPTS"), self.video), None
         for seeks in (True, False):
             if seeks or not is_plain or frames.time[0] <= COUNT_FROM_START:
                 with Feed(self.source, self.video, frames, start_frame, seeks) as feed:
@@ -353,9 +354,8 @@ class _Job:
     def _input(self, begin: float, **options: Any) -> Any:
         if begin > 0:
             options["ss"] = f"{begin:.6f}"
-        if self.video["rotation"] % 90:  # ffmpeg would turn the picture by that angle, and cut off or add corners
-            options["display_rotation"] = nearest_quarter(self.video["rotation"])
-        return ffmpeg.input(SOURCE, threads=THREADS, **OPTIONS, **options)
+        # Not turned by ffmpeg, which would turn by 2 degrees, too, and cut off or add corners.
+        return ffmpeg.input(SOURCE, threads=THREADS, display_rotation=0, **OPTIONS, **options)
 
     def _run(
         self,

@@ -29,18 +29,29 @@ class Completeness:
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
         self.path, self.container, self.stream = path_of(container), container, stream
         self.names = set(container.format.name.split(","))
-        self._reached = 0.0  # seconds: the latest end of any packet
+        self._reached = self._reached_by_own = 0.0  # seconds: the latest end of any packet, and of the stream's
         self._place = 0  # byte after the last packet
 
     def packet(self, packet: av.Packet) -> None:
         """Note a packet of any stream."""
         if packet.pts is not None and packet.time_base:
-            self._reached = max(self._reached, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+            self._reached = max(self._reached, end)
+            if packet.stream.index == self.stream.index:
+                self._reached_by_own = max(self._reached_by_own, end)
         if packet.pos is not None:
             self._place = max(self._place, packet.pos + packet.size)
 
-    def check(self, first: float, end: float) -> None:
-        """Raise ItemError if the file is cut off. `first`, `end`: when the picture begins and ends, in seconds."""
+    def check(self, first: float, end: float, leaps: bool, keeps_rest: bool) -> None:
+        """Raise ItemError if the file is cut off.
+
+        `first`, `end`: when the picture begins and ends on the stream's own clock, in seconds. `leaps`: whether that
+        clock does; then its times say nothing. `keeps_rest`: frames may be left out, so packets count, not pictures.
+        """
+        if leaps and "matroska" not in self.names:
+            return
+        if keeps_rest:
+            end = max(end, self._reached_by_own)
         declared = self._declared_end(first, end)
         if _is_short(declared - end, declared - first):
             words = f"the file ends at {end - first:.2f} s of {declared - first:.2f} s; copy it again or remove it"

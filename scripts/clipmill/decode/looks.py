@@ -7,6 +7,7 @@ from typing import NamedTuple
 import av
 import av.video.format
 
+from clipmill.decode.cropping import container_cropping
 from clipmill.decode.pictures import UPRIGHT, Turn, announced_turn
 
 # Transfer curves of HDR, and primaries: numbers of AVColorTransferCharacteristic and AVColorPrimaries.
@@ -25,6 +26,9 @@ PRIMARIES = {
     22: "ebu3213",
 }
 RANGES = {1: "limited", 2: "full"}
+
+
+DAMAGE = "damage"  # begins a part where damaged frames were left out
 
 
 class Look(NamedTuple):
@@ -71,10 +75,12 @@ class Look(NamedTuple):
 class Watch:
     """Follows the frames of a stream, and says when their look changes."""
 
-    def __init__(self, stream: av.VideoStream):
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
         self._context = stream.codec_context
-        self._shape = float(stream.sample_aspect_ratio or 1)
+        self.cropping = container_cropping(container, stream)
+        self._shape = float(stream.sample_aspect_ratio or 1) if self.cropping.has_shape else 1.0
         self._parameters = self._read()
+        self._is_gap = False
         self._waiting: str | None = None  # a change of the stream's parameters that begins at the next key frame
         self._next_shape = self._shape
         self.look: Look | None = None
@@ -97,12 +103,19 @@ class Watch:
             self._shape = self._next_shape
         self._parameters = parameters
 
+    def breaks(self) -> None:
+        """Note that damaged frames were left out before the next one."""
+        self._is_gap = True
+
     def see(self, frame: av.VideoFrame, leaps: bool) -> list[str]:
         """Look at the next frame. Returns in words what begins a new part; nothing if the part goes on.
 
         `leaps`: whether the clock does. A turn that a frame of the stream announces holds until another one does.
         """
         found = ["clock"] if leaps else []
+        if self._is_gap and self.look is not None:
+            found.append(DAMAGE)
+        self._is_gap = False
         if self._waiting and frame.key_frame:
             found.append(self._waiting)
             self._waiting, self._shape = None, self._next_shape
