@@ -75,6 +75,11 @@ def best_video_stream(container: av.container.InputContainer) -> av.VideoStream:
     return max(moving or decodable, key=lambda stream: (stream.width or 0) * (stream.height or 0))
 
 
+def sound_stream(container: av.container.InputContainer) -> av.AudioStream | None:
+    """The first sound stream that can be decoded, if there is one."""
+    return next((stream for stream in container.streams.audio if can_decode(stream)), None)
+
+
 def can_decode(stream: av.stream.Stream) -> bool:
     """Whether FFmpeg has a decoder for a stream. Without one, PyAV's stream lacks most attributes."""
     return stream.codec_context is not None

@@ -26,7 +26,7 @@ from clipmill.decode.complete import Completeness
 from clipmill.decode.cropping import Cropping
 from clipmill.decode.frames import ArchiveWriter, archive_key
 from clipmill.decode.looks import DAMAGE, Look, Watch
-from clipmill.decode.media import best_video_stream, open_video
+from clipmill.decode.media import best_video_stream, open_video, sound_stream
 from clipmill.decode.miniatures import MiniatureWriter
 from clipmill.decode.part_pictures import PartPictures
 from clipmill.decode.pictures import rotation_of
@@ -434,7 +434,7 @@ class _Decoding:
             "codec": self.stream.codec_context.codec.canonical_name,
             "seconds": self.clock.seconds,
             "frames": self.clock.frames,
-            "has_audio": bool(self.container.streams.audio),
+            "has_audio": sound_stream(self.container) is not None,
             "repaired_times": self.clock.repaired,
             "samples": self.kept,
             "changes": "; ".join(changes) or None,

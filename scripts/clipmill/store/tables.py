@@ -97,7 +97,7 @@ class DecodedVideo(VideoFile, Look):
     seconds: Annotated[float, Field("second", "length of the film that is there, to the end of the last frame", 6)]
     frames: Annotated[int, Field("frame", "frames decoded")]
     bits_per_pixel: Annotated[float, Field("bit", "bits of the whole file over (coded pixels × frames)", 6)]
-    has_audio: Annotated[bool, Field("", "whether there is a sound track")]
+    has_audio: Annotated[bool, Field("", "whether there is a sound track that can be decoded")]
     repaired_times: Annotated[int, Field("frame", "frames without a usable time stamp, given one by the mean rate")]
     samples: Annotated[int, Field("frame", "frames kept in the archive")]
     changes: Annotated[
