@@ -17,7 +17,7 @@ from clipmill.base.opencv import cv2
 from clipmill.cut.clip import CutSettings, cut_clip
 from clipmill.cut.verify import SourceFrames
 from clipmill.decode.media import best_video_stream, open_video
-from clipmill.decode.pictures import analysis_size, orientation, small_bgr
+from clipmill.decode.pictures import analysis_size, orientation, rotation_of, small_bgr
 from clipmill.decode.signals import thumbnail
 from default_config import CUT_SETTINGS
 
@@ -174,7 +174,7 @@ def describe(path: Path) -> tuple[dict, SourceFrames]:
     video = {
         "codec": codec,
         "pixel_format": pixels,
-        "rotation": round(first.rotation) % 360,
+        "rotation": rotation_of(orientation(first))[0],
         "pixel_aspect": aspect,
         "coded_width": first.width,
         "coded_height": first.height,
@@ -183,6 +183,9 @@ def describe(path: Path) -> tuple[dict, SourceFrames]:
         "fps": len(pts) / frames.time[-1],
         "offset": pts[0] * unit - start,
         "repaired_times": repaired,
+        "mirrored": rotation_of(orientation(first))[1],
+        "cropped": False,
+        "changes": None,
     }
     return video, frames
 

@@ -13,7 +13,7 @@ from clipmill.base.errors import ItemError
 from clipmill.base.journal import fingerprint
 from clipmill.base.opencv import cv2
 from clipmill.cut.clip import cut_clip
-from clipmill.cut.mp4 import edits
+from clipmill.decode.mp4 import edits
 from clipmill.cut.shard import VERSION, _key
 from clipmill.demo import render
 from clipmill.shapes.rates import exact_rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import logging
 import os
@@ -117,11 +118,47 @@ class Unpicklable(Exception):
         super().__init__("held", Lock())
 
 
+class Odd(Exception):
+    """Can be pickled, but not be made again from that."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "lasting"),
+    [
+        (KeyError("bug"), "KeyError: 'bug'", True),
+        (Unpicklable(), "Unpicklable: ('held', <unlocked _thread.lock object >)", True),
+        (Odd(1, 2), "Odd: 1 and 2", True),
+        (ValueError("<Frame at 0x7f00aa>\nis bad"), "ValueError: <Frame > is bad", True),
+        (OSError(errno.EIO, "no answer"), "OSError: [Errno 5] no answer", False),
+    ],
+)
+def test_an_unforeseen_error_costs_its_item_alone(error, words, lasting, caplog):
+    def work(item):
+        if item == 1:
+            raise error
+        return item
+
+    results = dict(map_in_processes([0, 1, 2], work, 1))
+    failed = results.pop(1)
+    assert results == {0: 0, 2: 2}
+    assert (failed.kind, failed.lasting) == ("failed", lasting)
+    assert str(failed) == f"an unforeseen error ({words}); the log shows where: report it, or leave this item out"
+
+
 @pytest.mark.parametrize(
     ("error", "raised"),
-    [(KeyError("bug"), KeyError), (SetupError("no"), SetupError), (Unpicklable(), RuntimeError)],
+    [
+        (SetupError("no"), SetupError),
+        (OSError(errno.ENOSPC, "full"), OSError),
+        (OSError(errno.EDQUOT, "full"), OSError),
+        (MemoryError(), MemoryError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
 )
-def test_other_exceptions_are_raised_with_their_trace(error, raised):
+def test_what_all_items_would_meet_is_raised_with_its_trace(error, raised):
     def work(item):
         raise error
 

@@ -27,6 +27,7 @@ ORDINARY = {
     "coded_height": 108,
     "rotation": 0,
     "mirrored": False,
+    "cropped": False,
     "pixel_aspect": 1.0,
     "width": 192,
     "height": 108,

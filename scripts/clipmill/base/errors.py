@@ -6,6 +6,10 @@ An `ItemError` becomes a row in the errors table; a `SetupError` ends the progra
 from __future__ import annotations
 
 import errno
+import logging
+import re
+
+log = logging.getLogger("clipmill")
 
 MIN_ITEMS_FOR_RATE = 20
 
@@ -43,8 +47,30 @@ def check_error_rate(bad: int, seen: int, max_rate: float, what: str) -> None:
 
 
 def in_line(error: BaseException, most: int = 200) -> str:
-    """The message of an error of another library, in one line of at most `most` characters."""
-    return " ".join(f"{type(error).__name__}: {error}".split())[:most]
+    """The message of an error of another library, in one line of at most `most` characters.
+
+    Memory addresses are left out: they differ from run to run, and tables of errors must not.
+    """
+    words = re.sub(r"\b(?:at )?0x[0-9a-fA-F]+\b", "", f"{type(error).__name__}: {error}")
+    return " ".join(words.split())[:most]
+
+
+def item_error(error: BaseException) -> ItemError | None:
+    """The ItemError that stands for any `error` in the work on one item: an unforeseen one costs that item alone.
+
+    None if other items would meet it too: a SetupError, a full disk and what else `explain_os_error` knows, a lack of
+    memory, and the end of the program. Other errors of the operating system may be gone at the next try. The log gets
+    the traceback of an unforeseen error.
+    """
+    if isinstance(error, ItemError):
+        return error
+    if not isinstance(error, Exception) or isinstance(error, SetupError | MemoryError):
+        return None
+    if isinstance(error, OSError) and explain_os_error(error):
+        return None
+    log.error("an unforeseen error:", exc_info=error)
+    message = f"an unforeseen error ({in_line(error)}); the log shows where: report it, or leave this item out"
+    return ItemError("failed", message, lasting=not isinstance(error, OSError))
 
 
 def explain_os_error(error: OSError) -> str | None:

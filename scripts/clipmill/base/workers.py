@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.errors import ItemError, SetupError, item_error
 from clipmill.base.processes import die_with
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
@@ -28,8 +28,9 @@ def map_in_processes(
 ) -> Iterator[tuple[Item, Result | ItemError]]:
     """Call `function(item)` for each item in one of `workers` processes; a process that crashes is replaced.
 
-    Yields (item, result) as they finish; the result is an ItemError where the item failed or its process crashed.
-    Any other exception is raised here. The children die with this process.
+    Yields (item, result) as they finish; the result is an ItemError where the item failed, for whatever reason, or its
+    process crashed. Exceptions that concern all items are raised here: see `item_error`. The children die with this
+    process.
     """
     todo = iter(items)
     running: dict[Connection, tuple[Item, BaseProcess]] = {}
@@ -95,7 +96,7 @@ def _answer(pipe: Connection, function: Callable[[Any], Any], item: Any) -> None
     except BaseException as error:
         trace = traceback.format_exc()
         try:
-            pipe.send((False, (error, trace)))
+            pipe.send((False, (item_error(error) or error, trace)))
         except Exception:  # an exception that cannot be pickled
             pipe.send((False, (RuntimeError(str(error)), trace)))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clipmill.base.errors import ItemError
+from clipmill.base.errors import ItemError, item_error
 from clipmill.base.opencv import cv2
 from clipmill.captions import Answered, Answers, Clip
 from clipmill.captions.describe import FRAMES, camera_phrase
@@ -68,8 +68,10 @@ class Captioner(Asking):
             for clip in clips:
                 try:
                     yield self._request(clip)
-                except ItemError as error:
-                    unread.append((clip.clip_id, error))
+                except Exception as error:
+                    if (failed := item_error(error)) is None:
+                        raise
+                    unread.append((clip.clip_id, failed))
 
         for outcome in self.chat.answers(requests(), self.task):
             yield from unread

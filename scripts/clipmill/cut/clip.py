@@ -29,7 +29,8 @@ from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.files import atomic, clean_text
 from clipmill.base.opencv import cv2
 from clipmill.base.processes import die_with
-from clipmill.cut.feed import Feed
+from clipmill.cut.feed import Feed, upright
+from clipmill.cut.sound import Sound, check_sound, read_sound
 from clipmill.cut.verify import (
     EIGHT_BIT_420,
     HDR_CURVES,
@@ -41,7 +42,7 @@ from clipmill.cut.verify import (
     check_thumbnails,
     verify,
 )
-from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video
+from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video, sound_stream
 from clipmill.shapes.counts import Counts
 from clipmill.shapes.rates import exact_rate, frames_in
 from clipmill.shapes.shown import SLACK, shown_frames
@@ -55,7 +56,8 @@ THREADS = 1  # fixed: libx264's output depends on their number; clips are cut si
 SEEK_AHEAD = (1.0, 15.0)  # seconds before a clip at which reading it for encoding begins
 COUNT_FROM_START = 1800.0  # seconds: clips that begin later are not found by counting frames from the video's start
 AUDIO_BITRATE = "192k"
-SOURCE, TARGET = "SOURCE", "TARGET"  # stand for the file names: ffmpeg-python takes only UTF-8
+REQUIRED = "required"  # value of `cut.audio`: a clip without sound is an error
+SOURCE, TARGET, SOUND = "SOURCE", "TARGET", "SOUND"  # stand for the file names: ffmpeg-python takes only UTF-8
 ROUNDING = 1e-6  # second: times are rounded to this in the tables
 MICROSECONDS = 1_000_000  # in a second
 TIMESCALE = 10_000  # ticks per second of an mp4 track, at least
@@ -76,7 +78,7 @@ class CutSettings:
     max_trim_seconds: float
     crf: int
     preset: str
-    audio: bool
+    audio: bool | str
     min_seconds: float
     fps: float | None
     frames: Counts | None
@@ -118,6 +120,8 @@ def plan_copy(
         return f"cut.codec is h264, and the codec is {video['codec']}"
     if video["rotation"] or not is_square(video["pixel_aspect"]):
         return "the video is stored turned or with pixels that are not square"
+    if video["cropped"]:
+        return "the container says to show only a part of the picture"
     if video["changes"]:
         return "the video changes midway"
     if video["repaired_times"]:
@@ -174,7 +178,7 @@ def cut_clip(
         raise ItemError("no_copy", f"packets cannot be copied: {plan}; use cut.mode auto, or raise max_trim_seconds")
     failed = None
     with atomic(target) as temporary:
-        job = _Job(source, temporary, video, settings)
+        job = _Job(source, temporary, video, settings, clip["start_frame"])
         if isinstance(plan, CopyPlan):
             try:
                 file = job.copy(signals.part(plan.first, plan.stop))
@@ -214,12 +218,18 @@ def _row(method: str, failed: str | None, start: float, file: ClipFile, whole: b
 class _Job:
     """Writes frames of one video to one file, and verifies it."""
 
-    def __init__(self, source: Path, target: Path, video: DecodedVideo, settings: CutSettings):
+    def __init__(
+        self, source: Path, target: Path, video: DecodedVideo, settings: CutSettings, start_frame: int
+    ):
         self.source, self.target, self.video, self.settings = source, target, video, settings
+        self.start_frame = start_frame
         with open_video(source) as container:
             stream = best_video_stream(container)
             self.picture, self.curve = str(stream.index), HDR_CURVES.get(int(stream.codec_context.color_trc))
-            self.sound = str(container.streams.audio[0].index) if settings.audio and container.streams.audio else None
+            self.has_sound = bool(settings.audio) and sound_stream(container) is not None
+            if settings.audio == REQUIRED and not self.has_sound:
+                raise _no_sound(bool(container.streams.audio))
+        self.sound: Sound | None = None
         self.frame_seconds = 1 / video["fps"]
         self.fit = fit_of(video, settings)
 
@@ -265,6 +275,8 @@ class _Job:
 
     def _verified(self, wanted: SourceFrames, allowed: Tolerance, origin: Origin | None = None) -> ClipFile:
         file = verify(self.target, wanted, allowed, origin)
+        if self.sound is not None:
+            check_sound(self.target, self.sound)
         demanded = FOR_TRAINERS if self.settings.for_trainer else set()
         demanded = demanded | ({"constant_rate"} if self.settings.fps else set())
         if broken := sorted(name for name in demanded if not file.promises[name]):
@@ -288,12 +300,12 @@ class _Job:
         some time before the clip, and then earlier. At last the frames are decoded here: at once where ffmpeg would see
         other frames than decode did.
         """
-        is_plain = not self.video["changes"] and not self.video["repaired_times"]
+        is_plain = not (self.video["changes"] or self.video["repaired_times"] or self.video["cropped"])
         if is_plain:
             start = self._before(frames)
             for begin in dict.fromkeys(max(0.0, start - ahead) for ahead in SEEK_AHEAD):
                 picture = self._input(begin)[self.picture].filter("trim", start=f"{max(0.0, start - begin):.6f}")
-                yield picture.filter("setpts", "PTS-STARTPTS"), None
+                yield upright(picture.filter("setpts", "PTS-STARTPTS"), self.video), None
         for seeks in (True, False):
             if seeks or not is_plain or frames.time[0] <= COUNT_FROM_START:
                 with Feed(self.source, self.video, frames, start_frame, seeks) as feed:
@@ -353,7 +365,8 @@ class _Job:
     def _input(self, begin: float, **options: Any) -> Any:
         if begin > 0:
             options["ss"] = f"{begin:.6f}"
-        return ffmpeg.input(SOURCE, threads=THREADS, **OPTIONS, **options)
+        # Not turned by ffmpeg, which would turn by 2 degrees, too, and cut off or add corners.
+        return ffmpeg.input(SOURCE, threads=THREADS, display_rotation=0, **OPTIONS, **options)
 
     def _run(
         self,
@@ -371,6 +384,7 @@ class _Job:
         edit list readers take the smaller one, and without it the second one.
         """
         rate, for_trainer = self.settings.rate, self.settings.for_trainer
+        self.sound = self._read_sound(wanted) if self.has_sound else None
         has_edits = not for_trainer or self.sound is not None  # sound begins after what its encoder puts before it
         options = options | {"movflags": "+faststart+negative_cts_offsets" if for_trainer else "+faststart"}
         if not has_edits:
@@ -384,12 +398,11 @@ class _Job:
             last = rf"max({by_time}\,{by_decoding})" if has_edits else by_decoding
             packet_times += rf":duration=if(eq(N\,{wanted.frames - 1})\,{last}\,DURATION)"
         inputs = [streams[0]]
+        heard = self.target.with_suffix(".pcm")
         if self.sound is not None:
-            start = self.video["offset"] + float(wanted.time[0])
-            sound = self._input(start, t=f"{wanted.seconds:.6f}")[self.sound]
-            if for_trainer:
-                sound = sound.filter("apad", whole_dur=f"{wanted.seconds:.6f}")
-            inputs.append(sound)
+            samples, kind = self.sound.samples, {"ar": self.sound.rate, "ch_layout": self.sound.layout}
+            heard.write_bytes(samples.astype("<f4").tobytes())
+            inputs.append(ffmpeg.input(SOUND, format="f32le", protocol_whitelist="file", **kind))
             options |= {"c:a": "aac", "b:a": AUDIO_BITRATE}
         output = ffmpeg.output(
             *inputs,
@@ -403,11 +416,23 @@ class _Job:
         for pictures in streams[1:]:
             raw = {"format": "rawvideo", "frames:v": wanted.frames, "fps_mode": "passthrough"}
             output = ffmpeg.merge_outputs(output, ffmpeg.output(pictures, "pipe:1", **raw))
-        names = {SOURCE: file_url(self.source), TARGET: file_url(self.target)}
+        names = {SOURCE: file_url(self.source), TARGET: file_url(self.target), SOUND: file_url(heard)}
         arguments = [*ALWAYS, *(names.get(argument, argument) for argument in output.get_args())]
-        result = run_ffmpeg(arguments, feed.write if feed else None)
+        try:
+            result = run_ffmpeg(arguments, feed.write if feed else None)
+        finally:
+            heard.unlink(missing_ok=True)
         self._check(result)
         return result.stdout
+
+    def _read_sound(self, wanted: SourceFrames) -> Sound | None:
+        """The sound while the frames are shown. Raises ItemError if there is none and it is required."""
+        start = self.video["offset"] + float(wanted.time[0])
+        pictures = self.start_frame if "clock" in (self.video["changes"] or "") else 0
+        sound = read_sound(self.source, start, wanted.seconds, pictures)
+        if sound is None and self.settings.audio == REQUIRED:
+            raise _no_sound(False)
+        return sound
 
     def _check(self, result: subprocess.CompletedProcess[bytes]) -> None:
         """Raise the error that a failed run of ffmpeg stands for."""
@@ -426,6 +451,13 @@ class _Job:
             raise ItemError("vanished", "the file is gone; put it back and run again", lasting=False)
         first = said.strip().splitlines()[:1] or [f"it ended with status {result.returncode}"]
         raise Mismatch(f"ffmpeg failed: {first[0]}")
+
+
+def _no_sound(is_undecodable: bool) -> ItemError:
+    advice = "cut.audio: true makes such clips silent"
+    if is_undecodable:
+        return ItemError("no_decoder", f"FFmpeg has no decoder for its sound; convert it, or {advice}")
+    return ItemError("no_sound", f"it has no sound; {advice}")
 
 
 def _deinterlaced(picture: Any) -> list[Any]:

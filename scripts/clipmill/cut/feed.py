@@ -27,6 +27,19 @@ UNIT = Fraction(1, 1_000_000)  # second: the unit of the times that are handed o
 AHEAD = 5.0  # seconds before a clip at which reading begins
 
 
+def upright(picture: Any, video: DecodedVideo) -> Any:
+    """A stream of a video's pictures as they are stored, turned as decode turns them."""
+    swap, left_right, top_bottom = turn_of(video["rotation"], video["mirrored"])
+    for wanted, name, given in (
+        (swap, "transpose", {"dir": "cclock_flip"}),
+        (left_right, "hflip", {}),
+        (top_bottom, "vflip", {}),
+    ):
+        if wanted:
+            picture = picture.filter(name, **given)
+    return picture
+
+
 class Feed:
     """The `frames` of a clip, the first of which is the video's frame `start_frame`. Use as a context manager.
 
@@ -63,15 +76,7 @@ class Feed:
             color_trc=int(first.color_trc),
             color_primaries=int(first.color_primaries),
         )
-        swap, left_right, top_bottom = turn_of(self._video["rotation"], self._video["mirrored"])
-        for wanted, name, given in (
-            (swap, "transpose", {"dir": "cclock_flip"}),
-            (left_right, "hflip", {}),
-            (top_bottom, "vflip", {}),
-        ):
-            if wanted:
-                picture = picture.filter(name, **given)
-        return picture
+        return upright(picture, self._video)
 
     def write(self, pipe: BinaryIO) -> None:
         """Write all frames. Raises Mismatch if they cannot be decoded, and BrokenPipeError if nobody reads them."""
@@ -97,7 +102,7 @@ class Feed:
             stream = best_video_stream(container)
             stream.thread_type = "AUTO"
             try:
-                frames = frames_of(container, stream, Watch(stream))
+                frames = frames_of(container, stream, Watch(container, stream), keeps_rest=True)
                 first = self._found(container, stream, frames) if self._seeks else self._counted(frames)
                 if first is not None:
                     yield first

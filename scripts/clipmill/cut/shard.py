@@ -25,6 +25,7 @@ from clipmill.store.tables import Clip, DecodedVideo, Part
 log = logging.getLogger("clipmill")
 
 VERSION = 1  # part of every key: raise it when the same clip and settings give another file
+SOUND_VERSION = 2  # the same for clips with sound
 # Settings that came later, with values that give the same files as before: what was cut then stays valid.
 BEFORE = {"fps": None, "size": None, "codec": "copy", "resolutions": None}
 COLUMNS = ["time", "is_key", "is_clean", "thumbnail"]  # of the signals, that cutting reads
@@ -94,7 +95,8 @@ def _key(clip: Clip, settings: CutSettings) -> str:
     del given["frames"]  # the number of the clip itself counts
     number = clip["target_frames"]
     place = (clip["source_key"], clip["start_frame"], clip["end_frame"], *([] if number is None else [number]))
-    return fingerprint("cut", VERSION, *place, given)
+    sound = [SOUND_VERSION] if settings.audio else []
+    return fingerprint("cut", VERSION, *place, *sound, given)
 
 
 def _size(path: Path) -> int | None:

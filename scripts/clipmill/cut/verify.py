@@ -20,7 +20,7 @@ from av.video.reformatter import VideoReformatter
 
 from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
-from clipmill.cut.mp4 import edits
+from clipmill.decode.mp4 import edits
 from clipmill.decode.media import best_video_stream, ffmpeg_message, open_video
 from clipmill.decode.pictures import UPRIGHT, analysis_size, orientation, small_bgr
 from clipmill.decode.signals import thumbnail

@@ -11,6 +11,7 @@ import av
 import av.error
 import av.video.format
 
+from clipmill.decode.cropping import container_cropping
 from clipmill.decode.pictures import UPRIGHT, Turn, announced_turn
 
 # Transfer curves of HDR, and primaries: numbers of AVColorTransferCharacteristic and AVColorPrimaries.
@@ -30,6 +31,9 @@ PRIMARIES = {
 }
 MOST_KEYS = 64  # key frames that a decoder may hold back
 RANGES = {1: "limited", 2: "full"}
+
+
+DAMAGE = "damage"  # begins a part where damaged frames were left out
 
 
 class Look(NamedTuple):
@@ -80,12 +84,14 @@ Parameters = tuple[Fraction | None, Fraction | None, str | None, int | None]
 class Watch:
     """Follows the packets and frames of a stream, and says when their look changes."""
 
-    def __init__(self, stream: av.VideoStream):
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
         self._context = stream.codec_context
-        self._shape = float(stream.sample_aspect_ratio or 1)
+        self.cropping = container_cropping(container, stream)
+        self._shape = float(stream.sample_aspect_ratio or 1) if self.cropping.has_shape else 1.0
         self._parameters = _parameters(self._context)
         self._keys: deque[av.Packet] = deque(maxlen=MOST_KEYS)  # given to the decoder, and their frames have not come
         self._change: tuple[int | None, float] | None = None  # at which time stamp, and the shape of pixels from there
+        self._is_gap = False
         self.look: Look | None = None
 
     def packet(self, packet: av.Packet) -> None:
@@ -118,6 +124,10 @@ class Watch:
                 return packet.pts
         return self._keys[-1].pts if self._keys else None
 
+    def breaks(self) -> None:
+        """Note that damaged frames were left out before the next one."""
+        self._is_gap = True
+
     def see(self, frame: av.VideoFrame, leaps: bool) -> list[str]:
         """Look at the next frame. Returns in words what begins a new part; nothing if the part goes on.
 
@@ -127,6 +137,9 @@ class Watch:
             while self._keys.popleft().pts != frame.pts:
                 pass
         found = ["clock"] if leaps else []
+        if self._is_gap and self.look is not None:
+            found.append(DAMAGE)
+        self._is_gap = False
         if self._change and frame.key_frame and self._change[0] in (None, frame.pts):
             found.append("codec parameters")
             self._shape = self._change[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -13,12 +15,18 @@ from clipmill.base.errors import ItemError
 # file that points elsewhere is refused, whatever it is called.
 CONTAINERS = "mov,matroska,avi,flv,mpegts,mpeg,mpegvideo,rm,asf,h264,hevc,m4v,ogg,gif"
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")  # how PNG, JPEG, BMP and TIFF begin
+PACKETS_TO_COUNT = 2000  # of several video streams: of one that moves, two are among the first ones
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 
 
 def file_url(path: Path | str) -> str:
     """`path` as a URL that FFmpeg takes literally: no leading dash, colon or protocol in it is interpreted."""
     return f"file:{Path(path).absolute()}"
+
+
+def path_of(container: av.container.InputContainer) -> Path:
+    """The file of a container that `open_video` opened."""
+    return Path(container.name.removeprefix("file:"))
 
 
 def open_video(path: Path | str) -> av.container.InputContainer:
@@ -51,12 +59,45 @@ def _not_a_video(path: Path, error: Exception) -> ItemError:
 
 
 def best_video_stream(container: av.container.InputContainer) -> av.VideoStream:
-    """The video stream to use; cover pictures do not count. Raises ItemError (no_video)."""
+    """The video stream to use: the largest one that can be decoded and moves.
+
+    Cover pictures do not count, whether they are marked as such or stored as a track of one frame. Raises ItemError
+    (no_video, no_decoder).
+    """
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         count = len(container.streams.audio)
         raise ItemError("no_video", f"no video stream ({count} audio streams); remove it or name it in `exclude`")
-    return max(streams, key=lambda stream: (stream.width or 0) * (stream.height or 0))
+    decodable = [stream for stream in streams if can_decode(stream)]
+    if not decodable:
+        raise ItemError("no_decoder", "FFmpeg has no decoder for its video; convert it or name it in `exclude`")
+    moving = _moving(container, decodable) if len(decodable) > 1 else decodable
+    return max(moving or decodable, key=lambda stream: (stream.width or 0) * (stream.height or 0))
+
+
+def sound_stream(container: av.container.InputContainer) -> av.AudioStream | None:
+    """The first sound stream that can be decoded, if there is one."""
+    return next((stream for stream in container.streams.audio if can_decode(stream)), None)
+
+
+def can_decode(stream: av.stream.Stream) -> bool:
+    """Whether FFmpeg has a decoder for a stream. Without one, PyAV's stream lacks most attributes."""
+    return stream.codec_context is not None
+
+
+def _moving(container: av.container.InputContainer, streams: list[av.VideoStream]) -> list[av.VideoStream]:
+    """Those of `streams` that have more than one frame, as the header or the file's first packets say."""
+    counted = {stream.index: stream.frames for stream in streams}
+    if 0 in counted.values():  # the header does not say it
+        counted = {index: min(frames, 2) for index, frames in counted.items()}
+        # The caller reads `container` itself, and not every container can be sought.
+        with av.open(container.name, options=dict(OPTIONS), metadata_errors="replace") as other:
+            with suppress(av.error.FFmpegError):  # damage ends the counting
+                for packet in islice(other.demux([other.streams[index] for index in counted]), PACKETS_TO_COUNT):
+                    counted[packet.stream.index] += packet.size > 0
+                    if min(counted.values()) > 1:
+                        break
+    return [stream for stream in streams if counted[stream.index] > 1]
 
 
 def ffmpeg_message(error: Exception) -> str:

@@ -9,7 +9,8 @@ tone-mapped.
 Interlaced frames are scaled field by field.
 
 Orientation. The display matrix (turned or mirrored phone videos) is applied as FFmpeg's player does, and the caller
-gives the size as shown, so pixels that are not square become square.
+gives the size as shown, so pixels that are not square become square. A picture that is to be turned by another angle
+than a quarter is turned to the nearest one: a turn by 2 degrees would cut off or add corners.
 """
 
 from __future__ import annotations
@@ -82,13 +83,15 @@ def orientation(frame: av.VideoFrame) -> Turn:
 
 def announced_turn(frame: av.VideoFrame) -> Turn | None:
     """The same, or None if nothing is said with this frame: neither by the container nor by the stream."""
+    angle = round(frame.rotation)
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # PyAV does not know every kind of side data, and then shows none of it
-        quarter = round(frame.rotation / 90) % 4
-        return quarter % 2 == 1, quarter in (2, 3), quarter in (1, 2)
+        return _nearest_turn(angle)
     if matrix is None:
         return None
+    if angle % 90:
+        return _nearest_turn(angle)
     assert isinstance(matrix, Buffer)  # PyAV's annotation of side data names other kinds alone
     m = np.frombuffer(bytes(matrix), np.int32).tolist()
     if abs(m[1]) > abs(m[0]):
@@ -109,6 +112,11 @@ def turn_of(rotation: int, mirrored: bool) -> Turn:
     if rotation in (90, 270):
         return True, (rotation == 270) != mirrored, rotation == 90
     return False, rotation == 180, (rotation == 180) != mirrored
+
+
+def _nearest_turn(degrees: int) -> Turn:
+    """The turn counter-clockwise by the quarters nearest to an angle."""
+    return turn_of(round(degrees / 90) % 4 * 90, False)
 
 
 def _matrix(colorspace: int) -> Colorspace | None:

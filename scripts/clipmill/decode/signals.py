@@ -136,7 +136,12 @@ def _uniform_flow(picture: np.ndarray, shift: tuple[float, float]) -> np.ndarray
 
 
 def whole_shift(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
-    """The shift (right, down, in pixels) of a whole grey picture, by phase correlation; (0, 0) if it is unsure."""
+    """The shift (right, down, in pixels) of a whole grey picture, by phase correlation; (0, 0) if it is unsure.
+
+    A single row or column of pixels shows no shift.
+    """
+    if min(before.shape) < 2:
+        return 0.0, 0.0
     window = cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F)
     (right, down), response = cv2.phaseCorrelate(before.astype(np.float32), after.astype(np.float32), window)
     return (right, down) if response >= SURE_SHIFT else (0.0, 0.0)

@@ -6,21 +6,23 @@ from pathlib import Path
 from typing import cast
 
 from clipmill.base.errors import ItemError
+from clipmill.decode.cropping import container_cropping
 from clipmill.decode.looks import Look
 from clipmill.decode.media import best_video_stream, open_video
 from clipmill.decode.parts import single_part
 from clipmill.store.table import Row
 from clipmill.store.tables import DecodedVideo, IndexedVideo
 
-CHANGED_ERRORS = {"truncated", "no_video", "corrupt"}  # kinds of errors that this version finds in fewer files
+# Kinds of errors that this version finds in fewer files.
+CHANGED_ERRORS = {"truncated", "no_video", "corrupt", "still_image"}
 INTERLACED = {"tt", "bb", "tb", "bt"}
 
 
 def of_older_version(row: Row, video: IndexedVideo) -> Row | None:
     """A finished row of a version that knew no parts of videos, with the columns it lacks; None if it does not hold.
 
-    It does not hold for HDR and interlaced videos, by what their headers say. That a picture changes its size midway is
-    in no header: such videos stay as they were decoded.
+    It does not hold for HDR, interlaced and cropped videos, by what their headers say. That a picture changes its size
+    midway is in no header: such videos stay as they were decoded.
     """
     row = {**row, "decode_key": row["source_key"]}
     if row.get("error_kind"):
@@ -35,11 +37,13 @@ def of_older_version(row: Row, video: IndexedVideo) -> Row | None:
                 int(context.color_trc or 2),
                 int(context.color_primaries or 2),
             )
+            is_cropped = container_cropping(container, stream).is_any
             is_interlaced = str(context.field_order) in INTERLACED
     except ItemError:
         return None  # decoding says what is wrong
     look = Look((row["coded_width"], row["coded_height"]), row["pixel_format"], 1.0, (False, False, False), colours)
-    if look.transfer != "sdr" or is_interlaced:
+    is_cover = row["frames"] == 1  # older versions took a cover picture for the video
+    if look.transfer != "sdr" or is_interlaced or is_cropped or is_cover:
         return None
     row |= {
         "bit_depth": look.bit_depth,
@@ -47,7 +51,9 @@ def of_older_version(row: Row, video: IndexedVideo) -> Row | None:
         "primaries": look.primaries,
         "color_range": look.color_range,
         "field_order": "progressive",
+        "rotation": round(row["rotation"] / 90) % 4 * 90,
         "mirrored": False,
+        "cropped": False,
         "variable_rate": False,
     }
     return {**row, "parts": [single_part(cast(DecodedVideo, row))]}

@@ -22,9 +22,11 @@ from clipmill.base.files import atomic
 from clipmill.base.journal import fingerprint
 from clipmill.base.opencv import cv2
 from clipmill.decode.clock import Clock, Rate
+from clipmill.decode.complete import Completeness
+from clipmill.decode.cropping import Cropping
 from clipmill.decode.frames import ArchiveWriter, archive_key
-from clipmill.decode.looks import Look, Watch
-from clipmill.decode.media import best_video_stream, open_video
+from clipmill.decode.looks import DAMAGE, Look, Watch
+from clipmill.decode.media import best_video_stream, open_video, sound_stream
 from clipmill.decode.miniatures import MiniatureWriter
 from clipmill.decode.part_pictures import PartPictures
 from clipmill.decode.pictures import rotation_of
@@ -54,6 +56,7 @@ class DecodeSettings:
     sample_quality: int
     tone_map: bool
     deinterlace: str
+    damaged: str
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,9 @@ def decode_video(
 
 def _treatments(parts: Sequence[OpenPart]) -> list[Any]:
     """What is done with the pictures of a video beyond scaling; nothing with those of most."""
-    return [["parts", [part.start_frame for part in parts]]] if len(parts) > 1 else []
+    divided = [["parts", [part.start_frame for part in parts]]] if len(parts) > 1 else []
+    cropping = parts[0].cropping
+    return [*divided, ["cropping", asdict(cropping)]] if cropping.is_any else divided
 
 
 def _check_unchanged(source: Path, video: IndexedVideo) -> None:
@@ -184,6 +189,7 @@ class OpenPart:
     begun_by: list[str]  # what changed before it, in words
     rate: Rate
     pictures: PartPictures
+    cropping: Cropping
 
     def look_row(self) -> LookRow:
         """The columns of PARTS that VIDEOS has too."""
@@ -202,6 +208,7 @@ class OpenPart:
             "pixel_aspect": self.look.pixel_shape,
             "width": self.look.shown[0],
             "height": self.look.shown[1],
+            "cropped": self.cropping.is_any,
             "fps": self.rate.fps,
             "variable_rate": self.rate.is_variable,
             "offset": self.offset,
@@ -235,10 +242,12 @@ class _Decoding:
         self.stream = best_video_stream(container)
         self.stream.thread_type = "AUTO"
         self.stream.codec_context.thread_count = threads
+        self.start = (container.start_time or 0) / av.time_base
         self.archive = ArchiveWriter(paths.frames, settings.sample_quality)
         self.paths = paths
         self.clock = Clock(self.stream, container.format.name)
-        self.watch = Watch(self.stream)
+        self.watch = Watch(container, self.stream)
+        self.complete = Completeness(container, self.stream)
         self.clean = _CleanBoundaries()
         self.parts: list[OpenPart] = []
         self.measured_part: OpenPart | None = None
@@ -266,11 +275,17 @@ class _Decoding:
         return self._facts()
 
     def _frames(self) -> Iterator[av.VideoFrame]:
+        keeps_rest = self.settings.damaged == "keep"
         try:
-            yield from frames_of(self.container, self.stream, self.watch, lambda packet: self.clean.packet(packet.pts))
+            yield from frames_of(self.container, self.stream, self.watch, self._packet, keeps_rest)
         except Damage as error:
             message = f"cannot be decoded beyond {self.clock.time:.2f} s ({error}); repair or remove it"
             raise ItemError("corrupt", message) from error
+
+    def _packet(self, packet: av.Packet) -> None:
+        self.complete.packet(packet)
+        if packet.stream.index == self.stream.index:
+            self.clean.packet(packet.pts)
 
     def _write(self, frames: Iterator[av.VideoFrame]) -> None:
         """Measure all frames; write the signals in batches as the numbers come in."""
@@ -319,6 +334,8 @@ class _Decoding:
         number, before = self.clock.frames, self.clock.pts
         leaps = self.clock.leaps_at(frame)
         changes = self.watch.see(frame, leaps)
+        if DAMAGE in changes:  # what was left out is not there
+            leaps = True
         if changes and not leaps and self.clock.holds_at(frame):
             leaps, changes = True, [*changes, "clock"]
         usual = self.clock.usual
@@ -346,17 +363,17 @@ class _Decoding:
         assert look is not None  # since there is a frame
         if self.parts:
             self.parts[-1].end_frame = number
-        start = (self.container.start_time or 0) / av.time_base
         self.parts.append(
             OpenPart(
                 number=len(self.parts),
                 look=look,
                 start_frame=number,
                 end_frame=number,
-                offset=self.clock.offset - start,
+                offset=self.clock.offset - self.start,
                 begun_by=begun_by,
                 rate=Rate(time),
                 pictures=PartPictures(look.shown, look.rotation, self.settings.sample_short_side),
+                cropping=self.watch.cropping,
             )
         )
 
@@ -401,19 +418,13 @@ class _Decoding:
             raise ItemError("no_frames", "no frame can be decoded; repair or remove it")
         if self.clock.frames == 1 and not self.stream.duration:
             raise ItemError("still_image", "a single picture, not a video; remove it or name it in `exclude`")
-        declared = 0.0 if self.clock.leaps else self._declared_seconds()
-        if declared - self.clock.seconds > max(1.0, 0.05 * declared):
-            raise ItemError(
-                "truncated",
-                f"the file ends at {self.clock.seconds:.2f} s of {declared:.2f} s; copy it again or remove it",
-            )
-
-    def _declared_seconds(self) -> float:
-        if self.stream.duration:
-            return float(self.stream.duration * self.clock.unit)
-        if self.container.duration and not self.container.streams.audio:
-            return self.container.duration / av.time_base
-        return 0.0
+        gaps = [DAMAGE in part.begun_by for part in self.parts[1:]]
+        self.complete.check(
+            self.parts[0].offset + self.start,
+            self.clock.offset + self.clock.seconds,
+            leaps=self.clock.leaps > sum(gaps),
+            keeps_rest=self.settings.damaged == "keep",
+        )
 
     def _facts(self) -> _Facts:
         """What is known when the whole video is decoded."""
@@ -423,7 +434,7 @@ class _Decoding:
             "codec": self.stream.codec_context.codec.canonical_name,
             "seconds": self.clock.seconds,
             "frames": self.clock.frames,
-            "has_audio": bool(self.container.streams.audio),
+            "has_audio": sound_stream(self.container) is not None,
             "repaired_times": self.clock.repaired,
             "samples": self.kept,
             "changes": "; ".join(changes) or None,

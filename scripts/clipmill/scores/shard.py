@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from clipmill.base.clip_rows import SYNC_SECONDS, ClipRows
-from clipmill.base.errors import ItemError
+from clipmill.base.errors import ItemError, item_error
 from clipmill.base.journal import Journal, fingerprint
 from clipmill.base.readers import Readers
 from clipmill.decode.reading import KeptFrames
@@ -71,8 +71,8 @@ def _preparing(backend: FrameScore, outdir: Path, shard: str) -> Iterator[Callab
         def units(clip: Clip) -> list[Any] | ItemError:
             try:
                 return list(backend.prepare(kept_frames.frames(clip, backend.choice)))
-            except ItemError as error:
-                return error.with_traceback(None)  # a traceback would keep the frames in memory
+            except Exception as error:
+                return _failure(error).with_traceback(None)  # a traceback would keep the frames in memory
 
         yield units
 
@@ -113,13 +113,21 @@ def finish(backend: FrameScore, values: list[Any]) -> Row | ItemError:
     """The columns of a clip from the values of its units; an ItemError if one of them is not finite."""
     try:
         row = {name: _plain(value) for name, value in backend.finish(values).items()}
-    except ItemError as error:
-        return error
+    except Exception as error:
+        return _failure(error)
     for name, value in row.items():
         if not _is_finite(value):
             message = f"{name} is not a finite number; set the model's dtype to fp32 and run again"
             return ItemError("not_finite", message, lasting=False)
     return row
+
+
+def _failure(error: Exception) -> ItemError:
+    """The ItemError of a clip on which `error` was raised. Raises `error` if it concerns all clips."""
+    failed = item_error(error)
+    if failed is None:
+        raise error
+    return failed
 
 
 def _plain(value: Any) -> Any:

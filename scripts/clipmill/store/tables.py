@@ -74,8 +74,11 @@ class Look(TypedDict):
     ]
     coded_width: Annotated[int, Field("pixel", "width as stored, before rotation and pixel shape")]
     coded_height: Annotated[int, Field("pixel", "height as stored")]
-    rotation: Annotated[int, Field("degree", "turn the player must make, counter-clockwise: 0, 90, 180, 270")]
+    rotation: Annotated[int, Field("degree", "turn the player must make, counter-clockwise: 0, 90, 180, 270, the nearest of them")]
     mirrored: Annotated[bool, Field("", "whether the player must mirror the picture too")]
+    cropped: Annotated[
+        bool, Field("", "whether the container says to show only a part of the stored picture; all sizes are that part's")
+    ]
     pixel_aspect: Annotated[float, Field("ratio", "width of a stored pixel over its height", 6)]
     width: Annotated[int, Field("pixel", "width as shown, after rotation and pixel shape")]
     height: Annotated[int, Field("pixel", "height as shown")]
@@ -94,7 +97,7 @@ class DecodedVideo(VideoFile, Look):
     seconds: Annotated[float, Field("second", "length of the film that is there, to the end of the last frame", 6)]
     frames: Annotated[int, Field("frame", "frames decoded")]
     bits_per_pixel: Annotated[float, Field("bit", "bits of the whole file over (coded pixels × frames)", 6)]
-    has_audio: Annotated[bool, Field("", "whether there is a sound track")]
+    has_audio: Annotated[bool, Field("", "whether there is a sound track that can be decoded")]
     repaired_times: Annotated[int, Field("frame", "frames without a usable time stamp, given one by the mean rate")]
     samples: Annotated[int, Field("frame", "frames kept in the archive")]
     changes: Annotated[
