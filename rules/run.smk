@@ -1,6 +1,6 @@
 """
 in:  the targets of the run
-out: the lock that a run holds on its outdir, and the summary on the terminal after the last job
+out: the check of ffmpeg and the lock that a run holds on its outdir; the summary on the terminal after the last job
 """
 
 from clipmill.dataset.summary import as_text
@@ -13,13 +13,16 @@ PATHS = Paths(Path(config["outdir"]))
 RUN_LOCK = RunLock(PATHS.outdir)
 
 
-def hold_outdir():
-    """Refuse a second run on the same outdir, wherever it was started; a dry run never comes here.
+def begin_run():
+    """Check ffmpeg, which is used last, and refuse a second run on the same outdir, wherever it was started.
 
-    Jobs on other machines learn the run's name from the environment.
+    A dry run never comes here. Jobs on other machines learn the run's name from the environment.
     """
+    from clipmill.cut.program import check_ffmpeg
+
     targets = set(workflow.dag_settings.targets)
     if not targets or not targets <= BESIDE_RUNS:
+        or_exit(check_ffmpeg)
         os.environ.update(CLIPMILL_RUN=or_exit(RUN_LOCK.take))
 
 
