@@ -26,12 +26,14 @@ from clipmill.base.files import clean_text, date_back, write_text
 from clipmill.base.human import counted
 from clipmill.base.locks import one_at_a_time
 from clipmill.inputs.identities import identity
+from clipmill.inputs.same_files import names_in_index, spelled_otherwise
 from clipmill.inputs.sharding import Workers, shards_of
 from clipmill.inputs.sheets import SHEETS, read_sheet
 from clipmill.store import tables
 from clipmill.store.index import noted_again, shard_sizes
 from clipmill.store.layout import Paths
 from clipmill.store.run_lock import RunLock
+from clipmill.store.spelling import remember_spelling
 
 log = logging.getLogger("clipmill")
 
@@ -106,6 +108,7 @@ def update_index(
         index = _merge(stored, _identify(found, stored), videos_per_shard, noted_again(outdir), workers or Workers())
         _report(stored, index, found)
         _save(paths, stored, index, found.problems)
+        remember_spelling(outdir)
     return shard_sizes(outdir)
 
 
@@ -276,6 +279,10 @@ def _load(paths: Paths) -> pa.Table:
 
 def _identify(found: _Found, stored: pa.Table) -> pa.Table:
     """Give each found video its identity: from the sheet, the index, or its name. Duplicates become problems."""
+    unnamed = [place for place, given in enumerate(found.ids) if given is None]
+    old = names_in_index([found.names[i] for i in unnamed], [found.paths[i] for i in unnamed], stored)
+    for place in unnamed:
+        found.names[place] = old.get(found.names[place], found.names[place])
     known = dict(zip(stored["name"].to_pylist(), stored["video_id"].to_pylist(), strict=True))
     ids = [identity(name, given, known) for name, given in zip(found.names, found.ids, strict=True)]
     seen: set[str] = set()
@@ -311,8 +318,9 @@ def _merge(
     readable = [row["video_id"] for row in tried.to_pylist() if os.access(row["path"], os.R_OK)]
     back = pc.or_(pc.invert(stored["present"]), pc.is_in(stored["video_id"], value_set=pa.array(readable, pa.string())))
     old = {name: stored[name] for name in COLUMNS}
+    moved = pc.and_(here, pc.invert(spelled_otherwise(stored, now)))
     for name in ("name", "path", "size_bytes", "mtime_ns"):
-        old[name] = pc.if_else(here, now[name], stored[name])
+        old[name] = pc.if_else(moved if name == "path" else here, now[name], stored[name])
     old["returns"] = pc.add(stored["returns"], pc.and_(here, back).cast(pa.int64()))
     old["present"] = here
     new = found.filter(pc.is_null(pc.index_in(found["video_id"], value_set=stored["video_id"]))).sort_by("name")

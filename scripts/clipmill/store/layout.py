@@ -144,6 +144,11 @@ class Paths:
         return self.index / "lock"
 
     @property
+    def spellings(self) -> Path:
+        """How this folder was spelled by the first run of each working folder."""
+        return self.index / "spellings.json"
+
+    @property
     def again(self) -> Path:
         """One file per job: ids of videos that could not be read but may be readable later."""
         return self.index / "again"
