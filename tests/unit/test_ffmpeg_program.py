@@ -44,8 +44,14 @@ def test_a_build_from_git_with_all_parts_is_good(tmp_path: Path, monkeypatch):
         (lambda path: fake(path).write_text("no program"), r"cannot be run \(Exec format error\)"),
         (lambda path: fake(path, "ffprobe version 7.0\n"), "is another program"),
         (lambda path: fake(path, ""), "is another program"),
-        (lambda path: fake(path, "ffmpeg version 4.4.2\nlibavcodec     58.134.100 /"), "is version 4.4.2, 6.1 or newer"),
-        (lambda path: fake(path, "ffmpeg version n6.0.1\nlibavcodec     60.  3.100 /"), "is version n6.0.1, 6.1 or newer"),
+        (
+            lambda path: fake(path, "ffmpeg version 4.4.2\nlibavcodec     58.134.100 /"),
+            "is version 4.4.2, 6.1 or newer",
+        ),
+        (
+            lambda path: fake(path, "ffmpeg version n6.0.1\nlibavcodec     60.  3.100 /"),
+            "is version n6.0.1, 6.1 or newer",
+        ),
         (
             lambda path: fake(path, listed={**EVERYTHING, "encoders": " V....D libx264rgb x\n A....D aac x\n"}),
             r"without parts that cutting needs \(encoders: libx264\)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from pathlib import Path
@@ -173,6 +174,52 @@ def test_set_up_errors(run, monkeypatch, case, message):
 def test_jobs_without_an_index_say_what_to_do(tmp_path):
     with pytest.raises(SetupError, match=r"shards.txt: missing; start the run again from the main process"):
         shard_sizes(tmp_path)
+
+
+def test_files_of_cameras_and_recorders_are_found(run, caplog):
+    caplog.set_level(logging.INFO, logger="clipmill")
+    found = [
+        "00001.MTS",
+        "a.m2ts",
+        "b.M2T",
+        "MOV001.MOD",
+        "MOV002.TOD",
+        "c.3gp",
+        "VTS_01_1.VOB",
+        "d.dv",
+        "e.mxf",
+        "f.insv",
+    ]
+    run.put(*found, "notes.txt", "x/y.JPG", "x/z.jpg", "README")
+    run.update()
+    assert sorted(run.index["name"]) == sorted(found)
+    line = "4 files with other endings are ignored: 2 .jpg, 1 without an ending, 1 .txt"
+    assert line in caplog.text
+
+
+def test_previews_are_left_out_beside_their_recordings(run, caplog):
+    caplog.set_level(logging.INFO, logger="clipmill")
+    run.put("go/GX010042.MP4", "go/GL010042.LRV", "old/GOPR0007.MP4", "old/GOPR0007.LRV", "dji/DJI_0003.MP4")
+    run.put("dji/DJI_0003.LRF", "dji/DJI_0004.LRF", "GL010042.LRV")
+    run.update()
+    assert sorted(run.index["name"]) == [
+        *("GL010042.LRV", "dji/DJI_0003.MP4", "dji/DJI_0004.LRF", "go/GX010042.MP4", "old/GOPR0007.MP4")
+    ]
+    assert "3 previews of recordings that lie beside them are ignored" in caplog.text
+
+
+@pytest.mark.parametrize("left", [["work/index/shards.txt"], ["verdicts.parquet", "summary.json", "errors.csv"]])
+def test_the_outdir_of_another_run_is_left_out(run, caplog, left):
+    caplog.set_level(logging.INFO, logger="clipmill")
+    run.put("a.mp4", "first/dataset/clips/a/a_0-9.mp4", *(f"first/{name}" for name in left))
+    run.put("work/index/b.mp4", "verdicts/summary.mp4")
+    run.update()
+    assert sorted(run.index["name"]) == ["a.mp4", "verdicts/summary.mp4", "work/index/b.mp4"]
+    assert "outdirs of other runs are left out: first" in caplog.text
+    with pytest.raises(SetupError, match=r"first is the outdir of a run; .*/first/dataset/clips for its clips"):
+        update_index(run.videos / "first", run.outdir)
+    update_index(run.videos / "first" / "dataset" / "clips", run.outdir)
+    assert sorted(run.index["name"]) == ["a/a_0-9.mp4"]
 
 
 # --- spellings --------------------------------------------------------------------------------------------------------

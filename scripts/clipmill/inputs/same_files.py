@@ -1,4 +1,4 @@
-"""Videos that the index knows already, spelled otherwise: through a link, or by an absolute path instead of a relative one.
+"""Videos that the index knows already, spelled otherwise: through a link, or by an absolute path.
 
 Such a video keeps what the index has of it, so that nothing runs again.
 """

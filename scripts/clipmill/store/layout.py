@@ -201,6 +201,11 @@ class Paths:
     # --- questions about all files ---
 
     @property
+    def is_outdir(self) -> bool:
+        """Whether a run has begun to write here. `work/` may have been deleted since."""
+        return self.shards.is_file() or (self.final_verdicts.is_file() and self.summary.is_file())
+
+    @property
     def started(self) -> bool:
         """Whether a decode job has ever begun. Until then the index may be rebuilt from nothing."""
         return any((self.work / folder).exists() for folder in ("journals/decode", "frames", "signals", "videos"))
