@@ -200,10 +200,18 @@ def test_files_of_cameras_and_recorders_are_found(run, caplog):
 def test_previews_are_left_out_beside_their_recordings(run, caplog):
     caplog.set_level(logging.INFO, logger="clipmill")
     run.put("go/GX010042.MP4", "go/GL010042.LRV", "old/GOPR0007.MP4", "old/GOPR0007.LRV", "dji/DJI_0003.MP4")
-    run.put("dji/DJI_0003.LRF", "dji/DJI_0004.LRF", "GL010042.LRV")
+    run.put("dji/DJI_0003.LRF", "dji/DJI_0004.LRF", "GL010042.LRV", "a.lrv", "b.mp4")
     run.update()
     assert sorted(run.index["name"]) == [
-        *("GL010042.LRV", "dji/DJI_0003.MP4", "dji/DJI_0004.LRF", "go/GX010042.MP4", "old/GOPR0007.MP4")
+        *(
+            "GL010042.LRV",
+            "a.lrv",
+            "b.mp4",
+            "dji/DJI_0003.MP4",
+            "dji/DJI_0004.LRF",
+            "go/GX010042.MP4",
+            "old/GOPR0007.MP4",
+        )
     ]
     assert "3 previews of recordings that lie beside them are ignored" in caplog.text
 

@@ -23,7 +23,7 @@ USUAL = "avi flv mkv mov mp4 mpg mts ts webm wmv"  # named in a message
 PREVIEWS = {".lrv", ".lrf"}
 MOST_ENDINGS = 8  # named in one line
 
-_LETTERS = re.compile(r"^[a-z_]*")
+_LETTERS = re.compile(r"^[a-z_]*(?=\d{4})")  # before the number that the camera counts
 
 
 def ending(name: str) -> str:
