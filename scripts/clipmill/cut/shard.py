@@ -65,7 +65,7 @@ def cut_shard(
             video = as_of_part(videos[clip["video_id"]], parts[clip["video_id"]][clip["part"]])
             video["fps"] = clip["fps"]
             file = folder / clip["video_id"] / f"{clip['clip_id']}.mp4"
-            signals = signals_of(clip["video_id"])
+            signals = signals_of(clip["video_id"], key=video["decode_key"])
             source = SourceFrames.of(signals, frame_times(video, signals), clip["start_frame"], clip["end_frame"])
             row = cut_clip(Path(video["path"]), file, video, clip, source, cut_settings)
             return {**row, "file": str(file.relative_to(folder.parent))}

@@ -150,7 +150,7 @@ class Paths:
 
     @property
     def again(self) -> Path:
-        """One file per job: ids of videos that could not be read but may be readable later, or must be decoded again."""
+        """Ids of videos that could not be read but may be readable later, or are to be decoded again."""
         return self.index / "again"
 
     # --- files of the run, of steps and shards, of single videos and clips ---
