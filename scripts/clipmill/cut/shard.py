@@ -17,6 +17,7 @@ from clipmill.base.workers import map_in_processes
 from clipmill.cut.clip import CutSettings, SourceFrames, cut_clip
 from clipmill.decode.parts import as_of_part
 from clipmill.decode.reading import frame_times, read_signals
+from clipmill.store.clip_files import is_intact, state_of
 from clipmill.store.index import note_again
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
@@ -53,7 +54,7 @@ def cut_shard(
         keys = {clip["clip_id"]: _key(clip, cut_settings) for clip in clips}
         for clip_id, key in keys.items():
             row = journal.get(clip_id, key)
-            if row and (row.get("error_kind") or _size(folder.parent / row["file"]) == row["cut_bytes"]):
+            if row and (row.get("error_kind") or is_intact(folder.parent / row["file"], row)):
                 rows[clip_id] = row
         todo = [clip for clip in clips if clip["clip_id"] not in rows]
         progress = Progress("clips", len(clips), len(rows))
@@ -68,7 +69,7 @@ def cut_shard(
             signals = signals_of(clip["video_id"], key=video["decode_key"])
             source = SourceFrames.of(signals, frame_times(video, signals), clip["start_frame"], clip["end_frame"])
             row = cut_clip(Path(video["path"]), file, video, clip, source, cut_settings)
-            return {**row, "file": str(file.relative_to(folder.parent))}
+            return {**row, **state_of(file), "file": str(file.relative_to(folder.parent))}
 
         for clip, result in map_in_processes(todo, cut, threads):
             clip_id = clip["clip_id"]
@@ -95,13 +96,6 @@ def _key(clip: Clip, settings: CutSettings) -> str:
     number = clip["target_frames"]
     place = (clip["source_key"], clip["start_frame"], clip["end_frame"], *([] if number is None else [number]))
     return fingerprint("cut", VERSION, *place, given)
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
 
 
 def _remove_others(folder: Path, files: set[str]) -> None:
