@@ -236,7 +236,7 @@ def test_a_lost_clip_file_leaves_what_was_exported(made):
     made.export(late(bound(0.2), bound(0)))
     before = (made.outdir / "dataset" / "train.json").read_bytes()
     (made.outdir / "work" / "clip_files" / SHARD / "good.mp4").unlink()
-    with pytest.raises(SetupError, match=r"good\.mp4: the clip file is missing or has changed; run the same"):
+    with pytest.raises(SetupError, match=r"good\.mp4: the clip file is missing or has changed; run again with"):
         made.export(late(bound(0.2), bound(0)))
     assert (made.outdir / "dataset" / "train.json").read_bytes() == before
 

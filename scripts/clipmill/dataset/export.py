@@ -215,11 +215,12 @@ def _metadata(verdicts: list[Row], clips: Tree, store: Path, layout: Layout, exp
         below = f"{row['video_id']}/{row['clip_id']}.mp4"
         if is_intact(source, row):
             clips.link(source, below)
-        elif is_intact(clips.root / below, row):
+        elif row["cut_time"] is not None and is_intact(clips.root / below, row):
             Tree(store).link(clips.want(below), row["file"])
         else:
             raise SetupError(
-                f"{source}: the clip file is missing or has changed; run the same command again, which cuts it again"
+                f"{source}: the clip file is missing or has changed; run again with `--forcerun cut_clips`, "
+                "which cuts the missing clips again"
             )
         row["cut_fps"] = row["cut_fps"] or row["cut_frames"] / row["cut_seconds"]  # files of 0.2 lack it
         bucket = layout.buckets.of(row["cut_width"], row["cut_height"], row["cut_frames"], row["cut_fps"])
