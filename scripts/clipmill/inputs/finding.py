@@ -154,21 +154,24 @@ def _excluded(name: str, patterns: list[str]) -> bool:
 
 
 def _read_sheet(sheet: Path, exclude: list[str], found: Found) -> None:
-    names, ids = read_sheet(sheet)
+    read = read_sheet(sheet)
+    names, ids = read.paths, read.ids
     base = str(sheet.absolute().parent)
     paths = [os.path.join(base, name) if name else "" for name in names]
     seen_names: set[str | None] = set()
     seen_ids: set[str | None] = set()
     for row, (name, path, given_id, status) in enumerate(zip(names, paths, ids, _stats(paths), strict=True), 1):
         if name is None or status is None:
-            found.problem(f"row {row}", "no_path", f"{sheet.name} row {row}: the column `path` is empty")
+            what = f"{sheet.name} row {row}: the column `{read.column}` is empty"
+            found.problem(f"row {row}", "no_path", f"{what}{read.remedy}")
         elif _excluded(name, exclude):
             continue
         elif given_id in seen_ids or (given_id is None and name in seen_names):
             what = f"the id `{given_id}`" if given_id else "the path"
             found.problem(name, "listed_twice", f"{sheet.name} row {row}: {what} stands in an earlier row already")
         elif isinstance(status, OSError):
-            found.problem(name, "missing", f"{sheet.name} row {row}: {path} cannot be read ({status.strerror})")
+            what = f"{sheet.name} row {row}: {path} cannot be read ({status.strerror})"
+            found.problem(name, "missing", f"{what}{read.remedy}")
         elif not stat.S_ISREG(status.st_mode):
             found.problem(name, "not_a_file", f"{sheet.name} row {row}: {path} is not a file")
         else:
