@@ -6,8 +6,10 @@ An `ItemError` becomes a row in the errors table; a `SetupError` ends the progra
 from __future__ import annotations
 
 import errno
+import re
 
 MIN_ITEMS_FOR_RATE = 20
+_ADDRESS = re.compile(r" (?:@|at) 0x[0-9a-f]{6,}\b", re.IGNORECASE)
 
 
 class ItemError(Exception):
@@ -18,7 +20,7 @@ class ItemError(Exception):
     """
 
     def __init__(self, kind: str, message: str, lasting: bool = True):
-        super().__init__(message)
+        super().__init__(without_addresses(message))
         self.kind = kind
         self.lasting = lasting
 
@@ -40,6 +42,11 @@ def check_error_rate(bad: int, seen: int, max_rate: float, what: str) -> None:
             f"{bad} of {seen} {what} failed, more than max_error_rate {max_rate} allows; the log "
             "says why. Repair the cause, or raise max_error_rate in the config."
         )
+
+
+def without_addresses(text: str) -> str:
+    """`text` without addresses in memory, as in FFmpeg's `[mov @ 0x55d0c8]`: they differ from run to run."""
+    return _ADDRESS.sub("", text)
 
 
 def in_line(error: BaseException, most: int = 200) -> str:

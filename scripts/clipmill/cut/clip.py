@@ -21,7 +21,7 @@ import av.error
 import ffmpeg
 import numpy as np
 
-from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.errors import ItemError, SetupError, without_addresses
 from clipmill.base.files import atomic, clean_text
 from clipmill.base.opencv import cv2
 from clipmill.cut.feed import Feed
@@ -408,7 +408,7 @@ class _Job:
         """Raise the error that a failed run of ffmpeg stands for."""
         if result.returncode == 0:
             return
-        said = clean_text(result.stderr.decode("utf-8", "replace"))
+        said = without_addresses(clean_text(result.stderr.decode("utf-8", "replace")))
         for code in (errno.ENOSPC, errno.EDQUOT):
             if os.strerror(code) in said:
                 raise OSError(code, os.strerror(code), str(self.target))
