@@ -44,7 +44,7 @@ rule all:
 
 
 onstart:
-    hold_outdir()
+    begin_run()
 
 
 onsuccess:

@@ -8,10 +8,14 @@ import os
 import sys
 from pathlib import Path
 
+import yaml
+from snakemake.utils import update_config
+
 sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 from clipmill.base.errors import SetupError, explain_os_error
 from clipmill.filters import calibration_sample
 from clipmill.models import backends
+from clipmill.store.spelling import spelling_of
 
 
 def or_exit(function, *arguments):
@@ -58,13 +62,25 @@ def take_sample():
     config.update(calibration_sample.sample_config(config))
 
 
+def read_sections_of_command_line():
+    """Read each `--config key={…}` as a config file is read. Snakemake makes every value inside it a text."""
+    for entry in workflow.config_settings.config_args or ():
+        key, _, text = entry.partition("=")
+        if isinstance(config.get(key), (dict, list)):
+            update_config(config, {key: yaml.safe_load(text.strip("'\""))})
+
+
+read_sections_of_command_line()
 if workflow.is_main_process:
     or_exit(check_everything)
 CALIBRATES = calibrates()
 if CALIBRATES:
     or_exit(take_sample)
 
-OUT = os.path.normpath(config["outdir"])
+# Jobs on other machines, where the same folders may have other real paths, get it by the environment.
+if workflow.is_main_process:
+    os.environ.update(CLIPMILL_SPELLING=or_exit(spelling_of, config["outdir"]))
+OUT = os.getenv("CLIPMILL_SPELLING") or spelling_of(config["outdir"])
 WORK = f"{OUT}/work"
 # Whether a network looks for the shots: a step of its own, for which decoding makes miniatures.
 BY_NETWORK = config["split"]["detector"] == "transnetv2"

@@ -1,8 +1,9 @@
 """
 in:  the targets of the run
-out: the lock that a run holds on its outdir, and the summary on the terminal after the last job
+out: the check of ffmpeg and the lock that a run holds on its outdir; the summary on the terminal after the last job
 """
 
+from clipmill.base.human import counted
 from clipmill.dataset.summary import as_text
 from clipmill.store.layout import Paths
 from clipmill.store.run_lock import RunLock
@@ -13,14 +14,38 @@ PATHS = Paths(Path(config["outdir"]))
 RUN_LOCK = RunLock(PATHS.outdir)
 
 
-def hold_outdir():
-    """Refuse a second run on the same outdir, wherever it was started; a dry run never comes here.
+def begin_run():
+    """Check ffmpeg, which is used last, and refuse a second run on the same outdir, wherever it was started.
 
-    Jobs on other machines learn the run's name from the environment.
+    A dry run never comes here. Jobs on other machines learn the run's name from the environment.
     """
+    from clipmill.cut.program import check_ffmpeg
+
     targets = set(workflow.dag_settings.targets)
     if not targets or not targets <= BESIDE_RUNS:
+        or_exit(check_ffmpeg)
         os.environ.update(CLIPMILL_RUN=or_exit(RUN_LOCK.take))
+
+
+def restore_clips():
+    """Have the clips of the dataset that are missing or damaged made again: without its table, a cut job runs again.
+
+    A dry run, and a start beside a run that is at work, only tell of them.
+    """
+    from clipmill.dataset.damage import damaged_clips
+    from clipmill.store import tables
+
+    damaged = damaged_clips(PATHS.outdir, SHARDS)
+    if damaged:
+        clips = counted(sum(damaged.values()), "missing or damaged clip")
+        print(f"{PATHS.dataset}: {clips}, made again by a run", file=sys.stderr)
+    if not workflow.output_settings.dryrun and not RUN_LOCK.holder():
+        for shard in damaged:
+            tables.CUTS.of(PATHS.outdir, shard).unlink()
+
+
+if workflow.is_main_process and not BESIDE_RUNS & set(sys.argv):
+    or_exit(restore_clips)
 
 
 def summary_time():

@@ -16,6 +16,7 @@ from clipmill.base.errors import SetupError
 from clipmill.dataset import export
 from clipmill.dataset.export import export_dataset, list_models
 from clipmill.store import tables
+from clipmill.store.clip_files import state_of
 from clipmill.store.layout import Paths
 from default_config import CONFIG
 
@@ -239,6 +240,21 @@ def test_a_lost_clip_file_leaves_what_was_exported(made):
     with pytest.raises(SetupError, match=r"good\.mp4: the clip file is missing or has changed; run again with"):
         made.export(late(bound(0.2), bound(0)))
     assert (made.outdir / "dataset" / "train.json").read_bytes() == before
+
+
+def test_a_lost_clip_file_is_restored_from_the_dataset(made):
+    table = tables.CUTS.of(made.outdir, SHARD)
+    sources = made.outdir / "work" / "clip_files"
+    rows = [{**row, **state_of(sources / row["file"])} for row in tables.CUTS.rows(table)]
+    tables.CUTS.write(table, rows)
+    made.export(late(bound(0.2), bound(0)))
+    before = {path: path.read_bytes() for path in sources.rglob("*.mp4")}
+    (sources / SHARD / "good.mp4").unlink()
+    made.export(late(bound(0.2), bound(0)))
+    assert {path: path.read_bytes() for path in sources.rglob("*.mp4")} == before
+    (sources / SHARD / "good.mp4").write_bytes(b"evil")  # with the same number of bytes, and the link of both
+    with pytest.raises(SetupError, match="missing or has changed"):
+        made.export(late(bound(0.2), bound(0)))
 
 
 @pytest.mark.parametrize("sizes", [(1,) * 7, (7,), (3, 4), (2, 0, 5), (6, 1)])

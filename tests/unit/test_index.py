@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import re
 from pathlib import Path
@@ -14,6 +16,7 @@ from clipmill.inputs.discovery import update_index
 from clipmill.inputs.identities import make_id
 from clipmill.store.index import shard_sizes
 from clipmill.store.layout import Paths
+from clipmill.store.spelling import remember_spelling, spelling_of
 
 SAFE = re.compile(r"[a-z0-9][a-z0-9-]*-[0-9a-f]{12}")
 
@@ -171,3 +174,138 @@ def test_set_up_errors(run, monkeypatch, case, message):
 def test_jobs_without_an_index_say_what_to_do(tmp_path):
     with pytest.raises(SetupError, match=r"shards.txt: missing; start the run again from the main process"):
         shard_sizes(tmp_path)
+
+
+def test_files_of_cameras_and_recorders_are_found(run, caplog):
+    caplog.set_level(logging.INFO, logger="clipmill")
+    found = [
+        "00001.MTS",
+        "a.m2ts",
+        "b.M2T",
+        "MOV001.MOD",
+        "MOV002.TOD",
+        "c.3gp",
+        "VTS_01_1.VOB",
+        "d.dv",
+        "e.mxf",
+        "f.insv",
+    ]
+    run.put(*found, "notes.txt", "x/y.JPG", "x/z.jpg", "README")
+    run.update()
+    assert sorted(run.index["name"]) == sorted(found)
+    line = "4 files with other endings are ignored: 2 .jpg, 1 without an ending, 1 .txt"
+    assert line in caplog.text
+
+
+def test_previews_are_left_out_beside_their_recordings(run, caplog):
+    caplog.set_level(logging.INFO, logger="clipmill")
+    run.put("go/GX010042.MP4", "go/GL010042.LRV", "old/GOPR0007.MP4", "old/GOPR0007.LRV", "dji/DJI_0003.MP4")
+    run.put("dji/DJI_0003.LRF", "dji/DJI_0004.LRF", "GL010042.LRV", "a.lrv", "b.mp4")
+    run.update()
+    assert sorted(run.index["name"]) == [
+        *(
+            "GL010042.LRV",
+            "a.lrv",
+            "b.mp4",
+            "dji/DJI_0003.MP4",
+            "dji/DJI_0004.LRF",
+            "go/GX010042.MP4",
+            "old/GOPR0007.MP4",
+        )
+    ]
+    assert "3 previews of recordings that lie beside them are ignored" in caplog.text
+
+
+@pytest.mark.parametrize("left", [["work/index/shards.txt"], ["verdicts.parquet", "summary.json", "errors.csv"]])
+def test_the_outdir_of_another_run_is_left_out(run, caplog, left):
+    caplog.set_level(logging.INFO, logger="clipmill")
+    run.put("a.mp4", "first/dataset/clips/a/a_0-9.mp4", *(f"first/{name}" for name in left))
+    run.put("work/index/b.mp4", "verdicts/summary.mp4")
+    run.update()
+    assert sorted(run.index["name"]) == ["a.mp4", "verdicts/summary.mp4", "work/index/b.mp4"]
+    assert "outdirs of other runs are left out: first" in caplog.text
+    with pytest.raises(SetupError, match=r"first is the outdir of a run; .*/first/dataset/clips for its clips"):
+        update_index(run.videos / "first", run.outdir)
+    update_index(run.videos / "first" / "dataset" / "clips", run.outdir)
+    assert sorted(run.index["name"]) == ["a/a_0-9.mp4"]
+
+
+# --- spellings --------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_folder_spelled_otherwise_changes_nothing(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run.put("a/x.mp4", "y.mp4")
+    run.update()
+    run.start()
+    before = run.written
+    (tmp_path / "link").symlink_to(run.videos)
+    for spelling in ("link", "videos", "./videos/", f"{tmp_path}/link/", f"{tmp_path}/out/../videos"):
+        update_index(spelling, run.outdir)
+        assert run.rewritten(before) == set(), spelling
+    run.put("z.mp4")
+    update_index("link", run.outdir)
+    assert run.shards == {"000000": ["a/x.mp4"], "000001": ["y.mp4"], "000002": ["z.mp4"]}
+
+
+def test_a_video_that_moved_or_changed_gets_its_new_path(run, tmp_path):
+    run.put("x.mp4", "y.mp4")
+    run.update()
+    run.start()
+    (tmp_path / "link").symlink_to(run.videos)
+    run.put("y.mp4", size=2)
+    update_index(tmp_path / "link", run.outdir)
+    assert list(run.index["path"]) == [f"{run.videos}/x.mp4", f"{tmp_path}/link/y.mp4"]
+    run.videos.rename(tmp_path / "elsewhere")
+    update_index(tmp_path / "elsewhere", run.outdir)
+    assert list(run.index["path"]) == [f"{tmp_path}/elsewhere/{name}" for name in ("x.mp4", "y.mp4")]
+    assert list(run.index["present"]) == [True, True]
+
+
+def test_a_sheet_that_spells_the_same_files_otherwise_changes_nothing(run, tmp_path):
+    run.put("x.mp4", "y.mp4")
+    (tmp_path / "link").symlink_to(run.videos)
+    sheet = tmp_path / "sheet.csv"
+    lists = (
+        ["videos/x.mp4", "videos/y.mp4"],
+        [f"{run.videos}/x.mp4", "link/y.mp4"],
+        ["link/x.mp4", "videos/../videos/y.mp4"],
+    )
+    written = []
+    for names in lists:
+        sheet.write_text("\n".join(["path", *names]) + "\n")
+        update_index(sheet, run.outdir)
+        run.start()
+        written.append(run.written)
+    assert written[0] == written[1] == written[2]
+
+
+def test_two_names_of_one_file_are_two_videos(run, tmp_path):
+    run.put("x.mp4")
+    run.update()
+    run.start()
+    (run.videos / "other.mp4").symlink_to(run.videos / "x.mp4")
+    run.update()
+    assert sorted(run.index["name"]) == ["other.mp4", "x.mp4"]
+
+
+def test_an_outdir_keeps_its_first_spelling_in_each_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    outdir = tmp_path / "out"
+    outdir.mkdir()
+    (tmp_path / "link").symlink_to(outdir)
+    monkeypatch.chdir(tmp_path / "here")
+    assert spelling_of("../out/") == "../out", "nothing is known yet"
+    remember_spelling(Path("../out"))
+    for spelling in ("../out/", str(outdir), "../link", f"{tmp_path}/link/", "./../here/../out"):
+        assert spelling_of(spelling) == "../out"
+        remember_spelling(Path(spelling))
+    monkeypatch.chdir(tmp_path)
+    assert spelling_of("out") == "out"
+    remember_spelling(Path("link"))
+    assert spelling_of("out") == "link"
+    (tmp_path / "link").unlink()
+    assert spelling_of("out") == "out", "the first spelling leads nowhere now"
+    remember_spelling(Path("out"))
+    assert json.loads(Paths(outdir).spellings.read_text()) == {str(tmp_path): "out", f"{tmp_path}/here": "../out"}
+    assert spelling_of(tmp_path / "other") == str(tmp_path / "other")

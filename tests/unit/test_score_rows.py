@@ -170,7 +170,7 @@ def test_lost_frames_cost_their_video_alone(shard, damage):
     rows = shard(Spy())
     assert [rows[name].get("error_kind") for name in ("a0", "b0")] == ["bad_frames", None]
     assert rows["a0"]["error"].startswith(f"{path}: ")
-    assert rows["a0"]["error"].endswith("run with `--forcerun decode_videos`, which rebuilds it")
+    assert rows["a0"]["error"].endswith("run the same command again, which decodes the video again")
     if path.is_dir():
         path.rmdir()
     path.write_bytes(content)

@@ -202,3 +202,40 @@ def test_a_sheet_that_may_not_be_read(folder, monkeypatch):
     monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(SetupError, match=r"s.csv cannot be read \(Permission denied\); check its mode"):
         update_index(folder / "s.csv", folder / "out")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("column", ["file_name", "video"])
+def test_columns_of_paths_as_the_hub_calls_them(folder, kind, column):
+    videos, _ = index(write(folder / f"s.{kind}", [{"text": "x", column: "a.mp4"}, {"text": "y", column: "sub/c.mp4"}]))
+    assert set(videos) == {"a.mp4", "sub/c.mp4"}
+    both = write(folder / f"both.{kind}", [{column: "b.mp4", "path": "a.mp4"}])
+    assert set(index(both, folder / "other")[0]) == {"a.mp4"}, "`path` comes first"
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+@pytest.mark.parametrize("column", ["path", "file_name", "video"])
+def test_paths_in_structs(folder, kind, column):
+    cells = ({"bytes": None, "path": "a.mp4"}, {"bytes": "x", "path": "elsewhere.mp4"}, {"bytes": "x", "path": None})
+    rows = [{column: cell, "id": f"v{number}"} for number, cell in enumerate(cells)]
+    videos, problems = index(sheet := write(folder / f"s.{kind}", rows))
+    assert videos == {"a.mp4": "v0"}
+    assert problems == {"elsewhere.mp4": "missing", "row 3": "no_path"}
+    remedy = f"the column `{column}` may hold the video itself: write it into a file, and name this file"
+    for problem in read_json_lines(Paths(sheet.parent / "out").problems):
+        assert problem["message"].endswith(remedy)
+
+
+@pytest.mark.parametrize(
+    "cells", [[{"bytes": b"x"}], [["a.mp4"]], pa.array([[("a.mp4", 1)]], pa.map_(pa.string(), pa.int64()))]
+)
+def test_a_column_without_paths_is_named(folder, cells):
+    pq.write_table(pa.table({"video": cells}), folder / "s.parquet")
+    with pytest.raises(SetupError, match=r"the column `video` \(.*\) has no paths; write its videos into files"):
+        update_index(folder / "s.parquet", folder / "out")
+
+
+def test_paths_as_bytes_and_as_categories(folder):
+    for number, cells in enumerate((pa.array([b"a.mp4"]), pa.array(["a.mp4"]).dictionary_encode())):
+        pq.write_table(pa.table({"path": cells}), folder / "s.parquet")
+        assert set(index(folder / "s.parquet", folder / str(number))[0]) == {"a.mp4"}

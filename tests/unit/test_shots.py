@@ -405,7 +405,7 @@ def test_a_missing_file_of_miniatures_is_named(place, no_journal, tmp_path):
     data = path.read_bytes()
     path.write_bytes(data[:-100])
     try:
-        with pytest.raises(SetupError, match="v0.parquet: unreadable .*--forcerun decode_videos"):
+        with pytest.raises(SetupError, match="v0.parquet: damaged; run the same command again"):
             found_by(Counted(), (folder, videos))
     finally:
         path.write_bytes(data)

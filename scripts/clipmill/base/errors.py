@@ -12,6 +12,7 @@ import re
 log = logging.getLogger("clipmill")
 
 MIN_ITEMS_FOR_RATE = 20
+_ADDRESS = re.compile(r" (?:@|at) 0x[0-9a-f]{6,}\b", re.IGNORECASE)
 
 
 class ItemError(Exception):
@@ -22,7 +23,7 @@ class ItemError(Exception):
     """
 
     def __init__(self, kind: str, message: str, lasting: bool = True):
-        super().__init__(message)
+        super().__init__(without_addresses(message))
         self.kind = kind
         self.lasting = lasting
 
@@ -46,13 +47,14 @@ def check_error_rate(bad: int, seen: int, max_rate: float, what: str) -> None:
         )
 
 
-def in_line(error: BaseException, most: int = 200) -> str:
-    """The message of an error of another library, in one line of at most `most` characters.
+def without_addresses(text: str) -> str:
+    """`text` without addresses in memory, as in FFmpeg's `[mov @ 0x55d0c8]`: they differ from run to run."""
+    return _ADDRESS.sub("", text)
 
-    Memory addresses are left out: they differ from run to run, and tables of errors must not.
-    """
-    words = re.sub(r"\b(?:at )?0x[0-9a-fA-F]+\b", "", f"{type(error).__name__}: {error}")
-    return " ".join(words.split())[:most]
+
+def in_line(error: BaseException, most: int = 200) -> str:
+    """The message of an error of another library, in one line of at most `most` characters, without addresses."""
+    return " ".join(without_addresses(f"{type(error).__name__}: {error}").split())[:most]
 
 
 def item_error(error: BaseException) -> ItemError | None:

@@ -15,7 +15,7 @@ from clipmill.captions.describe import FRAMES, camera_phrase
 from clipmill.captions.fields import CAPTION, FIELDS, read_fields, schema
 from clipmill.captions.language_step import Asking
 from clipmill.chat import Answer, ChatModel, Request, Task
-from clipmill.decode.frames import jpeg_size
+from clipmill.decode.frames import LOST_FRAMES, jpeg_size
 from clipmill.decode.reading import FrameChoice
 
 QUALITY = 90  # JPEG quality of pictures that are made smaller
@@ -113,7 +113,10 @@ def smaller(image: bytes, max_side: int) -> bytes:
         return image
     picture = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
-        raise ItemError("bad_frames", "a kept frame is no picture; run with `--forcerun decode_videos`", lasting=False)
+        what = (
+            "a kept frame is damaged; remove the video's archive in work/frames and run with `--forcerun decode_videos`"
+        )
+        raise ItemError(LOST_FRAMES, what, lasting=False)
     height, width = picture.shape[:2]
     scale = max_side / max(height, width)
     wanted = max(round(width * scale), 1), max(round(height * scale), 1)

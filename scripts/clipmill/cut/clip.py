@@ -9,27 +9,23 @@ import errno
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import Any
 
 import av
 import av.error
 import ffmpeg
-import imageio_ffmpeg
 import numpy as np
 
-from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.errors import ItemError, SetupError, without_addresses
 from clipmill.base.files import atomic, clean_text
 from clipmill.base.opencv import cv2
-from clipmill.base.processes import die_with
 from clipmill.cut.feed import Feed, upright
+from clipmill.cut.program import run_ffmpeg
 from clipmill.cut.sound import Sound, check_sound, read_sound
 from clipmill.cut.verify import (
     EIGHT_BIT_420,
@@ -438,7 +434,7 @@ class _Job:
         """Raise the error that a failed run of ffmpeg stands for."""
         if result.returncode == 0:
             return
-        said = clean_text(result.stderr.decode("utf-8", "replace"))
+        said = without_addresses(clean_text(result.stderr.decode("utf-8", "replace")))
         for code in (errno.ENOSPC, errno.EDQUOT):
             if os.strerror(code) in said:
                 raise OSError(code, os.strerror(code), str(self.target))
@@ -501,38 +497,3 @@ def grey_levels(crf: int) -> float:
     quantiser's step. Cropping the odd row and column of a small video (161 × 97) cost 2.2; a hard cut changes 17 to 83.
     """
     return 4 + 0.625 * 2 ** (crf / 6) / 16
-
-
-def run_ffmpeg(
-    arguments: list[str], write: Callable[[BinaryIO], None] | None = None
-) -> subprocess.CompletedProcess[bytes]:
-    """Run ffmpeg (6.1 or newer), which dies with this process. Raises SetupError if there is no ffmpeg.
-
-    `write`: fills its standard input; what it raises is raised.
-    """
-    try:
-        program = imageio_ffmpeg.get_ffmpeg_exe()
-        process = subprocess.Popen(
-            [program, *arguments],
-            stdin=subprocess.PIPE if write else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            preexec_fn=partial(die_with, os.getpid()),
-        )
-    except (RuntimeError, FileNotFoundError, PermissionError) as error:
-        raise SetupError(
-            f"no ffmpeg to run ({error}); install imageio-ffmpeg with its binary, or set IMAGEIO_FFMPEG_EXE to one"
-        ) from error
-    with process, ThreadPoolExecutor(1) as pool:
-        pipe, process.stdin = process.stdin, None  # `communicate` would close it
-        written = pool.submit(_fill, pipe, write) if pipe and write else None
-        output, said = process.communicate()
-        if written:
-            written.result()
-    return subprocess.CompletedProcess([program, *arguments], process.returncode, output, said)
-
-
-def _fill(pipe: IO[bytes], write: Callable[[BinaryIO], None]) -> None:
-    """Write all to ffmpeg, which may have enough before the end: it says by itself what is wrong."""
-    with suppress(BrokenPipeError), pipe:
-        write(cast(BinaryIO, pipe))

@@ -17,6 +17,7 @@ from clipmill.base.workers import map_in_processes
 from clipmill.cut.clip import CutSettings, SourceFrames, cut_clip
 from clipmill.decode.parts import as_of_part
 from clipmill.decode.reading import frame_times, read_signals
+from clipmill.store.clip_files import is_intact, state_of
 from clipmill.store.index import note_again
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
@@ -54,7 +55,7 @@ def cut_shard(
         keys = {clip["clip_id"]: _key(clip, cut_settings) for clip in clips}
         for clip_id, key in keys.items():
             row = journal.get(clip_id, key)
-            if row and (row.get("error_kind") or _size(folder.parent / row["file"]) == row["cut_bytes"]):
+            if row and (row.get("error_kind") or is_intact(folder.parent / row["file"], row)):
                 rows[clip_id] = row
         todo = [clip for clip in clips if clip["clip_id"] not in rows]
         progress = Progress("clips", len(clips), len(rows))
@@ -66,10 +67,10 @@ def cut_shard(
             video = as_of_part(videos[clip["video_id"]], parts[clip["video_id"]][clip["part"]])
             video["fps"] = clip["fps"]
             file = folder / clip["video_id"] / f"{clip['clip_id']}.mp4"
-            signals = signals_of(clip["video_id"])
+            signals = signals_of(clip["video_id"], key=video["decode_key"])
             source = SourceFrames.of(signals, frame_times(video, signals), clip["start_frame"], clip["end_frame"])
             row = cut_clip(Path(video["path"]), file, video, clip, source, cut_settings)
-            return {**row, "file": str(file.relative_to(folder.parent))}
+            return {**row, **state_of(file), "file": str(file.relative_to(folder.parent))}
 
         for clip, result in map_in_processes(todo, cut, threads):
             clip_id = clip["clip_id"]
@@ -97,13 +98,6 @@ def _key(clip: Clip, settings: CutSettings) -> str:
     place = (clip["source_key"], clip["start_frame"], clip["end_frame"], *([] if number is None else [number]))
     sound = [SOUND_VERSION] if settings.audio else []
     return fingerprint("cut", VERSION, *place, *sound, given)
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
 
 
 def _remove_others(folder: Path, files: set[str]) -> None:

@@ -25,12 +25,13 @@ from clipmill.dataset import formats
 from clipmill.dataset.formats.assign import NO_BUCKET, USUAL_RATES, Buckets, split_of
 from clipmill.dataset.formats.card import Numbers, write_card
 from clipmill.dataset.formats.layout import Layout
-from clipmill.dataset.formats.tree import Tree, size_and_time
+from clipmill.dataset.formats.tree import Tree
 from clipmill.dataset.summary import Summary
 from clipmill.filters import reasons, verdict
 from clipmill.filters.reasons import Reason
 from clipmill.steps import AFTER_FILTER, BY_NAME, STEPS, Step, found_by
 from clipmill.store import tables
+from clipmill.store.clip_files import is_intact
 from clipmill.store.index import read_json_lines, removed_videos
 from clipmill.store.layout import Paths
 from clipmill.store.table import Column, Row, Table
@@ -211,13 +212,16 @@ def _metadata(verdicts: list[Row], clips: Tree, store: Path, layout: Layout, exp
         if not row["kept"]:
             continue
         source = store / row["file"]
-        if (size_and_time(source) or (None,))[0] != row["cut_bytes"]:
+        below = f"{row['video_id']}/{row['clip_id']}.mp4"
+        if is_intact(source, row):
+            clips.link(source, below)
+        elif row["cut_time"] is not None and is_intact(clips.root / below, row):
+            Tree(store).link(clips.want(below), row["file"])
+        else:
             raise SetupError(
                 f"{source}: the clip file is missing or has changed; run again with `--forcerun cut_clips`, "
                 "which cuts the missing clips again"
             )
-        below = f"{row['video_id']}/{row['clip_id']}.mp4"
-        clips.link(source, below)
         row["cut_fps"] = row["cut_fps"] or row["cut_frames"] / row["cut_seconds"]  # files of 0.2 lack it
         bucket = layout.buckets.of(row["cut_width"], row["cut_height"], row["cut_frames"], row["cut_fps"])
         split = split_of(row["video_id"], export["validation_share"], export["seed"])

@@ -8,12 +8,15 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from clipmill.base.errors import ItemError
 
+LOST_FRAMES = "bad_frames"  # the kind of an error
+DECODE_AGAIN = "run the same command again, which decodes the video again"
 # The errors of `zipfile` on damaged archives; RuntimeError if a wrong bit says that a member is encrypted.
 BROKEN = (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, RuntimeError, zlib.error, struct.error)
 
@@ -71,14 +74,22 @@ def archive_key(path: Path) -> str | None:
 
 
 class FrameArchive:
-    """Reads kept frames of one video. Use as a context manager. Raises ItemError (bad_frames)."""
+    """Reads kept frames of one video. Use as a context manager. Raises ItemError (bad_frames).
 
-    def __init__(self, path: Path):
-        self.path = path
+    `note`: is called if frames are missing or damaged.
+    """
+
+    def __init__(self, path: Path, note: Callable[[], None] | None = None):
+        self.path, self._note = path, note
         try:
             self._zip = zipfile.ZipFile(path)
         except BROKEN as error:
-            raise self._lost(error) from error
+            raise self.lost(error) from error
+
+    @property
+    def key(self) -> str:
+        """What the archive was made from."""
+        return self._zip.comment.decode("ascii", "replace")
 
     def __enter__(self) -> FrameArchive:
         return self
@@ -91,7 +102,7 @@ class FrameArchive:
         try:
             return self._zip.read(member(sample))
         except BROKEN as error:
-            raise self._lost(error) from error
+            raise self.lost(error) from error
 
     def read(self, sample: int) -> np.ndarray:
         """One kept frame as BGR, height × width × 3 bytes."""
@@ -99,12 +110,11 @@ class FrameArchive:
 
         picture = cv2.imdecode(np.frombuffer(self.data(sample), np.uint8), cv2.IMREAD_COLOR)
         if picture is None:
-            raise self._lost(f"sample {sample} is no picture")
+            raise self.lost(f"sample {sample} is no picture")
         return picture
 
-    def _lost(self, error: object) -> ItemError:
-        return ItemError(
-            "bad_frames",
-            f"{self.path}: {error}; remove it and run with `--forcerun decode_videos`, which rebuilds it",
-            lasting=False,
-        )
+    def lost(self, error: object) -> ItemError:
+        """The error that says that frames are missing or damaged."""
+        if self._note:
+            self._note()
+        return ItemError(LOST_FRAMES, f"{self.path}: {error}; {DECODE_AGAIN}", lasting=False)

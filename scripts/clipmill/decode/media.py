@@ -13,7 +13,7 @@ from clipmill.base.errors import ItemError
 
 # Containers, by FFmpeg's demuxer names. Playlists and scripts (hls, dash, concat, sdp …) are not among them, so a
 # file that points elsewhere is refused, whatever it is called.
-CONTAINERS = "mov,matroska,avi,flv,mpegts,mpeg,mpegvideo,rm,asf,h264,hevc,m4v,ogg,gif"
+CONTAINERS = "mov,matroska,avi,flv,mpegts,mpeg,mpegvideo,rm,asf,h264,hevc,m4v,ogg,gif,dv,mxf"
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")  # how PNG, JPEG, BMP and TIFF begin
 PACKETS_TO_COUNT = 2000  # of several video streams: of one that moves, two are among the first ones
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}

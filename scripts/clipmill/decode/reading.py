@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from clipmill.base.errors import ItemError
-from clipmill.decode.frames import FrameArchive
+from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.human import counted
+from clipmill.decode.frames import DECODE_AGAIN, LOST_FRAMES, FrameArchive, jpeg_size
 from clipmill.store import tables
+from clipmill.store.index import note_lost
 from clipmill.store.layout import Paths
-from clipmill.store.table import Row
+from clipmill.store.table import ABOUT, Row, UnreadableTable
 from clipmill.store.tables import Clip, DecodedVideo
 
 
@@ -24,9 +28,60 @@ def frame_times(video: DecodedVideo, signals: pa.Table) -> np.ndarray:
     return np.append(signals["time"].to_numpy(), video["seconds"])
 
 
-def read_signals(outdir: Path, shard: str, video_id: str, columns: list[str] | None = None) -> pa.Table:
-    """The signals of one video, one row per frame; all columns, or the named ones."""
-    return tables.SIGNALS.read(Paths(outdir).signals(shard, video_id), columns)
+LOST_SIGNALS = "bad_signals"  # the kind of an error: the signals or miniatures of a video are missing or damaged
+
+
+def read_signals(
+    outdir: Path,
+    shard: str,
+    video_id: str,
+    columns: list[str] | None = None,
+    key: str | None = None,
+    notes_lost: bool = True,
+) -> pa.Table:
+    """The signals of one video, one row per frame; all columns, or the named ones.
+
+    `key`: the video's `decode_key`, if it is known. Raises ItemError (bad_signals) if the file is missing, damaged or
+    made under another key; with `notes_lost` the next start has the video decoded again.
+    """
+    path = Paths(outdir).signals(shard, video_id)
+    with _noting_lost(outdir, shard, video_id, notes_lost):
+        table = _read_decoded(path, lambda: tables.SIGNALS.read(path, columns))
+        if key not in (None, key_of(table)):
+            raise ItemError(LOST_SIGNALS, f"{path}: of another video or other settings; {DECODE_AGAIN}", lasting=False)
+    return table
+
+
+def key_of(signals: pa.Table) -> str | None:
+    """The `decode_key` under which signals were made."""
+    return json.loads((signals.schema.metadata or {}).get(ABOUT, b"{}")).get("source_key")
+
+
+def _read_decoded(path: Path, read: Callable[[], pa.Table]) -> pa.Table:
+    """What `read` reads from a table that decode left. Raises ItemError (bad_signals) if it is missing or damaged."""
+    try:
+        return read()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnreadableTable) as error:
+        why = "missing" if isinstance(error, FileNotFoundError) else "damaged"
+        raise ItemError(LOST_SIGNALS, f"{path}: {why}; {DECODE_AGAIN}", lasting=False) from error
+
+
+@contextmanager
+def _noting_lost(outdir: Path, shard: str, video_id: str, notes_lost: bool) -> Iterator[None]:
+    """Inside, an error that says that files are lost is noted, so that the next start has the video decoded again."""
+    try:
+        yield
+    except ItemError as error:
+        if notes_lost and error.kind in (LOST_SIGNALS, LOST_FRAMES):
+            note_lost(outdir, shard, video_id)
+        raise
+
+
+def raise_if_lost(lost: Sequence[ItemError]) -> None:
+    """For jobs that need the files of all videos: raise SetupError if there are errors of lost files, one per video."""
+    if lost:
+        more = f" (and the files of {counted(len(lost) - 1, 'more video')})" if len(lost) > 1 else ""
+        raise SetupError(f"{lost[0]}{more}") from lost[0]
 
 
 def read_thumbnails(signals: pa.Table) -> np.ndarray:
@@ -40,9 +95,11 @@ MINIATURE_SHAPE = (27, 48, 3)  # height, width, colours
 def read_miniatures(outdir: Path, shard: str, video_id: str, frames: Iterable[int]) -> np.ndarray:
     """The miniatures of some frames in rising order, each once: n × MINIATURE_SHAPE bytes, of red, green and blue.
 
-    Raises SetupError if the file is damaged.
+    Raises ItemError as `read_signals` does.
     """
-    found = tables.MINIATURES.take(Paths(outdir).miniatures(shard, video_id), frames, ["miniature"])
+    path = Paths(outdir).miniatures(shard, video_id)
+    with _noting_lost(outdir, shard, video_id, notes_lost=True):
+        found = _read_decoded(path, lambda: tables.MINIATURES.take(path, frames, ["miniature"]))
     return np.frombuffer(b"".join(found["miniature"].to_pylist()), np.uint8).reshape(-1, *MINIATURE_SHAPE)
 
 
@@ -113,12 +170,14 @@ class Frames(Sequence[np.ndarray]):
 class KeptFrames:
     """The kept frames of the clips of one shard. Holds one video's list of kept frames and its archive at a time.
 
-    Use as a context manager if `frames` is called. For one thread only.
+    Use as a context manager if `frames` is called. For one thread only. If what decode left is lost, the ItemError says
+    so, and with `notes_lost` the next start has the video decoded again.
     """
 
-    def __init__(self, outdir: Path, shard: str):
-        self.outdir, self.shard = outdir, shard
+    def __init__(self, outdir: Path, shard: str, notes_lost: bool = True):
+        self.outdir, self.shard, self._notes_lost = outdir, shard, notes_lost
         self._listed: str | None = None
+        self._key: str | None = None
         self._frames = self._numbers = self._times = np.empty(0)
         self._opened: tuple[str, FrameArchive] | None = None
         self._open = ExitStack()
@@ -137,7 +196,9 @@ class KeptFrames:
     def of(self, clip: Clip | Row, choice: FrameChoice) -> list[int]:
         """Numbers of the kept frames of a clip that `choice` chooses, in order of time."""
         if clip["video_id"] != self._listed:
-            table = read_signals(self.outdir, self.shard, clip["video_id"], ["frame", "time", "sample"])
+            columns = ["frame", "time", "sample"]
+            table = read_signals(self.outdir, self.shard, clip["video_id"], columns, notes_lost=self._notes_lost)
+            self._key = key_of(table)
             frames, times, numbers = (table[name].to_numpy() for name in ("frame", "time", "sample"))
             is_kept = ~np.isnan(numbers)  # not by pyarrow.compute, whose import takes longer than this
             self._frames, self._times = frames[is_kept], times[is_kept]
@@ -149,10 +210,12 @@ class KeptFrames:
     def frames(self, clip: Clip | Row, choice: FrameChoice) -> Frames:
         """The frames of a clip that `choice` chooses. Read them before you ask for frames of another video.
 
-        Raises ItemError: bad_frames, or too_few_samples if the clip has no kept frame.
+        Raises ItemError: bad_signals, bad_frames, or too_few_samples if the clip has no kept frame.
         """
-        archive = self._archive(clip["video_id"])
         samples = self.of(clip, choice)
+        archive = self._archive(clip["video_id"])
+        if self._key not in (None, archive.key):
+            raise archive.lost("of another video or other settings")
         if not samples:
             raise ItemError("too_few_samples", f"{clip['seconds']:.2f} s hold no sample")
         return Frames(archive, samples)
@@ -160,11 +223,15 @@ class KeptFrames:
     def jpegs(self, clip: Clip | Row, choice: FrameChoice) -> tuple[list[bytes], list[float]]:
         """The same frames as JPEGs from the archive, and their times in seconds. Raises ItemError as `frames` does."""
         frames = self.frames(clip, choice)
-        return frames.data(), self._times[np.searchsorted(self._numbers, frames.samples)].tolist()
+        images = frames.data()
+        if not all(map(jpeg_size, images)):
+            raise self._archive(clip["video_id"]).lost("a frame is no picture")
+        return images, self._times[np.searchsorted(self._numbers, frames.samples)].tolist()
 
     def _archive(self, video_id: str) -> FrameArchive:
         if self._opened is None or self._opened[0] != video_id:
             self.close()
-            archive = FrameArchive(Paths(self.outdir).frames(self.shard, video_id))
+            note = partial(note_lost, self.outdir, self.shard, video_id) if self._notes_lost else None
+            archive = FrameArchive(Paths(self.outdir).frames(self.shard, video_id), note)
             self._opened = video_id, self._open.enter_context(archive)
         return self._opened[1]

@@ -15,7 +15,7 @@ from clipmill.base.progress import Progress
 from clipmill.base.workers import map_in_processes
 from clipmill.decode.upgrade import of_older_version
 from clipmill.decode.video import DecodePaths, DecodeSettings, decode_key, decode_video, pictures_key, video_file
-from clipmill.store.index import note_again
+from clipmill.store.index import forget_lost, lost_videos, note_again
 from clipmill.store.layout import Paths
 from clipmill.store.tables import DecodedVideo, FailedVideo, IndexedVideo, Part
 
@@ -73,13 +73,14 @@ def decode_shard(
     parts: dict[str, list[Part]] = {}
     paths = {video["video_id"]: DecodePaths.of(outdir, shard, video["video_id"], miniatures) for video in videos}
     passing: list[str] = []
+    lost = lost_videos(outdir, shard)
     with Journal(Paths(outdir).journal("decode", shard)) as journal:
         for video in videos:
             video_id = video["video_id"]
             row = journal.get(video_id, decode_key(video, settings))
             if row is None and (older := journal.get(video_id, pictures_key(video, settings))):
                 row = of_older_version(older, video)
-            if row and (row.get("error_kind") or paths[video_id].hold(row["decode_key"])):
+            if row and (row.get("error_kind") or (video_id not in lost and paths[video_id].hold(row["decode_key"]))):
                 row = {**row, "name": video["name"], "path": video["path"]}
                 parts[video_id] = row.pop("parts", [])
                 rows[video_id] = cast(DecodedVideo | FailedVideo, row)
@@ -108,6 +109,7 @@ def decode_shard(
             bad = sum(1 for row in rows.values() if row.get("error_kind"))
             check_error_rate(bad, len(rows), max_error_rate, "videos")
         note_again(outdir, "decode", shard, passing)
+        forget_lost(outdir, shard)
     wanted = [video["video_id"] for video in videos]
     return [rows[video_id] for video_id in wanted], [part for video_id in wanted for part in parts[video_id]]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,14 @@ def write_sheet(config: dict[str, Any]) -> None:
     known = list_videos(config["videos"], Path(config["outdir"]), config["exclude"])
     drawn = sorted(known, key=lambda video: _lot(settings["seed"], video["id"]))[: settings["videos"]]
     text = "".join(json.dumps(video) + "\n" for video in sorted(drawn, key=lambda video: video["id"]))
-    if not sheet.exists() or sheet.read_text(encoding="utf-8") != text:
+    if not sheet.exists() or _files(sheet.read_text(encoding="utf-8")) != _files(text):
         write_text(sheet, text)
+
+
+def _files(sheet: str) -> list[tuple[str, str]]:
+    """The ids of the videos of a sheet, and which files they are, however their paths are spelled."""
+    videos = map(json.loads, sheet.splitlines())
+    return [(video["id"], os.path.realpath(video["path"])) for video in videos]
 
 
 def _lot(seed: int, video_id: str) -> bytes:

@@ -6,14 +6,10 @@ the input again. A video's shard never changes; new videos fill new shards; a vi
 
 from __future__ import annotations
 
-import errno
-import fnmatch
 import json
 import logging
 import os
-import stat
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,52 +18,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clipmill.base.errors import SetupError
-from clipmill.base.files import clean_text, date_back, write_text
+from clipmill.base.files import date_back, write_text
 from clipmill.base.human import counted
 from clipmill.base.locks import one_at_a_time
+from clipmill.inputs.finding import Found, find_videos, nothing_found
 from clipmill.inputs.identities import identity
+from clipmill.inputs.same_files import names_in_index, spelled_otherwise
 from clipmill.inputs.sharding import Workers, shards_of
-from clipmill.inputs.sheets import SHEETS, read_sheet
 from clipmill.store import tables
 from clipmill.store.index import noted_again, shard_sizes
 from clipmill.store.layout import Paths
 from clipmill.store.run_lock import RunLock
+from clipmill.store.spelling import remember_spelling
 
 log = logging.getLogger("clipmill")
 
-SUFFIXES = {".mp4", ".webm", ".mkv", ".avi", ".mov", ".flv", ".m4v", ".ts", ".mpg", ".rmvb", ".wmv"}
 COLUMNS = [column.name for column in tables.INDEX.columns]
 SHARD_COLUMNS = [name for name in COLUMNS if name not in ("shard", "present")]
-
-FolderIdentity = tuple[int, int]
-"""Device and inode: the same for a folder and for all links to it."""
-
-
-class _Found:
-    """The usable videos of the input as columns, and the problems of the other entries."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-        self.paths: list[str] = []
-        self.ids: list[str | None] = []
-        self.sizes: list[int] = []
-        self.times: list[int] = []
-        self.problems: list[dict[str, str]] = []
-
-    def add(self, name: str, path: str, status: os.stat_result, given_id: str | None = None) -> None:
-        try:
-            f"{name}{path}{given_id}".encode()
-        except UnicodeEncodeError:
-            self.problem(name, "bad_name", "the file's name, its folder's or its id is not valid UTF-8; rename it")
-            return
-        self.names.append(name)
-        self.paths.append(path)
-        self.ids.append(given_id)
-        self.sizes.append(status.st_size)
-        self.times.append(status.st_mtime_ns)
-
-    def problem(self, name: str, kind: str, message: str) -> None:
-        self.problems.append({"video": clean_text(name), "kind": kind, "message": clean_text(message)})
 
 
 def update_index(
@@ -88,7 +55,7 @@ def update_index(
         return shard_sizes(outdir)
     found = find_videos(Path(videos), outdir, exclude or [])
     if not found.names:
-        raise SetupError(_nothing_found(Path(videos), found.problems))
+        raise SetupError(nothing_found(Path(videos), found.problems))
     try:
         paths.index.mkdir(parents=True, exist_ok=True)
     except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
@@ -106,6 +73,7 @@ def update_index(
         index = _merge(stored, _identify(found, stored), videos_per_shard, noted_again(outdir), workers or Workers())
         _report(stored, index, found)
         _save(paths, stored, index, found.problems)
+        remember_spelling(outdir)
     return shard_sizes(outdir)
 
 
@@ -125,139 +93,8 @@ def list_videos(videos: str | Path, outdir: Path, exclude: list[str]) -> list[di
     found = find_videos(Path(videos), outdir, exclude)
     identified = _identify(found, _load(Paths(outdir)))
     if not len(identified):
-        raise SetupError(_nothing_found(Path(videos), found.problems))
+        raise SetupError(nothing_found(Path(videos), found.problems))
     return identified.select(["path", "video_id"]).rename_columns(["path", "id"]).to_pylist()
-
-
-# --- finding ---------------------------------------------------------------------------------------------------------
-
-
-def find_videos(videos: Path, outdir: Path, exclude: list[str]) -> _Found:
-    """Look through a folder or a sheet. `outdir` is never searched."""
-    found = _Found()
-    if videos.is_dir():
-        _search_folder(videos, outdir, exclude, found)
-    elif videos.suffix.lower() in SHEETS and videos.is_file():
-        _read_sheet(videos, exclude, found)
-    elif videos.exists():
-        raise SetupError(f"videos: {videos} is neither a folder nor a sheet ({', '.join(sorted(SHEETS))})")
-    else:
-        raise SetupError(f"videos: {videos} does not exist; name a folder of videos or a sheet")
-    return found
-
-
-def _search_folder(folder: Path, outdir: Path, exclude: list[str], found: _Found) -> None:
-    root = str(folder.absolute())
-    ours: set[FolderIdentity | None] = {_directory_identity(outdir)} - {None}
-    if _directory_identity(root) in ours:
-        raise SetupError(f"videos: {folder} is the outdir too; name another outdir (one inside the folder will do)")
-    seen = set(ours)
-    others = 0
-    for entry in _walk(root, "", seen, found, is_root=True):
-        name = os.path.relpath(entry.path, root)
-        if os.path.splitext(entry.name)[1].lower() not in SUFFIXES:
-            others += 1
-        elif not _excluded(name, exclude):
-            try:
-                found.add(name, entry.path, entry.stat())
-            except OSError as error:
-                found.problem(name, "missing", f"cannot be read ({error.strerror}); repair the link or remove it")
-    if others:
-        log.info("%s: %d files with other endings are ignored", folder, others)
-
-
-def _walk(
-    directory: str, below: str, seen: set[FolderIdentity | None], found: _Found, is_root: bool = False
-) -> Iterator[os.DirEntry[str]]:
-    """Files below `directory`; follows links to folders, each real folder once; hidden names are left out."""
-    try:
-        seen.add(_directory_identity(directory))
-        with os.scandir(directory) as unsorted:
-            entries = sorted(unsorted, key=lambda entry: entry.name)
-    except OSError as error:
-        if is_root:
-            raise SetupError(f"videos: {directory} cannot be read ({error.strerror}); check its mode") from error
-        found.problem(below, "unreadable_folder", f"the folder cannot be read ({error.strerror}); check its mode")
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if not _is_folder(entry):
-            yield entry
-        elif _directory_identity(entry.path) not in seen:
-            yield from _walk(entry.path, os.path.join(below, entry.name), seen, found)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link in a circle, or into a closed folder
-        return False
-
-
-def _directory_identity(path: str | Path) -> FolderIdentity | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino)
-
-
-def _excluded(name: str, patterns: list[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _read_sheet(sheet: Path, exclude: list[str], found: _Found) -> None:
-    names, ids = read_sheet(sheet)
-    base = str(sheet.absolute().parent)
-    paths = [os.path.join(base, name) if name else "" for name in names]
-    seen_names: set[str | None] = set()
-    seen_ids: set[str | None] = set()
-    for row, (name, path, given_id, status) in enumerate(zip(names, paths, ids, _stats(paths), strict=True), 1):
-        if name is None or status is None:
-            found.problem(f"row {row}", "no_path", f"{sheet.name} row {row}: the column `path` is empty")
-        elif _excluded(name, exclude):
-            continue
-        elif given_id in seen_ids or (given_id is None and name in seen_names):
-            what = f"the id `{given_id}`" if given_id else "the path"
-            found.problem(name, "listed_twice", f"{sheet.name} row {row}: {what} stands in an earlier row already")
-        elif isinstance(status, OSError):
-            found.problem(name, "missing", f"{sheet.name} row {row}: {path} cannot be read ({status.strerror})")
-        elif not stat.S_ISREG(status.st_mode):
-            found.problem(name, "not_a_file", f"{sheet.name} row {row}: {path} is not a file")
-        else:
-            found.add(name, path, status, given_id)
-        seen_names.add(name)
-        seen_ids.add(given_id)
-        seen_ids.discard(None)
-
-
-def _stats(paths: list[str]) -> Iterator[os.stat_result | OSError | None]:
-    """The status of each path, None for an empty path. Several threads ask, since a network file system is slow."""
-    size = 4096
-    blocks = (paths[start : start + size] for start in range(0, len(paths), size))
-    with ThreadPoolExecutor(8) as pool:
-        for block in pool.map(_stat_block, blocks):
-            yield from block
-
-
-def _stat_block(paths: list[str]) -> list[os.stat_result | OSError | None]:
-    results: list[os.stat_result | OSError | None] = []
-    for path in paths:
-        try:
-            results.append(os.stat(path) if path else None)
-        except OSError as error:
-            results.append(error)
-        except ValueError:  # a NUL or half a surrogate pair: no file can have this name
-            results.append(OSError(errno.EINVAL, os.strerror(errno.EINVAL)))
-    return results
-
-
-def _nothing_found(videos: Path, problems: list[dict[str, str]]) -> str:
-    endings = " ".join(sorted(suffix[1:] for suffix in SUFFIXES))
-    hint = f"; the first of {len(problems)} problems: {problems[0]['message']}" if problems else ""
-    what = "a row with a readable file" if videos.suffix.lower() in SHEETS else f"a file ending in {endings}"
-    return f"videos: {videos} holds no video ({what} was expected){hint}"
 
 
 # --- identities and shards -------------------------------------------------------------------------------------------
@@ -274,8 +111,12 @@ def _load(paths: Paths) -> pa.Table:
     return schema.empty_table()
 
 
-def _identify(found: _Found, stored: pa.Table) -> pa.Table:
+def _identify(found: Found, stored: pa.Table) -> pa.Table:
     """Give each found video its identity: from the sheet, the index, or its name. Duplicates become problems."""
+    unnamed = [place for place, given in enumerate(found.ids) if given is None]
+    old = names_in_index([found.names[i] for i in unnamed], [found.paths[i] for i in unnamed], stored)
+    for place in unnamed:
+        found.names[place] = old.get(found.names[place], found.names[place])
     known = dict(zip(stored["name"].to_pylist(), stored["video_id"].to_pylist(), strict=True))
     ids = [identity(name, given, known) for name, given in zip(found.names, found.ids, strict=True)]
     seen: set[str] = set()
@@ -311,8 +152,9 @@ def _merge(
     readable = [row["video_id"] for row in tried.to_pylist() if os.access(row["path"], os.R_OK)]
     back = pc.or_(pc.invert(stored["present"]), pc.is_in(stored["video_id"], value_set=pa.array(readable, pa.string())))
     old = {name: stored[name] for name in COLUMNS}
+    moved = pc.and_(here, pc.invert(spelled_otherwise(stored, now)))
     for name in ("name", "path", "size_bytes", "mtime_ns"):
-        old[name] = pc.if_else(here, now[name], stored[name])
+        old[name] = pc.if_else(moved if name == "path" else here, now[name], stored[name])
     old["returns"] = pc.add(stored["returns"], pc.and_(here, back).cast(pa.int64()))
     old["present"] = here
     new = found.filter(pc.is_null(pc.index_in(found["video_id"], value_set=stored["video_id"]))).sort_by("name")
@@ -328,7 +170,7 @@ def _merge(
     return pa.concat_tables([pa.table({name: part[name] for name in COLUMNS}, schema=schema) for part in (old, added)])
 
 
-def _report(stored: pa.Table, index: pa.Table, found: _Found) -> None:
+def _report(stored: pa.Table, index: pa.Table, found: Found) -> None:
     gone = index.filter(pc.invert(index["present"]))["name"]
     new = len(index) - len(stored)
     shards = counted(pc.count_distinct(index["shard"]).as_py(), "shard")

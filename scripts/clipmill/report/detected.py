@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from clipmill.base.errors import SetupError
+from clipmill.base.errors import ItemError, SetupError
 from clipmill.decode.parts import by_video
 from clipmill.decode.reading import frame_times, read_signals
 from clipmill.report.collect import SEED
@@ -110,8 +110,8 @@ def look(outdir: Path, settings: SplitSettings, most_frames: int = MOST_FRAMES) 
             of_run[row["video_id"]].append(one)
         for video in chosen:
             try:
-                signals = read_signals(outdir, shard, video["video_id"])
-            except (OSError, SetupError):
+                signals = read_signals(outdir, shard, video["video_id"], notes_lost=False)
+            except (ItemError, OSError, SetupError):
                 detected.lost += 1
             else:
                 parts = parts_of[video["video_id"]]

@@ -78,7 +78,7 @@ def _fill(outdir: Path, shard: str | None, pictures: list[Picture]) -> None:
         for picture in pictures:
             picture.lost = "the index does not know this video"
         return
-    with KeptFrames(outdir, shard) as kept_frames:
+    with KeptFrames(outdir, shard, notes_lost=False) as kept_frames:
         for picture in pictures:
             picture.take(kept_frames, MIDDLE)
 

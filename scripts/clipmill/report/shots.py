@@ -122,7 +122,7 @@ def _shown(outdir: Path, side: Side, order: list[str]) -> dict[str, Any]:
     """The frames on both sides of a transition, for the template."""
     seen, one = side.seen, side.one
     pictures = []
-    with KeptFrames(outdir, seen.shard) as kept_frames:
+    with KeptFrames(outdir, seen.shard, notes_lost=False) as kept_frames:
         for first, end, place in ((side.before, one.start, -1), (one.end, side.after, 0)):
             seconds = float(seen.times[end] - seen.times[first])
             span = {"video_id": side.video_id, "start_frame": first, "end_frame": end, "seconds": seconds}

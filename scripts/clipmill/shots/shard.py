@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
+from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.journal import Journal, fingerprint
 from clipmill.base.progress import Progress
-from clipmill.decode.reading import read_miniatures, read_signals
+from clipmill.decode.reading import raise_if_lost, read_miniatures, read_signals
 from clipmill.shots.network import STEP
 from clipmill.shots.windows import SIGNALS, going_on, step_count, suspicious_steps, window
 from clipmill.store import tables
@@ -46,9 +47,17 @@ def detect_shots(videos: Sequence[Video], detector: Detector, outdir: Path, shar
     Raises SetupError if the weights, or the signals or miniatures of a video, are missing or damaged.
     """
     decoded = [video for video in videos if not video["error_kind"]]
-    steps = {video["video_id"]: _steps(video, detector, outdir, shard) for video in decoded}
     with Journal(Paths(outdir).journal("shots", shard)) as journal:
         finished = _Finished(journal, detector)
+        steps, lost = {}, []
+        for video in decoded:
+            try:
+                steps[video["video_id"]] = mine = _steps(video, detector, outdir, shard)
+                if any(finished.get(video, step) is None for step in mine):
+                    read_miniatures(outdir, shard, video["video_id"], [])  # only to see whether they are there
+            except ItemError as error:
+                lost.append(error)
+        raise_if_lost(lost)
         total = sum(map(len, steps.values()))
         done = sum(finished.get(video, step) is not None for video in decoded for step in steps[video["video_id"]])
         progress = Progress("windows", total, done)
@@ -96,7 +105,10 @@ def _windows(steps: Sequence[int], video: DecodedVideo, outdir: Path, shard: str
     """The window of each step: WINDOW × HEIGHT × WIDTH × 3 bytes."""
     frames = [window(step, video["frames"]) for step in steps]
     wanted = np.unique(np.concatenate(frames))
-    pictures = read_miniatures(outdir, shard, video["video_id"], wanted)
+    try:
+        pictures = read_miniatures(outdir, shard, video["video_id"], wanted)
+    except ItemError as error:
+        raise SetupError(str(error)) from error
     return [pictures[np.searchsorted(wanted, numbers)] for numbers in frames]
 
 

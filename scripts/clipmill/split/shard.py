@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clipmill.base.errors import ItemError
 from clipmill.decode.parts import as_of_part, by_video
-from clipmill.decode.reading import read_signals
+from clipmill.decode.reading import raise_if_lost, read_signals
 from clipmill.split.detectors import Finder
 from clipmill.split.measured import motion_score, technical_score
 from clipmill.split.scenes import video_clips
@@ -37,14 +38,22 @@ def split_shard(
     settings: SplitSettings,
     shots: Path | None = None,
 ) -> Split:
-    """The clips of all videos that were decoded, and their scores. `shots`: the table SHOTS, if there is one."""
+    """The clips of all videos that were decoded, and their scores. `shots`: the table SHOTS, if there is one.
+
+    Raises SetupError if the signals of a video are missing or damaged.
+    """
     split = Split()
+    lost = []
     parts_of = by_video(parts)
     of_network = read_shots(shots) if shots else {}
     for video in videos:
         if video["error_kind"]:
             continue
-        signals = read_signals(outdir, shard, video["video_id"])
+        try:
+            signals = read_signals(outdir, shard, video["video_id"], key=video["decode_key"])
+        except ItemError as error:
+            lost.append(error)
+            continue
         parts_of_video = parts_of[video["video_id"]]
         finder = Finder(signals, parts_of_video, of_network.get(video["video_id"]))
         transitions = finder.find(settings)
@@ -54,6 +63,7 @@ def split_shard(
             seen = as_of_part(video, parts_of_video[clip["part"]])
             split.motion.append(_without_needless_error(clip, motion_score(clip, seen, signals)))
             split.technical.append(_without_needless_error(clip, technical_score(clip, signals)))
+    raise_if_lost(lost)
     return split
 
 

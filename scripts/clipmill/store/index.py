@@ -59,8 +59,31 @@ def note_again(outdir: Path, step: str, shard: str, video_ids: Iterable[str]) ->
         path.unlink(missing_ok=True)
 
 
+def note_lost(outdir: Path, shard: str, video_id: str) -> None:
+    """Note a video whose signals or kept frames are missing or damaged: the next start has it decoded again."""
+    path = _lost(outdir, shard)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as notes:  # several threads and jobs may append
+        notes.write(f"{video_id}\n")
+
+
+def lost_videos(outdir: Path, shard: str) -> set[str]:
+    """The ids of a shard's videos that `note_lost` has noted."""
+    path = _lost(outdir, shard)
+    return set(path.read_text(encoding="utf-8").splitlines()) if path.exists() else set()
+
+
+def forget_lost(outdir: Path, shard: str) -> None:
+    """Remove the notes on a shard's videos, which have been decoded again."""
+    _lost(outdir, shard).unlink(missing_ok=True)
+
+
+def _lost(outdir: Path, shard: str) -> Path:
+    return Paths(outdir).again / f"lost-{shard}.txt"
+
+
 def noted_again(outdir: Path) -> set[str]:
-    """The ids of all videos that `note_again` has noted."""
+    """The ids of all videos that `note_again` and `note_lost` have noted."""
     notes = Paths(outdir).again.glob("*-*.txt")
     return {video_id for path in notes for video_id in path.read_text(encoding="utf-8").splitlines()}
 

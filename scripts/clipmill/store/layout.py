@@ -144,8 +144,13 @@ class Paths:
         return self.index / "lock"
 
     @property
+    def spellings(self) -> Path:
+        """How this folder was spelled by the first run of each working folder."""
+        return self.index / "spellings.json"
+
+    @property
     def again(self) -> Path:
-        """One file per job: ids of videos that could not be read but may be readable later."""
+        """Ids of videos that could not be read but may be readable later, or are to be decoded again."""
         return self.index / "again"
 
     # --- files of the run, of steps and shards, of single videos and clips ---
@@ -194,6 +199,11 @@ class Paths:
         return self.work / "export"
 
     # --- questions about all files ---
+
+    @property
+    def is_outdir(self) -> bool:
+        """Whether a run has begun to write here. `work/` may have been deleted since."""
+        return self.shards.is_file() or (self.final_verdicts.is_file() and self.summary.is_file())
 
     @property
     def started(self) -> bool:

@@ -76,6 +76,10 @@ def columns_of(row: type) -> tuple[Column, ...]:
     return tuple(columns)
 
 
+class UnreadableTable(SetupError):
+    """A file is damaged, or no table of its kind."""
+
+
 @dataclass(frozen=True)
 class Table(Generic[RowType]):
     """One table: its path below the output folder, the thing that it has one `row` per, and its columns in order.
@@ -191,8 +195,10 @@ class Table(Generic[RowType]):
                 wanted = schema if columns is None else pa.schema([schema.field(column) for column in columns])
                 known = set(found.names)
                 yield file, wanted, [name for name in wanted.names if name in known]
-        except pa.ArrowInvalid as error:
-            raise SetupError(f"{path}: unreadable ({error}); {self.remedy}") from error
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the operating system's, not Arrow's
+                raise
+            raise UnreadableTable(f"{path}: unreadable ({error}); {self.remedy}") from error
 
     def _check(self, path: Path, found: pa.Schema) -> None:
         """Raise SetupError for a file of a newer clipmill or of another table."""
@@ -207,7 +213,7 @@ class Table(Generic[RowType]):
         # Files of 0.1 do not say which table they are; none of them has a column that later versions do not know.
         of_this_kind = name == self.name if name else theirs.keys() <= ours.keys()
         if not of_this_kind or not all(_same_type(theirs[column], ours[column]) for column in theirs.keys() & ours):
-            raise SetupError(f"{path}: not a table `{self.name}` of this version of clipmill; {self.remedy}")
+            raise UnreadableTable(f"{path}: not a table `{self.name}` of this version of clipmill; {self.remedy}")
 
     @staticmethod
     def _filled(table: pa.Table, wanted: pa.Schema, rows: int) -> pa.Table:

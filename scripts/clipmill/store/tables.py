@@ -501,6 +501,12 @@ PROMISES = (
     Column("progressive", FLAG, "", "whether no frame is interlaced"),
 )
 
+# By which a clip file is known again: see `clip_files`. In no table of the dataset, since times differ between runs.
+CUT_STATE = (
+    Column("cut_time", INTEGER, "ns", "time of the file's last change; missing in files of older versions"),
+    Column("cut_digest", TEXT, "", "SHA-256 of the file"),
+)
+
 CUTS: Table[Row] = Table(
     "cuts",
     layout.CUTS,
@@ -520,6 +526,7 @@ CUTS: Table[Row] = Table(
         Column("cut_codec", TEXT, "", "video codec of the file, FFmpeg's name"),
         Column("cut_sound", FLAG, "", "whether the file has a sound track"),
         *PROMISES,
+        *CUT_STATE,
         *ERROR,
     ),
 )
@@ -561,7 +568,8 @@ FINAL_VERDICTS: Table[Row] = Table(
     "clip: the verdicts of the filters, then of captioning, alignment and cutting",
     (
         *VERDICTS.columns,
-        *(column for table in (CAPTIONS, REWRITES, ALIGNMENT, CUTS) for column in scores(table) if column is not FILE),
+        *(column for table in (CAPTIONS, REWRITES, ALIGNMENT) for column in scores(table)),
+        *(column for column in scores(CUTS) if column not in (FILE, *CUT_STATE)),
     ),
 )
 
