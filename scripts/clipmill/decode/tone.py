@@ -65,10 +65,12 @@ class ToneMap:
 
     def bgr(self, picture: np.ndarray) -> np.ndarray:
         """An HDR picture (height × width × 3, uint16, full range, blue first) in BT.709 (uint8)."""
-        light = cv2.transform(cv2.LUT(picture, self._light_of_level), self._to_bt709)
+        light = cv2.transform(cv2.LUT(picture, self._light_of_level), self._to_bt709 * (LEVELS**2 / BRIGHTEST))
+        # `threshold`, since of a single pixel `min` and `max` of OpenCV make another shape.
+        _, light = cv2.threshold(light, 0, 0, cv2.THRESH_TOZERO)
+        _, light = cv2.threshold(light, LEVELS**2, 0, cv2.THRESH_TRUNC)
         # Eyes tell dark levels apart better than bright ones: so do the steps of the root.
-        root = cv2.multiply(cv2.sqrt(cv2.max(light, 0)), LEVELS / BRIGHTEST**0.5, dtype=cv2.CV_16U)
-        return cv2.LUT(root, _level_of_root())
+        return cv2.LUT(cv2.sqrt(light).astype(np.uint16), _level_of_root())
 
     @cached_property
     def cube(self) -> str:
