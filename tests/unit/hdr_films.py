@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -47,11 +48,21 @@ def chart() -> np.ndarray:
     return picture
 
 
-def graded(transfer: str, primaries: str = "bt2020", limits: str = "tv", pixels: str = "yuv420p10le") -> str:
-    """ffmpeg's filters from SDR pictures of full range to HDR with the transfer `hlg` or `pq`."""
-    light = "format=gbrp,zscale=tin=709:min=gbr:pin=709:rin=full:t=linear:m=gbr:p=709,format=gbrpf32le"
+def graded(
+    transfer: str,
+    primaries: str = "bt2020",
+    limits: str = "tv",
+    pixels: str = "yuv420p10le",
+    white: float = 203,
+    shown_by: str = "709",
+) -> str:
+    """ffmpeg's filters from SDR pictures of full range to HDR with the transfer `hlg` or `pq`.
+
+    `shown_by`: zscale's name of the curve of SDR. `709` is a gamma of 2.4 there.
+    """
+    light = f"format=gbrp,zscale=tin={shown_by}:min=gbr:pin=709:rin=full:t=linear:m=gbr:p=709,format=gbrpf32le"
     matrix = "gbr" if pixels.startswith("gbr") else "2020_ncl"
-    grade = f"zscale=p={PRIMARIES[primaries]},zscale=t={CURVES[transfer]}:m={matrix}:r={limits}:npl=203"
+    grade = f"zscale=p={PRIMARIES[primaries]},zscale=t={CURVES[transfer]}:m={matrix}:r={limits}:npl={white}"
     return f"{light},{grade},format={pixels}"
 
 
@@ -61,7 +72,7 @@ def hdr_film(
     shown: Sequence[np.ndarray] | None = None,
     primaries: str = "bt2020",
     matrix: str = "bt2020nc",
-    **grade: str,
+    **grade: Any,
 ) -> Path:
     """A film of pictures, FRAMES frames of each. `primaries`, `matrix`: its tags. `grade`: see `graded`."""
     limits = "full" if grade.get("limits") == "full" else "limited"
