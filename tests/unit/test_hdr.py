@@ -61,7 +61,7 @@ def test_hdr_is_never_copied(film, tmp_path):
 
 
 def test_without_tone_mapping_hdr_stays_as_it_is(film, tmp_path):
-    plain = decoded(film.source, replace(SETTINGS, tone_map=False))
+    plain = decoded(film.source, tmp_path, replace(SETTINGS, tone_map=False))
     assert colour_error(plain.picture(0), pictures()[0]) > 5
     source = Source(film.source, tone_map=False)
     for codec, method, depth in (("copy", "copy", 10), ("h264", "reencode", 8)):

@@ -21,6 +21,7 @@ from clipmill.base.opencv import cv2
 
 Chromaticities = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 
+VERSION = 1  # part of the key of each video that is tone-mapped: raise it when the curve changes
 WHITE, HLG_PEAK, PQ_PEAK = 203, 1000, 10000  # cd/m²
 HLG_GAMMA = 1.2  # of a display of 1000 cd/m²
 KNEE = 0.95  # share of white
