@@ -7,13 +7,16 @@ from dataclasses import replace
 import av
 import numpy as np
 import pytest
-from cut_sources import Source, h264, make
+from cut_sources import Source, cut_settings, run
 from films import SETTINGS, Decoded, decoded
-from hdr_films import CURVES, FRAMES, chart, colour_error, hdr_film, pictures
+from hdr_films import CURVES, FRAMES, PIXELS, colour_error, hdr_film, pictures
 
 from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
-from clipmill.store import tables
+from clipmill.cut.clip import cut_clip
+from clipmill.cut.verify import SourceFrames
+from clipmill.decode.parts import as_of_part
+from clipmill.decode.reading import frame_times
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +55,30 @@ def test_clips_are_sdr(film, tmp_path, settings):
         shown = frame.to_ndarray(format="bgr24")
         picture = cv2.resize(picture, shown.shape[1::-1], interpolation=cv2.INTER_AREA)
         assert colour_error(shown, picture) < 4, number
+
+
+def test_each_part_of_a_video_has_its_own_colours(tmp_path):
+    """A recording that goes from PQ to SDR to HLG."""
+    picture = pictures()[1]
+    hdr = {transfer: hdr_film(tmp_path / f"{transfer}.ts", transfer, [picture]) for transfer in CURVES}
+    sdr = tmp_path / "sdr.ts"
+    names = ("colorprim", "transfer", "colormatrix")
+    tags = "log-level=none:crf=8:" + ":".join(f"{name}=bt709" for name in names)
+    filters = ("-vf", "scale=out_color_matrix=bt709,format=yuv420p10le")
+    data = picture.tobytes() * FRAMES
+    run("-y", "-f", *PIXELS, *filters, "-c:v", "libx265", "-x265-params", tags, str(sdr), input=data)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(path.read_bytes() for path in (hdr["pq"], sdr, hdr["hlg"])))
+    film = decoded(joined, settings=replace(SETTINGS, samples_per_second=4))
+    assert [part["transfer"] for part in film.parts] == ["pq", "sdr", "hlg"]
+    for sample, time in film.sampled:
+        assert colour_error(film.picture(sample), picture) < 4, time
+    for part in film.parts:
+        video, start = as_of_part(film.row, part), part["start_frame"]
+        clip = {"start_frame": start, "end_frame": start + FRAMES, "target_frames": None}
+        frames = SourceFrames.of(film.signals, frame_times(video, film.signals), start, start + FRAMES)
+        cut_clip(joined, tmp_path / "clip.mp4", video, clip, frames, cut_settings(min_seconds=0.2))
+        assert colour_error(first_frame(tmp_path / "clip.mp4"), picture) < 4, part["transfer"]
 
 
 def test_hdr_is_never_copied(film, tmp_path):

@@ -17,6 +17,7 @@ from __future__ import annotations
 import av
 import numpy as np
 from av.buffer import Buffer
+from av.video.plane import VideoPlane
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from clipmill.base.opencv import cv2
@@ -67,16 +68,23 @@ def small_bgr(
         frame,
         width,
         height,
-        "bgr48le" if tones else "bgr24",
+        "gbrp16le" if tones else "bgr24",
         src_colorspace=matrix,
         dst_colorspace=matrix,
         interpolation=scaling,
         threads=1,
     )
-    plane = small.planes[0]
-    rows = np.frombuffer(memoryview(plane), "<u2" if tones else np.uint8).reshape(height, -1)
-    picture = rows[:, : width * 3].reshape(height, width, 3)
-    return _turned(tones.bgr(picture) if tones else picture, turn)
+    if tones:
+        green, blue, red = (_rows(plane, np.uint16)[:, :width] for plane in small.planes)
+        picture = tones.bgr(cv2.merge([blue, green, red]))
+    else:
+        picture = _rows(small.planes[0], np.uint8)[:, : width * 3].reshape(height, width, 3)
+    return _turned(picture, turn)
+
+
+def _rows(plane: VideoPlane, kind: type[np.generic]) -> np.ndarray:
+    """The rows of a plane of a picture, with what fills them up."""
+    return np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)
 
 
 def orientation(frame: av.VideoFrame) -> Turn:
