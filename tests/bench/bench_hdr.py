@@ -24,11 +24,12 @@ import numpy as np
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "unit"), str(TESTS.parent / "scripts")]
 
-from bench import table
-from clipmill.decode import tone
 from cut_sources import FFMPEG, Source, run
 from films import SETTINGS, decoded
 from hdr_films import CURVES, FPS, FRAMES, PIXELS, SIZE, colour_error, hdr_film, pictures
+
+from bench import table
+from clipmill.decode import tone
 
 NAMES = ("chart", "astronaut", "coffee", "big-buck-bunny", "car-detection")
 FILTERS = ("testsrc2", "smptehdbars")
@@ -104,9 +105,7 @@ def of_other_makers(place: Path, shown: dict[str, Picture]) -> None:
         "the same, full range": {"limits": "full"},
         "white at 100 cd/m²": {"white": 100},
     }
-    rows = [
-        row(name, transfer, partial(hdr_film, **given)) for name, given in by_zscale.items() for transfer in CURVES
-    ]
+    rows = [row(name, transfer, partial(hdr_film, **given)) for name, given in by_zscale.items() for transfer in CURVES]
     rows.append(row("BT.2100 to the letter: HLG's gamma on luminance", "hlg", partial(numpy_film, light=display_hlg)))
     rows.append(row("light of the scene, without a display's gamma", "hlg", partial(numpy_film, light=scene_hlg)))
     rows.append(row("SDR shown with a gamma of 2.2", "pq", partial(numpy_film, light=pq_of_2_2)))

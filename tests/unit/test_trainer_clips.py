@@ -11,7 +11,6 @@ from cut_sources import UNEVEN, Source, cut_settings, h264, make, read, run
 
 from clipmill.base.errors import ItemError
 from clipmill.base.journal import fingerprint
-from clipmill.base.opencv import cv2
 from clipmill.cut.clip import cut_clip
 from clipmill.cut.mp4 import edits
 from clipmill.cut.shard import VERSION, _key
