@@ -85,7 +85,7 @@ class ToneMap:
     def cube(self) -> str:
         """The same as a table for ffmpeg's filter `lut3d`, in Adobe's format .cube; always the same text.
 
-        Between its entries colours are up to 1 ΔE (CIEDE2000) away, 0.3 on average.
+        Between its entries colours are 0.3 away on average (CIEDE2000).
         """
         steps = self._light(np.linspace(0, 1, CUBE_SIDE))
         blue_green_red = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1)
