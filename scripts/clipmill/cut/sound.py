@@ -116,9 +116,7 @@ def _seek(container: av.container.InputContainer, stream: av.AudioStream, time: 
     return True
 
 
-def _frames(
-    container: av.container.InputContainer, stream: av.AudioStream, pictures: int
-) -> Iterator[av.AudioFrame]:
+def _frames(container: av.container.InputContainer, stream: av.AudioStream, pictures: int) -> Iterator[av.AudioFrame]:
     """Decoded sound; what is damaged is left out. None before the file has this many `pictures`, less some."""
     streams: list[av.stream.Stream] = [stream]
     if pictures:

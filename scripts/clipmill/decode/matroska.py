@@ -33,7 +33,9 @@ def croppings(path: Path) -> list[dict[str, int]]:
             for track in elements(file, tracks.begin, tracks.end, {TRACK}):
                 if _number(file, track, TRACK_TYPE) == IS_VIDEO:
                     videos = list(elements(file, track.begin, track.end, {VIDEO}))
-                    found.append({side: _number(file, videos[0], name) if videos else 0 for side, name in CROPS.items()})
+                    found.append(
+                        {side: _number(file, videos[0], name) if videos else 0 for side, name in CROPS.items()}
+                    )
             break
     return found
 

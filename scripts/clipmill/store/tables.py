@@ -74,10 +74,13 @@ class Look(TypedDict):
     ]
     coded_width: Annotated[int, Field("pixel", "width as stored, before rotation and pixel shape")]
     coded_height: Annotated[int, Field("pixel", "height as stored")]
-    rotation: Annotated[int, Field("degree", "turn the player must make, counter-clockwise: 0, 90, 180, 270, the nearest of them")]
+    rotation: Annotated[
+        int, Field("degree", "turn the player must make, counter-clockwise: 0, 90, 180, 270, the nearest of them")
+    ]
     mirrored: Annotated[bool, Field("", "whether the player must mirror the picture too")]
     cropped: Annotated[
-        bool, Field("", "whether the container says to show only a part of the stored picture; all sizes are that part's")
+        bool,
+        Field("", "whether the container says to show only a part of the stored picture; all sizes are that part's"),
     ]
     pixel_aspect: Annotated[float, Field("ratio", "width of a stored pixel over its height", 6)]
     width: Annotated[int, Field("pixel", "width as shown, after rotation and pixel shape")]
