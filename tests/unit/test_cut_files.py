@@ -66,8 +66,8 @@ def test_a_copy_that_is_not_the_sources_is_refused(source, tmp_path, monkeypatch
     video = source("closed.mp4")
     ffmpeg = cut.run_ffmpeg
 
-    def run_badly(arguments):
-        result = ffmpeg(arguments)
+    def run_badly(arguments, write):
+        result = ffmpeg(arguments, write)
         with_fault(Path(arguments[-1].removeprefix("file:")), fault, source("without_b.mp4").path)
         return result
 
@@ -162,7 +162,7 @@ def test_a_vanished_source_may_come_back(source, tmp_path, monkeypatch):
     copy.write_bytes(video.path.read_bytes())
     gone = Source(copy)
     monkeypatch.setattr(
-        cut, "run_ffmpeg", lambda arguments: copy.unlink() or subprocess.CompletedProcess([], 1, b"", b"x")
+        cut, "run_ffmpeg", lambda arguments, write: copy.unlink() or subprocess.CompletedProcess([], 1, b"", b"x")
     )
     for _ in range(2):  # while ffmpeg runs, and before
         with pytest.raises(ItemError) as caught:

@@ -115,7 +115,7 @@ def plan_copy(
         return f"mp4 does not take the codec {video['codec']} well"
     if settings.codec == "h264" and video["codec"] != "h264":
         return f"cut.codec is h264, and the codec is {video['codec']}"
-    if video["rotation"] or not is_square(video["pixel_aspect"]):
+    if video["rotation"] or video["mirrored"] or not is_square(video["pixel_aspect"]):
         return "the video is stored turned or with pixels that are not square"
     if video["cropped"]:
         return "the container says to show only a part of the picture"

@@ -79,7 +79,10 @@ class Feed:
         return upright(picture, self._video)
 
     def write(self, pipe: BinaryIO) -> None:
-        """Write all frames. Raises Mismatch if they cannot be decoded, and BrokenPipeError if nobody reads them."""
+        """Write all frames, with decode's times.
+
+        Raises Mismatch if they cannot be decoded or do not come at their times, and BrokenPipeError if nobody reads.
+        """
         times, frame = self._frames.time - self._frames.time[0], self._first
         assert frame is not None
         with av.open(pipe, "w", format="nut") as target:
@@ -88,9 +91,13 @@ class Feed:
             stream.width, stream.height = frame.width, frame.height
             stream.pix_fmt = frame.format.name
             stream.time_base = stream.codec_context.time_base = UNIT
-            for time in times[:-1]:
+            begin = frame.time
+            for number, time in enumerate(times[:-1]):
                 if frame is None:
                     raise Mismatch("fewer frames can be decoded than decoding found")
+                off = 0.0 if frame.time is None or begin is None else abs(frame.time - begin - time)
+                if off > 1 / self._video["fps"] and not self._video["repaired_times"]:
+                    raise Mismatch(f"frame {number} is {off:.3f} s away from its time in the source")
                 frame.pts, frame.time_base = round(time / float(UNIT)), UNIT
                 target.mux(stream.encode(frame))
                 frame = next(self._decoded, None)
