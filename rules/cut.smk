@@ -12,6 +12,7 @@ CUT_SETTINGS = {
         if config["cut"]["size"] == "bucket"
         else None
     ),
+    "tone_map": config["decode"]["tone_map"],
 }
 
 

@@ -16,9 +16,11 @@ from av.video.reformatter import VideoReformatter
 from clipmill.base.opencv import cv2
 from clipmill.cut.clip import CutSettings, cut_clip
 from clipmill.cut.verify import SourceFrames
+from clipmill.decode.looks import PRIMARIES, TRANSFERS
 from clipmill.decode.media import best_video_stream, open_video
 from clipmill.decode.pictures import analysis_size, orientation, rotation_of, small_bgr
 from clipmill.decode.signals import thumbnail
+from clipmill.decode.tone import tone_map
 from default_config import CUT_SETTINGS
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -123,9 +125,9 @@ def cut_settings(**changes: Any) -> CutSettings:
 class Source:
     """A source video with what decode would say of it."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, tone_map: bool = True):
         self.path = path
-        self.video, self.frames = describe(path)
+        self.video, self.frames = describe(path, tone_map)
 
     def clip(self, start: int, end: int) -> tuple[dict, SourceFrames]:
         clip = {"start": self.frames.time[start], "end": self.frames.time[end], "start_frame": start, "end_frame": end}
@@ -138,7 +140,7 @@ class Source:
         return cut_clip(self.path, target, self.video, clip, frames, cut_settings(**settings))
 
 
-def describe(path: Path) -> tuple[dict, SourceFrames]:
+def describe(path: Path, tones: bool) -> tuple[dict, SourceFrames]:
     """A VIDEOS row and the frames of a whole video: slow and plain, apart from decode's way of doing it."""
     with open_video(path) as container:
         stream = best_video_stream(container)
@@ -164,7 +166,10 @@ def describe(path: Path) -> tuple[dict, SourceFrames]:
     last = (decoded[-1].duration or round(1 / rate / unit)) * unit
     times = (np.array(pts) - pts[0]) * unit
     reformatter = VideoReformatter()
-    pictures = [small_bgr(frame, *analysis_size(width, height), reformatter) for frame in decoded]
+    colours = {"transfer": TRANSFERS.get(int(first.color_trc), "sdr")}
+    colours["primaries"] = PRIMARIES.get(int(first.color_primaries), "unknown")
+    sdr = tone_map(**colours) if tones else None
+    pictures = [small_bgr(frame, *analysis_size(width, height), reformatter, tones=sdr) for frame in decoded]
     frames = SourceFrames(
         time=np.append(times, times[-1] + last),
         is_key=np.array([bool(frame.key_frame) for frame in decoded]),
@@ -186,6 +191,7 @@ def describe(path: Path) -> tuple[dict, SourceFrames]:
         "mirrored": rotation_of(orientation(first))[1],
         "cropped": False,
         "changes": None,
+        **colours,
     }
     return video, frames
 

@@ -151,6 +151,7 @@ def test_interlaced_lines_are_said_also_where_they_are_encoded_again(source, tmp
 # --- the plan -------------------------------------------------------------------------------------------------------
 
 VIDEO = {"codec": "h264", "rotation": 0, "pixel_aspect": 1.0, "repaired_times": 0, "changes": None}
+VIDEO |= {"transfer": "sdr", "primaries": "bt709"}
 
 
 def plan(keys=(0,), unclean=(), video=None, frames=100, rate=10, **settings):
@@ -195,6 +196,8 @@ def test_what_is_left_is_long_enough():
         {"pixel_aspect": 1.333},
         {"repaired_times": 1},
         {"changes": "size at 2.000 s"},
+        {"transfer": "hlg"},
+        {"transfer": "pq"},
     ],
 )
 def test_some_videos_are_never_copied(fault):

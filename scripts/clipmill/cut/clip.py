@@ -27,9 +27,9 @@ from clipmill.base.opencv import cv2
 from clipmill.cut.feed import Feed, upright
 from clipmill.cut.program import run_ffmpeg
 from clipmill.cut.sound import Sound, check_sound, read_sound
+from clipmill.cut.tones import sdr_filters
 from clipmill.cut.verify import (
     EIGHT_BIT_420,
-    HDR_CURVES,
     ClipFile,
     Mismatch,
     Origin,
@@ -39,6 +39,8 @@ from clipmill.cut.verify import (
     verify,
 )
 from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video, sound_stream
+from clipmill.decode.pictures import UNKNOWN_MATRIX
+from clipmill.decode.tone import ToneMap, tone_map
 from clipmill.shapes.counts import Counts
 from clipmill.shapes.rates import exact_rate, frames_in
 from clipmill.shapes.shown import SLACK, shown_frames
@@ -58,8 +60,6 @@ ROUNDING = 1e-6  # second: times are rounded to this in the tables
 MICROSECONDS = 1_000_000  # in a second
 TIMESCALE = 10_000  # ticks per second of an mp4 track, at least
 FOR_TRAINERS = {"even_size", "eight_bit_420", "starts_at_zero", "rising_times", "sdr", "progressive"}
-WHITE_NITS = 203  # the white of HDR: Rec. ITU-R BT.2408
-KNEE = 0.9  # share of white up to which light stays as it is; brighter light is compressed
 TINY = 8  # pixels: the side of a thumbnail
 
 COPY_GREY_LEVELS = 0.5  # tolerance of a thumbnail: a copy decodes to the same picture; for encoding see `grey_levels`
@@ -81,6 +81,7 @@ class CutSettings:
     size: Mapping[str, Any] | str | None
     codec: str
     resolutions: Sequence[Sequence[int]] | None  # if `size` is `bucket`
+    tone_map: bool  # of the section `decode`: whether HDR becomes SDR
 
     @property
     def rate(self) -> Fraction | None:
@@ -122,6 +123,8 @@ def plan_copy(
         return "the video changes midway"
     if video["repaired_times"]:
         return "the video lacks time stamps"
+    if tones_of(video, settings):
+        return "the colours are HDR, and decode.tone_map makes them SDR"
     if settings.for_trainer and video["pixel_format"] not in EIGHT_BIT_420:
         return f"the pixels are {video['pixel_format']}, not 8-bit 4:2:0"
     if settings.for_trainer and fit_of(video, settings) != Fit(stored_size(video), stored_size(video)):
@@ -156,6 +159,11 @@ def fit_of(video: DecodedVideo, settings: CutSettings) -> Fit:
     return found
 
 
+def tones_of(video: DecodedVideo, settings: CutSettings) -> ToneMap | None:
+    """What makes the pictures of a video SDR; None if they stay as they are."""
+    return tone_map(video["transfer"], video["primaries"]) if settings.tone_map else None
+
+
 def cut_clip(
     source: Path,
     target: Path,
@@ -173,8 +181,8 @@ def cut_clip(
     if settings.mode == "copy" and isinstance(plan, str):
         raise ItemError("no_copy", f"packets cannot be copied: {plan}; use cut.mode auto, or raise max_trim_seconds")
     failed = None
-    with atomic(target) as temporary:
-        job = _Job(source, temporary, video, settings, clip["start_frame"])
+    with atomic(target) as temporary, sdr_filters(tones_of(video, settings)) as to_sdr:
+        job = _Job(source, temporary, video, settings, clip["start_frame"], to_sdr)
         if isinstance(plan, CopyPlan):
             try:
                 file = job.copy(signals.part(plan.first, plan.stop))
@@ -215,19 +223,27 @@ class _Job:
     """Writes frames of one video to one file, and verifies it."""
 
     def __init__(
-        self, source: Path, target: Path, video: DecodedVideo, settings: CutSettings, start_frame: int
+        self,
+        source: Path,
+        target: Path,
+        video: DecodedVideo,
+        settings: CutSettings,
+        start_frame: int,
+        to_sdr: Callable[[Any, str], Any],
     ):
         self.source, self.target, self.video, self.settings = source, target, video, settings
         self.start_frame = start_frame
         with open_video(source) as container:
             stream = best_video_stream(container)
-            self.picture, self.curve = str(stream.index), HDR_CURVES.get(int(stream.codec_context.color_trc))
+            self.picture = str(stream.index)
+            self.matrix = "bt2020" if stream.codec_context.colorspace == UNKNOWN_MATRIX else "auto"  # of HDR
             self.has_sound = bool(settings.audio) and sound_stream(container) is not None
             if settings.audio == REQUIRED and not self.has_sound:
                 raise _no_sound(bool(container.streams.audio))
         self.sound: Sound | None = None
         self.frame_seconds = 1 / video["fps"]
         self.fit = fit_of(video, settings)
+        self.to_sdr = to_sdr
 
     def copy(self, frames: SourceFrames) -> ClipFile:
         """Copy the packets of `frames`, whose first must be a key frame. Raises Mismatch.
@@ -274,6 +290,8 @@ class _Job:
         if self.sound is not None:
             check_sound(self.target, self.sound)
         demanded = FOR_TRAINERS if self.settings.for_trainer else set()
+        if not self.settings.tone_map:
+            demanded = demanded - {"sdr"}
         demanded = demanded | ({"constant_rate"} if self.settings.fps else set())
         if broken := sorted(name for name in demanded if not file.promises[name]):
             raise Mismatch(f"the file is not as a trainer wants it: {', '.join(broken)} is false")
@@ -314,14 +332,13 @@ class _Job:
         `source`: the same pictures as they were, if the stream has changed them already.
         """
         (wide, high), (width, height) = self.fit
-        curve = self.curve if self.settings.for_trainer else None
-        looks_different = curve or source is not None or wide - width > 1 or high - height > 1
-        picture = picture.filter("scale", wide, high).filter("setsar", 1)
+        looks_different = source is not None or wide - width > 1 or high - height > 1
+        picture = self.to_sdr(picture.filter("scale", wide, high).filter("setsar", 1), self.matrix)
+        if source is not None:
+            source = self.to_sdr(source, self.matrix)
         if looks_different and source is None:
             both = picture.filter_multi_output("split")
             picture, source = both[0], both[1]
-        if curve:
-            picture = _to_sdr(picture, curve)
         picture = picture.filter("crop", width, height, (wide - width) // 4 * 2, (high - height) // 4 * 2)
         streams = [picture]
         if looks_different:
@@ -475,14 +492,6 @@ def _at_rate(picture: Any, rate: Fraction) -> Any:
         .filter("fps", f"{rate.numerator}/{rate.denominator}", round="up", start_time=0)
         .filter("tpad", stop=-1, stop_mode="clone")
     )
-
-
-def _to_sdr(picture: Any, curve: str) -> Any:
-    """HDR pictures as those of BT.709, which trainers take all pictures for, whatever their tags say."""
-    linear = picture.filter("zscale", tin=curve, min="2020_ncl", pin="2020", t="linear", npl=WHITE_NITS)
-    light = linear.filter("format", "gbrpf32le").filter("zscale", p="709")
-    mapped = light.filter("tonemap", "mobius", param=KNEE, desat=0)
-    return mapped.filter("zscale", t="709", m="709", r="tv").filter("format", "yuv420p")
 
 
 def _tiny(picture: Any) -> Any:

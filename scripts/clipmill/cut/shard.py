@@ -28,7 +28,7 @@ log = logging.getLogger("clipmill")
 VERSION = 1  # part of every key: raise it when the same clip and settings give another file
 SOUND_VERSION = 2  # the same for clips with sound
 # Settings that came later, with values that give the same files as before: what was cut then stays valid.
-BEFORE = {"fps": None, "size": None, "codec": "copy", "resolutions": None}
+BEFORE = {"fps": None, "size": None, "codec": "copy", "resolutions": None, "tone_map": True}
 COLUMNS = ["time", "is_key", "is_clean", "thumbnail"]  # of the signals, that cutting reads
 
 

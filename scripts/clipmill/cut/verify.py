@@ -20,8 +20,9 @@ from av.video.reformatter import VideoReformatter
 
 from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
-from clipmill.decode.mp4 import edits
+from clipmill.decode.looks import TRANSFERS
 from clipmill.decode.media import best_video_stream, ffmpeg_message, open_video
+from clipmill.decode.mp4 import edits
 from clipmill.decode.pictures import UPRIGHT, analysis_size, orientation, small_bgr
 from clipmill.decode.signals import thumbnail
 from clipmill.shapes.shown import shown_frames
@@ -30,7 +31,6 @@ from clipmill.shapes.sizes import is_square
 DECODER_THREADS = 1  # more cost processor time, and clips are checked side by side
 BEGINNING = 16  # frames: if one of a copy refers to a frame before the copy, some of these do, and show it
 EIGHT_BIT_420 = {"yuv420p", "yuvj420p"}
-HDR_CURVES = {16: "smpte2084", 18: "arib-std-b67"}  # PQ and HLG: numbers of AVColorTransferCharacteristic
 
 # Frames are one too late or early if a shift by one lowers their difference to this share, and by these grey levels.
 SHIFT_RATIO, SHIFT_LEVELS = 0.5, 0.25
@@ -186,7 +186,7 @@ def _promises(path: Path, stream: av.VideoStream, stamps: list[int], progressive
         "square_pixels": True,
         "even_size": stream.width % 2 == 0 and stream.height % 2 == 0,
         "eight_bit_420": stream.codec_context.pix_fmt in EIGHT_BIT_420,
-        "sdr": int(stream.codec_context.color_trc) not in HDR_CURVES,
+        "sdr": int(stream.codec_context.color_trc) not in TRANSFERS,
         "progressive": progressive,
     }
 

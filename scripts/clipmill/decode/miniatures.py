@@ -15,13 +15,14 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from clipmill.decode.pictures import Turn, small_bgr
 from clipmill.decode.reading import MINIATURE_SHAPE
+from clipmill.decode.tone import ToneMap
 from clipmill.store import tables
 
 
-def miniature(frame: av.VideoFrame, reformatter: VideoReformatter, turn: Turn) -> bytes:
+def miniature(frame: av.VideoFrame, reformatter: VideoReformatter, turn: Turn, tones: ToneMap | None) -> bytes:
     """A frame, upright: MINIATURE_SHAPE bytes, of red, green and blue. See `pictures.small_bgr`."""
     height, width, _ = MINIATURE_SHAPE
-    return small_bgr(frame, width, height, reformatter, turn, Interpolation.BICUBIC)[..., ::-1].tobytes()
+    return small_bgr(frame, width, height, reformatter, turn, Interpolation.BICUBIC, tones)[..., ::-1].tobytes()
 
 
 class MiniatureWriter:

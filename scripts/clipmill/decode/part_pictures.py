@@ -8,17 +8,18 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from clipmill.decode.miniatures import miniature
 from clipmill.decode.pictures import Turn, analysis_size, small_bgr
+from clipmill.decode.tone import ToneMap
 
 
 class PartPictures:
     """Makes the small pictures of the frames of one part of a video. For one thread only.
 
     `shown`: width and height of the frames as shown. `turn`: what makes them upright. `short_side`: that of kept
-    frames, in pixels.
+    frames, in pixels. `tones`: what makes SDR of HDR frames.
     """
 
-    def __init__(self, shown: tuple[int, int], turn: Turn, short_side: int):
-        self._turn = turn
+    def __init__(self, shown: tuple[int, int], turn: Turn, short_side: int, tones: ToneMap | None):
+        self._turn, self.tones = turn, tones
         self._small_scaler, self._kept_scaler = VideoReformatter(), VideoReformatter()
         width, height = shown
         self._size = analysis_size(width, height)
@@ -28,12 +29,12 @@ class PartPictures:
 
     def analysis(self, frame: av.VideoFrame) -> np.ndarray:
         """The picture that scene cuts and signals are computed from."""
-        return small_bgr(frame, *self._size, self._small_scaler, self._turn)
+        return small_bgr(frame, *self._size, self._small_scaler, self._turn, tones=self.tones)
 
     def kept(self, frame: av.VideoFrame) -> np.ndarray:
         """The picture that scores and captions see."""
-        return small_bgr(frame, *self._kept_size, self._kept_scaler, self._turn, Interpolation.AREA)
+        return small_bgr(frame, *self._kept_size, self._kept_scaler, self._turn, Interpolation.AREA, self.tones)
 
     def miniature(self, frame: av.VideoFrame) -> bytes:
         """The picture that the network of the detector `transnetv2` sees."""
-        return miniature(frame, self._miniature_scaler, self._turn)
+        return miniature(frame, self._miniature_scaler, self._turn, self.tones)

@@ -4,8 +4,8 @@ Colours. swscale converts with the frame's own tags: the matrix (BT.709, BT.601,
 names none, as FFmpeg does) and the range (full and limited both become 0–255). At full size the result equals that of
 FFmpeg's own `scale` filter bit for bit. Scaled down, the grey levels are still equal; colours differ by less than one
 level on average, since the two place chroma samples differently. Matrices that swscale does not know (YCgCo, ICtCp, …)
-are read as the nearest one that it knows, BT.2020 or BT.709. Transfer curves are left as they are: HDR is not
-tone-mapped.
+are read as the nearest one that it knows, BT.2020 or BT.709. Transfer curves are left as they are, but for HDR if the
+caller has a tone map for it.
 Interlaced frames are scaled field by field.
 
 Orientation. The display matrix (turned or mirrored phone videos) is applied as FFmpeg's player does, and the caller
@@ -18,9 +18,11 @@ from __future__ import annotations
 import av
 import numpy as np
 from av.buffer import Buffer
+from av.video.plane import VideoPlane
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from clipmill.base.opencv import cv2
+from clipmill.decode.tone import ToneMap
 
 LONG_SIDE = 256  # pixels of the picture that scene cuts and signals are computed from; PySceneDetect's own choice
 
@@ -30,6 +32,7 @@ UPRIGHT: Turn = (False, False, False)
 # Numbers of AVColorSpace: those that swscale converts, and those that are nearest to BT.2020. All others: BT.709.
 _CONVERTIBLE = {0, 1, 2, 4, 5, 6, 7, 9}
 _BT2020_KIN = {10, 13, 14}
+UNKNOWN_MATRIX = 2
 
 
 def analysis_size(width: int, height: int) -> tuple[int, int]:
@@ -45,6 +48,7 @@ def small_bgr(
     reformatter: VideoReformatter,
     turn: Turn | None = None,
     scaling: Interpolation | None = None,
+    tones: ToneMap | None = None,
 ) -> np.ndarray:
     """`frame` upright, in `width` × `height` pixels, as height × width × 3 array of blue, green, red. Not writeable.
 
@@ -52,12 +56,12 @@ def small_bgr(
     `turn`: the frame's `orientation`, if the caller knows it. By default scaling picks single pixels, nearly as
     PySceneDetect does: content values are within 0.7 of PySceneDetect's (with means of pixels: 25). `scaling` is
     another way. AREA takes the mean of all pixels, for pictures that somebody looks at; it cannot enlarge a picture,
-    which is BILINEAR then.
+    which is BILINEAR then. `tones`: makes SDR of an HDR video, after scaling. HDR without a matrix is of BT.2020.
     """
     turn = orientation(frame) if turn is None else turn
     if turn[0]:
         width, height = height, width
-    matrix = _matrix(int(frame.colorspace))
+    matrix = Colorspace.BT2020 if tones and frame.colorspace == UNKNOWN_MATRIX else _matrix(int(frame.colorspace))
     scaling = Interpolation.POINT if scaling is None else scaling
     if scaling == Interpolation.AREA and (width > frame.width or height > frame.height):
         scaling = Interpolation.BILINEAR
@@ -65,15 +69,23 @@ def small_bgr(
         frame,
         width,
         height,
-        "bgr24",
+        "gbrp16le" if tones else "bgr24",
         src_colorspace=matrix,
         dst_colorspace=matrix,
         interpolation=scaling,
         threads=1,
     )
-    plane = small.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
-    return _turned(rows[:, : width * 3].reshape(height, width, 3), turn)
+    if tones:
+        green, blue, red = (_rows(plane, np.uint16)[:, :width] for plane in small.planes)
+        picture = tones.bgr(cv2.merge([blue, green, red]))
+    else:
+        picture = _rows(small.planes[0], np.uint8)[:, : width * 3].reshape(height, width, 3)
+    return _turned(picture, turn)
+
+
+def _rows(plane: VideoPlane, kind: type[np.generic]) -> np.ndarray:
+    """The rows of a plane of a picture, with what fills them up."""
+    return np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)
 
 
 def orientation(frame: av.VideoFrame) -> Turn:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from clipmill.base.errors import ItemError, check_error_rate
+from clipmill.base.human import counted
 from clipmill.base.journal import Journal
 from clipmill.base.progress import Progress
 from clipmill.base.workers import map_in_processes
@@ -110,6 +111,10 @@ def decode_shard(
             check_error_rate(bad, len(rows), max_error_rate, "videos")
         note_again(outdir, "decode", shard, passing)
         forget_lost(outdir, shard)
+    hdr = sum(row.get("transfer", "sdr") != "sdr" for row in rows.values())
+    if hdr and not settings.tone_map:
+        message = "decode.tone_map is false: the colours of %s stay HDR, and are pale to scores, captions and trainers"
+        log.warning(message, counted(hdr, "video"))
     wanted = [video["video_id"] for video in videos]
     return [rows[video_id] for video_id in wanted], [part for video_id in wanted for part in parts[video_id]]
 

@@ -32,6 +32,8 @@ from clipmill.decode.part_pictures import PartPictures
 from clipmill.decode.pictures import rotation_of
 from clipmill.decode.signals import FrameSignals, KeptFrame, kept_frame_signals
 from clipmill.decode.stream import Damage, frames_of
+from clipmill.decode.tone import VERSION as TONES_VERSION
+from clipmill.decode.tone import tone_map
 from clipmill.store import table, tables
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
@@ -148,9 +150,14 @@ def decode_video(
 
 def _treatments(parts: Sequence[OpenPart]) -> list[Any]:
     """What is done with the pictures of a video beyond scaling; nothing with those of most."""
-    divided = [["parts", [part.start_frame for part in parts]]] if len(parts) > 1 else []
-    cropping = parts[0].cropping
-    return [*divided, ["cropping", asdict(cropping)]] if cropping.is_any else divided
+    treatments: list[Any] = []
+    if len(parts) > 1:
+        treatments.append(["parts", [part.start_frame for part in parts]])
+    if parts[0].cropping.is_any:
+        treatments.append(["cropping", asdict(parts[0].cropping)])
+    if any(part.pictures.tones for part in parts):
+        treatments.append(["tone_map", TONES_VERSION])
+    return treatments
 
 
 def _check_unchanged(source: Path, video: IndexedVideo) -> None:
@@ -363,6 +370,7 @@ class _Decoding:
         assert look is not None  # since there is a frame
         if self.parts:
             self.parts[-1].end_frame = number
+        tones = tone_map(look.transfer, look.primaries) if self.settings.tone_map else None
         self.parts.append(
             OpenPart(
                 number=len(self.parts),
@@ -372,7 +380,7 @@ class _Decoding:
                 offset=self.clock.offset - self.start,
                 begun_by=begun_by,
                 rate=Rate(time),
-                pictures=PartPictures(look.shown, look.rotation, self.settings.sample_short_side),
+                pictures=PartPictures(look.shown, look.rotation, self.settings.sample_short_side, tones),
                 cropping=self.watch.cropping,
             )
         )
