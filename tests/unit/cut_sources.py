@@ -140,7 +140,7 @@ class Source:
         return cut_clip(self.path, target, self.video, clip, frames, cut_settings(**settings))
 
 
-def describe(path: Path, tones: bool) -> tuple[dict, SourceFrames]:
+def describe(path: Path, tones: bool = True) -> tuple[dict, SourceFrames]:
     """A VIDEOS row and the frames of a whole video: slow and plain, apart from decode's way of doing it."""
     with open_video(path) as container:
         stream = best_video_stream(container)

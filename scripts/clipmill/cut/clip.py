@@ -266,6 +266,8 @@ class _Job:
         `target_frames`: how many frames the file must have, if that is known. Raises Mismatch.
         """
         rate, is_interlaced = self.settings.rate, self._is_interlaced(frames)
+        if self.video["repaired_times"]:
+            frames = frames.evenly(self.frame_seconds)
         mismatch = Mismatch("its first frame cannot be found in the video")
         for picture, feed in self._ways_to_read(frames, start_frame):
             wanted, pictures = frames, [picture]

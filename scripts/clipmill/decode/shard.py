@@ -111,7 +111,7 @@ def decode_shard(
             check_error_rate(bad, len(rows), max_error_rate, "videos")
         note_again(outdir, "decode", shard, passing)
         forget_lost(outdir, shard)
-    hdr = sum(row.get("transfer", "sdr") != "sdr" for row in rows.values())
+    hdr = sum(any(part["transfer"] != "sdr" for part in of_video) for of_video in parts.values())
     if hdr and not settings.tone_map:
         message = "decode.tone_map is false: the colours of %s stay HDR, and are pale to scores, captions and trainers"
         log.warning(message, counted(hdr, "video"))
