@@ -96,9 +96,7 @@ class Cropper:
         one = self.cropping
         width, height = frame.width - one.left - one.right, frame.height - one.top - one.bottom
         if min(width, height) < 1:
-            raise ItemError(
-                "bad_cropping", "the container crops the whole picture away; write it anew without that"
-            )
+            raise ItemError("bad_cropping", "the container crops the whole picture away; write it anew without that")
         graph = av.filter.Graph()
         source = graph.add(
             "buffer",
