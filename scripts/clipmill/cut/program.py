@@ -24,8 +24,8 @@ ANSWER_SECONDS = 30  # a program that takes longer to name its version is not ff
 NEEDED = {
     "encoders": ("aac", "libx264"),
     "filters": (
-        *("apad", "bwdif", "crop", "format", "fps", "hflip", "scale", "select", "setparams", "setpts", "setsar"),
-        *("settb", "split", "tonemap", "tpad", "transpose", "trim", "vflip", "vstack", "zscale"),
+        *("bwdif", "crop", "format", "fps", "hflip", "lut3d", "scale", "setparams", "setpts", "setsar"),
+        *("settb", "split", "tpad", "transpose", "trim", "vflip", "vstack"),
     ),
     "bsfs": ("setts",),
 }

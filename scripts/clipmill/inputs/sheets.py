@@ -71,7 +71,7 @@ def _delimited(sheet: Path) -> Cells:
     with open(sheet, encoding="utf-8-sig", newline="") as handle:
         rows = csv.reader(handle, delimiter="\t" if sheet.suffix.lower() == ".tsv" else ",")
         columns = next(rows, [])
-        wanted = _column_of_paths(columns)
+        wanted = _column_of_paths(columns) or PATHS[0]
         for row in rows:
             if len(row) > len(columns):
                 what = f"line {rows.line_num} has {len(row)} cells, the header {len(columns)}"
@@ -98,7 +98,7 @@ def _json_lines(sheet: Path) -> Cells:
                 raise ValueError(f"line {number} is no JSON object")
             columns.update(dict.fromkeys(record))
             records.append({name: record.get(name) for name in (*PATHS, "id")})
-    wanted = _column_of_paths(columns)
+    wanted = _column_of_paths(columns) or PATHS[0]
     return list(columns), [record.get(wanted) for record in records], [record["id"] for record in records]
 
 

@@ -129,6 +129,7 @@ class Amounts:
         shards = self._work.shards.values()
         return {
             "found": int(self._work.total("clips")),
+            "unfit": int(self._work.total("unfit")),
             "kept": int(self._work.total("kept")),
             "expected": sum(self.of(shard, CLIP) for shard in shards if shard.clips is None),
             "expected_kept": sum(self.of(shard, KEPT) for shard in shards if shard.kept is None),

@@ -22,6 +22,7 @@ from clipmill.store.layout import Paths
 class Shard:
     """The progress of one shard. `clips` and `kept` are None until the run has counted them.
 
+    `unfit`: clips that are dropped before any filter, as those that are too short; `clips` does not count them.
     `in_clips`, `in_short_clips`: seconds of footage in clips, before any filter, and in clips that are too short.
     `whole`: all its videos are decoded with the present config and index; else all its jobs are to come.
     """
@@ -39,6 +40,7 @@ class Shard:
     clip_seconds: float = 0.0
     in_clips: float = 0.0
     in_short_clips: float = 0.0
+    unfit: int = 0
 
 
 @dataclass
@@ -121,6 +123,7 @@ def _count_clips(shard: Shard, path: Path, fps: float | None) -> None:
     shard.clips = 0
     for clip in tables.CLIPS.read(path, ["unfit", "seconds", "target_frames"]).to_pylist():
         if clip["unfit"]:
+            shard.unfit += 1
             shard.in_short_clips += clip["seconds"]
         else:
             shard.clips += 1

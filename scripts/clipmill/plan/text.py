@@ -53,6 +53,8 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
         yield f"clips    {known}{_number(clips['expected'])} to be found at {rate}"
     else:
         yield f"clips    {clips['found']:,} found ({COUNTED})"
+    if clips["unfit"]:
+        yield f"         {clips['unfit']:,} more are too short for any filter; the summary of a run counts these too"
     if clips["expected_kept"] != 0:
         known = f"{clips['kept']:,} ({COUNTED}), and " if clips["kept"] else ""
         share = f"{clips['kept_share']:.0%} of the rest ({clips['kept_share_from']})"
