@@ -17,7 +17,7 @@ import av.error
 import ffmpeg
 
 from clipmill.cut.verify import Mismatch, SourceFrames
-from clipmill.decode.looks import Watch
+from clipmill.decode.looks import DAMAGE, Watch
 from clipmill.decode.media import best_video_stream, open_video
 from clipmill.decode.pictures import turn_of
 from clipmill.decode.stream import Damage, frames_of
@@ -109,7 +109,8 @@ class Feed:
             stream = best_video_stream(container)
             stream.thread_type = "AUTO"
             try:
-                frames = frames_of(container, stream, Watch(container, stream), keeps_rest=True)
+                is_damaged = DAMAGE in (self._video["changes"] or "")
+                frames = frames_of(container, stream, Watch(container, stream), keeps_rest=is_damaged)
                 first = self._found(container, stream, frames) if self._seeks else self._counted(frames)
                 if first is not None:
                     yield first
