@@ -54,7 +54,7 @@ FEWEST_AGAINST_FLAG, OUTVOTE_FLAG = 8, 10  # the same where frames are flagged a
 
 CYCLE = 5  # frames of a 3:2 pulldown
 BLOCK = 6 * CYCLE  # frames whose places in the cycle are compared: the cycle starts anew at edits
-FULL, EMPTY = 0.5, 0.25  # at least and at most: combs at a place of the cycle, as a share of those where most are
+FULL, EMPTY = 0.5, 0.25  # combs at one place of the cycle, as a share of those at the place where most are
 
 
 class Vote(IntEnum):
@@ -134,7 +134,7 @@ def fields_of(votes: np.ndarray, flags: np.ndarray, combs: np.ndarray) -> Fields
     is_woven = _nearest_decision(woven, clean, flagged)
     if not is_woven.any():
         return Fields(PROGRESSIVE, is_woven)
-    if _is_telecined(combs, is_woven):
+    if _is_telecined(votes, combs, is_woven):
         return Fields(TELECINED, is_woven)
     balance = _balance(votes[is_woven]) or _balance(flags[is_woven])
     return Fields(BOTTOM_FIRST if balance < 0 else TOP_FIRST, is_woven)
@@ -164,19 +164,20 @@ def _balance(votes: np.ndarray) -> int:
     return int(np.count_nonzero(votes == Vote.TOP_FIRST)) - int(np.count_nonzero(votes == Vote.BOTTOM_FIRST))
 
 
-def _is_telecined(combs: np.ndarray, is_woven: np.ndarray) -> bool:
-    """Whether most of the woven frames come from 3:2 pulldown. `combs`: of each frame's own weave."""
-    combs = combs * is_woven
-    blocks = np.split(combs, range(BLOCK, len(combs), BLOCK))
-    moving = [block for block in blocks if len(block) >= BLOCK // 2 and block.sum() >= FEWEST_COMBS]
-    return 2 * sum(map(_is_cyclic, moving)) > len(moving)
+def _is_telecined(votes: np.ndarray, combs: np.ndarray, is_woven: np.ndarray) -> bool:
+    """Whether most of the woven frames come from 3:2 pulldown, by their votes or by how many combs each has itself."""
+    ordered = (votes == Vote.TOP_FIRST) | (votes == Vote.BOTTOM_FIRST)
+    starts = range(BLOCK, len(votes), BLOCK)
+    blocks = list(zip(np.split(ordered & is_woven, starts), np.split(combs * is_woven, starts), strict=True))
+    moving = [pair for pair in blocks if len(pair[0]) >= BLOCK // 2 and pair[0].sum() >= FEWEST_VOTES]
+    return 2 * sum(_is_cyclic(ordered, 3) or _is_cyclic(combs, 2) for ordered, combs in moving) > len(moving)
 
 
-def _is_cyclic(combs: np.ndarray) -> bool:
-    """Whether the frames at one place of each cycle, or at two neighbouring ones, have nearly all combs."""
-    places = np.array([combs[place::CYCLE].mean() for place in range(CYCLE)])
+def _is_cyclic(noted: np.ndarray, most: int) -> bool:
+    """Whether the numbers at one place of each cycle, or at up to `most` neighbouring ones, are nearly all there is."""
+    places = np.array([noted[place::CYCLE].mean() for place in range(CYCLE)])
     full, empty = places >= FULL * places.max(), places <= EMPTY * places.max()
-    return bool((full | empty).all()) and full.sum() <= 2 and np.count_nonzero(full != np.roll(full, 1)) == 2
+    return bool((full | empty).all()) and full.sum() <= most and np.count_nonzero(full != np.roll(full, 1)) == 2
 
 
 def grey_columns(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
