@@ -30,8 +30,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from clipmill.base.opencv import cv2
-
-PROGRESSIVE, TOP_FIRST, BOTTOM_FIRST, TELECINED = "progressive", "tff", "bff", "telecined"
+from clipmill.store.tables import BOTTOM_FIRST, PROGRESSIVE, TELECINED, TOP_FIRST
 
 MEAN_OF = 8  # pixels of a line that are taken together: their mean has less noise, and small letters blur
 FEWEST_COLUMNS, MOST_COLUMNS = 40, 240
