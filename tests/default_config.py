@@ -18,4 +18,9 @@ SPLIT_SETTINGS = {
     "crop": CONFIG["crop"],
     "deinterlace": CONFIG["decode"]["deinterlace"],
 }
-CUT_SETTINGS = {**CONFIG["cut"], "min_seconds": CONFIG["split"]["min_seconds"], "resolutions": None}
+CUT_SETTINGS = {
+    **CONFIG["cut"],
+    "min_seconds": CONFIG["split"]["min_seconds"],
+    "resolutions": None,
+    "deinterlace": CONFIG["decode"]["deinterlace"],
+}

@@ -176,6 +176,7 @@ def describe(path: Path) -> tuple[dict, SourceFrames]:
         "pixel_format": pixels,
         "rotation": round(first.rotation) % 360,
         "pixel_aspect": aspect,
+        "field_order": "progressive",
         "coded_width": first.width,
         "coded_height": first.height,
         "width": width,
@@ -183,6 +184,7 @@ def describe(path: Path) -> tuple[dict, SourceFrames]:
         "fps": len(pts) / frames.time[-1],
         "offset": pts[0] * unit - start,
         "repaired_times": repaired,
+        "changes": None,
     }
     return video, frames
 

@@ -151,6 +151,7 @@ def test_interlaced_lines_are_said_also_where_they_are_encoded_again(source, tmp
 # --- the plan -------------------------------------------------------------------------------------------------------
 
 VIDEO = {"codec": "h264", "rotation": 0, "pixel_aspect": 1.0, "repaired_times": 0, "changes": None}
+VIDEO["field_order"] = "progressive"
 
 
 def plan(keys=(0,), unclean=(), video=None, frames=100, rate=10, **settings):

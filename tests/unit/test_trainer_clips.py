@@ -228,23 +228,6 @@ def test_hdr_becomes_what_it_would_be_without(tmp_path, curve):
     assert shown[15, 20].min() >= 245 and abs(shown[15, 60].mean() - 235) <= 3
 
 
-def test_interlaced_frames_are_deinterlaced(tmp_path):
-    """Bars that move by 6 pixels from field to field: two lines below each other show different times."""
-    bars = "color=black:s=320x240:r=48:d=4,geq=lum='if(lt(mod(X+6*N,96),48),40,210)':cb=128:cr=128"
-    coding = ("-c:v", "libx264", "-flags", "+ildct+ilme", "-g", "24")
-    run("-y", "-f", "lavfi", "-i", bars, "-vf", "interlace=lowpass=off", *coding, str(tmp_path / "interlaced.ts"))
-    video = Source(tmp_path / "interlaced.ts")
-    combs = {}
-    for codec in ("copy", "h264"):
-        row = video.cut(tmp_path / "clip.mp4", 24, 72, codec=codec, mode="auto")
-        assert row["progressive"] == (codec == "h264")
-        with av.open(str(tmp_path / "clip.mp4")) as container:
-            lines = [frame.to_ndarray(format="gray").astype(int) for frame in container.decode(video=0)][20]
-        steps = np.diff(lines, axis=0)
-        combs[codec] = float(((steps[1:] * steps[:-1]) < -2500).mean())
-    assert combs["copy"] > 0.1 and combs["h264"] < 0.01
-
-
 @pytest.mark.parametrize("mode", ["auto", "reencode"])
 def test_the_sound_is_as_long_as_the_picture(large, tmp_path, mode):
     """Also where the source's sound ends before."""
