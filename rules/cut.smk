@@ -7,6 +7,7 @@ out: work/cuts/<shard>.parquet; beside it, undeclared, work/clip_files/<shard>/<
 CUT_SETTINGS = {
     **config["cut"],
     "min_seconds": config["split"]["min_seconds"],
+    "deinterlace": config["decode"]["deinterlace"],
     "resolutions": (
         config["export"]["buckets"]["resolutions"]
         if config["cut"]["size"] == "bucket"

@@ -23,4 +23,5 @@ CUT_SETTINGS = {
     "min_seconds": CONFIG["split"]["min_seconds"],
     "resolutions": None,
     "tone_map": CONFIG["decode"]["tone_map"],
+    "deinterlace": CONFIG["decode"]["deinterlace"],
 }

@@ -181,6 +181,7 @@ def describe(path: Path, tones: bool = True) -> tuple[dict, SourceFrames]:
         "pixel_format": pixels,
         "rotation": rotation_of(orientation(first))[0],
         "pixel_aspect": aspect,
+        "field_order": "progressive",
         "coded_width": first.width,
         "coded_height": first.height,
         "width": width,

@@ -211,7 +211,7 @@ def test_every_job_that_the_rules_ask_for_has_resources():
     [
         ("decode", DecodeSettings, set()),
         ("split", SplitSettings, {"fps", "frames", "crop", "deinterlace"}),
-        ("cut", CutSettings, {"min_seconds", "resolutions", "tone_map"}),
+        ("cut", CutSettings, {"min_seconds", "resolutions", "tone_map", "deinterlace"}),
         ("quantize", QuantizeSettings, set()),
     ],
 )

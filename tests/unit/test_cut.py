@@ -151,7 +151,7 @@ def test_interlaced_lines_are_said_also_where_they_are_encoded_again(source, tmp
 # --- the plan -------------------------------------------------------------------------------------------------------
 
 VIDEO = {"codec": "h264", "rotation": 0, "pixel_aspect": 1.0, "repaired_times": 0, "changes": None}
-VIDEO |= {"mirrored": False, "cropped": False}
+VIDEO |= {"mirrored": False, "cropped": False, "field_order": "progressive"}
 VIDEO |= {"transfer": "sdr", "primaries": "bt709"}
 
 

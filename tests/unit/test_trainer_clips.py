@@ -201,23 +201,6 @@ def test_the_right_size_is_copied_and_another_codec_is_not(large, tmp_path):
     assert row["cut_method"] == "reencode" and row["eight_bit_420"]
 
 
-def test_interlaced_frames_are_deinterlaced(tmp_path):
-    """Bars that move by 6 pixels from field to field: two lines below each other show different times."""
-    bars = "color=black:s=320x240:r=48:d=4,geq=lum='if(lt(mod(X+6*N,96),48),40,210)':cb=128:cr=128"
-    coding = ("-c:v", "libx264", "-flags", "+ildct+ilme", "-g", "24")
-    run("-y", "-f", "lavfi", "-i", bars, "-vf", "interlace=lowpass=off", *coding, str(tmp_path / "interlaced.ts"))
-    video = Source(tmp_path / "interlaced.ts")
-    combs = {}
-    for codec in ("copy", "h264"):
-        row = video.cut(tmp_path / "clip.mp4", 24, 72, codec=codec, mode="auto")
-        assert row["progressive"] == (codec == "h264")
-        with av.open(str(tmp_path / "clip.mp4")) as container:
-            lines = [frame.to_ndarray(format="gray").astype(int) for frame in container.decode(video=0)][20]
-        steps = np.diff(lines, axis=0)
-        combs[codec] = float(((steps[1:] * steps[:-1]) < -2500).mean())
-    assert combs["copy"] > 0.1 and combs["h264"] < 0.01
-
-
 @pytest.mark.parametrize("mode", ["auto", "reencode"])
 def test_the_sound_is_as_long_as_the_picture(large, tmp_path, mode):
     """Also where the source's sound ends before."""

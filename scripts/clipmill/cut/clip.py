@@ -12,12 +12,9 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import av
-import av.error
 import ffmpeg
 import numpy as np
 
@@ -47,7 +44,7 @@ from clipmill.shapes.shown import SLACK, shown_frames
 from clipmill.shapes.sizes import Fit, fit, is_square, stored_size
 from clipmill.shapes.target import has_target
 from clipmill.store.table import Row
-from clipmill.store.tables import Clip, DecodedVideo
+from clipmill.store.tables import BOTTOM_FIRST, PROGRESSIVE, TOP_FIRST, Clip, DecodedVideo
 
 COPYABLE = {"h264", "hevc", "av1", "libdav1d", "vp9", "mpeg4"}  # codecs that players expect in mp4
 THREADS = 1  # fixed: libx264's output depends on their number; clips are cut side by side
@@ -82,6 +79,7 @@ class CutSettings:
     codec: str
     resolutions: Sequence[Sequence[int]] | None  # if `size` is `bucket`
     tone_map: bool  # of the section `decode`: whether HDR becomes SDR
+    deinterlace: str | bool  # of the section `decode`
 
     @property
     def rate(self) -> Fraction | None:
@@ -119,6 +117,8 @@ def plan_copy(
         return "the video is stored turned or with pixels that are not square"
     if video["cropped"]:
         return "the container says to show only a part of the picture"
+    if makes_whole(video, settings):
+        return "its frames are interlaced"
     if video["changes"]:
         return "the video changes midway"
     if video["repaired_times"]:
@@ -147,6 +147,11 @@ def plan_copy(
     if target_frames is None and part.seconds < settings.min_seconds - ROUNDING:
         return f"from key frame to key frame it is shorter than {settings.min_seconds:g} s"
     return plan
+
+
+def makes_whole(video: DecodedVideo, settings: CutSettings) -> bool:
+    """Whether frames of a clip are deinterlaced, as decoding has done. `video`: with the clip's field order."""
+    return video["field_order"] in (TOP_FIRST, BOTTOM_FIRST) and settings.deinterlace == "auto"
 
 
 def fit_of(video: DecodedVideo, settings: CutSettings) -> Fit:
@@ -242,6 +247,7 @@ class _Job:
                 raise _no_sound(bool(container.streams.audio))
         self.sound: Sound | None = None
         self.frame_seconds = 1 / video["fps"]
+        self.makes_whole = makes_whole(video, settings)
         self.fit = fit_of(video, settings)
         self.to_sdr = to_sdr
 
@@ -265,24 +271,20 @@ class _Job:
 
         `target_frames`: how many frames the file must have, if that is known. Raises Mismatch.
         """
-        rate, is_interlaced = self.settings.rate, self._is_interlaced(frames)
+        rate = self.settings.rate
         if self.video["repaired_times"]:
             frames = frames.evenly(self.frame_seconds)
         mismatch = Mismatch("its first frame cannot be found in the video")
         for picture, feed in self._ways_to_read(frames, start_frame):
-            wanted, pictures = frames, [picture]
-            if self.settings.for_trainer:  # of the next shot no frame is shown, and none shines through
-                pictures = [picture.filter("trim", end_frame=frames.frames)]
-                if is_interlaced:
-                    pictures = _deinterlaced(*pictures)
+            wanted = frames
+            if self.settings.for_trainer:  # of the next shot no frame is shown
+                picture = picture.filter("trim", end_frame=frames.frames)
             if rate:
                 wanted = wanted.at_rate(rate, target_frames or frames_in(wanted.seconds, rate))
-                pictures = [_at_rate(one, rate) for one in pictures]
+                picture = _at_rate(picture, rate)
             try:
-                wanted = self._encode(wanted, feed, *pictures)
-                file = self._verified(wanted, Tolerance(self.frame_seconds, grey_levels(self.settings.crf)))
-                progressive = len(pictures) > 1 or not is_interlaced
-                return replace(file, promises={**file.promises, "progressive": progressive})
+                wanted = self._encode(wanted, feed, picture)
+                return self._verified(wanted, Tolerance(self.frame_seconds, grey_levels(self.settings.crf)))
             except Mismatch as error:
                 mismatch = error
         raise mismatch
@@ -291,23 +293,17 @@ class _Job:
         file = verify(self.target, wanted, allowed, origin)
         if self.sound is not None:
             check_sound(self.target, self.sound)
+        if not self.makes_whole and self.video["field_order"] != PROGRESSIVE:  # the file may not be marked as such
+            file = replace(file, promises={**file.promises, "progressive": False})
         demanded = FOR_TRAINERS if self.settings.for_trainer else set()
         if not self.settings.tone_map:
             demanded = demanded - {"sdr"}
+        if self.settings.deinterlace in ("off", False):
+            demanded = demanded - {"progressive"}
         demanded = demanded | ({"constant_rate"} if self.settings.fps else set())
         if broken := sorted(name for name in demanded if not file.promises[name]):
             raise Mismatch(f"the file is not as a trainer wants it: {', '.join(broken)} is false")
         return file
-
-    def _is_interlaced(self, frames: SourceFrames) -> bool:
-        """Whether the source is interlaced where `frames` begin. An encoded file keeps the lines but not the mark."""
-        try:
-            with open_video(self.source) as container:
-                stream = best_video_stream(container)
-                container.seek((container.start_time or 0) + int(self._before(frames) * MICROSECONDS))
-                return any(frame.interlaced_frame for frame in islice(container.decode(stream), 1))
-        except av.error.FFmpegError:  # some containers cannot seek
-            return False
 
     def _ways_to_read(self, frames: SourceFrames, start_frame: int) -> Iterator[tuple[Any, Feed | None]]:
         """Streams that begin with the first of `frames`, and who feeds them; the cheapest first.
@@ -320,25 +316,23 @@ class _Job:
         if is_plain:
             start = self._before(frames)
             for begin in dict.fromkeys(max(0.0, start - ahead) for ahead in SEEK_AHEAD):
-                picture = self._input(begin)[self.picture].filter("trim", start=f"{max(0.0, start - begin):.6f}")
+                picture = self._input(begin)[self.picture]
+                if self.makes_whole:  # before frames are taken out: those around the first and the last one count too
+                    picture = picture.filter("bwdif", mode="send_frame", parity=self.video["field_order"], deint="all")
+                picture = picture.filter("trim", start=f"{max(0.0, start - begin):.6f}")
                 yield upright(picture.filter("setpts", "PTS-STARTPTS"), self.video), None
         for seeks in (True, False):
             if seeks or not is_plain or frames.time[0] <= COUNT_FROM_START:
-                with Feed(self.source, self.video, frames, start_frame, seeks) as feed:
+                with Feed(self.source, self.video, frames, start_frame, seeks, self.makes_whole) as feed:
                     if feed.finds_clip:
                         yield feed.stream(threads=THREADS), feed
 
-    def _encode(self, wanted: SourceFrames, feed: Feed | None, picture: Any, source: Any = None) -> SourceFrames:
-        """Encode a stream of pictures. Returns `wanted`, with the pictures as they are when they have been changed.
-
-        `source`: the same pictures as they were, if the stream has changed them already.
-        """
+    def _encode(self, wanted: SourceFrames, feed: Feed | None, picture: Any) -> SourceFrames:
+        """Encode a stream of pictures. Returns `wanted`, with the pictures as they are when they have been changed."""
         (wide, high), (width, height) = self.fit
-        looks_different = source is not None or wide - width > 1 or high - height > 1
+        looks_different = wide - width > 1 or high - height > 1
         picture = self.to_sdr(picture.filter("scale", wide, high).filter("setsar", 1), self.matrix)
-        if source is not None:
-            source = self.to_sdr(source, self.matrix)
-        if looks_different and source is None:
+        if looks_different:
             both = picture.filter_multi_output("split")
             picture, source = both[0], both[1]
         picture = picture.filter("crop", width, height, (wide - width) // 4 * 2, (high - height) // 4 * 2)
@@ -473,12 +467,6 @@ def _no_sound(is_undecodable: bool) -> ItemError:
     if is_undecodable:
         return ItemError("no_decoder", f"FFmpeg has no decoder for its sound; convert it, or {advice}")
     return ItemError("no_sound", f"it has no sound; {advice}")
-
-
-def _deinterlaced(picture: Any) -> list[Any]:
-    """The frames of a stream, deinterlaced, and as they were."""
-    both = picture.filter_multi_output("split")
-    return [both[0].filter("bwdif", mode="send_frame", deint="interlaced"), both[1]]
 
 
 def _at_rate(picture: Any, rate: Fraction) -> Any:

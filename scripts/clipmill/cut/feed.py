@@ -17,6 +17,7 @@ import av.error
 import ffmpeg
 
 from clipmill.cut.verify import Mismatch, SourceFrames
+from clipmill.decode.deinterlace import whole_frames
 from clipmill.decode.looks import DAMAGE, Watch
 from clipmill.decode.media import best_video_stream, open_video
 from clipmill.decode.pictures import turn_of
@@ -44,12 +45,20 @@ class Feed:
     """The `frames` of a clip, the first of which is the video's frame `start_frame`. Use as a context manager.
 
     `video`: with the facts of the clip's part. `seeks`: whether to begin near the clip; it is found by its time then,
-    else by counting from the video's first frame.
+    else by counting from the video's first frame. `makes_whole`: whether frames are deinterlaced.
     """
 
-    def __init__(self, source: Path, video: DecodedVideo, frames: SourceFrames, start_frame: int, seeks: bool):
+    def __init__(
+        self,
+        source: Path,
+        video: DecodedVideo,
+        frames: SourceFrames,
+        start_frame: int,
+        seeks: bool,
+        makes_whole: bool,
+    ):
         self._source, self._video, self._frames = source, video, frames
-        self._start_frame, self._seeks = start_frame, seeks
+        self._start_frame, self._seeks, self._makes_whole = start_frame, seeks, makes_whole
         self._open = ExitStack()
 
     def __enter__(self) -> Feed:
@@ -111,6 +120,8 @@ class Feed:
             try:
                 is_damaged = DAMAGE in (self._video["changes"] or "")
                 frames = frames_of(container, stream, Watch(container, stream), keeps_rest=is_damaged)
+                if self._makes_whole:
+                    frames = whole_frames(frames, self._video["field_order"])
                 first = self._found(container, stream, frames) if self._seeks else self._counted(frames)
                 if first is not None:
                     yield first

@@ -28,7 +28,7 @@ log = logging.getLogger("clipmill")
 VERSION = 1  # part of every key: raise it when the same clip and settings give another file
 SOUND_VERSION = 2  # the same for clips with sound
 # Settings that came later, with values that give the same files as before: what was cut then stays valid.
-BEFORE = {"fps": None, "size": None, "codec": "copy", "resolutions": None, "tone_map": True}
+BEFORE = {"fps": None, "size": None, "codec": "copy", "resolutions": None, "tone_map": True, "deinterlace": "auto"}
 COLUMNS = ["time", "is_key", "is_clean", "thumbnail"]  # of the signals, that cutting reads
 
 
@@ -65,7 +65,7 @@ def cut_shard(
 
         def cut(clip: Clip) -> Row:
             video = as_of_part(videos[clip["video_id"]], parts[clip["video_id"]][clip["part"]])
-            video["fps"] = clip["fps"]
+            video["fps"], video["field_order"] = clip["fps"], clip["field_order"]
             file = folder / clip["video_id"] / f"{clip['clip_id']}.mp4"
             signals = signals_of(clip["video_id"], key=video["decode_key"])
             source = SourceFrames.of(signals, frame_times(video, signals), clip["start_frame"], clip["end_frame"])

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import cast
 
-from clipmill.store.tables import DecodedVideo, Look, Part
+from clipmill.store.tables import PROGRESSIVE, DecodedVideo, Look, Part
 
 LOOK = tuple(Look.__annotations__)
+SPILL = 6  # frames at each edge of a run of interlaced frames that may be progressive
 
 
 def by_video(parts: Iterable[Part]) -> dict[str, list[Part]]:
@@ -35,4 +36,14 @@ def single_part(video: DecodedVideo) -> Part:
         "end": video["seconds"],
         "start_frame": 0,
         "end_frame": video["frames"],
+        "interlaced_frames": None if video["field_order"] == PROGRESSIVE else f"0-{video['frames']}",
     }
+
+
+def field_order_of(part: Part, start_frame: int, end_frame: int) -> str:
+    """The field order of some frames of a part: PROGRESSIVE if hardly any of them is interlaced."""
+    if part["interlaced_frames"] is None:
+        return PROGRESSIVE
+    ranges = (map(int, text.split("-")) for text in part["interlaced_frames"].split())
+    count = sum(max(0, min(end, end_frame) - max(first, start_frame)) for first, end in ranges)
+    return part["field_order"] if count > min(SPILL, (end_frame - start_frame) // 2) else PROGRESSIVE

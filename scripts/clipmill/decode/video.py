@@ -24,7 +24,9 @@ from clipmill.base.opencv import cv2
 from clipmill.decode.clock import Clock, Rate
 from clipmill.decode.complete import Completeness
 from clipmill.decode.cropping import Cropping
+from clipmill.decode.fields import Fields
 from clipmill.decode.frames import ArchiveWriter, archive_key
+from clipmill.decode.interlaced import FieldPass, frame_ranges
 from clipmill.decode.looks import DAMAGE, Look, Watch
 from clipmill.decode.media import best_video_stream, open_video, sound_stream
 from clipmill.decode.miniatures import MiniatureWriter
@@ -130,26 +132,40 @@ def decode_video(
     source, key = Path(video["path"]), decode_key(video, settings)
     _check_unchanged(source, video)
     with ExitStack() as opened:
-        container = opened.enter_context(open_video(source))
         unready = DecodePaths(
             opened.enter_context(atomic(paths.frames)),
             opened.enter_context(atomic(paths.signals)),
             opened.enter_context(atomic(paths.miniatures)) if paths.miniatures else None,
         )
-        decoding = _Decoding(container, unready, settings, key, threads)
-        facts = decoding.run()
+        decoding, facts = _decoded(source, unready, settings, key, threads)
+        fields = [decoding.fields.found(part.start_frame, part.end_frame) for part in decoding.parts]
+        wanted = decoding.fields.wanted(fields)
+        if wanted != decoding.fields.made:
+            decoding, facts = _decoded(source, unready, settings, key, threads, wanted)
         _check_unchanged(source, video)
+    for part, of_part in zip(decoding.parts, fields, strict=True):
+        part.fields = of_part
     parts = [part.row(video["video_id"]) for part in decoding.parts]
     longest = max(decoding.parts, key=lambda part: part.end_frame - part.start_frame)
     look = longest.look_row()
     bits = video["size_bytes"] * 8 / (look["coded_width"] * look["coded_height"] * decoding.clock.frames)
     row: DecodedVideo = {**video_file(video, settings), **look, **facts, "bits_per_pixel": bits}
-    row["source_key"] = pictures_key(video, settings, _treatments(decoding.parts))
+    row["source_key"] = pictures_key(video, settings, _treatments(decoding))
     return row, parts
 
 
-def _treatments(parts: Sequence[OpenPart]) -> list[Any]:
+def _decoded(
+    source: Path, paths: DecodePaths, settings: DecodeSettings, key: str, threads: int, orders: bytes | None = None
+) -> tuple[_Decoding, _Facts]:
+    """Decode a video once. `orders`: the `known` of FieldPass."""
+    with open_video(source) as container:
+        decoding = _Decoding(container, paths, settings, key, threads, orders)
+        return decoding, decoding.run()
+
+
+def _treatments(decoding: _Decoding) -> list[Any]:
     """What is done with the pictures of a video beyond scaling; nothing with those of most."""
+    parts, whole = decoding.parts, decoding.fields.made_ranges()
     treatments: list[Any] = []
     if len(parts) > 1:
         treatments.append(["parts", [part.start_frame for part in parts]])
@@ -157,6 +173,8 @@ def _treatments(parts: Sequence[OpenPart]) -> list[Any]:
         treatments.append(["cropping", asdict(parts[0].cropping)])
     if any(part.pictures.tones for part in parts):
         treatments.append(["tone_map", TONES_VERSION])
+    if whole:
+        treatments.append(["whole", whole])
     return treatments
 
 
@@ -197,9 +215,11 @@ class OpenPart:
     rate: Rate
     pictures: PartPictures
     cropping: Cropping
+    fields: Fields | None = None  # known when all frames have been looked at
 
     def look_row(self) -> LookRow:
         """The columns of PARTS that VIDEOS has too."""
+        assert self.fields is not None  # since it is asked for when all is decoded
         rotation, mirrored = rotation_of(self.look.rotation)
         return {
             "pixel_format": self.look.pixel_format,
@@ -207,7 +227,7 @@ class OpenPart:
             "transfer": self.look.transfer,
             "primaries": self.look.primaries,
             "color_range": self.look.color_range,
-            "field_order": "progressive",
+            "field_order": self.fields.order,
             "coded_width": self.look.size[0],
             "coded_height": self.look.size[1],
             "rotation": rotation,
@@ -223,6 +243,7 @@ class OpenPart:
 
     def row(self, video_id: str) -> Part:
         """The PARTS row."""
+        assert self.fields is not None  # as above
         return {
             **self.look_row(),
             "video_id": video_id,
@@ -231,6 +252,7 @@ class OpenPart:
             "end": self.rate.end,
             "start_frame": self.start_frame,
             "end_frame": self.end_frame,
+            "interlaced_frames": frame_ranges(self.fields.is_woven, self.start_frame),
         }
 
 
@@ -244,6 +266,7 @@ class _Decoding:
         settings: DecodeSettings,
         key: str,
         threads: int,
+        orders: bytes | None,
     ):
         self.container, self.settings, self.key = container, settings, key
         self.stream = best_video_stream(container)
@@ -255,6 +278,7 @@ class _Decoding:
         self.clock = Clock(self.stream, container.format.name)
         self.watch = Watch(container, self.stream)
         self.complete = Completeness(container, self.stream)
+        self.fields = FieldPass(settings.deinterlace == "auto", orders)
         self.clean = _CleanBoundaries()
         self.parts: list[OpenPart] = []
         self.measured_part: OpenPart | None = None
@@ -328,13 +352,25 @@ class _Decoding:
     def _batches(self, frames: Iterator[av.VideoFrame]) -> Iterator[list[_Placed]]:
         """Frames with their places, in batches: handing over one at a time costs as much as measuring it."""
         batch = []
-        for frame in frames:
-            batch.append(self._place(frame))
+        for placed in self._placed(frames):
+            batch.append(placed)
+            frame = placed.frame
             if len(batch) * frame.width * frame.height >= PIXELS_IN_FLIGHT or len(batch) == FRAMES_AT_ONCE:
                 yield batch
                 batch = []
         if batch:
             yield batch
+
+    def _placed(self, frames: Iterator[av.VideoFrame]) -> Iterator[_Placed]:
+        """Frames with their places, and whole if they are interlaced."""
+        waiting: deque[_Placed] = deque()
+        for frame in frames:
+            placed = self._place(frame)
+            waiting.append(placed)
+            for whole in self.fields.put(frame, placed.part.number):
+                yield waiting.popleft()._replace(shown=whole)
+        for whole in self.fields.rest():
+            yield waiting.popleft()._replace(shown=whole)
 
     def _place(self, frame: av.VideoFrame) -> _Placed:
         """Find out where in the stream a frame stands."""
@@ -362,7 +398,7 @@ class _Decoding:
             row["sample"] = int(time * self.settings.samples_per_second + 1e-6)
             self.next_kept = row["sample"] + 1
             self.kept += 1
-        return _Placed(frame, row, time, self.parts[-1])
+        return _Placed(frame, frame, row, time, self.parts[-1])
 
     def _begin_part(self, number: int, time: float, begun_by: list[str]) -> None:
         """A frame is the first of a part. `begun_by`: what changed before it, in words."""
@@ -395,7 +431,8 @@ class _Decoding:
         return [(placed.row, self._measure_frame(placed)) for placed in batch]
 
     def _measure_frame(self, placed: _Placed) -> Future[Row] | None:
-        frame, row, part = placed.frame, placed.row, placed.part
+        frame, row, part = placed.shown, placed.row, placed.part
+        self.fields.look(placed.frame, row["frame"])
         if part is not self.measured_part:  # no frame is compared with one of another part
             self.measured_part, self.last_kept = part, None
             self.frame_signals = FrameSignals()
@@ -450,9 +487,10 @@ class _Decoding:
 
 
 class _Placed(NamedTuple):
-    """A decoded frame and its place: its SIGNALS row so far, its time in seconds, its part."""
+    """A decoded frame, as it is shown, and its place: its SIGNALS row so far, its time in seconds, its part."""
 
     frame: av.VideoFrame
+    shown: av.VideoFrame
     row: Row
     time: float
     part: OpenPart

@@ -12,14 +12,24 @@ import numpy as np
 import pyarrow as pa
 
 from clipmill.decode.clock import HELD_AFTER, is_held
-from clipmill.decode.parts import as_of_part
+from clipmill.decode.parts import as_of_part, field_order_of
 from clipmill.decode.reading import frame_times
 from clipmill.shapes.counts import between
 from clipmill.shapes.sizes import stored_size
 from clipmill.split.exact import ExactFrames
 from clipmill.split.settings import SplitSettings
 from clipmill.split.transitions import Transition
-from clipmill.store.tables import FROZEN, TOO_FEW_FRAMES, TOO_SHORT, Clip, DecodedVideo, Part
+from clipmill.store.tables import (
+    FROZEN,
+    INTERLACED,
+    PROGRESSIVE,
+    TELECINED,
+    TOO_FEW_FRAMES,
+    TOO_SHORT,
+    Clip,
+    DecodedVideo,
+    Part,
+)
 
 SLACK = 1e-6  # seconds by which rounding may exceed a limit
 
@@ -154,6 +164,7 @@ def video_clips(
             for begin, stop, stands in _without_held(times, start, end, own["fps"]):
                 pieces = [(begin, stop, None)] if stands else _pieces(times, begin, stop, clean_keys, exact, settings)
                 for begin_piece, stop_piece, count in pieces:
+                    own["field_order"] = field_order_of(part, begin_piece, stop_piece)
                     clip = _clip(own, part["part"], times, scene, piece, begin_piece, stop_piece, count, settings)
                     rows.append({**clip, "unfit": FROZEN} if stands else clip)
                     piece += 1
@@ -224,13 +235,15 @@ def _clip(
     target_frames: int | None,
     settings: SplitSettings,
 ) -> Clip:
-    """A CLIPS row. `video`: with the facts of the clip's part."""
+    """A CLIPS row. `video`: with the facts of the clip's part, and with its field order."""
     start, end = float(times[begin]), float(times[stop])
-    unfit = None
+    unfit: str | None
     if target_frames == 0:
         unfit = TOO_FEW_FRAMES
     elif target_frames is None and end - start < settings.min_seconds - SLACK:
         unfit = TOO_SHORT
+    else:
+        unfit = _unfit_fields(video["field_order"], settings.deinterlace)
     width, height = stored_size(video)
     return {
         "clip_id": f"{video['video_id']}_{round(start * 1000):08d}-{round(end * 1000):08d}",
@@ -256,3 +269,12 @@ def _clip(
         "field_order": video["field_order"],
         "variable_rate": video["variable_rate"],
     }
+
+
+def _unfit_fields(field_order: str, deinterlace: str | bool) -> str | None:
+    """Why a clip is unfit by its field order; None if it is fit. `deinterlace`: as in the config."""
+    if field_order == PROGRESSIVE or deinterlace in ("off", False):
+        return None
+    if field_order == TELECINED:
+        return TELECINED
+    return INTERLACED if deinterlace == "drop" else None

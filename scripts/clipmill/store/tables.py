@@ -118,6 +118,12 @@ class Part(Look):
     end: Annotated[float, Field("second", "end of its last frame", 6)]
     start_frame: Annotated[int, Field("frame", "first frame")]
     end_frame: Annotated[int, Field("frame", "first frame after the part")]
+    interlaced_frames: Annotated[
+        str | None,
+        Field(
+            "", "which of its frames are interlaced or telecined: `0-250 400-900`, each first frame and first after it"
+        ),
+    ]
 
 
 class Video(DecodedVideo):
@@ -134,11 +140,15 @@ class FailedVideo(VideoFile):
     error: str
 
 
+# Values of `field_order`.
+PROGRESSIVE, TOP_FIRST, BOTTOM_FIRST, TELECINED = "progressive", "tff", "bff", "telecined"
+
 # Why a clip is unfit, whatever its scores are.
 TOO_SHORT = "too_short"  # for split.min_seconds
 TOO_FEW_FRAMES = "too_few_frames"  # for cut.frames
 FROZEN = "frozen"  # one frame that stands for long
-UNFIT = (TOO_SHORT, TOO_FEW_FRAMES, FROZEN)
+INTERLACED = "interlaced"  # for decode.deinterlace, as the next one
+UNFIT = (TOO_SHORT, TOO_FEW_FRAMES, FROZEN, INTERLACED, TELECINED)
 
 
 class Clip(TypedDict):
@@ -158,7 +168,9 @@ class Clip(TypedDict):
     unfit: Annotated[
         str | None,
         Field(
-            "", "why it is never kept and never scored: `too_short`, `too_few_frames`, `frozen`; missing if it is fit"
+            "",
+            "why it is never kept and never scored: `too_short`, `too_few_frames`, `frozen`, `interlaced`, `telecined`; "
+            "missing if it is fit",
         ),
     ]
     target_frames: Annotated[
@@ -174,7 +186,7 @@ class Clip(TypedDict):
     transfer: Annotated[str, Field("", "transfer curve of the video: `sdr`, `hlg` or `pq`")]
     primaries: Annotated[str, Field("", "colour primaries of the video")]
     color_range: Annotated[str, Field("", "range of the colours of the video")]
-    field_order: Annotated[str, Field("", "whether the video is interlaced, as in `parts`")]
+    field_order: Annotated[str, Field("", "whether its frames are interlaced; values as in `parts`")]
     variable_rate: Annotated[bool, Field("", "whether some frames stand longer than others")]
 
 
