@@ -1,0 +1,118 @@
+"""Text and logos laid over the edges of a picture: edges that stand still while the picture behind them moves.
+
+The gradient of a frame is the picture's, but where an overlay begins or ends it is always the same. So the median over
+time of the gradients leaves the overlays alone, semi-transparent ones too (Dekel et al., "On the effectiveness of
+visible watermarks", 2017, use the same). Where the camera stands, all edges stand still: then nothing can be said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from clipmill.base.opencv import cv2
+
+LEAST_FRAMES = 5  # with fewer, edges of the picture itself may stand still by chance
+EDGE = 3.0  # grey levels per pixel: the least median gradient of an overlay
+STEADY = 0.8  # share of the frames that have at least half of the median gradient
+BAND = 0.25  # share of a side from the edge in which overlays lie
+STILL_INSIDE = 0.08  # share of the edges outside the band that stand still, at most, or else the camera stands
+MOVES = 3.0  # grey levels: median deviation in time of a pixel of a moving picture
+MOVES_ALL, MOVES_AROUND = 0.4, 0.4  # share of such pixels in the picture, and beside an overlay
+JOINED = 0.03  # of the short side: parts of an overlay that are nearer are one
+LEAST_EDGE = 24  # pixels of edges in an overlay
+ONE_WAY = 0.12  # edges of one direction to those of the other, at least: less have lines along which a camera pans
+MARGIN = 1  # pixels around an overlay: its edges are blurred
+
+
+class Box(NamedTuple):
+    """A part of a picture: columns and rows, from the first to before the last."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
+    """The boxes of a scene's overlays, in pixels of its kept frames (BGR, of one size)."""
+    if len(frames) < LEAST_FRAMES:
+        return []
+    greys = np.array([cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames], np.float32)
+    across, down = (
+        np.array([cv2.Sobel(grey, cv2.CV_32F, *way, ksize=3, scale=1 / 8) for grey in greys])
+        for way in ((1, 0), (0, 1))
+    )
+    usual_across, usual_down = np.median(across, axis=0), np.median(down, axis=0)
+    strength = usual_across**2 + usual_down**2
+    along = across * usual_across + down * usual_down  # how far a frame's gradient goes the usual way
+    still = (strength >= EDGE**2) & ((along >= strength / 2).mean(0) >= STEADY)
+    height, width = still.shape
+    inside = np.zeros_like(still)
+    inside[int(BAND * height) : int((1 - BAND) * height), int(BAND * width) : int((1 - BAND) * width)] = True
+    edges = (across**2 + down**2 >= EDGE**2)[:, inside].mean(0).sum()
+    if (still & inside).sum() > STILL_INSIDE * edges or edges == 0:
+        return []
+    moves = np.median(np.abs(greys - np.median(greys, axis=0)), axis=0) >= MOVES
+    if moves.mean() < MOVES_ALL:
+        return []
+    reach = max(3, round(JOINED * min(still.shape)))
+    joined = cv2.morphologyEx(still.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
+    count, _, stats, _ = cv2.connectedComponentsWithStats(joined)
+    found = []
+    for left, top, across_, down_, _ in stats[1:count].tolist():
+        box = slice(top, top + down_), slice(left, left + across_)
+        if still[box].sum() < LEAST_EDGE or not _is_at_an_edge(left, top, across_, down_, still.shape):
+            continue
+        ways = sorted(float(np.abs(one[box][still[box]]).sum()) for one in (usual_across, usual_down))
+        if ways[0] >= ONE_WAY * ways[1] and _moves_around(moves, box, reach):
+            found.append(_widened(left, top, across_, down_, still.shape))
+    return found
+
+
+def _is_at_an_edge(left: int, top: int, width: int, height: int, shape: tuple[int, ...]) -> bool:
+    """Whether a box lies within the band along one side of the picture."""
+    high, wide = shape
+    return (
+        left + width <= BAND * wide
+        or left >= (1 - BAND) * wide
+        or top + height <= BAND * high
+        or top >= (1 - BAND) * high
+    )
+
+
+def _moves_around(moves: np.ndarray, box: tuple[slice, slice], reach: int) -> bool:
+    around = tuple(slice(max(0, side.start - reach), side.stop + reach) for side in box)
+    inner = np.zeros_like(moves)
+    inner[box] = True
+    ring = ~inner[around]
+    return bool(ring.any()) and float(moves[around][ring].mean()) >= MOVES_AROUND
+
+
+def _widened(left: int, top: int, width: int, height: int, shape: tuple[int, ...]) -> Box:
+    high, wide = shape
+    return Box(
+        max(0, left - MARGIN), max(0, top - MARGIN), min(wide, left + width + MARGIN), min(high, top + height + MARGIN)
+    )
+
+
+def largest_between(picture: Box, boxes: Sequence[Box]) -> Box:
+    """The largest part of a picture that no box is in; of equal ones the first from the left."""
+    best = Box(picture.left, picture.top, picture.left, picture.top)
+    lefts = sorted({picture.left, *(box.right for box in boxes if picture.left < box.right < picture.right)})
+    rights = sorted({picture.right, *(box.left for box in boxes if picture.left < box.left < picture.right)})
+    for left in lefts:
+        for right in (one for one in rights if one > left):
+            top = picture.top
+            between = sorted((box.top, box.bottom) for box in boxes if box.left < right and box.right > left)
+            for first, last in [*between, (picture.bottom, picture.bottom)]:
+                if (right - left) * (first - top) > _area(best):
+                    best = Box(left, top, right, first)
+                top = max(top, last)
+    return best
+
+
+def _area(box: Box) -> float:
+    return max(0.0, box.right - box.left) * max(0.0, box.bottom - box.top)
