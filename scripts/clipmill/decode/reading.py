@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from clipmill.base.errors import ItemError
-from clipmill.decode.frames import FrameArchive
+from clipmill.decode.frames import FrameArchive, as_jpeg, jpeg_quality
 from clipmill.store import tables
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
@@ -46,6 +47,7 @@ def read_miniatures(outdir: Path, shard: str, video_id: str, frames: Iterable[in
     return np.frombuffer(b"".join(found["miniature"].to_pylist()), np.uint8).reshape(-1, *MINIATURE_SHAPE)
 
 
+PIXEL_SLACK = 1e-3
 SLACK = 1e-3  # seconds by which a kept frame may come before its time
 
 
@@ -91,23 +93,56 @@ def nearest(times: np.ndarray, wanted: float) -> int:
     return after - 1 if after > 0 and wanted - times[after - 1] <= times[after] - wanted else after
 
 
+@dataclass(frozen=True)
+class Crop:
+    """The part of a frame that a clip shows: shares of the width and the height, from the left and the top."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @staticmethod
+    def of(clip: Mapping[str, Any]) -> Crop | None:
+        """That of a row of CLIPS; None if all is shown."""
+        if clip.get("crop_width") is None:
+            return None
+        width, height, x, y = (clip[name] for name in ("whole_width", "whole_height", "crop_x", "crop_y"))
+        return Crop(x / width, y / height, (x + clip["crop_width"]) / width, (y + clip["crop_height"]) / height)
+
+    def of_picture(self, picture: np.ndarray) -> np.ndarray:
+        """The pixels of a picture that lie wholly inside: a copy, so that the picture is freed."""
+        height, width = picture.shape[:2]
+        left, top = (math.ceil(edge - PIXEL_SLACK) for edge in (self.left * width, self.top * height))
+        right, bottom = (math.floor(edge + PIXEL_SLACK) for edge in (self.right * width, self.bottom * height))
+        return picture[top : max(bottom, top + 1), left : max(right, left + 1)].copy()
+
+
 class Frames(Sequence[np.ndarray]):
     """A clip's frames, BGR, height × width × 3 bytes. Each is read when it is indexed, which may raise ItemError."""
 
-    def __init__(self, archive: FrameArchive, samples: list[int]):
-        self._archive, self.samples = archive, samples
+    def __init__(self, archive: FrameArchive, samples: list[int], crop: Crop | None = None):
+        self._archive, self.samples, self._crop = archive, samples, crop
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def data(self) -> list[bytes]:
-        """All of them as JPEGs."""
-        return [self._archive.data(sample) for sample in self.samples]
+        """All of them as JPEGs. Cropped ones are encoded again with the quality that they had."""
+        return [self._data(sample) for sample in self.samples]
 
     def __getitem__(self, place: int | slice) -> Any:
         if isinstance(place, slice):
-            return [self._archive.read(sample) for sample in self.samples[place]]
-        return self._archive.read(self.samples[place])
+            return [self._read(sample) for sample in self.samples[place]]
+        return self._read(self.samples[place])
+
+    def _read(self, sample: int) -> np.ndarray:
+        picture = self._archive.read(sample)
+        return self._crop.of_picture(picture) if self._crop else picture
+
+    def _data(self, sample: int) -> bytes:
+        data = self._archive.data(sample)
+        return as_jpeg(self._read(sample), jpeg_quality(data)) if self._crop else data
 
 
 class KeptFrames:
@@ -155,12 +190,16 @@ class KeptFrames:
         samples = self.of(clip, choice)
         if not samples:
             raise ItemError("too_few_samples", f"{clip['seconds']:.2f} s hold no sample")
-        return Frames(archive, samples)
+        return Frames(archive, samples, Crop.of(clip))
+
+    def times(self, frames: Frames) -> list[float]:
+        """When the frames that `frames` gave last are shown, in seconds."""
+        return self._times[np.searchsorted(self._numbers, frames.samples)].tolist()
 
     def jpegs(self, clip: Clip | Row, choice: FrameChoice) -> tuple[list[bytes], list[float]]:
-        """The same frames as JPEGs from the archive, and their times in seconds. Raises ItemError as `frames` does."""
+        """The same frames as JPEGs, and their times in seconds. Raises ItemError as `frames` does."""
         frames = self.frames(clip, choice)
-        return frames.data(), self._times[np.searchsorted(self._numbers, frames.samples)].tolist()
+        return frames.data(), self.times(frames)
 
     def _archive(self, video_id: str) -> FrameArchive:
         if self._opened is None or self._opened[0] != video_id:

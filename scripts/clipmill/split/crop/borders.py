@@ -64,6 +64,10 @@ class Bars:
             even * pixels, seen.astype(int), spread, np.stack(colours, -1), soft * pixels, soft_seen.astype(int), moves
         )
 
+    def leave_room_for(self, borders: Borders) -> bool:
+        """Whether these borders are possible: in no frame the picture is seen in them."""
+        return bool((self.even >= np.array(borders.widths) - NEAR).all())
+
 
 @dataclass(frozen=True)
 class _Edge:
@@ -91,6 +95,11 @@ class Borders:
     @property
     def any(self) -> bool:
         return max(self.widths) > 0
+
+    def shares(self, size: tuple[float, float]) -> tuple[float, float, float, float]:
+        """The widths as shares of the width and the height of frames of `size`."""
+        (left, top, right, bottom), (width, height) = self.widths, size
+        return left / width, top / height, right / width, bottom / height
 
 
 NONE = Borders((0, 0, 0, 0))

@@ -8,32 +8,23 @@ visible watermarks", 2017, use the same). Where the camera stands, all edges sta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from clipmill.base.opencv import cv2
+from clipmill.split.crop.rectangle import Box
 
 LEAST_FRAMES = 5  # with fewer, edges of the picture itself may stand still by chance
 EDGE = 3.0  # grey levels per pixel: the least median gradient of an overlay
 STEADY = 0.8  # share of the frames that have at least half of the median gradient
 BAND = 0.25  # share of a side from the edge in which overlays lie
-STILL_INSIDE = 0.08  # share of the edges outside the band that stand still, at most, or else the camera stands
+STILL_ELSEWHERE = 0.02  # share of all other edges that stand still, at most, or else the camera stands
 MOVES = 3.0  # grey levels: median deviation in time of a pixel of a moving picture
 MOVES_ALL, MOVES_AROUND = 0.4, 0.4  # share of such pixels in the picture, and beside an overlay
 JOINED = 0.03  # of the short side: parts of an overlay that are nearer are one
 LEAST_EDGE = 24  # pixels of edges in an overlay
 ONE_WAY = 0.12  # edges of one direction to those of the other, at least: less have lines along which a camera pans
 MARGIN = 1  # pixels around an overlay: its edges are blurred
-
-
-class Box(NamedTuple):
-    """A part of a picture: columns and rows, from the first to before the last."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
 
 
 def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
@@ -49,13 +40,7 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
     strength = usual_across**2 + usual_down**2
     along = across * usual_across + down * usual_down  # how far a frame's gradient goes the usual way
     still = (strength >= EDGE**2) & ((along >= strength / 2).mean(0) >= STEADY)
-    height, width = still.shape
-    inside = np.zeros_like(still)
-    inside[int(BAND * height) : int((1 - BAND) * height), int(BAND * width) : int((1 - BAND) * width)] = True
-    edges = (across**2 + down**2 >= EDGE**2)[:, inside].mean(0).sum()
-    if (still & inside).sum() > STILL_INSIDE * edges or edges == 0:
-        return []
-    moves = np.median(np.abs(greys - np.median(greys, axis=0)), axis=0) >= MOVES
+    moves = _moving(greys)
     if moves.mean() < MOVES_ALL:
         return []
     reach = max(3, round(JOINED * min(still.shape)))
@@ -69,7 +54,20 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
         ways = sorted(float(np.abs(one[box][still[box]]).sum()) for one in (usual_across, usual_down))
         if ways[0] >= ONE_WAY * ways[1] and _moves_around(moves, box, reach):
             found.append(_widened(left, top, across_, down_, still.shape))
-    return found
+    for left, top, right, bottom in found:
+        still[int(top) : int(bottom), int(left) : int(right)] = False
+    edges = float((across**2 + down**2 >= EDGE**2).mean(0).sum())
+    return found if still.sum() <= STILL_ELSEWHERE * edges else []
+
+
+def _moving(greys: np.ndarray) -> np.ndarray:
+    """Which pixels of frames (frames × height × width) usually differ from what they mostly are.
+
+    Light that changes everywhere is no motion, and neither is what passes once.
+    """
+    off = greys - np.median(greys, axis=0)
+    off -= np.median(off, axis=(1, 2), keepdims=True)
+    return np.median(np.abs(off), axis=0) >= MOVES
 
 
 def _is_at_an_edge(left: int, top: int, width: int, height: int, shape: tuple[int, ...]) -> bool:
@@ -96,23 +94,3 @@ def _widened(left: int, top: int, width: int, height: int, shape: tuple[int, ...
     return Box(
         max(0, left - MARGIN), max(0, top - MARGIN), min(wide, left + width + MARGIN), min(high, top + height + MARGIN)
     )
-
-
-def largest_between(picture: Box, boxes: Sequence[Box]) -> Box:
-    """The largest part of a picture that no box is in; of equal ones the first from the left."""
-    best = Box(picture.left, picture.top, picture.left, picture.top)
-    lefts = sorted({picture.left, *(box.right for box in boxes if picture.left < box.right < picture.right)})
-    rights = sorted({picture.right, *(box.left for box in boxes if picture.left < box.left < picture.right)})
-    for left in lefts:
-        for right in (one for one in rights if one > left):
-            top = picture.top
-            between = sorted((box.top, box.bottom) for box in boxes if box.left < right and box.right > left)
-            for first, last in [*between, (picture.bottom, picture.bottom)]:
-                if (right - left) * (first - top) > _area(best):
-                    best = Box(left, top, right, first)
-                top = max(top, last)
-    return best
-
-
-def _area(box: Box) -> float:
-    return max(0.0, box.right - box.left) * max(0.0, box.bottom - box.top)

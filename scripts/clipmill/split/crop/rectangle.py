@@ -1,17 +1,16 @@
-"""Rectangles of whole, even pixels. Knows numbers only."""
+"""Parts of a picture: boxes, and rectangles of whole, even pixels. Knows numbers only."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
-
-import numpy as np
 
 ROUNDING = 1e-3  # pixel
 
 
 class Rectangle(NamedTuple):
-    """A part of a picture, in pixels as shown."""
+    """A part of a picture in whole pixels."""
 
     x: int
     y: int
@@ -23,29 +22,60 @@ class Rectangle(NamedTuple):
         return self.width * self.height
 
 
-def even_inside(left: float, top: float, right: float, bottom: float) -> Rectangle:
-    """The largest rectangle with even numbers inside these edges, in pixels from the left and the top."""
-    x, y = (2 * math.ceil((edge - ROUNDING) / 2) for edge in (left, top))
-    end_x, end_y = (2 * math.floor((edge + ROUNDING) / 2) for edge in (right, bottom))
-    return Rectangle(x, y, max(0, end_x - x), max(0, end_y - y))
+class Box(NamedTuple):
+    """A part of a picture by its edges, in pixels from the left and the top."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def area(self) -> float:
+        return max(0.0, self.right - self.left) * max(0.0, self.bottom - self.top)
 
 
-def largest_free(blocked: np.ndarray) -> tuple[int, int, int, int]:
-    """The largest rectangle without a blocked cell: its first column and row, and the first ones after it.
+def even_inside(box: Box) -> Rectangle:
+    """The largest rectangle with even numbers inside a box."""
+    x, y = (2 * math.ceil((edge - ROUNDING) / 2) for edge in (box.left, box.top))
+    right, bottom = (2 * math.floor((edge + ROUNDING) / 2) for edge in (box.right, box.bottom))
+    return Rectangle(x, y, max(0, right - x), max(0, bottom - y))
 
-    `blocked`: height × width, bool. Of several, the first from the top. A histogram of the free cells above each row,
-    and a stack of rising bars: one look at each cell.
-    """
-    best, found = 0, (0, 0, 0, 0)
-    heights = np.zeros(blocked.shape[1] + 1, int)  # the last one stays 0, and ends all bars of a row
-    for row, line in enumerate(blocked):
-        heights[:-1] = np.where(line, 0, heights[:-1] + 1)
-        rising: list[tuple[int, int]] = []  # column at which a bar begins, and its height
-        for column, height in enumerate(heights.tolist()):
-            begin = column
-            while rising and rising[-1][1] >= height:
-                begin, taller = rising.pop()
-                if taller * (column - begin) > best:
-                    best, found = taller * (column - begin), (begin, row + 1 - taller, column, row + 1)
-            rising.append((begin, height))
-    return found
+
+def inside(box: Box, picture: Box) -> Box:
+    """The part of a box that lies in a picture; its area is 0 if none does."""
+    return Box(
+        max(box.left, picture.left),
+        max(box.top, picture.top),
+        min(box.right, picture.right),
+        min(box.bottom, picture.bottom),
+    )
+
+
+def largest_between(picture: Box, boxes: Sequence[Box]) -> Box:
+    """The largest part of a picture that no box is in; of equal ones the first from the left."""
+    boxes = [part for box in boxes if (part := inside(box, picture)).area > 0]
+    best = Box(picture.left, picture.top, picture.left, picture.top)
+    lefts = sorted({picture.left, *(box.right for box in boxes)})
+    rights = sorted({picture.right, *(box.left for box in boxes)})
+    for left in lefts:
+        for right in (one for one in rights if one > left):
+            top = picture.top
+            between = sorted((box.top, box.bottom) for box in boxes if box.left < right and box.right > left)
+            for first, last in [*between, (picture.bottom, picture.bottom)]:
+                free = Box(left, top, right, first)
+                if free.area > best.area:
+                    best = free
+                top = max(top, last)
+    return best
+
+
+def around(whole: Box, inner: Box) -> list[Box]:
+    """The boxes that are `whole` without `inner`."""
+    boxes = [
+        Box(whole.left, whole.top, inner.left, whole.bottom),
+        Box(inner.left, whole.top, inner.right, inner.top),
+        Box(inner.right, whole.top, whole.right, whole.bottom),
+        Box(inner.left, inner.bottom, inner.right, whole.bottom),
+    ]
+    return [box for box in boxes if box.area > 0]
