@@ -45,7 +45,7 @@ from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_vid
 from clipmill.shapes.counts import Counts
 from clipmill.shapes.rates import exact_rate, frames_in
 from clipmill.shapes.shown import SLACK, shown_frames
-from clipmill.shapes.sizes import Fit, fit, is_square, stored_size
+from clipmill.shapes.sizes import Crop, Fit, Size, fit, is_square, stored_size
 from clipmill.shapes.target import has_target
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, DecodedVideo
@@ -104,7 +104,11 @@ class CopyPlan:
 
 
 def plan_copy(
-    video: DecodedVideo, frames: SourceFrames, settings: CutSettings, target_frames: int | None = None
+    video: DecodedVideo,
+    frames: SourceFrames,
+    settings: CutSettings,
+    target_frames: int | None = None,
+    crop: Crop | None = None,
 ) -> CopyPlan | str:
     """The longest part of the clip whose packets can be copied, or why there is none.
 
@@ -118,13 +122,15 @@ def plan_copy(
         return f"cut.codec is h264, and the codec is {video['codec']}"
     if video["rotation"] or not is_square(video["pixel_aspect"]):
         return "the video is stored turned or with pixels that are not square"
+    if crop:
+        return "the picture is cropped"
     if video["changes"]:
         return "the video changes midway"
     if video["repaired_times"]:
         return "the video lacks time stamps"
     if settings.for_trainer and video["pixel_format"] not in EIGHT_BIT_420:
         return f"the pixels are {video['pixel_format']}, not 8-bit 4:2:0"
-    if settings.for_trainer and fit_of(video, settings) != Fit(stored_size(video), stored_size(video)):
+    if settings.for_trainer and fit_of(stored_size(video), settings) != Fit(stored_size(video), stored_size(video)):
         return "the size changes"
     most = ROUNDING if target_frames else settings.max_trim_seconds + ROUNDING
     starts = np.flatnonzero(frames.is_key & frames.is_clean[:-1] & (frames.time[:-1] - frames.time[0] <= most))
@@ -146,9 +152,8 @@ def plan_copy(
     return plan
 
 
-def fit_of(video: DecodedVideo, settings: CutSettings) -> Fit:
-    """How the pictures of a video get the size of the clip. Raises ItemError (too_small)."""
-    size = stored_size(video)
+def fit_of(size: Size, settings: CutSettings) -> Fit:
+    """How pictures of `size` get the size of the clip. Raises ItemError (too_small)."""
     found = fit(size, settings.size, settings.resolutions)
     if found is None:
         wanted = "bucket of export.buckets.resolutions" if settings.size == "bucket" else "size that cut.size allows"
@@ -168,13 +173,13 @@ def cut_clip(
 
     Raises ItemError (no_copy, bad_cut, and what opening the source raises) and OSError for a full disk.
     """
-    target_frames = clip["target_frames"]
-    plan = None if settings.mode == "reencode" else plan_copy(video, signals, settings, target_frames)
+    target_frames, crop = clip["target_frames"], Crop.of(clip)
+    plan = None if settings.mode == "reencode" else plan_copy(video, signals, settings, target_frames, crop)
     if settings.mode == "copy" and isinstance(plan, str):
         raise ItemError("no_copy", f"packets cannot be copied: {plan}; use cut.mode auto, or raise max_trim_seconds")
     failed = None
     with atomic(target) as temporary:
-        job = _Job(source, temporary, video, settings)
+        job = _Job(source, temporary, video, settings, crop)
         if isinstance(plan, CopyPlan):
             try:
                 file = job.copy(signals.part(plan.first, plan.stop))
@@ -214,14 +219,16 @@ def _row(method: str, failed: str | None, start: float, file: ClipFile, whole: b
 class _Job:
     """Writes frames of one video to one file, and verifies it."""
 
-    def __init__(self, source: Path, target: Path, video: DecodedVideo, settings: CutSettings):
-        self.source, self.target, self.video, self.settings = source, target, video, settings
+    def __init__(
+        self, source: Path, target: Path, video: DecodedVideo, settings: CutSettings, crop: Crop | None = None
+    ):
+        self.source, self.target, self.video, self.settings, self.crop = source, target, video, settings, crop
         with open_video(source) as container:
             stream = best_video_stream(container)
             self.picture, self.curve = str(stream.index), HDR_CURVES.get(int(stream.codec_context.color_trc))
             self.sound = str(container.streams.audio[0].index) if settings.audio and container.streams.audio else None
         self.frame_seconds = 1 / video["fps"]
-        self.fit = fit_of(video, settings)
+        self.fit = fit_of(crop.size if crop else stored_size(video), settings)
 
     def copy(self, frames: SourceFrames) -> ClipFile:
         """Copy the packets of `frames`, whose first must be a key frame. Raises Mismatch.
@@ -304,6 +311,8 @@ class _Job:
 
         `source`: the same pictures as they were, if the stream has changed them already.
         """
+        if self.crop:
+            picture, source = self._cropped(self.crop, picture, source)
         (wide, high), (width, height) = self.fit
         curve = self.curve if self.settings.for_trainer else None
         looks_different = curve or source is not None or wide - width > 1 or high - height > 1
@@ -343,6 +352,14 @@ class _Job:
         )
         check_thumbnails(whole, wanted.thumbnail, grey_levels(0), np.arange(wanted.frames))
         return wanted.showing(cropped)
+
+    def _cropped(self, crop: Crop, picture: Any, source: Any) -> tuple[Any, Any]:
+        """A stream of pictures, with square pixels and cropped, and the same pictures as they were."""
+        picture = picture.filter("scale", *stored_size(self.video)).filter("setsar", 1)
+        if source is None:
+            both = picture.filter_multi_output("split")
+            picture, source = both[0], both[1]
+        return picture.filter("crop", *crop.size, crop.x, crop.y), source
 
     def _before(self, frames: SourceFrames, share: float = 0.5) -> float:
         """The time half a frame, or another share, before the first of `frames`, after the container's start."""

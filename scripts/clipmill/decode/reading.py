@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from clipmill.base.errors import ItemError
 from clipmill.decode.frames import FrameArchive, as_jpeg, jpeg_quality
+from clipmill.shapes.sizes import Crop
 from clipmill.store import tables
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
@@ -47,7 +47,6 @@ def read_miniatures(outdir: Path, shard: str, video_id: str, frames: Iterable[in
     return np.frombuffer(b"".join(found["miniature"].to_pylist()), np.uint8).reshape(-1, *MINIATURE_SHAPE)
 
 
-PIXEL_SLACK = 1e-3
 SLACK = 1e-3  # seconds by which a kept frame may come before its time
 
 
@@ -93,31 +92,6 @@ def nearest(times: np.ndarray, wanted: float) -> int:
     return after - 1 if after > 0 and wanted - times[after - 1] <= times[after] - wanted else after
 
 
-@dataclass(frozen=True)
-class Crop:
-    """The part of a frame that a clip shows: shares of the width and the height, from the left and the top."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    @staticmethod
-    def of(clip: Mapping[str, Any]) -> Crop | None:
-        """That of a row of CLIPS; None if all is shown."""
-        if clip.get("crop_width") is None:
-            return None
-        width, height, x, y = (clip[name] for name in ("whole_width", "whole_height", "crop_x", "crop_y"))
-        return Crop(x / width, y / height, (x + clip["crop_width"]) / width, (y + clip["crop_height"]) / height)
-
-    def of_picture(self, picture: np.ndarray) -> np.ndarray:
-        """The pixels of a picture that lie wholly inside: a copy, so that the picture is freed."""
-        height, width = picture.shape[:2]
-        left, top = (math.ceil(edge - PIXEL_SLACK) for edge in (self.left * width, self.top * height))
-        right, bottom = (math.floor(edge + PIXEL_SLACK) for edge in (self.right * width, self.bottom * height))
-        return picture[top : max(bottom, top + 1), left : max(right, left + 1)].copy()
-
-
 class Frames(Sequence[np.ndarray]):
     """A clip's frames, BGR, height × width × 3 bytes. Each is read when it is indexed, which may raise ItemError."""
 
@@ -138,7 +112,10 @@ class Frames(Sequence[np.ndarray]):
 
     def _read(self, sample: int) -> np.ndarray:
         picture = self._archive.read(sample)
-        return self._crop.of_picture(picture) if self._crop else picture
+        if self._crop is None:
+            return picture
+        left, top, right, bottom = self._crop.within((picture.shape[1], picture.shape[0]))
+        return picture[top:bottom, left:right].copy()  # a view would keep the whole picture in memory
 
     def _data(self, sample: int) -> bytes:
         data = self._archive.data(sample)

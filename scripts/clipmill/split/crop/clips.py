@@ -102,8 +102,8 @@ class Cropper:
         return CroppedClip(clip, video, crop, self._measured(clip))
 
     def _measured(self, clip: Clip) -> pa.Table | None:
-        """The signals of the kept frames of a cropped clip; None if it has none, or is never kept."""
-        if clip["unfit"] is not None or not self._kept_frames.of(clip, ALL):
+        """The signals of the kept frames of a cropped clip; None if it has none."""
+        if not self._kept_frames.of(clip, ALL):
             return None
         frames = self._kept_frames.frames(clip, ALL)
         return signals_of_crops(frames, self._kept_frames.times(frames))
@@ -124,8 +124,6 @@ def signals_of_crops(pictures: Sequence[np.ndarray], times: Sequence[float]) -> 
         grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         mean, spread = cv2.meanStdDev(grey)
         frame = KeptFrame(time, picture, small, grey)
-        rows.append(
-            {**kept_frame_signals(before, frame), "luma_mean": mean[0, 0], "luma_spread": spread[0, 0]},
-        )
+        rows.append({**kept_frame_signals(before, frame), "luma_mean": mean[0, 0], "luma_spread": spread[0, 0]})
         before = frame
     return pa.Table.from_pylist(rows)
