@@ -8,6 +8,7 @@ a straight edge. Whether it is a bar is decided over the whole scene, in the ste
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ SIDES = ("left", "top", "right", "bottom")
 SEGMENTS = 16  # parts of an edge, in each of which it is seen or not
 LINE_SAMPLES = 160  # pixels of a line that are looked at, at least
 TOLERANCE, OF_NOISE, MOST_TOLERANCE = 6, 3, 16  # grey levels of an even bar: at least, per level of noise, at most
-STEP, MOST_STEP = 8, 24  # grey levels by which the lines at the edge of a soft bar bend: at least, at most
+STEP, OF_BENDS, MOST_STEP = 8, 9, 24  # grey levels by which lines bend at the edge of a soft bar, in the same way
 MOST_BEND = 4 * 255
 BEND = np.array([[1, -2, 1]], np.float32)
 FEW, FEW_SHARP = 0.02, 0.06  # share of a line's pixels that may be off, or sharp, within a bar
@@ -65,7 +66,8 @@ def bar_signals(grey: np.ndarray, small: np.ndarray) -> Signals:
     ends = _even(_between(rows, sides, columns)) if sides else None
     if sides is None or ends is None:
         return dict.fromkeys(COLUMNS)
-    sides = _even(_between(columns, ends, rows)) or sides
+    if any(_is_bar(run) for run in ends):
+        sides = _even(_between(columns, ends, rows)) or sides
     even = (sides.first, ends.first, sides.last, ends.last)
     soft_sides, soft_ends = _soft(_between(columns, ends, rows)), _soft(_between(rows, sides, columns))
     soft = (soft_sides.first, soft_ends.first, soft_sides.last, soft_ends.last)
@@ -96,10 +98,14 @@ def _between(lines: np.ndarray, bars: Pair, across: np.ndarray) -> np.ndarray:
     """The pixels of `lines` between two bars of the other axis, whose lines are `across`. Runs that end without much
     of an edge are no bars.
     """
-    first, last = (run.lines / across.shape[1] if run.seen.bit_count() >= CLEAR else 0.0 for run in bars)
+    first, last = (run.lines / across.shape[1] if _is_bar(run) else 0.0 for run in bars)
     first, last = (first, 1 - last) if first + last < 1 else (0.0, 1.0)
     begin, end = round(first * len(lines)), round(last * len(lines))
     return lines[begin : max(end, begin + 1)]
+
+
+def _is_bar(run: Run) -> bool:
+    return run.lines > 0 and run.seen.bit_count() >= CLEAR
 
 
 def _even(lines: np.ndarray) -> Pair | None:
@@ -113,15 +119,18 @@ def _even_run(lines: np.ndarray) -> Run | None:
     level = float(np.median(rim))
     noise = float(np.abs(rim - level).mean())
     tolerance = min(TOLERANCE + OF_NOISE * noise, MOST_TOLERANCE)
-    off = cv2.bitwise_not(cv2.inRange(lines, level - tolerance, level + tolerance)) >> 7
-    share = _shares(off)
-    ends = np.flatnonzero(share > FEW)
-    if not len(ends):
-        return None
-    run = _ended(lines, off, share, int(ends[0]))
-    if level <= DARK and run.seen.bit_count() < MOST_OF_TEXT:
-        return _behind_text(lines, off, share, run)
-    return run
+    for near in _nearest_first(lines):
+        off = cv2.bitwise_not(cv2.inRange(near, level - tolerance, level + tolerance)) >> 7
+        share = _shares(off)
+        ends = np.flatnonzero(share > FEW)
+        is_whole = near.shape[1] == lines.shape[1]
+        if len(ends) and (is_whole or ends[0] + 2 * EDGE_LINES < near.shape[1]):
+            run = _ended(near, off, share, int(ends[0]))
+            if level > DARK or run.lines < 2 or run.seen.bit_count() >= MOST_OF_TEXT:
+                return run
+            if is_whole:
+                return _behind_text(near, off, share, run)
+    return None
 
 
 def _ended(lines: np.ndarray, off: np.ndarray, share: np.ndarray, end: int) -> Run:
@@ -159,18 +168,28 @@ def _soft_run(lines: np.ndarray) -> Run:
     most = int(lines.shape[1] * MOST_OF_SIDE)
     if most < EDGE_LINES:
         return Run(0)
-    near = np.ascontiguousarray(lines[:, : most + EDGE_LINES]).astype(np.int16)
-    bends = np.abs(cv2.filter2D(near, cv2.CV_16S, BEND, borderType=cv2.BORDER_REPLICATE))  # at line 0, 1, …
-    usual = float(np.median(bends[:, : max(2, most // 10)]))
-    threshold = min(max(STEP, OF_NOISE * 3 * usual), MOST_STEP)
-    sharp = cv2.inRange(bends, threshold, MOST_BEND) >> 7
-    ends = np.flatnonzero(_shares(sharp) > FEW_SHARP)
+    for near in _nearest_first(lines[:, : most + EDGE_LINES]):
+        bends = np.abs(cv2.filter2D(near, cv2.CV_16S, BEND, borderType=cv2.BORDER_REPLICATE))  # at line 0, 1, …
+        usual = float(np.median(bends[:, : max(2, most // 10)]))
+        threshold = min(max(STEP, OF_BENDS * usual), MOST_STEP)
+        sharp = cv2.inRange(bends, threshold, MOST_BEND) >> 7
+        ends = np.flatnonzero(_shares(sharp) > FEW_SHARP)
+        if len(ends) and ends[0] + 2 * EDGE_LINES < near.shape[1]:
+            break
     if not len(ends) or ends[0] >= most - 1:
         return Run(most)
     begin = max(1, int(ends[0]))
-    steps = np.abs(near[:, begin : begin + EDGE_LINES] - near[:, begin - 1 : begin + EDGE_LINES - 1]).mean(0)
-    edge = begin + int(np.argmax(steps))
+    here = near[:, begin - 1 : begin + EDGE_LINES].astype(np.int16)
+    edge = begin + int(np.argmax(np.abs(np.diff(here, axis=1)).mean(0)))
     return Run(edge, _seen(sharp[:, edge - 1 : edge + 1].any(1)))
+
+
+def _nearest_first(lines: np.ndarray) -> Iterator[np.ndarray]:
+    """The first of some lines, and then all of them: most runs end soon."""
+    few = max(lines.shape[1] // 6, 4 * EDGE_LINES)
+    if few < lines.shape[1]:
+        yield np.ascontiguousarray(lines[:, :few])
+    yield np.ascontiguousarray(lines)
 
 
 def _shares(flags: np.ndarray) -> np.ndarray:

@@ -22,6 +22,8 @@ NEAR = 2.0  # pixels by which an edge may be elsewhere in some frames
 WHOLE, HALF = 13, 8  # segments in which the edge of a real bar is seen in some frame: of a single one, of a pair
 SEEN_IN = 0.15  # share of the frames that show the edge, at least
 AGAINST, SOFT_AGAINST = 0.1, 0.25  # share of the frames that show a picture inside the bar, at most
+BLURRED_BY = 8.0  # pixels by which compression may move an edge in a few frames
+BLURRED_IN = 0.34  # share of these frames, at most
 TINT = 16  # levels by which a black bar may be bluer or redder than grey
 SAME_COLOUR = 14  # levels between two bars of a pair
 TEXTURE = 5.0  # grey levels: the least spread of the picture along the edge of a bar that is not black
@@ -66,7 +68,7 @@ class Bars:
 
     def leave_room_for(self, borders: Borders) -> bool:
         """Whether these borders are possible: in no frame the picture is seen in them."""
-        return bool((self.even >= np.array(borders.widths) - NEAR).all())
+        return bool((self.even >= np.array(borders.widths) - BLURRED_BY).all())
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,9 @@ def _edge(widths: np.ndarray, seen: np.ndarray, colour: np.ndarray, spread: np.n
     if width is None or width < LEAST:
         return None
     here = clear & (np.abs(widths - width) <= NEAR)
-    if _share(widths < width - NEAR) > AGAINST or _share(here) < SEEN_IN:
+    if _share(widths < width - BLURRED_BY) > AGAINST or _share(widths < width - NEAR) > BLURRED_IN:
+        return None
+    if _share(here) < SEEN_IN:
         return None
     together = int(np.bitwise_or.reduce(seen[here]))
     return _Edge(
