@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from clipmill.base.opencv import cv2
+from clipmill.decode.bars import COLUMNS, bar_signals
+from clipmill.decode.pictures import analysis_size
 from clipmill.demo import render
 from clipmill.demo.render import Frame, Size
 
 Colour = tuple[int, int, int]  # blue, green, red
 Widths = tuple[int, int, int, int]  # left, top, right, bottom
-FPS, SECONDS = 12, 3.0
 SIZE = (640, 360)
+FPS, SECONDS = 12, 3.0
+KEPT = 6  # every so many frames is a kept frame
 
 
 def grey(level: int) -> Colour:
@@ -33,11 +37,30 @@ class BarFilm:
     sigma: float = 0.0
     crf: int = 23
 
+    def pictures(self) -> list[Frame]:
+        """The frames without any codec."""
+        return list(_noisy(self.frames(), self.sigma, render.generator("noise")))
+
     def render(self, path: Path, **options: Any) -> Path:
         chance = render.generator(path.name)
         settings = {"options": {"crf": str(self.crf)}, **options}
         render.encode(path, _noisy(self.frames(), self.sigma, chance), self.size, FPS, **settings)
         return path
+
+
+def signals_of(frames: Iterable[Frame]) -> pa.Table:
+    """What decode would measure of frames, as far as bars are concerned."""
+    rows: list[dict[str, Any]] = []
+    before = None
+    for number, frame in enumerate(frames):
+        small = cv2.resize(frame, analysis_size(*frame.shape[1::-1]), interpolation=cv2.INTER_NEAREST)
+        grey_ = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+        row: dict[str, Any] = dict.fromkeys(COLUMNS)
+        if number % KEPT == 0:
+            row |= bar_signals(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), small)
+        rows.append({**row, "difference": 0.0 if before is None else float(cv2.absdiff(grey_, before).mean())})
+        before = grey_
+    return pa.table({name: pa.array([row[name] for row in rows]) for name in (*COLUMNS, "difference")})
 
 
 def _noisy(frames: Iterable[Frame], sigma: float, chance: np.random.Generator) -> Iterator[Frame]:
@@ -110,6 +133,13 @@ def lamp(size: Size = SIZE) -> Iterator[Frame]:
         yield np.repeat((10 + light)[..., None], 3, axis=2).astype(np.uint8)
 
 
+def framed_slide(size: Size = SIZE) -> Iterator[Frame]:
+    """A slide with a photograph as high as the slide, on white: nothing moves."""
+    page = render.flat(size, grey(255))
+    page[:, size[0] // 4 : size[0] * 3 // 4] = render.cover(render.photograph("chelsea.png"), (size[0] // 2, size[1]))
+    return iter([page] * int(SECONDS * FPS))
+
+
 def under_a_sky(colour: Colour, share: float, size: Size = SIZE, straight: bool = False) -> Iterator[Frame]:
     """Ground that moves below an even sky (or above even snow, if `share` is negative)."""
     border = int(abs(share) * size[1])
@@ -140,10 +170,11 @@ def before_a_wall(colour: Colour, share: float, size: Size = SIZE) -> Iterator[F
 def slides(background: Colour, ink: int, size: Size = SIZE) -> Iterator[Frame]:
     """Slides of lines of text, one after the other."""
     pages = [["The first slide", "says little,", "and this is it"], ["A second slide", "says even less"], ["Thanks"]]
-    count = int(SECONDS * FPS / len(pages))
     for lines in pages:
-        ink_of, _ = render._letters(lines, size, [60 + 80 * n for n in range(len(lines))], 30)
-        yield from [render._inked(render.flat(size, background), ink_of, ink)] * count
+        page = render.flat(size, background)
+        for number, line in enumerate(lines):
+            cv2.putText(page, line, (size[0] // 4, 90 + 80 * number), cv2.FONT_HERSHEY_SIMPLEX, 1.4, grey(ink), 2)
+        yield from [page] * int(SECONDS * FPS / len(pages))
 
 
 def cartoon(size: Size = SIZE) -> Iterator[Frame]:
@@ -164,3 +195,25 @@ def subtitled(bars: Widths, size: Size = SIZE) -> Iterator[Frame]:
     cv2.putText(text, "Where is the coffee?", (size[0] // 4, size[1] - 16), cv2.FONT_HERSHEY_SIMPLEX, 0.8, grey(230), 2)
     for frame in barred(bars, grey(0), size):
         yield np.maximum(frame, text)
+
+
+def overlaid(mark: Frame, alpha: float = 1.0, size: Size = SIZE, picture: str = "coffee.png") -> Iterator[Frame]:
+    """A moving picture with a mark laid over it: black is where it is not."""
+    ink = (mark.max(axis=2, keepdims=True) > 0) * np.float32(alpha)
+    for frame in moving(size, picture):
+        yield (frame * (1 - ink) + mark * ink).astype(np.uint8)
+
+
+def logo(centre: tuple[int, int], size: Size = SIZE) -> Frame:
+    """A ring with a bar: no letter."""
+    mark = render.flat(size)
+    cv2.circle(mark, centre, 18, grey(240), 4)
+    cv2.line(mark, (centre[0] - 18, centre[1]), (centre[0] + 18, centre[1]), grey(240), 3)
+    return mark
+
+
+def words(text: str, start: tuple[int, int], size: Size = SIZE) -> Frame:
+    """A line of text."""
+    mark = render.flat(size)
+    cv2.putText(mark, text, start, cv2.FONT_HERSHEY_SIMPLEX, 0.7, grey(240), 2)
+    return mark

@@ -16,6 +16,7 @@ from clipmill.split.crop.rectangle import Box
 
 LEAST_FRAMES = 5  # with fewer, edges of the picture itself may stand still by chance
 EDGE = 3.0  # grey levels per pixel: the least median gradient of an overlay
+FINE = 15  # pixels: what is broader is no edge
 STEADY = 0.8  # share of the frames that have at least half of the median gradient
 BAND = 0.25  # share of a side from the edge in which overlays lie
 STILL_ELSEWHERE = 0.02  # share of all other edges that stand still, at most, or else the camera stands
@@ -32,10 +33,7 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
     if len(frames) < LEAST_FRAMES:
         return []
     greys = np.array([cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames], np.float32)
-    across, down = (
-        np.array([cv2.Sobel(grey, cv2.CV_32F, *way, ksize=3, scale=1 / 8) for grey in greys])
-        for way in ((1, 0), (0, 1))
-    )
+    across, down = (np.array([_fine_gradient(grey, *way) for grey in greys]) for way in ((1, 0), (0, 1)))
     usual_across, usual_down = np.median(across, axis=0), np.median(down, axis=0)
     strength = usual_across**2 + usual_down**2
     along = across * usual_across + down * usual_down  # how far a frame's gradient goes the usual way
@@ -58,6 +56,12 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
         still[int(top) : int(bottom), int(left) : int(right)] = False
     edges = float((across**2 + down**2 >= EDGE**2).mean(0).sum())
     return found if still.sum() <= STILL_ELSEWHERE * edges else []
+
+
+def _fine_gradient(grey: np.ndarray, across: int, down: int) -> np.ndarray:
+    """Grey levels per pixel in one direction, less their mean around: broad slopes hardly change as a picture moves."""
+    gradient = cv2.Sobel(grey, cv2.CV_32F, across, down, ksize=3, scale=1 / 8)
+    return gradient - cv2.blur(gradient, (FINE, FINE))
 
 
 def _moving(greys: np.ndarray) -> np.ndarray:
