@@ -93,7 +93,7 @@ def test_definitions(table):
     assert len(set(names)) == len(names)
     assert all(column.meaning for column in table.columns)
     for column in table.columns:
-        assert column.decimals is None or column.type in (REAL, SMALL) or column.type == REALS
+        assert column.decimals is None or column.type in (REAL, SMALL, REALS, SMALL_REALS)
         assert column.unit or column.type in (TEXT, FLAG) or column.type in (INTEGER, SMALL_INTEGER)
 
 

@@ -41,7 +41,7 @@ from clipmill.decode.tone import ToneMap, tone_map
 from clipmill.shapes.counts import Counts
 from clipmill.shapes.rates import exact_rate, frames_in
 from clipmill.shapes.shown import SLACK, shown_frames
-from clipmill.shapes.sizes import Fit, fit, is_square, stored_size
+from clipmill.shapes.sizes import Crop, Fit, Size, fit, is_square, stored_size
 from clipmill.shapes.target import has_target
 from clipmill.store.table import Row
 from clipmill.store.tables import BOTTOM_FIRST, PROGRESSIVE, TOP_FIRST, Clip, DecodedVideo
@@ -101,7 +101,11 @@ class CopyPlan:
 
 
 def plan_copy(
-    video: DecodedVideo, frames: SourceFrames, settings: CutSettings, target_frames: int | None = None
+    video: DecodedVideo,
+    frames: SourceFrames,
+    settings: CutSettings,
+    target_frames: int | None = None,
+    crop: Crop | None = None,
 ) -> CopyPlan | str:
     """The longest part of the clip whose packets can be copied, or why there is none.
 
@@ -117,6 +121,8 @@ def plan_copy(
         return "the video is stored turned or with pixels that are not square"
     if video["cropped"]:
         return "the container says to show only a part of the picture"
+    if crop:
+        return "the picture is cropped"
     if makes_whole(video, settings):
         return "its frames are interlaced"
     if video["changes"]:
@@ -127,7 +133,7 @@ def plan_copy(
         return "the colours are HDR, and decode.tone_map makes them SDR"
     if settings.for_trainer and video["pixel_format"] not in EIGHT_BIT_420:
         return f"the pixels are {video['pixel_format']}, not 8-bit 4:2:0"
-    if settings.for_trainer and fit_of(video, settings) != Fit(stored_size(video), stored_size(video)):
+    if settings.for_trainer and fit_of(stored_size(video), settings) != Fit(stored_size(video), stored_size(video)):
         return "the size changes"
     most = ROUNDING if target_frames else settings.max_trim_seconds + ROUNDING
     starts = np.flatnonzero(frames.is_key & frames.is_clean[:-1] & (frames.time[:-1] - frames.time[0] <= most))
@@ -154,9 +160,8 @@ def makes_whole(video: DecodedVideo, settings: CutSettings) -> bool:
     return video["field_order"] in (TOP_FIRST, BOTTOM_FIRST) and settings.deinterlace == "auto"
 
 
-def fit_of(video: DecodedVideo, settings: CutSettings) -> Fit:
-    """How the pictures of a video get the size of the clip. Raises ItemError (too_small)."""
-    size = stored_size(video)
+def fit_of(size: Size, settings: CutSettings) -> Fit:
+    """How pictures of `size` get the size of the clip. Raises ItemError (too_small)."""
     found = fit(size, settings.size, settings.resolutions)
     if found is None:
         wanted = "bucket of export.buckets.resolutions" if settings.size == "bucket" else "size that cut.size allows"
@@ -181,13 +186,13 @@ def cut_clip(
 
     Raises ItemError (no_copy, bad_cut, and what opening the source raises) and OSError for a full disk.
     """
-    target_frames = clip["target_frames"]
-    plan = None if settings.mode == "reencode" else plan_copy(video, signals, settings, target_frames)
+    target_frames, crop = clip["target_frames"], Crop.of(clip)
+    plan = None if settings.mode == "reencode" else plan_copy(video, signals, settings, target_frames, crop)
     if settings.mode == "copy" and isinstance(plan, str):
         raise ItemError("no_copy", f"packets cannot be copied: {plan}; use cut.mode auto, or raise max_trim_seconds")
     failed = None
     with atomic(target) as temporary, sdr_filters(tones_of(video, settings)) as to_sdr:
-        job = _Job(source, temporary, video, settings, clip["start_frame"], to_sdr)
+        job = _Job(source, temporary, video, settings, clip["start_frame"], crop, to_sdr)
         if isinstance(plan, CopyPlan):
             try:
                 file = job.copy(signals.part(plan.first, plan.stop))
@@ -234,9 +239,10 @@ class _Job:
         video: DecodedVideo,
         settings: CutSettings,
         start_frame: int,
+        crop: Crop | None,
         to_sdr: Callable[[Any, str], Any],
     ):
-        self.source, self.target, self.video, self.settings = source, target, video, settings
+        self.source, self.target, self.video, self.settings, self.crop = source, target, video, settings, crop
         self.start_frame = start_frame
         with open_video(source) as container:
             stream = best_video_stream(container)
@@ -248,7 +254,7 @@ class _Job:
         self.sound: Sound | None = None
         self.frame_seconds = 1 / video["fps"]
         self.makes_whole = makes_whole(video, settings)
-        self.fit = fit_of(video, settings)
+        self.fit = fit_of(crop.size if crop else stored_size(video), settings)
         self.to_sdr = to_sdr
 
     def copy(self, frames: SourceFrames) -> ClipFile:
@@ -329,15 +335,17 @@ class _Job:
 
     def _encode(self, wanted: SourceFrames, feed: Feed | None, picture: Any) -> SourceFrames:
         """Encode a stream of pictures. Returns `wanted`, with the pictures as they are when they have been changed."""
+        source = None  # the pictures before they are cropped
+        if self.crop:
+            picture, source = self._cropped(self.crop, picture)
         (wide, high), (width, height) = self.fit
-        looks_different = wide - width > 1 or high - height > 1
         picture = self.to_sdr(picture.filter("scale", wide, high).filter("setsar", 1), self.matrix)
-        if looks_different:
+        if source is None and (wide - width > 1 or high - height > 1):
             both = picture.filter_multi_output("split")
             picture, source = both[0], both[1]
         picture = picture.filter("crop", width, height, (wide - width) // 4 * 2, (high - height) // 4 * 2)
         streams = [picture]
-        if looks_different:
+        if source is not None:
             inner = picture.filter_multi_output("split")
             streams = [inner[0], ffmpeg.filter([_tiny(source), _tiny(inner[1])], "vstack")]
         printed = self._run(
@@ -355,7 +363,7 @@ class _Job:
             },
             feed,
         )
-        if not looks_different:
+        if source is None:
             return wanted
         tiny = np.frombuffer(printed, np.uint8).reshape(-1, TINY, TINY, 3)
         if len(tiny) != 2 * wanted.frames:
@@ -365,6 +373,11 @@ class _Job:
         )
         check_thumbnails(whole, wanted.thumbnail, grey_levels(0), np.arange(wanted.frames))
         return wanted.showing(cropped)
+
+    def _cropped(self, crop: Crop, picture: Any) -> tuple[Any, Any]:
+        """A stream of pictures, with square pixels and cropped, and the same pictures as they were, as SDR."""
+        both = picture.filter("scale", *stored_size(self.video)).filter("setsar", 1).filter_multi_output("split")
+        return both[0].filter("crop", *crop.size, crop.x, crop.y), self.to_sdr(both[1], self.matrix)
 
     def _before(self, frames: SourceFrames, share: float = 0.5) -> float:
         """The time half a frame, or another share, before the first of `frames`, after the container's start."""

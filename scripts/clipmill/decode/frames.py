@@ -38,21 +38,45 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
+def as_jpeg(picture: np.ndarray, quality: int) -> bytes:
+    """A BGR picture as a JPEG; the same picture gives the same bytes."""
+    from clipmill.base.opencv import cv2
+
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()
+
+
+# The smallest and the largest entry of the luminance table of quantizers, which libjpeg scales by the quality (ITU-T
+# T.81, K.1).
+_SMALLEST, _LARGEST = 10, 121
+
+
+def jpeg_quality(data: bytes) -> int:
+    """The quality, 1 to 100, with which libjpeg wrote a JPEG: by its first table of quantizers."""
+    at = data.index(b"\xff\xdb") + 5
+    table = data[at : at + 64]
+
+    def difference(quality: int) -> int:
+        return abs(_scaled(_SMALLEST, quality) - min(table)) + abs(_scaled(_LARGEST, quality) - max(table))
+
+    return min(range(1, 101), key=difference)
+
+
+def _scaled(entry: int, quality: int) -> int:
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return min(255, max(1, (entry * scale + 50) // 100))
+
+
 class ArchiveWriter:
     """Writes kept frames one after the other; the same frames give the same bytes."""
 
     def __init__(self, path: Path, quality: int):
-        from clipmill.base.opencv import cv2
-
         self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED)
-        self._options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        self._quality = quality
 
     def add(self, sample: int, picture: np.ndarray) -> None:
         """Add one BGR picture, height × width × 3 bytes."""
-        from clipmill.base.opencv import cv2
-
-        _, data = cv2.imencode(".jpg", picture, self._options)
-        self._zip.writestr(zipfile.ZipInfo(member(sample)), data.tobytes())
+        self._zip.writestr(zipfile.ZipInfo(member(sample)), as_jpeg(picture, self._quality))
 
     def close(self, comment: str) -> None:
         """Finish the archive; `comment` says what it was made from, and `archive_key` returns it."""

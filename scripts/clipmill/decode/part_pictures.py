@@ -7,7 +7,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from clipmill.decode.miniatures import miniature
-from clipmill.decode.pictures import Turn, analysis_size, small_bgr
+from clipmill.decode.pictures import Turn, analysis_size, full_grey, small_bgr
 from clipmill.decode.tone import ToneMap
 
 
@@ -25,7 +25,7 @@ class PartPictures:
         self._size = analysis_size(width, height)
         scale = min(1.0, short_side / min(width, height))
         self._kept_size = max(1, round(width * scale)), max(1, round(height * scale))
-        self._miniature_scaler = VideoReformatter()
+        self._miniature_scaler, self._grey_scaler = VideoReformatter(), VideoReformatter()
 
     def analysis(self, frame: av.VideoFrame) -> np.ndarray:
         """The picture that scene cuts and signals are computed from."""
@@ -34,6 +34,10 @@ class PartPictures:
     def kept(self, frame: av.VideoFrame) -> np.ndarray:
         """The picture that scores and captions see."""
         return small_bgr(frame, *self._kept_size, self._kept_scaler, self._turn, Interpolation.AREA, self.tones)
+
+    def grey(self, frame: av.VideoFrame) -> np.ndarray:
+        """All pixels in grey, on which bars are measured."""
+        return full_grey(frame, self._grey_scaler, self._turn)
 
     def miniature(self, frame: av.VideoFrame) -> bytes:
         """The picture that the network of the detector `transnetv2` sees."""

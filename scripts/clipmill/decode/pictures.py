@@ -88,6 +88,15 @@ def _rows(plane: VideoPlane, kind: type[np.generic]) -> np.ndarray:
     return np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)
 
 
+def full_grey(frame: av.VideoFrame, reformatter: VideoReformatter, turn: Turn) -> np.ndarray:
+    """All pixels of `frame`, upright, as they are stored: height × width grey levels, 0 to 255. Not writeable."""
+    matrix = _matrix(int(frame.colorspace))
+    grey = reformatter.reformat(frame, format="gray", src_colorspace=matrix, dst_colorspace=matrix, threads=1)
+    plane = grey.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(frame.height, plane.line_size)
+    return _turned(rows[:, : frame.width], turn)
+
+
 def orientation(frame: av.VideoFrame) -> Turn:
     """The steps that make `frame` upright: swap rows and columns, then flip left–right, then flip top–bottom."""
     return announced_turn(frame) or UPRIGHT

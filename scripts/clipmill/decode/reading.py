@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.human import counted
-from clipmill.decode.frames import DECODE_AGAIN, LOST_FRAMES, FrameArchive, jpeg_size
+from clipmill.decode.frames import DECODE_AGAIN, LOST_FRAMES, FrameArchive, as_jpeg, jpeg_quality, jpeg_size
+from clipmill.shapes.sizes import Crop
 from clipmill.store import tables
 from clipmill.store.index import note_lost
 from clipmill.store.layout import Paths
@@ -151,20 +152,31 @@ def nearest(times: np.ndarray, wanted: float) -> int:
 class Frames(Sequence[np.ndarray]):
     """A clip's frames, BGR, height × width × 3 bytes. Each is read when it is indexed, which may raise ItemError."""
 
-    def __init__(self, archive: FrameArchive, samples: list[int]):
-        self._archive, self.samples = archive, samples
+    def __init__(self, archive: FrameArchive, samples: list[int], crop: Crop | None = None):
+        self._archive, self.samples, self._crop = archive, samples, crop
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def data(self) -> list[bytes]:
-        """All of them as JPEGs."""
-        return [self._archive.data(sample) for sample in self.samples]
+        """All of them as JPEGs. Cropped ones are encoded again with the quality that they had."""
+        return [self._data(sample) for sample in self.samples]
 
     def __getitem__(self, place: int | slice) -> Any:
         if isinstance(place, slice):
-            return [self._archive.read(sample) for sample in self.samples[place]]
-        return self._archive.read(self.samples[place])
+            return [self._read(sample) for sample in self.samples[place]]
+        return self._read(self.samples[place])
+
+    def _read(self, sample: int) -> np.ndarray:
+        picture = self._archive.read(sample)
+        if self._crop is None:
+            return picture
+        left, top, right, bottom = self._crop.within((picture.shape[1], picture.shape[0]))
+        return picture[top:bottom, left:right].copy()  # a view would keep the whole picture in memory
+
+    def _data(self, sample: int) -> bytes:
+        data = self._archive.data(sample)
+        return as_jpeg(self._read(sample), jpeg_quality(data)) if self._crop else data
 
 
 class KeptFrames:
@@ -218,15 +230,19 @@ class KeptFrames:
             raise archive.lost("of another video or other settings")
         if not samples:
             raise ItemError("too_few_samples", f"{clip['seconds']:.2f} s hold no sample")
-        return Frames(archive, samples)
+        return Frames(archive, samples, Crop.of(clip))
+
+    def times(self, frames: Frames) -> list[float]:
+        """When the frames that `frames` gave last are shown, in seconds."""
+        return self._times[np.searchsorted(self._numbers, frames.samples)].tolist()
 
     def jpegs(self, clip: Clip | Row, choice: FrameChoice) -> tuple[list[bytes], list[float]]:
-        """The same frames as JPEGs from the archive, and their times in seconds. Raises ItemError as `frames` does."""
+        """The same frames as JPEGs, and their times in seconds. Raises ItemError as `frames` does."""
         frames = self.frames(clip, choice)
         images = frames.data()
         if not all(map(jpeg_size, images)):
             raise self._archive(clip["video_id"]).lost("a frame is no picture")
-        return images, self._times[np.searchsorted(self._numbers, frames.samples)].tolist()
+        return images, self.times(frames)
 
     def _archive(self, video_id: str) -> FrameArchive:
         if self._opened is None or self._opened[0] != video_id:

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 import av
+import numpy as np
 import pyarrow.parquet as pq
 
 from clipmill.base.errors import ItemError
 from clipmill.base.files import atomic
 from clipmill.base.journal import fingerprint
 from clipmill.base.opencv import cv2
+from clipmill.decode.bars import bar_signals
 from clipmill.decode.clock import Clock, Rate
 from clipmill.decode.complete import Completeness
 from clipmill.decode.cropping import Cropping
@@ -445,7 +447,7 @@ class _Decoding:
             return None
         picture = part.pictures.kept(frame)
         measured = KeptFrame(placed.time, picture, small, grey)
-        kept = self.of_kept.submit(kept_frame_signals, self.last_kept, measured)
+        kept = self.of_kept.submit(_kept_frame_row, self.last_kept, measured, part.pictures.grey(frame))
         self.waiting.append((kept, self.of_archive.submit(self.archive.add, row["sample"], picture)))
         self.last_kept = measured
         self._wait_for_kept(KEPT_IN_FLIGHT * self.kept_threads)
@@ -484,6 +486,11 @@ class _Decoding:
             "samples": self.kept,
             "changes": "; ".join(changes) or None,
         }
+
+
+def _kept_frame_row(before: KeptFrame | None, frame: KeptFrame, full: np.ndarray) -> Row:
+    """The SIGNALS columns that only kept frames have. `full`: all pixels of the frame in grey."""
+    return {**kept_frame_signals(before, frame), **bar_signals(full, frame.small)}
 
 
 class _Placed(NamedTuple):

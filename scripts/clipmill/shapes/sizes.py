@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 Size = tuple[int, int]
 """Width and height in pixels."""
 
+ROUNDING = 1e-3  # pixel
+
 
 class Fit(NamedTuple):
     """How a picture gets a size: scaled, then cropped around its centre."""
@@ -31,6 +33,34 @@ def stored_size(video: Mapping[str, Any]) -> Size:
         return video["width"], video["height"]
     stored = video["coded_width"], video["coded_height"]
     return stored[::-1] if round(video["rotation"] / 90) % 2 else stored
+
+
+class Crop(NamedTuple):
+    """The part of a picture as shown that a clip has: its place in pixels from the left and the top, and its size."""
+
+    x: int
+    y: int
+    size: Size
+    whole: Size  # of the picture
+
+    @staticmethod
+    def of(clip: Mapping[str, Any]) -> Crop | None:
+        """That of a row of the table `clips`; None if the clip has all of the picture."""
+        if clip.get("crop_width") is None:
+            return None
+        size, whole = ((clip[f"{name}_width"], clip[f"{name}_height"]) for name in ("crop", "whole"))
+        return Crop(clip["crop_x"], clip["crop_y"], size, whole)
+
+    def within(self, size: Size) -> tuple[int, int, int, int]:
+        """The edges of the pixels that lie wholly inside, of the same picture in another size: left, top, right, bottom.
+
+        They enclose one pixel at least.
+        """
+        across, down = (side / whole for side, whole in zip(size, self.whole, strict=True))
+        left, top = (math.ceil(edge - ROUNDING) for edge in (self.x * across, self.y * down))
+        right = math.floor((self.x + self.size[0]) * across + ROUNDING)
+        bottom = math.floor((self.y + self.size[1]) * down + ROUNDING)
+        return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def apart(ratio: float, other: float) -> float:

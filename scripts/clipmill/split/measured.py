@@ -11,10 +11,17 @@ from clipmill.store.tables import Clip, DecodedVideo
 FROZEN_BELOW = 0.05  # mean absolute difference of grey levels to the frame before; camera noise alone gives more
 EASYANIMATE_INTERVAL = 0.5  # seconds between the two frames whose flow EasyAnimate's motion score measures
 
+Sides = tuple[float, float, float, float]
+"""Shares of the width and the height at the left, top, right and bottom."""
+NO_BORDERS: Sides = (0.0, 0.0, 0.0, 0.0)
 
-def motion_score(clip: Clip, video: DecodedVideo, signals: pa.Table) -> Row:
-    """MOTION row of one clip: mean over its pairs of neighbouring kept frames, both inside the clip."""
-    kept = _kept_frames(_part(clip, signals))
+
+def motion_score(clip: Clip, video: DecodedVideo, signals: pa.Table, crops: pa.Table | None = None) -> Row:
+    """MOTION row of one clip: mean over its pairs of neighbouring kept frames, both inside the clip.
+
+    `crops`: the signals of the kept frames of a cropped clip.
+    """
+    kept = _kept_frames(_part(clip, signals)) if crops is None else crops
     speeds = _numbers(kept, "motion")[1:]  # the motion of the first kept frame began before the clip
     speeds = speeds[~np.isnan(speeds)]
     row: Row = {"clip_id": clip["clip_id"], "motion_pairs": len(speeds)}
@@ -26,14 +33,19 @@ def motion_score(clip: Clip, video: DecodedVideo, signals: pa.Table) -> Row:
     return {**row, "motion": speed, "motion_pixels": pixels}
 
 
-def technical_score(clip: Clip, signals: pa.Table) -> Row:
-    """TECHNICAL row of one clip."""
+def technical_score(clip: Clip, signals: pa.Table, borders: Sides = NO_BORDERS, crops: pa.Table | None = None) -> Row:
+    """TECHNICAL row of one clip.
+
+    `borders`: what was found of its scene and stays. `crops`: the signals of the kept frames of a cropped clip, by
+    which it is measured then, but for its motionless share.
+    """
     part = _part(clip, signals)
-    kept = _kept_frames(part)
+    kept = _kept_frames(part) if crops is None else crops
+    shown = part if crops is None else crops
     row: Row = {
         "clip_id": clip["clip_id"],
-        "brightness": float(_numbers(part, "luma_mean").mean()),
-        "contrast": float(_numbers(part, "luma_spread").mean()),
+        "brightness": float(_numbers(shown, "luma_mean").mean()),
+        "contrast": float(_numbers(shown, "luma_spread").mean()),
         "frozen_share": _frozen_share(part),
     }
     if kept.num_rows == 0:
@@ -43,7 +55,7 @@ def technical_score(clip: Clip, signals: pa.Table) -> Row:
         **row,
         "sharpness": float(_numbers(kept, "sharpness").mean()),
         "colourfulness": float(_numbers(kept, "colourfulness").mean()),
-        "border_area": _border_area(kept),
+        "border_area": _border_area(kept, borders),
     }
 
 
@@ -69,10 +81,10 @@ def _frozen_share(part: pa.Table) -> float:
     return float(np.diff(times)[still].sum() / (times[-1] - times[0]))
 
 
-def _border_area(kept: pa.Table) -> float | None:
-    """Area under borders that are black in every kept frame; None if all kept frames are wholly black."""
+def _border_area(kept: pa.Table, borders: Sides) -> float | None:
+    """Area under `borders` and those that are black in every kept frame; None if all kept frames are wholly black."""
     sides = [_numbers(kept, f"border_{side}") for side in ("left", "top", "right", "bottom")]
     if np.isnan(sides[0]).all():
         return None
-    left, top, right, bottom = (np.nanmin(side) for side in sides)
+    left, top, right, bottom = (max(np.nanmin(side), found) for side, found in zip(sides, borders, strict=True))
     return float(1 - (1 - left - right) * (1 - top - bottom))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from clipmill.base.errors import ItemError
 from clipmill.decode.parts import as_of_part, by_video
-from clipmill.decode.reading import raise_if_lost, read_signals
+from clipmill.decode.reading import KeptFrames, raise_if_lost, read_signals
+from clipmill.split.crop.clips import Cropper
 from clipmill.split.detectors import Finder
-from clipmill.split.measured import motion_score, technical_score
 from clipmill.split.scenes import video_clips
 from clipmill.split.settings import SplitSettings
 from clipmill.split.transitions import transition_rows
@@ -46,23 +47,27 @@ def split_shard(
     lost = []
     parts_of = by_video(parts)
     of_network = read_shots(shots) if shots else {}
-    for video in videos:
-        if video["error_kind"]:
-            continue
-        try:
-            signals = read_signals(outdir, shard, video["video_id"], key=video["decode_key"])
-        except ItemError as error:
-            lost.append(error)
-            continue
-        parts_of_video = parts_of[video["video_id"]]
-        finder = Finder(signals, parts_of_video, of_network.get(video["video_id"]))
-        transitions = finder.find(settings)
-        split.transitions += transition_rows(video, signals, transitions)
-        for clip in video_clips(video, parts_of_video, signals, transitions, settings):
-            split.clips.append(clip)
-            seen = as_of_part(video, parts_of_video[clip["part"]])
-            split.motion.append(_without_needless_error(clip, motion_score(clip, seen, signals)))
-            split.technical.append(_without_needless_error(clip, technical_score(clip, signals)))
+    with KeptFrames(outdir, shard) as kept_frames:
+        for video in videos:
+            if video["error_kind"]:
+                continue
+            try:
+                signals = read_signals(outdir, shard, video["video_id"], key=video["decode_key"])
+            except ItemError as error:
+                lost.append(error)
+                continue
+            parts_of_video = parts_of[video["video_id"]]
+            finder = Finder(signals, parts_of_video, of_network.get(video["video_id"]))
+            transitions = finder.find(settings)
+            split.transitions += transition_rows(video, signals, transitions)
+            clips = video_clips(video, parts_of_video, signals, transitions, settings)
+            for part, of_part in groupby(clips, key=lambda clip: clip["part"]):
+                seen = as_of_part(video, parts_of_video[part])
+                cropper = Cropper(seen, parts_of_video[part], signals, kept_frames, settings.crop)
+                for cropped in cropper.crop(list(of_part)):
+                    split.clips.append(cropped.clip)
+                    split.motion.append(_without_needless_error(cropped.clip, cropped.motion(signals)))
+                    split.technical.append(_without_needless_error(cropped.clip, cropped.technical(signals)))
     raise_if_lost(lost)
     return split
 

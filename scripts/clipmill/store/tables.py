@@ -148,7 +148,8 @@ TOO_SHORT = "too_short"  # for split.min_seconds
 TOO_FEW_FRAMES = "too_few_frames"  # for cut.frames
 FROZEN = "frozen"  # one frame that stands for long
 INTERLACED = "interlaced"  # for decode.deinterlace, as the next one
-UNFIT = (TOO_SHORT, TOO_FEW_FRAMES, FROZEN, INTERLACED, TELECINED)
+OVERLAYS = "overlays"  # text and logos, without which less than crop.min_area would be left
+UNFIT = (TOO_SHORT, TOO_FEW_FRAMES, FROZEN, INTERLACED, TELECINED, OVERLAYS)
 
 
 class Clip(TypedDict):
@@ -156,7 +157,7 @@ class Clip(TypedDict):
 
     clip_id: Annotated[str, Field("", "identity of the clip: its video, then its start and end in milliseconds")]
     video_id: VideoId
-    source_key: Annotated[str, Field("", "as in `videos`")]
+    source_key: Annotated[str, Field("", "as in `videos`; of a cropped clip also of the crop")]
     part: Annotated[int, Field("", "number of the part of its video, from 0")]
     scene: Annotated[int, Field("", "number of the scene in its video, from 0")]
     piece: Annotated[int, Field("", "number of the piece in its scene, from 0")]
@@ -169,16 +170,25 @@ class Clip(TypedDict):
         str | None,
         Field(
             "",
-            "why it is never kept and never scored: `too_short`, `too_few_frames`, `frozen`, `interlaced`, `telecined`; "
-            "missing if it is fit",
+            "why it is never kept and never scored: `too_short`, `too_few_frames`, `frozen`, `interlaced`, "
+            "`telecined`, `overlays`; missing if it is fit",
         ),
     ]
     target_frames: Annotated[
         int | None,
         Field("frame", "frames that its file must have by cut.fps and cut.frames; missing: as many as the video has"),
     ]
-    width: Annotated[int, Field("pixel", "width as shown")]
-    height: Annotated[int, Field("pixel", "height as shown")]
+    width: Annotated[int, Field("pixel", "width as shown, cropped")]
+    height: Annotated[int, Field("pixel", "height as shown, cropped")]
+    crop_x: Annotated[
+        int | None,
+        Field("pixel", "columns that are cut away at the left of the picture as shown; missing if nothing is"),
+    ]
+    crop_y: Annotated[int | None, Field("pixel", "rows that are cut away at the top")]
+    crop_width: Annotated[int | None, Field("pixel", "width of what is left")]
+    crop_height: Annotated[int | None, Field("pixel", "height of what is left")]
+    whole_width: Annotated[int | None, Field("pixel", "width as shown before cropping; missing if nothing is cropped")]
+    whole_height: Annotated[int | None, Field("pixel", "height as shown before cropping")]
     fps: Annotated[
         float, Field("frame/second", "of its part; at a variable rate its own frames over seconds", 6, filter=30)
     ]
@@ -257,6 +267,21 @@ SIGNALS: Table[Row] = Table(
         Column("border_right", SMALL, "share", "the same at the right", 4),
         Column("border_bottom", SMALL, "share", "the same at the bottom", 4),
         Column("motion", SMALL, "% short side/second", "mean length of Farneback's flow from the last kept frame", 4),
+        Column(
+            "bars",
+            SMALL_REALS,
+            "share",
+            "of the width or height at the left, top, right and bottom that is even, be it a bar or not; missing if "
+            "the whole frame is even",
+            6,
+        ),
+        Column("bars_seen", SMALL_REALS, "", "at which of 16 parts of its end there is a straight edge, as bits"),
+        Column("bars_spread", SMALL_REALS, "grey levels", "standard deviation of the picture along its end", 4),
+        Column("bars_luma", SMALL_REALS, "0–255", "its mean grey level", 4),
+        Column("bars_blue", SMALL_REALS, "0–255", "its blue, less its grey level", 4),
+        Column("bars_red", SMALL_REALS, "0–255", "its red, less its grey level", 4),
+        Column("soft_bars", SMALL_REALS, "share", "the same as `bars` of what is soft, as a blurred picture is", 6),
+        Column("soft_bars_seen", SMALL_REALS, "", "at which of 16 parts of its end there is a straight edge, as bits"),
     ),
 )
 
@@ -340,7 +365,7 @@ TECHNICAL: Table[Row] = Table(
             "border_area",
             REAL,
             "share",
-            "share of the frame under black borders that last through the whole clip",
+            "share of the frame under borders that last through the whole clip; 0 after they are cut away",
             4,
             filter=90,
         ),

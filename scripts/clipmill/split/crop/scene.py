@@ -1,0 +1,111 @@
+"""What is cut away from the clips of a scene: one rectangle is left for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from clipmill.split.crop.blurred import are_blurred_copies
+from clipmill.split.crop.borders import NONE, Bars, Borders, find_borders, find_soft_borders
+from clipmill.split.crop.overlays import find_overlays
+from clipmill.split.crop.rectangle import Box, Rectangle, around, even_inside, largest_between
+from clipmill.split.measured import NO_BORDERS, Sides
+
+MOST_FRAMES = 16  # kept frames of a scene that are looked at
+
+Look = Callable[[int, int, int], Sequence[np.ndarray]]
+"""Gives kept frames (BGR) of the video's frames from the first to before the second number, at most the third."""
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """The section `crop` of the config."""
+
+    borders: bool
+    overlays: bool
+    min_area: float
+    masks: bool
+
+
+@dataclass(frozen=True)
+class SceneCrop:
+    """What a scene has around its picture, and what is done about it.
+
+    `borders`: those that stay, as shares of the width and the height at the left, top, right and bottom. `rectangle`: what is left; None if nothing is cut
+    away. `masked`: boxes in pixels that a mask hides instead. `too_much`: whether so much is under overlays that the
+    scene is of no use.
+    """
+
+    borders: Sides = NO_BORDERS
+    rectangle: Rectangle | None = None
+    masked: tuple[Box, ...] = ()
+    too_much: bool = False
+
+
+class Scenes:
+    """Finds what surrounds the picture in the scenes of one part of a video.
+
+    `part`: the signals of the part, which begins at frame `first`. `size`: of its frames as shown. `look`: reads its
+    kept frames.
+    """
+
+    def __init__(self, part: pa.Table, first: int, size: tuple[int, int], look: Look, settings: CropSettings):
+        self._part, self._first, self._size, self._look, self._settings = part, first, size, look, settings
+        self._usual = find_borders(Bars.of(part, size), size)
+
+    def crop(self, start: int, end: int) -> SceneCrop:
+        """Of the scene of frames `start` to before `end`. May raise ItemError."""
+        whole = Box(0, 0, *self._size)
+        borders = self._borders(start, end)
+        framed = _between(whole, borders)
+        least = self._settings.min_area * whole.area
+        inner = framed if self._settings.borders and even_inside(framed).area >= least else whole
+        stay = borders.shares(self._size) if inner is whole else NO_BORDERS
+        overlays = self._overlays(start, end, inner) if self._settings.overlays else []
+        rectangle = even_inside(largest_between(inner, overlays))
+        if rectangle.area < least:
+            return SceneCrop(stay, too_much=bool(overlays))
+        if self._settings.masks:
+            return SceneCrop(stay, masked=(*around(whole, inner), *overlays))
+        if inner == whole and not overlays:
+            return SceneCrop(stay)
+        return SceneCrop(stay, rectangle)
+
+    def _borders(self, start: int, end: int) -> Borders:
+        bars = Bars.of(self._part.slice(start - self._first, end - start), self._size)
+        borders = find_borders(bars, self._size)
+        if borders.any or bars is None:
+            return borders
+        if self._usual.any and bars.leave_room_for(self._usual):
+            return self._usual
+        soft = find_soft_borders(bars, self._size)
+        if soft.any and are_blurred_copies(self._look(start, end, MOST_FRAMES), soft.shares(self._size)):
+            return soft
+        return NONE
+
+    def _overlays(self, start: int, end: int, inner: Box) -> list[Box]:
+        """The overlays inside a part of the picture, in pixels of the picture as shown."""
+        frames = self._look(start, end, MOST_FRAMES)
+        if not frames:
+            return []
+        height, width = frames[0].shape[:2]
+        across, down = self._size[0] / width, self._size[1] / height
+        left, top, right, bottom = (round(edge / scale) for edge, scale in zip(inner, (across, down) * 2, strict=True))
+        found = find_overlays([frame[top:bottom, left:right] for frame in frames])
+        return [
+            Box(
+                (left + box.left) * across,
+                (top + box.top) * down,
+                (left + box.right) * across,
+                (top + box.bottom) * down,
+            )
+            for box in found
+        ]
+
+
+def _between(whole: Box, borders: Borders) -> Box:
+    left, top, right, bottom = borders.widths
+    return Box(left, top, whole.right - right, whole.bottom - bottom)
