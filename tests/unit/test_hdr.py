@@ -7,15 +7,17 @@ from dataclasses import replace
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 from cut_sources import Source, cut_settings, run
 from films import SETTINGS, Decoded, decoded
-from hdr_films import CURVES, FRAMES, PIXELS, colour_error, hdr_film, pictures
+from hdr_films import CURVES, FRAMES, PIXELS, SIZE, colour_error, hdr_film, pictures
 
 from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
 from clipmill.cut.clip import cut_clip
 from clipmill.cut.verify import SourceFrames
 from clipmill.decode.parts import as_of_part
+from clipmill.decode.pictures import small_bgr
 from clipmill.decode.reading import frame_times
 
 pytestmark = pytest.mark.slow
@@ -56,6 +58,30 @@ def test_clips_are_sdr(film, tmp_path, settings):
         shown = frame.to_ndarray(format="bgr24")
         picture = cv2.resize(picture, shown.shape[1::-1], interpolation=cv2.INTER_AREA)
         assert colour_error(shown, picture) < 4, number
+
+
+SDR = {
+    "BT.601": ("bt601", "tv", "smpte170m"),
+    "BT.709": ("bt709", "tv", "bt709"),
+    "full range": ("bt709", "pc", "bt709"),
+    "BT.2020": ("bt2020", "tv", "bt2020nc"),
+    "without tags": ("bt601", "tv", None),
+}
+
+
+@pytest.mark.parametrize(("matrix", "limits", "tag"), SDR.values(), ids=SDR)
+def test_sdr_keeps_its_colours(tmp_path, matrix, limits, tag):
+    path, picture = tmp_path / "sdr.mp4", pictures()[1]
+    tags = ("-colorspace", tag, "-color_trc", "bt709", "-color_range", limits) if tag else ()
+    filters = ("-vf", f"scale=out_color_matrix={matrix}:out_range={limits},format=yuv420p")
+    coding = (*tags, "-c:v", "libx264", "-crf", "8")
+    run("-y", "-f", *PIXELS, *filters, *coding, str(path), input=picture.tobytes() * FRAMES)
+    film = decoded(path)
+    assert film.row["transfer"] == "sdr" and colour_error(film.picture(), picture) < 3
+    Source(path).cut(tmp_path / "clip.mp4", 0, FRAMES, min_seconds=0.2, mode="reencode")
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        shown = small_bgr(next(container.decode(video=0)), *SIZE, VideoReformatter())
+    assert colour_error(shown, picture) < 3
 
 
 def test_each_part_of_a_video_has_its_own_colours(tmp_path):
