@@ -108,6 +108,16 @@ def test_each_part_of_a_video_has_its_own_colours(tmp_path):
         assert colour_error(first_frame(tmp_path / "clip.mp4"), picture) < 4, part["transfer"]
 
 
+def test_a_cropped_clip_is_sdr_too(film, tmp_path):
+    """It is compared with decode's pictures before they are cropped."""
+    source = Source(film.source)
+    clip, frames = source.clip(FRAMES, 2 * FRAMES)
+    clip |= {"crop_x": 40, "crop_y": 20, "crop_width": 240, "crop_height": 140}
+    clip |= {"whole_width": SIZE[0], "whole_height": SIZE[1]}
+    cut_clip(source.path, tmp_path / "clip.mp4", source.video, clip, frames, cut_settings(min_seconds=0.2))
+    assert colour_error(first_frame(tmp_path / "clip.mp4"), pictures()[1][20:160, 40:280]) < 4
+
+
 def test_hdr_is_never_copied(film, tmp_path):
     with pytest.raises(ItemError, match="the colours are HDR, and decode.tone_map makes them SDR") as error:
         Source(film.source).cut(tmp_path / "clip.mp4", 0, 2 * FRAMES, mode="copy")
