@@ -162,6 +162,8 @@ def makes_whole(video: DecodedVideo, settings: CutSettings) -> bool:
 
 def fit_of(size: Size, settings: CutSettings) -> Fit:
     """How pictures of `size` get the size of the clip. Raises ItemError (too_small)."""
+    if min(size) < 2:
+        raise ItemError("too_small", f"{size[0]} × {size[1]} pixels are no picture that a file can hold; leave it out")
     found = fit(size, settings.size, settings.resolutions)
     if found is None:
         wanted = "bucket of export.buckets.resolutions" if settings.size == "bucket" else "size that cut.size allows"
