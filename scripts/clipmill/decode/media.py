@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import av.error
+from av.codec.context import Flags
 
 from clipmill.base.errors import ItemError
 
@@ -72,7 +73,9 @@ def best_video_stream(container: av.container.InputContainer) -> av.VideoStream:
     if not decodable:
         raise ItemError("no_decoder", "FFmpeg has no decoder for its video; convert it or name it in `exclude`")
     moving = _moving(container, decodable) if len(decodable) > 1 else decodable
-    return max(moving or decodable, key=lambda stream: (stream.width or 0) * (stream.height or 0))
+    best = max(moving or decodable, key=lambda stream: (stream.width or 0) * (stream.height or 0))
+    best.codec_context.flags |= Flags.unaligned  # else FFmpeg crops less at the left than H.264 says
+    return best
 
 
 def sound_stream(container: av.container.InputContainer) -> av.AudioStream | None:
