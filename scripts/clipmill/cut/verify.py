@@ -266,7 +266,7 @@ def _decode(packets: list[av.Packet], stream: av.VideoStream, beginning: int) ->
             if orientation(frame) != UPRIGHT:
                 raise Mismatch("the picture is stored turned or mirrored")
             if (frame.width, frame.height) != (stream.width, stream.height):
-                raise Mismatch(f"readers see {frame.width} × {frame.height} pixels of a frame, more than are to be shown")
+                raise Mismatch(f"readers see {frame.width} × {frame.height} pixels of a frame, more than are shown")
             if frame.pts is None:
                 raise Mismatch(f"frame {len(shown)} has no time")
             small = small_bgr(frame, *analysis_size(stream.width, stream.height), reformatter, UPRIGHT)

@@ -94,12 +94,14 @@ def _moving(container: av.container.InputContainer, streams: list[av.VideoStream
     if 0 in counted.values():  # the header does not say it
         counted = {index: min(frames, 2) for index, frames in counted.items()}
         # The caller reads `container` itself, and not every container can be sought.
-        with av.open(container.name, options=dict(OPTIONS), metadata_errors="replace") as other:
-            with suppress(av.error.FFmpegError):  # damage ends the counting
-                for packet in islice(other.demux([other.streams[index] for index in counted]), PACKETS_TO_COUNT):
-                    counted[packet.stream.index] += packet.size > 0
-                    if min(counted.values()) > 1:
-                        break
+        with (
+            av.open(container.name, options=dict(OPTIONS), metadata_errors="replace") as other,
+            suppress(av.error.FFmpegError),  # damage ends the counting
+        ):
+            for packet in islice(other.demux([other.streams[index] for index in counted]), PACKETS_TO_COUNT):
+                counted[packet.stream.index] += packet.size > 0
+                if min(counted.values()) > 1:
+                    break
     return [stream for stream in streams if counted[stream.index] > 1]
 
 
