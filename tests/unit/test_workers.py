@@ -129,9 +129,9 @@ class Odd(Exception):
     ("error", "words", "lasting"),
     [
         (KeyError("bug"), "KeyError: 'bug'", True),
-        (Unpicklable(), "Unpicklable: ('held', <unlocked _thread.lock object >)", True),
+        (Unpicklable(), "Unpicklable: ('held', <unlocked _thread.lock object>)", True),
         (Odd(1, 2), "Odd: 1 and 2", True),
-        (ValueError("<Frame at 0x7f00aa>\nis bad"), "ValueError: <Frame > is bad", True),
+        (ValueError("<Frame at 0x7f00aa>\nis bad"), "ValueError: <Frame> is bad", True),
         (OSError(errno.EIO, "no answer"), "OSError: [Errno 5] no answer", False),
     ],
 )

@@ -165,6 +165,10 @@ def fit_of(size: Size, settings: CutSettings) -> Fit:
     if min(size) < 2:
         raise ItemError("too_small", f"{size[0]} × {size[1]} pixels are no picture that a file can hold; leave it out")
     found = fit(size, settings.size, settings.resolutions)
+    if found and not min(found.cropped):
+        raise ItemError(
+            "too_small", f"{size[0]} × {size[1]} pixels are too few: a clip has two in each direction at least"
+        )
     if found is None:
         wanted = "bucket of export.buckets.resolutions" if settings.size == "bucket" else "size that cut.size allows"
         raise ItemError("too_small", f"{size[0]} × {size[1]} pixels are smaller than any {wanted}; allow a smaller one")
@@ -390,7 +394,8 @@ class _Job:
         if begin > 0:
             options["ss"] = f"{begin:.6f}"
         # Not turned by ffmpeg, which would turn by 2 degrees, too, and cut off or add corners.
-        return ffmpeg.input(SOURCE, threads=THREADS, display_rotation=0, **OPTIONS, **options)
+        options |= {"display_rotation": 0, "flags:v": "+unaligned"}  # as `best_video_stream` sets it
+        return ffmpeg.input(SOURCE, threads=THREADS, **OPTIONS, **options)
 
     def _run(
         self,

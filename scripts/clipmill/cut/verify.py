@@ -16,6 +16,7 @@ import av
 import av.error
 import numpy as np
 import pyarrow as pa
+from av.codec.context import Flags
 from av.video.reformatter import VideoReformatter
 
 from clipmill.base.errors import ItemError
@@ -140,6 +141,7 @@ def verify(path: Path, wanted: SourceFrames, allowed: Tolerance, origin: Origin 
     try:
         with open_video(path) as container:
             stream = best_video_stream(container)
+            stream.codec_context.flags &= ~Flags.unaligned  # as most readers leave it
             if not is_square(float(stream.sample_aspect_ratio or 1)):
                 raise Mismatch("the pixels are not square")
             assert stream.time_base is not None  # FFmpeg sets it for each stream that it finds
@@ -263,6 +265,8 @@ def _decode(packets: list[av.Packet], stream: av.VideoStream, beginning: int) ->
         for frame in packet.decode():
             if orientation(frame) != UPRIGHT:
                 raise Mismatch("the picture is stored turned or mirrored")
+            if (frame.width, frame.height) != (stream.width, stream.height):
+                raise Mismatch(f"readers see {frame.width} × {frame.height} pixels of a frame, more than are shown")
             if frame.pts is None:
                 raise Mismatch(f"frame {len(shown)} has no time")
             small = small_bgr(frame, *analysis_size(stream.width, stream.height), reformatter, UPRIGHT)

@@ -46,7 +46,8 @@ def container_cropping(container: av.container.InputContainer, stream: av.VideoS
     if "matroska" in container.format.name.split(","):
         number, found = container.streams.video.index(stream), matroska.croppings(path)
         if number < len(found):
-            cropping = Cropping(**found[number])
+            left, top, right, bottom = found[number]
+            cropping = Cropping(left, top, right, bottom)
             if cropping.left + cropping.right < stream.width and cropping.top + cropping.bottom < stream.height:
                 return cropping
     return NONE

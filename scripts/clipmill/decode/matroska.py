@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-EBML, SEGMENT, CLUSTER, TRACKS = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0x1654AE6B
+SEGMENT, CLUSTER, TRACKS = 0x18538067, 0x1F43B675, 0x1654AE6B
 TRACK, TRACK_TYPE, VIDEO = 0xAE, 0x83, 0xE0
-CROPS = {"left": 0x54CC, "top": 0x54BB, "right": 0x54DD, "bottom": 0x54AA}
+CROPS = (0x54CC, 0x54BB, 0x54DD, 0x54AA)  # left, top, right, bottom
 MEDIA = {CLUSTER, 0xA3, 0xA0}  # blocks lie on the level of their cluster if its size is not known
 IS_VIDEO = 1  # of TRACK_TYPE
 MOST_ID, MOST_SIZE = 4, 8  # bytes
@@ -25,18 +25,16 @@ class Element(NamedTuple):
     end: int | None
 
 
-def croppings(path: Path) -> list[dict[str, int]]:
+def croppings(path: Path) -> list[tuple[int, ...]]:
     """Per video track, in order, the pixels of its pictures that are not shown: left, top, right, bottom."""
     found = []
     with open(path, "rb") as file:
-        for tracks in _below(file, [SEGMENT, TRACKS]):
+        segment = next(elements(file, 0, None, {SEGMENT}))
+        for tracks in elements(file, segment.begin, segment.end, {TRACKS}, last=CLUSTER):
             for track in elements(file, tracks.begin, tracks.end, {TRACK}):
                 if _number(file, track, TRACK_TYPE) == IS_VIDEO:
-                    videos = list(elements(file, track.begin, track.end, {VIDEO}))
-                    found.append(
-                        {side: _number(file, videos[0], name) if videos else 0 for side, name in CROPS.items()}
-                    )
-            break
+                    video = next(elements(file, track.begin, track.end, {VIDEO}), None)
+                    found.append(tuple(_number(file, video, name) if video else 0 for name in CROPS))
     return found
 
 
@@ -56,16 +54,8 @@ def extent(path: Path) -> tuple[int, int]:
     return needed, end_of_media
 
 
-def _below(file: BinaryIO, path: list[int]) -> Iterator[Element]:
-    """The elements that are reached through a path of ids, before the first cluster."""
-    level = [Element(0, 0, None)]
-    for name in path:
-        level = [found for one in level for found in elements(file, one.begin, one.end, {name, CLUSTER}, CLUSTER)]
-    yield from level
-
-
 def elements(
-    file: BinaryIO, begin: int, end: int | None, wanted: set[int] | None = None, last: int | None = None
+    file: BinaryIO, begin: int, end: int | None, wanted: set[int], last: int | None = None
 ) -> Iterator[Element]:
     """The elements between two places that have `wanted` ids, up to the first with the id `last`, which is left out.
 
@@ -77,7 +67,7 @@ def elements(
         element = read_element(file, place)
         if element is None or element.id == last:
             return
-        if wanted is None or element.id in wanted:
+        if element.id in wanted:
             yield element
         place = element.begin if element.end is None else element.end
 

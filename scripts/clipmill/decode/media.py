@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import av.error
+from av.codec.context import Flags
 
 from clipmill.base.errors import ItemError
 
@@ -72,7 +73,9 @@ def best_video_stream(container: av.container.InputContainer) -> av.VideoStream:
     if not decodable:
         raise ItemError("no_decoder", "FFmpeg has no decoder for its video; convert it or name it in `exclude`")
     moving = _moving(container, decodable) if len(decodable) > 1 else decodable
-    return max(moving or decodable, key=lambda stream: (stream.width or 0) * (stream.height or 0))
+    best = max(moving or decodable, key=lambda stream: (stream.width or 0) * (stream.height or 0))
+    best.codec_context.flags |= Flags.unaligned  # else FFmpeg crops less at the left than H.264 says
+    return best
 
 
 def sound_stream(container: av.container.InputContainer) -> av.AudioStream | None:
@@ -91,12 +94,14 @@ def _moving(container: av.container.InputContainer, streams: list[av.VideoStream
     if 0 in counted.values():  # the header does not say it
         counted = {index: min(frames, 2) for index, frames in counted.items()}
         # The caller reads `container` itself, and not every container can be sought.
-        with av.open(container.name, options=dict(OPTIONS), metadata_errors="replace") as other:
-            with suppress(av.error.FFmpegError):  # damage ends the counting
-                for packet in islice(other.demux([other.streams[index] for index in counted]), PACKETS_TO_COUNT):
-                    counted[packet.stream.index] += packet.size > 0
-                    if min(counted.values()) > 1:
-                        break
+        with (
+            av.open(container.name, options=dict(OPTIONS), metadata_errors="replace") as other,
+            suppress(av.error.FFmpegError),  # damage ends the counting
+        ):
+            for packet in islice(other.demux([other.streams[index] for index in counted]), PACKETS_TO_COUNT):
+                counted[packet.stream.index] += packet.size > 0
+                if min(counted.values()) > 1:
+                    break
     return [stream for stream in streams if counted[stream.index] > 1]
 
 
