@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 from clipmill.store import tables
 from clipmill.store.clip_files import is_intact
 from clipmill.store.layout import Paths
+from clipmill.store.table import Row
 
 THREADS = 8  # that ask for files: a network file system answers slowly
 
@@ -35,12 +37,22 @@ def damaged_clips(outdir: Path, shards: Iterable[str]) -> dict[str, int]:
 def _damaged(outdir: Path, exported: set[str], shard: str) -> int:
     paths = Paths(outdir)
     names = ["clip_id", "file", "cut_bytes", *(column.name for column in tables.CUT_STATE)]
-    count = 0
-    for row in tables.CUTS.read(tables.CUTS.of(outdir, shard), names).to_pylist():
-        if row["file"] is None:
+    rows = tables.CUTS.read(tables.CUTS.of(outdir, shard), names).to_pylist()
+    clips, count = str(paths.dataset / "clips"), 0
+    for row in rows:
+        clip_id = row["clip_id"]
+        clip = f"{clips}/{clip_id.rpartition('_')[0]}/{clip_id}.mp4"
+        if row["file"] is None or _looks_intact(clip, row) or is_intact(Path(clip), row):
             continue
-        clip_id, source = row["clip_id"], paths.clip_files / row["file"]
-        clip = paths.dataset / "clips" / clip_id.rpartition("_")[0] / f"{clip_id}.mp4"
-        if not is_intact(clip, row) and (clip_id in exported or not is_intact(source, row)):
+        if clip_id in exported or not is_intact(paths.clip_files / row["file"], row):
             count += 1
     return count
+
+
+def _looks_intact(clip: str, row: Row) -> bool:
+    """The quick part of `is_intact`, which is enough for nearly all clips: there may be millions."""
+    try:
+        status = os.stat(clip)
+    except OSError:
+        return False
+    return status.st_size == row["cut_bytes"] and status.st_mtime_ns == row["cut_time"]
