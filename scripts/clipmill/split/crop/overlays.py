@@ -8,6 +8,7 @@ visible watermarks", 2017, use the same). Where the camera stands, all edges sta
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,6 @@ from clipmill.split.crop.rectangle import Box
 LEAST_FRAMES = 5  # with fewer, edges of the picture itself may stand still by chance
 EDGE = 3.0  # grey levels per pixel: the least median gradient of an overlay
 FINE = 15  # pixels: what is broader is no edge
-STEADY = 0.8  # share of the frames that have at least half of the median gradient
 BAND = 0.25  # share of a side from the edge in which overlays lie
 STILL_ELSEWHERE = 0.02  # share of all other edges that stand still, at most, or else the camera stands
 MOVES = 3.0  # grey levels: median deviation in time of a pixel of a moving picture
@@ -28,40 +28,64 @@ ONE_WAY = 0.12  # edges of one direction to those of the other, at least: less h
 MARGIN = 1  # pixels around an overlay: its edges are blurred
 
 
+class Allowed(NamedTuple):
+    """How far frames may differ where an edge stands still.
+
+    `beside`: how much of a frame's gradient may go another way than the median gradient does, as a share of that.
+    `otherwise`: the share of the frames that may have any gradient.
+    """
+
+    beside: float
+    otherwise: float
+
+
+STRICT, LOOSE = Allowed(0.7, 0.13), Allowed(1.5, 0.25)  # by the second one, what is found by the first one is completed
+
+
 def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
     """The boxes of a scene's overlays, in pixels of its kept frames (BGR, of one size)."""
     if len(frames) < LEAST_FRAMES:
         return []
     greys = np.array([cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames], np.float32)
-    across, down = (np.array([_fine_gradient(grey, *way) for grey in greys]) for way in ((1, 0), (0, 1)))
-    usual_across, usual_down = np.median(across, axis=0), np.median(down, axis=0)
-    strength = usual_across**2 + usual_down**2
-    along = across * usual_across + down * usual_down  # how far a frame's gradient goes the usual way
-    still = (strength >= EDGE**2) & ((along >= strength / 2).mean(0) >= STEADY)
+    gradients = np.array([_gradient(grey) for grey in greys])
+    broad = np.array([[cv2.blur(one, (FINE, FINE)) for one in gradient] for gradient in gradients])
+    fine = gradients - broad  # broad slopes hardly change as a picture moves
+    still = _still(gradients, STRICT) & _still(fine, STRICT)
+    nearly = still | (_still(gradients, LOOSE) & _still(fine, LOOSE))
+    usual = np.median(gradients, axis=0)
     moves = _moving(greys)
     if moves.mean() < MOVES_ALL:
         return []
     reach = max(3, round(JOINED * min(still.shape)))
-    joined = cv2.morphologyEx(still.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
+    joined = cv2.morphologyEx(nearly.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
     count, _, stats, _ = cv2.connectedComponentsWithStats(joined)
     found = []
     for left, top, across_, down_, _ in stats[1:count].tolist():
         box = slice(top, top + down_), slice(left, left + across_)
         if still[box].sum() < LEAST_EDGE or not _is_at_an_edge(left, top, across_, down_, still.shape):
             continue
-        ways = sorted(float(np.abs(one[box][still[box]]).sum()) for one in (usual_across, usual_down))
+        ways = sorted(float(np.abs(one[box][still[box]]).sum()) for one in usual)
         if ways[0] >= ONE_WAY * ways[1] and _moves_around(moves, box, reach):
             found.append(_widened(left, top, across_, down_, still.shape))
     for left, top, right, bottom in found:
         still[int(top) : int(bottom), int(left) : int(right)] = False
-    edges = float((across**2 + down**2 >= EDGE**2).mean(0).sum())
+    edges = float(((gradients**2).sum(1) >= EDGE**2).mean(0).sum())
     return found if still.sum() <= STILL_ELSEWHERE * edges else []
 
 
-def _fine_gradient(grey: np.ndarray, across: int, down: int) -> np.ndarray:
-    """Grey levels per pixel in one direction, less their mean around: broad slopes hardly change as a picture moves."""
-    gradient = cv2.Sobel(grey, cv2.CV_32F, across, down, ksize=3, scale=1 / 8)
-    return gradient - cv2.blur(gradient, (FINE, FINE))
+def _gradient(grey: np.ndarray) -> np.ndarray:
+    """Grey levels per pixel to the right and downwards: 2 × height × width."""
+    return np.array([cv2.Sobel(grey, cv2.CV_32F, *way, ksize=3, scale=1 / 8) for way in ((1, 0), (0, 1))])
+
+
+def _still(gradients: np.ndarray, allowed: Allowed) -> np.ndarray:
+    """Where the gradients of frames (frames × 2 × height × width) are nearly the same in nearly all of them."""
+    usual = np.median(gradients, axis=0)
+    strength = (usual**2).sum(0)
+    along = (gradients * usual).sum(1)
+    beside = np.abs(gradients[:, 0] * usual[1] - gradients[:, 1] * usual[0])
+    alike = (along >= strength / 2) & (beside <= allowed.beside * strength)
+    return (strength >= EDGE**2) & (alike.sum(0) >= len(gradients) - int(allowed.otherwise * len(gradients)))
 
 
 def _moving(greys: np.ndarray) -> np.ndarray:
