@@ -91,7 +91,7 @@ class Watch:
         self._parameters = _parameters(self._context)
         self._keys: deque[av.Packet] = deque(maxlen=MOST_KEYS)  # given to the decoder, and their frames have not come
         self._change: tuple[int | None, float] | None = None  # at which time stamp, and the shape of pixels from there
-        self._is_gap = False
+        self.is_gap = False  # whether damaged frames were left out after the last one
         self.look: Look | None = None
 
     def packet(self, packet: av.Packet) -> None:
@@ -125,8 +125,8 @@ class Watch:
         return self._keys[-1].pts if self._keys else None
 
     def breaks(self) -> None:
-        """Note that damaged frames were left out before the next one."""
-        self._is_gap = True
+        """Note that damaged frames were left out before the next one, or at the end."""
+        self.is_gap = True
 
     def see(self, frame: av.VideoFrame, leaps: bool) -> list[str]:
         """Look at the next frame. Returns in words what begins a new part; nothing if the part goes on.
@@ -137,9 +137,9 @@ class Watch:
             while self._keys.popleft().pts != frame.pts:
                 pass
         found = ["clock"] if leaps else []
-        if self._is_gap and self.look is not None:
+        if self.is_gap and self.look is not None:
             found.append(DAMAGE)
-        self._is_gap = False
+        self.is_gap = False
         if self._change and frame.key_frame and self._change[0] in (None, frame.pts):
             found.append("codec parameters")
             self._shape = self._change[1]

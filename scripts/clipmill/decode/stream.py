@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import av
 import av.error
@@ -76,18 +77,18 @@ class _Rest:
 
     def __init__(self, watch: Watch):
         self._watch = watch
-        self._packets: deque[tuple[int | None, bool]] = deque(maxlen=REMEMBERED)  # time stamp, is a key frame
+        self._packets: deque[_Packet] = deque(maxlen=REMEMBERED)
         self._held: deque[av.VideoFrame] = deque()
         self._spoilt: set[int] = set()  # time stamps
-        self._is_spoilt = self._is_broken = False  # in decode order, in order of presentation
+        self._is_broken = False  # in order of presentation
 
     def add(self, packet: av.Packet | Damage, frames: list[av.VideoFrame | Damage]) -> Iterator[av.VideoFrame]:
         """Note the next packet and the frames that it completes. Returns the frames that are whole for certain."""
         if isinstance(packet, av.Packet):
-            is_key = packet.is_keyframe and not packet.is_corrupt  # of a transmission it may be known to have holes
-            self._packets.append((packet.pts, is_key))
-            self._is_spoilt = (self._is_spoilt and not is_key) or packet.is_corrupt
-            self._note(packet.pts)
+            self._packets.append(_Packet(packet.pts, packet.is_keyframe))
+            self._carry_on(len(self._packets) - 1)
+            if packet.is_corrupt:  # of a transmission it may be known to have holes
+                self._spoil_from(packet.pts)
         for frame in frames:
             if isinstance(frame, av.VideoFrame):
                 self._held.append(frame)
@@ -97,26 +98,41 @@ class _Rest:
 
     def end(self) -> Iterator[av.VideoFrame]:
         """The frames that are left."""
-        return self._release(0)
-
-    def _note(self, pts: int | None) -> None:
-        if self._is_spoilt and pts is not None:
-            self._spoilt.add(pts)
+        yield from self._release(0)
+        if self._is_broken or self._spoilt:
+            self._watch.breaks()
 
     def _spoil_from(self, pts: int | None) -> None:
         """The packet with this time stamp is damaged; without one, all that was read lately may be."""
-        stamps = [stamp for stamp, _ in self._packets]
-        first = stamps.index(pts) if pts is not None and pts in stamps else None
-        if first is None:
+        places = [place for place, packet in enumerate(self._packets) if packet.pts == pts] if pts is not None else []
+        if not places:
             self._held.clear()
             self._is_broken = True
-        self._is_spoilt = True
-        for stamp, is_key in list(self._packets)[0 if first is None else first + 1 :]:
-            if is_key and first is not None:
-                self._is_spoilt = False
-            self._note(stamp)
-        if pts is not None:
-            self._spoilt.add(pts)
+        for place in range(places[-1] if places else 0, len(self._packets)):
+            if not places or place == places[-1]:
+                self._spoil(place)
+            else:
+                self._carry_on(place)
+
+    def _carry_on(self, place: int) -> None:
+        """A packet is spoilt if the one before it is, but for a key frame, and for what follows a leading frame.
+
+        Leading frames come after a key frame and are shown before it: only others of them refer to them.
+        """
+        packet, before = self._packets[place], self._packets[place - 1] if place else None
+        packet.key_pts = packet.pts if packet.is_key else before.key_pts if before else None
+        if before and not packet.is_key and (before.spoils_all or (before.spoils_leading and packet.is_leading)):
+            self._spoil(place)
+        elif before and not packet.is_key:
+            packet.spoils_leading = before.spoils_leading
+
+    def _spoil(self, place: int) -> None:
+        packet = self._packets[place]
+        packet.spoils_leading = True
+        before = self._packets[place - 1] if place else None
+        packet.spoils_all = not packet.is_leading or bool(before and before.spoils_all)
+        if packet.pts is not None:
+            self._spoilt.add(packet.pts)
 
     def _release(self, most: int) -> Iterator[av.VideoFrame]:
         while len(self._held) > most:
@@ -136,6 +152,21 @@ class _Rest:
             self._watch.breaks()
             self._is_broken = False
         return True
+
+
+@dataclass
+class _Packet:
+    """A packet and what damage means to those after it, up to the next key frame."""
+
+    pts: int | None
+    is_key: bool
+    key_pts: int | None = None  # of the last key frame in decode order
+    spoils_all: bool = False
+    spoils_leading: bool = False
+
+    @property
+    def is_leading(self) -> bool:
+        return self.pts is not None and self.key_pts is not None and self.pts < self.key_pts
 
 
 def _decode(packet: av.Packet) -> list[av.VideoFrame | Damage]:

@@ -476,6 +476,8 @@ class _Decoding:
     def _facts(self) -> _Facts:
         """What is known when the whole video is decoded."""
         changes = [f"{', '.join(part.begun_by)} at {part.rate.start:.3f} s" for part in self.parts[1:]]
+        if self.watch.is_gap:
+            changes.append(f"{DAMAGE} at {self.clock.seconds:.3f} s")
         return {
             "container": self.container.format.name,
             "codec": self.stream.codec_context.codec.canonical_name,
