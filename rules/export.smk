@@ -63,6 +63,15 @@ rule export_dataset:
                 "fps": config["cut"]["fps"],
                 "filters": filter_settings(SOURCES)["filters"],
                 **({"has_target": True} if has_target(config["cut"]) else {}),
+                **(
+                    {
+                        "masks": {
+                            name: CUT_SETTINGS[name] for name in ("size", "resolutions")
+                        }
+                    }
+                    if config["crop"]["masks"]
+                    else {}
+                ),
             }
         ),
         clips_per_caption_job=(

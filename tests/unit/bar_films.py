@@ -1,4 +1,4 @@
-"""Films of known borders: pictures that move, with bars around them, and pictures that only look as if they had bars."""
+"""Films of known borders: moving pictures with bars around them, and pictures that only look as if they had bars."""
 
 from __future__ import annotations
 
@@ -140,10 +140,10 @@ def framed_slide(size: Size = SIZE) -> Iterator[Frame]:
     return iter([page] * int(SECONDS * FPS))
 
 
-def under_a_sky(colour: Colour, share: float, size: Size = SIZE, straight: bool = False) -> Iterator[Frame]:
-    """Ground that moves below an even sky (or above even snow, if `share` is negative)."""
+def under_a_sky(colour: Colour, share: float, edge: str, size: Size = SIZE) -> Iterator[Frame]:
+    """Ground that moves below an even sky (or above even snow, if `share` is negative). `edge`: straight or wavy."""
     border = int(abs(share) * size[1])
-    hills = np.zeros(size[0], int) if straight else (9 * np.sin(np.arange(size[0]) / 40)).astype(int)
+    hills = np.zeros(size[0], int) if edge == "straight" else (9 * np.sin(np.arange(size[0]) / 40)).astype(int)
     for frame in moving(size, "gravel.png"):
         for column, high in enumerate(hills):
             if share > 0:

@@ -34,6 +34,7 @@ class Clip:
     codec: str = "h264"
     sound: bool = False
     file: Path | None = None  # a real video, in place of `content`
+    masked: list[float] | None = None  # boxes that a mask hides
     broken: tuple[str, ...] = ()  # promises that do not hold for its file; of others nobody knows
 
     @property
@@ -100,7 +101,8 @@ class Export:
             known = {"clip_id": clip.id, "video_id": video, "scene": clip.at, "piece": 0, "seconds": 4.0}
             known |= {"start": clip.at / 1000, "end": clip.at / 1000 + 4}
             rows["clips"].append(known)
-            rows["verdicts"].append({**known, "name": f"{video}.mp4", "fps": 10.0, "kept": True})
+            seen = {"width": clip.size[0], "height": clip.size[1], "masked": clip.masked}
+            rows["verdicts"].append({**known, **seen, "name": f"{video}.mp4", "fps": 10.0, "kept": True})
             own = {"clip_id": clip.id, "shard": shard}
             rows["captions"].append({**own, "caption": clip.caption, "caption_short": clip.short})
             rows["rewrites"].append({**own, "text": clip.text})

@@ -46,6 +46,7 @@ CLIP = {
     "target_frames": None,
     "width": 64,
     "height": 48,
+    **dict.fromkeys(("crop_x", "crop_y", "crop_width", "crop_height", "whole_width", "whole_height", "masked")),
     "fps": 24.0,
     "bit_depth": 8,
     "transfer": "sdr",

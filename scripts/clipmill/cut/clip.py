@@ -349,7 +349,7 @@ class _Job:
         if source is None and (wide - width > 1 or high - height > 1):
             both = picture.filter_multi_output("split")
             picture, source = both[0], both[1]
-        picture = picture.filter("crop", width, height, (wide - width) // 4 * 2, (high - height) // 4 * 2)
+        picture = picture.filter("crop", width, height, *self.fit.place)
         streams = [picture]
         if source is not None:
             inner = picture.filter_multi_output("split")

@@ -25,6 +25,7 @@ from clipmill.dataset import formats
 from clipmill.dataset.formats.assign import NO_BUCKET, USUAL_RATES, Buckets, split_of
 from clipmill.dataset.formats.card import Numbers, write_card
 from clipmill.dataset.formats.layout import Layout
+from clipmill.dataset.formats.masks import Masks
 from clipmill.dataset.formats.tree import Tree
 from clipmill.dataset.summary import Summary
 from clipmill.filters import reasons, verdict
@@ -122,7 +123,8 @@ def export_dataset(
 
     `groups`: all shards, as `index.shard_groups` returns them. `settings`: the steps' `backends`, the arguments of
     `verdict.Late` as `late`, the values of quantiles as `thresholds`, the config's sections `export` and `filters`, and
-    `cut.fps` as `fps`; `has_target` if clips are cut for a trainer. `checks`: the results of `checks.check_backend`.
+    `cut.fps` as `fps`; `has_target` if clips are cut for a trainer; the arguments of `Masks` as `masks` if masks are
+    wanted. `checks`: the results of `checks.check_backend`.
 
     At any moment a list of clips names only files that are there: a file is removed only after no list names it.
     Raises SetupError if a clip file is missing or has changed.
@@ -136,7 +138,7 @@ def export_dataset(
     common = common_texts(outdir, groups, late.checks["same_text"], gone)
     with ExitStack() as stack:
         out = _Files(stack, outdir)
-        layout = _layout(outdir, export, stack)
+        layout = _layout(outdir, export, stack, settings.get("masks"))
         rate_is_known = settings["fps"] is not None or layout.buckets.fps is not None
         numbers = Numbers(layout.splits, () if rate_is_known else USUAL_RATES)
         chosen = {name: formats.FORMATS[name](layout) for name in export["formats"]}
@@ -191,7 +193,7 @@ def export_dataset(
     return summary.as_dict()
 
 
-def _layout(outdir: Path, export: dict[str, Any], stack: ExitStack) -> Layout:
+def _layout(outdir: Path, export: dict[str, Any], stack: ExitStack, masks: dict[str, Any] | None) -> Layout:
     return Layout(
         dataset=Paths(outdir).dataset,
         state=Paths(outdir).export_state,
@@ -202,6 +204,7 @@ def _layout(outdir: Path, export: dict[str, Any], stack: ExitStack) -> Layout:
         stack=stack,
         text_prefix=export["text_prefix"],
         text_suffix=export["text_suffix"],
+        masks=Masks(**masks) if masks else None,
     )
 
 

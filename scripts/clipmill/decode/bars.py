@@ -120,7 +120,7 @@ def _even_run(lines: np.ndarray) -> Run | None:
     noise = float(np.abs(rim - level).mean())
     tolerance = min(TOLERANCE + OF_NOISE * noise, MOST_TOLERANCE)
     for near in _nearest_first(lines):
-        off = cv2.bitwise_not(cv2.inRange(near, level - tolerance, level + tolerance)) >> 7
+        off = np.asarray(cv2.inRange(near, level - tolerance, level + tolerance)) == 0
         share = _shares(off)
         ends = np.flatnonzero(share > FEW)
         is_whole = near.shape[1] == lines.shape[1]
@@ -172,7 +172,7 @@ def _soft_run(lines: np.ndarray) -> Run:
         bends = np.abs(cv2.filter2D(near, cv2.CV_16S, BEND, borderType=cv2.BORDER_REPLICATE))  # at line 0, 1, …
         usual = float(np.median(bends[:, : max(2, most // 10)]))
         threshold = min(max(STEP, OF_BENDS * usual), MOST_STEP)
-        sharp = cv2.inRange(bends, threshold, MOST_BEND) >> 7
+        sharp = np.asarray(cv2.inRange(bends, threshold, MOST_BEND)) > 0
         ends = np.flatnonzero(_shares(sharp) > FEW_SHARP)
         if len(ends) and ends[0] + 2 * EDGE_LINES < near.shape[1]:
             break
@@ -181,7 +181,7 @@ def _soft_run(lines: np.ndarray) -> Run:
     begin = max(1, int(ends[0]))
     here = near[:, begin - 1 : begin + EDGE_LINES].astype(np.int16)
     edge = begin + int(np.argmax(np.abs(np.diff(here, axis=1)).mean(0)))
-    return Run(edge, _seen(sharp[:, edge - 1 : edge + 1].any(1)))
+    return Run(edge, _seen(np.logical_or(sharp[:, edge - 1], sharp[:, edge])))
 
 
 def _nearest_first(lines: np.ndarray) -> Iterator[np.ndarray]:
@@ -193,8 +193,8 @@ def _nearest_first(lines: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _shares(flags: np.ndarray) -> np.ndarray:
-    """The share of each line's pixels that have the flag: `flags` is pixels × lines, 0 or 1."""
-    return cv2.reduce(flags, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0] / len(flags)
+    """The share of each line's pixels that have the flag: `flags` is pixels × lines, bool."""
+    return cv2.reduce(flags.view(np.uint8), 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0] / len(flags)
 
 
 def _seen(edge: np.ndarray) -> int:

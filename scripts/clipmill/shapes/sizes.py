@@ -18,6 +18,12 @@ class Fit(NamedTuple):
     scaled: Size
     cropped: Size
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Columns at the left and rows at the top that are cropped: even, as 4:2:0 needs it."""
+        across, down = (side - want for side, want in zip(self.scaled, self.cropped, strict=True))
+        return across // 4 * 2, down // 4 * 2
+
 
 def is_square(pixel_aspect: float) -> bool:
     """Whether pixels are square to the eye. Scaling to whole numbers often leaves an aspect like 1281:1280 behind."""
@@ -52,9 +58,9 @@ class Crop(NamedTuple):
         return Crop(clip["crop_x"], clip["crop_y"], size, whole)
 
     def within(self, size: Size) -> tuple[int, int, int, int]:
-        """The edges of the pixels that lie wholly inside, of the same picture in another size: left, top, right, bottom.
+        """Of the same picture in another size, the edges of the pixels that lie wholly inside: at least of one.
 
-        They enclose one pixel at least.
+        Returns left, top, right, bottom.
         """
         across, down = (side / whole for side, whole in zip(size, self.whole, strict=True))
         left, top = (math.ceil(edge - ROUNDING) for edge in (self.x * across, self.y * down))

@@ -267,6 +267,7 @@ def _clip(
         "crop_height": None,
         "whole_width": None,
         "whole_height": None,
+        "masked": None,
         "fps": (stop - begin) / (end - start) if video["variable_rate"] else video["fps"],
         "bit_depth": video["bit_depth"],
         "transfer": video["transfer"],

@@ -66,7 +66,7 @@ class Field:
 
 def columns_of(row: type) -> tuple[Column, ...]:
     """The columns of a TypedDict whose fields are `Annotated` with a `Field`."""
-    types = {str: TEXT, int: INTEGER, float: REAL, bool: FLAG}
+    types = {str: TEXT, int: INTEGER, float: REAL, bool: FLAG, list[float]: REALS}
     columns = []
     for name, hint in get_type_hints(row, include_extras=True).items():
         assert get_origin(hint) is Annotated

@@ -189,6 +189,15 @@ class Clip(TypedDict):
     crop_height: Annotated[int | None, Field("pixel", "height of what is left")]
     whole_width: Annotated[int | None, Field("pixel", "width as shown before cropping; missing if nothing is cropped")]
     whole_height: Annotated[int | None, Field("pixel", "height as shown before cropping")]
+    masked: Annotated[
+        list[float] | None,
+        Field(
+            "pixel",
+            "boxes that masks hide (`crop.masks`): left, top, right and bottom edge of each, one box after the other; "
+            "missing if there are none",
+            2,
+        ),
+    ]
     fps: Annotated[
         float, Field("frame/second", "of its part; at a variable rate its own frames over seconds", 6, filter=30)
     ]
@@ -275,13 +284,13 @@ SIGNALS: Table[Row] = Table(
             "the whole frame is even",
             6,
         ),
-        Column("bars_seen", SMALL_REALS, "", "at which of 16 parts of its end there is a straight edge, as bits"),
+        Column("bars_seen", SMALL_REALS, "bits", "at which of 16 parts of its end there is a straight edge"),
         Column("bars_spread", SMALL_REALS, "grey levels", "standard deviation of the picture along its end", 4),
         Column("bars_luma", SMALL_REALS, "0–255", "its mean grey level", 4),
         Column("bars_blue", SMALL_REALS, "0–255", "its blue, less its grey level", 4),
         Column("bars_red", SMALL_REALS, "0–255", "its red, less its grey level", 4),
         Column("soft_bars", SMALL_REALS, "share", "the same as `bars` of what is soft, as a blurred picture is", 6),
-        Column("soft_bars_seen", SMALL_REALS, "", "at which of 16 parts of its end there is a straight edge, as bits"),
+        Column("soft_bars_seen", SMALL_REALS, "bits", "at which of 16 parts of its end there is a straight edge"),
     ),
 )
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TextIO
 
 from clipmill.base.files import open_text
 from clipmill.dataset.formats.assign import NO_BUCKET, Bucket, Buckets
+from clipmill.dataset.formats.masks import Masks
 from clipmill.shapes.sizes import Size
 from clipmill.store.table import Row
 
@@ -38,6 +39,7 @@ class Layout:
     stack: ExitStack
     text_prefix: str = ""
     text_suffix: str = ""
+    masks: Masks | None = None  # if the config wants masks
 
     def by_split(self, template: str) -> list[tuple[str, str]]:
         """Each split with the path that `template` gives it."""
@@ -60,6 +62,10 @@ class Layout:
         whole = {name: row[column] for name, column in CAPTIONS.items()}
         whole |= {name: self.around(text) for name, text in whole.items() if name != "text" and text is not None}
         return [whole[name] for name in self.captions if whole[name] is not None] or [row["text"]]
+
+    def mask(self, row: Row) -> bytes | None:
+        """The mask of a clip as a PNG; None if nothing of it is hidden."""
+        return self.masks.png(row) if self.masks else None
 
     def facts(self, row: Row) -> Row:
         """FACTS, and if the config asks for several captions, the clip's `captions`: a list of one or more."""

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import yaml
 
@@ -25,6 +25,7 @@ from clipmill.store.table import Row
 log = logging.getLogger("clipmill")
 
 FILES_PER_FOLDER = 10_000
+MASKS = "masks"  # diffusion-pipe takes every picture beside the videos for an example: masks lie in a folder below
 
 
 class Place(NamedTuple):
@@ -50,10 +51,12 @@ class Pairs(Linked):
     FILES_PER_FOLDER videos. Paths in the config files count from where the trainer is started: the dataset folder.
     """
 
-    endings = (".mp4", ".txt", "captions.json")
+    endings: ClassVar[tuple[str, ...]] = (".mp4", ".txt", "captions.json")
+    mask_below: ClassVar[str | None] = None  # where in its folder a clip's mask lies, if the trainer knows masks
 
     def __init__(self, layout: Layout):
         super().__init__(layout)
+        self._masked: set[str] = set()  # folders in which clips have masks
         self._counts: Counter[tuple[str, Place]] = Counter()
         self._folders: dict[str, dict[str, Place]] = {split: {} for split in layout.splits}
         self._left_out = 0
@@ -82,6 +85,9 @@ class Pairs(Linked):
         folder, tree = f"{place.name}/{part:04d}", self.trees[split]
         self._folders[split][f"{self.folder}/{split}/{folder}"] = place
         tree.write(f"{folder}/{row['clip_id']}.txt", self.layout.texts(row)[0] + "\n")
+        if self.mask_below and (mask := self.layout.mask(row)):
+            tree.put(f"{folder}/{self.mask_below.format(clip=row['clip_id'])}", mask)
+            self._masked.add(f"{self.folder}/{split}/{folder}")
         tree.link(self.layout.dataset / row["file_path"], f"{folder}/{row['clip_id']}.mp4")
         return folder
 
@@ -110,6 +116,8 @@ class MusubiTuner(Pairs):
     """
 
     folder = "musubi-tuner"
+    endings = (*Pairs.endings, "_wmask.png")
+    mask_below = "{clip}_wmask.png"
     entries = ("musubi-tuner/{split}.toml",)
     title = "musubi-tuner"
     language = "sh"
@@ -157,6 +165,8 @@ class DiffusionPipe(Pairs):
     """
 
     folder = "diffusion-pipe"
+    endings = (*Pairs.endings, ".png")
+    mask_below = f"{MASKS}/{{clip}}.png"
     entries = ("diffusion-pipe/{split}.toml",)
     title = "diffusion-pipe"
     language = "sh"
@@ -201,6 +211,8 @@ class DiffusionPipe(Pairs):
 
     def _section(self, path: str, place: Place) -> list[str]:
         lines = ["[[directory]]", f"path = {json.dumps(path)}", "num_repeats = 1"]
+        if path in self._masked:
+            lines.append(f"mask_path = {json.dumps(f'{path}/{MASKS}')}")
         if place.bucket.bucket_width:
             size = list(size_of(place.bucket))
             lines += [f"resolutions = [{size}]", f"ar_buckets = [{size}]"]

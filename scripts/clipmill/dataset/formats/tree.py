@@ -40,8 +40,11 @@ class Tree:
 
     def write(self, below: str, text: str) -> None:
         """Put a small text at `below`. It is not synced: after a power cut the next export finds that it differs."""
+        self.put(below, text.encode("utf-8"))
+
+    def put(self, below: str, content: bytes) -> None:
+        """The same with any content."""
         target = self.want(below)
-        content = text.encode("utf-8")
         if target.is_file() and target.read_bytes() == content:
             return
         unready = temporary(target)

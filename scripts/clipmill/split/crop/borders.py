@@ -89,10 +89,9 @@ class _Edge:
 
 @dataclass(frozen=True)
 class Borders:
-    """Widths of a scene's bars in pixels: left, top, right, bottom. `soft`: whether some are blurred pictures."""
+    """Widths of a scene's bars in pixels: left, top, right, bottom."""
 
     widths: tuple[float, float, float, float]
-    soft: bool = False
 
     @property
     def any(self) -> bool:
@@ -184,13 +183,13 @@ def find_soft_borders(bars: Bars | None, size: tuple[float, float]) -> Borders:
     if bars is None or not bars.moves:
         return NONE
     for axis, (first, last) in enumerate(SIDES_OF.values()):
-        edges = [_soft_edge(bars.soft[:, side], bars.soft_seen[:, side]) for side in (first, last)]
-        if None in edges or min(edges) < max(LEAST_SOFT, SOFT_SHARE * size[axis]):  # type: ignore[type-var]
+        one, other = (_soft_edge(bars.soft[:, side], bars.soft_seen[:, side]) for side in (first, last))
+        if one is None or other is None or min(one, other) < max(LEAST_SOFT, SOFT_SHARE * size[axis]):
             continue
-        if abs(edges[0] - edges[1]) <= max(NEAR, EVEN_PAIR * size[axis]):  # type: ignore[operator]
+        if abs(one - other) <= max(NEAR, EVEN_PAIR * size[axis]):
             widths = [0.0] * 4
-            widths[first], widths[last] = edges  # type: ignore[assignment]
-            return Borders((widths[0], widths[1], widths[2], widths[3]), soft=True)
+            widths[first], widths[last] = one, other
+            return Borders((widths[0], widths[1], widths[2], widths[3]))
     return NONE
 
 

@@ -83,6 +83,8 @@ class Cropper:
     def _cropped(self, clip: Clip, crop: SceneCrop) -> CroppedClip:
         if crop.too_much and clip["unfit"] is None:
             clip = {**clip, "unfit": OVERLAYS}
+        if crop.masked:
+            clip = {**clip, "masked": [edge for box in crop.masked for edge in box]}
         if crop.rectangle is None:
             return CroppedClip(clip, self._video, crop)
         x, y, width, height = crop.rectangle

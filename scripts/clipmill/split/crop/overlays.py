@@ -50,9 +50,10 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
     gradients = np.array([_gradient(grey) for grey in greys])
     broad = np.array([[cv2.blur(one, (FINE, FINE)) for one in gradient] for gradient in gradients])
     fine = gradients - broad  # broad slopes hardly change as a picture moves
-    still = _still(gradients, STRICT) & _still(fine, STRICT)
-    nearly = still | (_still(gradients, LOOSE) & _still(fine, LOOSE))
-    usual = np.median(gradients, axis=0)
+    usual, usual_fine = np.median(gradients, axis=0), np.median(fine, axis=0)
+    still, nearly = (
+        _still(gradients, usual, allowed) & _still(fine, usual_fine, allowed) for allowed in (STRICT, LOOSE)
+    )
     moves = _moving(greys)
     if moves.mean() < MOVES_ALL:
         return []
@@ -78,9 +79,11 @@ def _gradient(grey: np.ndarray) -> np.ndarray:
     return np.array([cv2.Sobel(grey, cv2.CV_32F, *way, ksize=3, scale=1 / 8) for way in ((1, 0), (0, 1))])
 
 
-def _still(gradients: np.ndarray, allowed: Allowed) -> np.ndarray:
-    """Where the gradients of frames (frames × 2 × height × width) are nearly the same in nearly all of them."""
-    usual = np.median(gradients, axis=0)
+def _still(gradients: np.ndarray, usual: np.ndarray, allowed: Allowed) -> np.ndarray:
+    """Where the gradients of frames (frames × 2 × height × width) are nearly the same in nearly all of them.
+
+    `usual`: their median.
+    """
     strength = (usual**2).sum(0)
     along = (gradients * usual).sum(1)
     beside = np.abs(gradients[:, 0] * usual[1] - gradients[:, 1] * usual[0])

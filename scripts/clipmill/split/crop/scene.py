@@ -34,9 +34,9 @@ class CropSettings:
 class SceneCrop:
     """What a scene has around its picture, and what is done about it.
 
-    `borders`: those that stay, as shares of the width and the height at the left, top, right and bottom. `rectangle`: what is left; None if nothing is cut
-    away. `masked`: boxes in pixels that a mask hides instead. `too_much`: whether so much is under overlays that the
-    scene is of no use.
+    `borders`: those that stay, as shares of the width and the height at the left, top, right and bottom. `rectangle`:
+    what is left; None if nothing is cut away. `masked`: boxes in pixels that a mask hides instead. `too_much`: whether
+    so much is under overlays that the scene is of no use.
     """
 
     borders: Sides = NO_BORDERS
