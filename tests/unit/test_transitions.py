@@ -287,15 +287,15 @@ def test_clips_hold_frames_of_one_shot(films):
 
 
 @pytest.mark.slow
-def test_a_real_film_has_its_cuts_and_nothing_else():
-    signals = decoded(REAL / "big-buck-bunny.mp4").signals
+def test_a_real_film_has_its_cuts_and_nothing_else(tmp_path):
+    signals = decoded(REAL / "big-buck-bunny.mp4", tmp_path / "bunny").signals
     assert [one[:3] for one in find_transitions(signals, 24, DEFAULT)] == [
         (35, 35, "cut"),
         (128, 128, "cut"),
         (303, 303, "cut"),
     ]
     for name in ("car-detection.mp4", "bottle-detection.mp4"):
-        assert find_transitions(decoded(REAL / name).signals, 25, DEFAULT) == []
+        assert find_transitions(decoded(REAL / name, tmp_path / name).signals, 25, DEFAULT) == []
 
 
 @pytest.mark.slow
