@@ -187,7 +187,7 @@ def test_a_shard_has_a_row_for_each_video(shard, tmp_path):
     assert [row["frames"] for row in tables.VIDEOS.rows(tmp_path / "t.parquet")] == [96, None, 96]
     for row in (rows[0], rows[2]):
         paths = DecodePaths.of(tmp_path / "out", "000000", row["video_id"])
-        assert paths.hold(row["source_key"])
+        assert paths.hold(row["decode_key"])
         assert not paths.hold("another key")
     assert run_shard(shard, tmp_path / "again", threads=1) == rows
 
@@ -218,7 +218,8 @@ def test_a_shard_decodes_each_video_once(shard, tmp_path, monkeypatch):
     changed = [{**shard[0], "mtime_ns": 5}, *shard[1:]]
     again = run_shard(changed, outdir)
     assert again[1:] == rows[1:]
-    assert {**again[0], "source_key": ""} == {**rows[0], "source_key": ""}
+    keys = {"source_key": "", "decode_key": ""}
+    assert {**again[0], **keys} == {**rows[0], **keys}
     assert {name for name, time in files(outdir).items() if before[name] != time} == {"v0.zip", "v0.parquet"}
 
 
