@@ -8,6 +8,8 @@ from __future__ import annotations
 import errno
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 log = logging.getLogger("clipmill")
 
@@ -73,6 +75,16 @@ def item_error(error: BaseException) -> ItemError | None:
     log.error("an unforeseen error:", exc_info=error)
     message = f"an unforeseen error ({in_line(error)}); the log shows where: report it, or leave this item out"
     return ItemError("failed", message, lasting=not isinstance(error, OSError))
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Errors that pass through name `what` was worked on."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(what)
+        raise
 
 
 def explain_os_error(error: OSError) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from clipmill.base.errors import ItemError
+from clipmill.base.errors import ItemError, naming
 from clipmill.decode.parts import as_of_part, by_video
 from clipmill.decode.reading import KeptFrames, raise_if_lost, read_signals
 from clipmill.split.crop.clips import Cropper
@@ -56,18 +56,19 @@ def split_shard(
             except ItemError as error:
                 lost.append(error)
                 continue
-            parts_of_video = parts_of[video["video_id"]]
-            finder = Finder(signals, parts_of_video, of_network.get(video["video_id"]))
-            transitions = finder.find(settings)
-            split.transitions += transition_rows(video, signals, transitions)
-            clips = video_clips(video, parts_of_video, signals, transitions, settings)
-            for part, of_part in groupby(clips, key=lambda clip: clip["part"]):
-                seen = as_of_part(video, parts_of_video[part])
-                cropper = Cropper(seen, parts_of_video[part], signals, kept_frames, settings.crop)
-                for cropped in cropper.crop(list(of_part)):
-                    split.clips.append(cropped.clip)
-                    split.motion.append(_without_needless_error(cropped.clip, cropped.motion(signals)))
-                    split.technical.append(_without_needless_error(cropped.clip, cropped.technical(signals)))
+            with naming(f"in the video {video['name']}"):
+                parts_of_video = parts_of[video["video_id"]]
+                finder = Finder(signals, parts_of_video, of_network.get(video["video_id"]))
+                transitions = finder.find(settings)
+                split.transitions += transition_rows(video, signals, transitions)
+                clips = video_clips(video, parts_of_video, signals, transitions, settings)
+                for part, of_part in groupby(clips, key=lambda clip: clip["part"]):
+                    seen = as_of_part(video, parts_of_video[part])
+                    cropper = Cropper(seen, parts_of_video[part], signals, kept_frames, settings.crop)
+                    for cropped in cropper.crop(list(of_part)):
+                        split.clips.append(cropped.clip)
+                        split.motion.append(_without_needless_error(cropped.clip, cropped.motion(signals)))
+                        split.technical.append(_without_needless_error(cropped.clip, cropped.technical(signals)))
     raise_if_lost(lost)
     return split
 
