@@ -38,17 +38,21 @@ MOVED, COMBED = 6, 10  # grey levels: a pixel has moved, a line stands out
 BANDS = 6  # of a picture, one below the other, that are judged apart: a ticker below a film is interlaced alone
 FEWEST_COMBS = 8  # pixels of a band that must be combed before it says anything
 FEWEST_SHARE = 2e-4  # and their share of all pixels
-SKEW = 0.12  # least difference between the two mixed weaves over their sum; photographs and text have 0.13 to 1
+SKEW = 0.08  # least difference between the two mixed weaves over their sum; photographs and large letters have 0.1 to 1
 DEVIATIONS = 2.5  # and more than that by chance, in standard deviations of a count
-OWN = 0.5  # of the combs of the better mixed weave: an interlaced frame has more of its own, a progressive one fewer
+# Combs of the own weave, as a share of those of the better mixed one: a progressive frame has fewer, and an interlaced
+# one has more. In between are stripes and letters that rise or sink.
+OWN_PROGRESSIVE, OWN_INTERLACED = 0.5, 0.75
 TOGETHER = 5  # frames whose combs are counted together where one frame has too few
 
 CALM = 12  # frames without a field order, after which only some frames are looked at:
 LOOK, OF = 4, 16  # the first ones of each so many
 REACH = 12  # frames before and after a frame that are judged together with it
-FEWEST_VOTES = 4  # frames of these that must agree
-OUTVOTE = 3  # by how many times these must outnumber those that say the opposite
-FEWEST_AGAINST_FLAG, OUTVOTE_FLAG = 8, 10  # the same where frames are flagged as interlaced and none looks so
+FEWEST_VOTES = 6  # frames of these that must agree on a field order
+OUTVOTE, OUTVOTE_UNSURE = 1.5, 0.5  # by how many times these must outnumber those that look progressive, and unsure ones
+FAR, OUTVOTE_ORDER = 50, 3  # and those of the other field order within so many frames, where stripes give both in turn
+FEWEST_CLEAN, OUTVOTE_CLEAN = 4, 3  # how many that look progressive must be, and outnumber those with a field order
+FEWEST_AGAINST_FLAG, OUTVOTE_FLAG = 8, 10  # the same of frames that are flagged as interlaced
 
 CYCLE = 5  # frames of a 3:2 pulldown
 BLOCK = 6 * CYCLE  # frames whose places in the cycle are compared: the cycle starts anew at edits
@@ -122,27 +126,30 @@ def fields_of(votes: np.ndarray, flags: np.ndarray, combs: np.ndarray) -> Fields
     Each frame is judged by the votes around it. Where these do not decide, the nearest decision counts, and where there
     is none in the whole run, the flags.
     """
-    around = {vote: _around(votes == vote) for vote in (Vote.PROGRESSIVE, Vote.TOP_FIRST, Vote.BOTTOM_FIRST)}
-    progressive, top, bottom = around.values()
-    more, less = np.maximum(top, bottom), np.minimum(top, bottom)
-    woven = (more >= FEWEST_VOTES) & (more >= OUTVOTE * less) & (more * OUTVOTE >= progressive)
+    progressive = _around(votes == Vote.PROGRESSIVE, REACH)
+    orders = votes == Vote.TOP_FIRST, votes == Vote.BOTTOM_FIRST
+    more = np.maximum(*(_around(order, REACH) for order in orders))
+    far_less, far_more = np.sort([_around(order, FAR) for order in orders], axis=0)
+    woven = (more >= FEWEST_VOTES) & (more >= OUTVOTE * progressive) & (far_more >= OUTVOTE_ORDER * far_less)
+    woven &= more >= OUTVOTE_UNSURE * _around(votes == Vote.UNSURE, REACH)
+    cyclic = _cyclic(votes, combs)
     flagged = flags != Vote.PROGRESSIVE
-    fewest, outvote = np.where(flagged, [[FEWEST_AGAINST_FLAG], [OUTVOTE_FLAG]], [[FEWEST_VOTES], [OUTVOTE]])
-    clean = (progressive >= fewest) & (progressive > more * outvote)
-    is_woven = _nearest_decision(woven, clean, flagged)
+    fewest, outvote = np.where(flagged, [[FEWEST_AGAINST_FLAG], [OUTVOTE_FLAG]], [[FEWEST_CLEAN], [OUTVOTE_CLEAN]])
+    clean = (progressive >= fewest) & (progressive > more * outvote) & ~cyclic
+    is_woven = _nearest_decision(woven | cyclic, clean, flagged)
     if not is_woven.any():
         return Fields(PROGRESSIVE, is_woven)
-    if _is_telecined(votes, combs, is_woven):
+    if 2 * np.count_nonzero(cyclic) > np.count_nonzero(cyclic | woven):
         return Fields(TELECINED, is_woven)
     balance = _balance(votes[is_woven]) or _balance(flags[is_woven])
     return Fields(BOTTOM_FIRST if balance < 0 else TOP_FIRST, is_woven)
 
 
-def _around(noted: np.ndarray) -> np.ndarray:
-    """For each frame how many of the frames around it have been noted."""
+def _around(noted: np.ndarray, reach: int) -> np.ndarray:
+    """For each frame how many of the frames around it, up to `reach` away, are noted."""
     sums = np.concatenate([[0], np.cumsum(noted)])
     places = np.arange(len(noted))
-    return sums[np.minimum(places + REACH + 1, len(noted))] - sums[np.maximum(places - REACH, 0)]
+    return sums[np.minimum(places + reach + 1, len(noted))] - sums[np.maximum(places - reach, 0)]
 
 
 def _nearest_decision(woven: np.ndarray, clean: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
@@ -162,16 +169,19 @@ def _balance(votes: np.ndarray) -> int:
     return int(np.count_nonzero(votes == Vote.TOP_FIRST)) - int(np.count_nonzero(votes == Vote.BOTTOM_FIRST))
 
 
-def _is_telecined(votes: np.ndarray, combs: np.ndarray, is_woven: np.ndarray) -> bool:
-    """Whether most of the woven frames come from 3:2 pulldown, by their votes or by how many combs each has itself."""
-    ordered = (votes == Vote.TOP_FIRST) | (votes == Vote.BOTTOM_FIRST)
-    starts = range(BLOCK, len(votes), BLOCK)
-    blocks = list(zip(np.split(ordered & is_woven, starts), np.split(combs * is_woven, starts), strict=True))
-    moving = [pair for pair in blocks if len(pair[0]) >= BLOCK // 2 and pair[0].sum() >= FEWEST_VOTES]
-    return 2 * sum(_is_cyclic(ordered, 3) or _is_cyclic(combs, 2) for ordered, combs in moving) > len(moving)
+def _cyclic(votes: np.ndarray, combs: np.ndarray) -> np.ndarray:
+    """Which frames lie in blocks that come from 3:2 pulldown, by their votes or by how many combs each has itself."""
+    found = np.zeros(len(votes), bool)
+    for start in range(0, len(votes) - BLOCK // 2, BLOCK):
+        block = slice(start, start + BLOCK)
+        top, bottom = votes[block] == Vote.TOP_FIRST, votes[block] == Vote.BOTTOM_FIRST
+        less, more = sorted((top, bottom), key=np.count_nonzero)
+        if OUTVOTE_ORDER * less.sum() <= more.sum() >= FEWEST_VOTES:
+            found[block] = _has_cycle(more, 3) or _has_cycle(combs[block], 2)
+    return found
 
 
-def _is_cyclic(noted: np.ndarray, most: int) -> bool:
+def _has_cycle(noted: np.ndarray, most: int) -> bool:
     """Whether the numbers at one place of each cycle, or at up to `most` neighbouring ones, are nearly all there is."""
     places = np.array([noted[place::CYCLE].mean() for place in range(CYCLE)])
     full, empty = places >= FULL * places.max(), places <= EMPTY * places.max()
@@ -237,9 +247,9 @@ def _vote_of_band(own: int, with_earlier_bottom: int, with_earlier_top: int, few
     less, more = sorted((with_earlier_bottom, with_earlier_top))
     if more < fewest:
         return Vote.NOTHING
-    if own < OWN * less:
+    if own < OWN_PROGRESSIVE * less:
         return Vote.PROGRESSIVE
-    if more - less <= SKEW * (more + less) + DEVIATIONS * math.sqrt(more + less):
+    if own < OWN_INTERLACED * less or more - less <= SKEW * (more + less) + DEVIATIONS * math.sqrt(more + less):
         return Vote.UNSURE
     return Vote.TOP_FIRST if with_earlier_top > with_earlier_bottom else Vote.BOTTOM_FIRST
 
