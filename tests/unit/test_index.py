@@ -230,6 +230,21 @@ def test_the_outdir_of_another_run_is_left_out(run, caplog, left):
     assert sorted(run.index["name"]) == ["a/a_0-9.mp4"]
 
 
+def test_a_folder_in_which_nothing_may_be_asked_for_is_no_outdir(run, monkeypatch):
+    run.put("a.mp4", "closed/b.mp4")
+    stat = os.stat
+
+    def closed(path, *arguments, **options):
+        if "/closed/" in str(path):
+            raise PermissionError(13, "Permission denied")
+        return stat(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", closed)
+    assert not Paths(run.videos / "closed").is_outdir
+    run.update()
+    assert list(run.index["name"]) == ["a.mp4", "closed/b.mp4"]
+
+
 # --- spellings --------------------------------------------------------------------------------------------------------
 
 

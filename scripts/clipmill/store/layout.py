@@ -202,8 +202,9 @@ class Paths:
 
     @property
     def is_outdir(self) -> bool:
-        """Whether a run has begun to write here. `work/` may have been deleted since."""
-        return self.shards.is_file() or (self.final_verdicts.is_file() and self.summary.is_file())
+        """Whether a run has begun to write here. `work/` may have been deleted since. A closed folder is none."""
+        isfile = os.path.isfile  # unlike `Path.is_file` it raises nothing
+        return isfile(self.shards) or (isfile(self.final_verdicts) and isfile(self.summary))
 
     @property
     def started(self) -> bool:
