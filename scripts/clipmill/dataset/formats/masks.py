@@ -1,6 +1,7 @@
 """Masks of what is no picture in a clip's file, for trainers that leave it out of the loss: white is trained on.
 
-The names of the formats are read while rules are parsed: so OpenCV is imported only where a mask is drawn.
+The names of the formats are read while rules are parsed: so NumPy and OpenCV are imported only where a mask is
+drawn.
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from clipmill.shapes.sizes import fit
 from clipmill.store.table import Row
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SHOWN, HIDDEN = 255, 0
 
@@ -37,6 +39,8 @@ class Masks:
         return data.tobytes()
 
     def _drawn(self, row: Row) -> np.ndarray:
+        import numpy as np
+
         whole = row["width"], row["height"]
         found = fit(whole, self.size, self.resolutions)
         assert found is not None  # or else the clip would not have been cut
