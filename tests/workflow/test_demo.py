@@ -23,7 +23,7 @@ EXPECTED = {
     "slow, medium, fast.mkv": ["brightness low", None, None],  # the slow shot is a picture of the night sky
     "nothing moves.mp4": ["frozen_share high"],
     "lecture.mp4": ["frozen_share high", "text_area high"],  # a slide that stands, then a subtitle
-    "wide screen.mp4": ["border_area high"],
+    "wide screen.mp4": [None],  # without its bars
     "holiday/day 1/upright.mp4": [None],
     "holiday/day 2/in the dark.mp4": [None],
     STRANGE: [None],
@@ -57,10 +57,10 @@ def test_the_terminal_shows_the_summary(finished):
     told = outcome.output[outcome.output.index("videos   ") :]
     for line in (
         "videos   9 decoded, 1 failed",
-        "clips    16 found, 11 kept",
+        "clips    16 found, 12 kept",
+        "1 cropped: see docs/footage.md",
         "2  frozen_share high",
         "1  text_area high",
-        "1  border_area high",
         "1  brightness low",
         "alignment none (not checked against the video)",
         "1  decode: not_a_video",
@@ -74,10 +74,11 @@ def test_the_terminal_shows_the_summary(finished):
     assert "--settings" not in outcome.output and ".parquet," not in outcome.output
     summary = run.summary()
     assert summary["videos"] == {"decoded": 9, "failed": 1, "removed": 0}
-    assert summary["clips"] == {"found": 16, "kept": 11}
-    assert sum(summary["dropped"].values()) == 5
-    # Stored upright, with a key frame where it starts: copied. Turned, or parted within a scene: encoded anew.
-    assert summary["cuts"] == {"copy": 9, "reencode": 2, "copy_failed": 0}
+    assert summary["clips"] == {"found": 16, "kept": 12}
+    assert summary["crops"] == {"cropped": 1}
+    assert sum(summary["dropped"].values()) == 4
+    # Stored upright, with a key frame where it starts: copied. Turned, cropped, or parted within a scene: encoded anew.
+    assert summary["cuts"] == {"copy": 9, "reencode": 3, "copy_failed": 0}
 
 
 def test_on_a_terminal_there_are_bars_and_the_report_can_be_clicked(run):
@@ -111,7 +112,9 @@ def test_scenes_lie_where_the_shots_were_cut(run):
 
 def test_what_was_measured_is_what_was_rendered(run):
     rows = {(row["name"], row["scene"]): row for row in run.verdicts()}
-    assert rows["wide screen.mp4", 0]["border_area"] == pytest.approx(0.25, abs=0.01)
+    wide = rows["wide screen.mp4", 0]
+    assert [wide[f"crop_{part}"] for part in ("x", "y", "width", "height")] == [0, 60, 640, 360]
+    assert wide["border_area"] == 0
     assert rows["nothing moves.mp4", 0]["frozen_share"] == 1
     # Percent of the short side (360) a second.
     assert rows["slow, medium, fast.mkv", 0]["motion"] == pytest.approx(12 / 3.6, rel=0.1)

@@ -27,6 +27,9 @@ KINDS: dict[str, Callable[[Row], bool]] = {
     "changing midway": lambda video: video["changes"] is not None,
 }
 
+# What is done about borders and overlays: what the summary calls it, and the column of a clip that says so.
+CROPS = {"cropped": "crop_width", "with a mask": "masked"}
+
 
 class Summary:
     """Counts over shards. `settings`: the backends of the steps. `thresholds`: the values of quantiles."""
@@ -36,6 +39,7 @@ class Summary:
         self.thresholds = thresholds
         self.videos: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()
+        self.crops: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.clips: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
@@ -56,6 +60,7 @@ class Summary:
         for row in verdicts:
             self.clips["found"] += 1
             self.seconds["clips"] += row["seconds"]
+            self.crops.update(name for name, column in CROPS.items() if row[column] is not None)
             if row["kept"]:
                 self.clips["kept"] += 1
                 self.seconds["dataset"] += row["cut_seconds"]
@@ -85,6 +90,7 @@ class Summary:
             "kinds": {name: self.kinds[name] for name in KINDS if self.kinds[name]},
             "scenes": self.scenes,
             "clips": {"found": self.clips["found"], "kept": self.clips["kept"]},
+            "crops": {name: self.crops[name] for name in CROPS if self.crops[name]},
             "dropped": dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))),
             "splits": self.splits,
             "hours": {name: round(self.seconds[name] / 3600, 6) for name in ("videos", "clips", "dataset")},
@@ -104,12 +110,14 @@ def as_text(summary: dict[str, Any], outdir: Path, links: bool = False) -> str:
     videos, clips, hours, cuts = (summary[name] for name in ("videos", "clips", "hours", "cuts"))
     gone = f", {videos['removed']:,} removed since" if videos["removed"] else ""
     kinds = [f"{count:,} {name}" for name, count in summary.get("kinds", {}).items()]
+    crops = [f"{count:,} {name}" for name, count in summary.get("crops", {}).items()]
     lines = [
         "",
         f"  videos   {videos['decoded']:,} decoded, {videos['failed']:,} failed{gone}",
         *([f"           {', '.join(kinds)}: see docs/footage.md"] if kinds else []),
         f"  scenes   {summary['scenes']:,}",
         f"  clips    {clips['found']:,} found, {clips['kept']:,} kept",
+        *([f"           {', '.join(crops)}: see docs/footage.md"] if crops else []),
     ]
     lines += [f"           {count:6,d}  {reason}" for reason, count in summary["dropped"].items()]
     if clips["found"] and not clips["kept"]:

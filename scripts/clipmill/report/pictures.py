@@ -21,6 +21,7 @@ QUALITY = 55
 MIDDLE = FrameChoice(count=1)
 NO_FRAME = "no frame of it was kept"
 ABOUT = ["clip_id", "video_id", "name", "start", "end", "seconds", "start_frame", "end_frame", "reason"]
+ABOUT += ["crop_x", "crop_y", "crop_width", "crop_height", "whole_width", "whole_height"]
 TEXTS = ["text", "caption"]
 
 
