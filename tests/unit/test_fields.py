@@ -21,6 +21,7 @@ from interlaced_films import (
 from clipmill.decode.fields import FieldWatch, Vote, fields_of
 
 PAL, SMALL, TINY = (720, 576), (480, 360), (320, 240)
+SIZES = [pytest.param(PAL, marks=pytest.mark.slow), pytest.param(SMALL, marks=pytest.mark.slow), TINY]
 P, T, B = Vote.PROGRESSIVE, Vote.TOP_FIRST, Vote.BOTTOM_FIRST
 
 
@@ -46,7 +47,7 @@ FILMS = {
 }
 
 
-@pytest.mark.parametrize("size", [PAL, SMALL, TINY], ids=str)
+@pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("name", FILMS)
 def test_what_moves_tells_the_order_of_fields(name, size):
     film = FILMS[name](size, 60)
@@ -57,6 +58,7 @@ def test_what_moves_tells_the_order_of_fields(name, size):
         assert found.order == order and found.is_woven.all()
 
 
+@pytest.mark.slow
 def test_also_full_hd():
     size = (1920, 1080)
     film = panned(scenery(size), size, (6, 0), 24)
@@ -64,6 +66,7 @@ def test_also_full_hd():
     assert seen(woven(film)).order == "tff" and seen(woven(film, False)).order == "bff"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deviation", [3, 8])
 def test_noise_hides_nothing_and_is_nothing(deviation):
     film = panned(scenery(PAL), PAL, (4, 0), 60)
@@ -72,7 +75,7 @@ def test_noise_hides_nothing_and_is_nothing(deviation):
 
 
 @pytest.mark.parametrize("speed", [(2, 0), (0, 0.5), (0, 1), (0, 2), (1.3, 0.7)])
-@pytest.mark.parametrize("size", [PAL, TINY], ids=str)
+@pytest.mark.parametrize("size", [SIZES[0], TINY], ids=str)
 def test_fine_patterns_are_no_combs(size, speed):
     pictures = [letters(size), checks(size), *(stripes(size, period) for period in (2, 3, 4, 6))]
     for picture in pictures:
@@ -80,6 +83,7 @@ def test_fine_patterns_are_no_combs(size, speed):
         assert found.order == "progressive" and not found.is_woven.any()
 
 
+@pytest.mark.slow
 def test_other_films_that_are_no_interlaced_ones():
     still = panned(scenery(PAL), PAL, (0, 0), 1) * 60
     assert seen(still).order == "progressive"
@@ -92,6 +96,7 @@ def test_other_films_that_are_no_interlaced_ones():
     assert seen([one for one in pan[::2] for _ in range(2)]).order == "progressive", "each picture twice"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["big-buck-bunny.mp4", "bottle-detection.mp4", "car-detection.mp4"])
 def test_no_real_video_is_called_interlaced(name):
     with av.open(str(REAL / name)) as container:
@@ -99,6 +104,7 @@ def test_no_real_video_is_called_interlaced(name):
     assert found.order == "progressive" and not found.is_woven.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", [(2, 3), (3, 2), (2, 3, 3, 2)], ids=str)
 @pytest.mark.parametrize("name", ["pan", "fast tilt", "slanted pan", "a thing that passes", "letters that pass"])
 def test_pulldown_is_told_from_interlaced_video(name, fields):
@@ -106,6 +112,7 @@ def test_pulldown_is_told_from_interlaced_video(name, fields):
     assert found.order == "telecined" and found.is_woven.all()
 
 
+@pytest.mark.slow
 def test_pulldown_with_edits_and_noise():
     """Each edit begins the cycle anew."""
     film = pulled_down(panned(scenery(PAL), PAL, (3, 0), 200))
@@ -118,6 +125,7 @@ def test_whole_pictures_that_begin_with_the_second_field_are_interlaced():
     assert seen(pulled_down([film[0], *film], [1, *[2] * 40])).order == "tff"
 
 
+@pytest.mark.slow
 def test_only_what_is_interlaced_is_found_within_a_film():
     """An interlaced film between others; interlaced titles below a progressive film."""
     pan = panned(scenery(PAL), PAL, (3, 0), 240)
