@@ -63,8 +63,8 @@ def item_error(error: BaseException) -> ItemError | None:
     """The ItemError that stands for any `error` in the work on one item: an unforeseen one costs that item alone.
 
     None if other items would meet it too: a SetupError, a package that is missing, a full disk and what else
-    `explain_os_error` knows, a lack of memory, and the end of the program. Other errors of the operating system may be gone at the next try. The log gets
-    the traceback of an unforeseen error.
+    `explain_os_error` knows, a lack of memory, and the end of the program. Other errors of the operating system may be
+    gone at the next try. The log gets the traceback of an unforeseen error.
     """
     if isinstance(error, ItemError):
         return error
