@@ -148,7 +148,7 @@ def test_the_broken_file_is_the_only_error(run):
 
 def test_the_train_file_names_playable_clips_and_every_clip(run):
     entries = run.train()
-    assert len(entries) == 11
+    assert len(entries) == 12
     assert {entry["file_path"] for entry in entries} == run.clip_files()
     lengths = {f"clips/{row['video_id']}/{row['clip_id']}.mp4": row["cut_seconds"] for row in run.verdicts()}
     for entry in entries:
