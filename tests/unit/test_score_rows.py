@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import shutil
 import threading
@@ -131,6 +132,34 @@ def test_a_backend_sees_the_samples_of_each_clip(shard):
     assert rows["b1"] == {"error_kind": "too_few_samples", "error": "0.30 s hold no sample"}
     shard(spy := Spy(1))
     assert [level for frames in spy.seen for level in frames] == pytest.approx([50, 150, 100], abs=2)
+
+
+@pytest.mark.parametrize("place", ["prepare", "finish"])
+def test_an_unforeseen_error_costs_its_clip_alone(shard, place):
+    backend, work = Spy(), getattr(Spy, place)
+
+    def fails_once(given):
+        if place not in failed:
+            failed.add(place)
+            raise ZeroDivisionError("no frames")
+        return work(backend, given)
+
+    failed: set[str] = set()
+    setattr(backend, place, fails_once)
+    rows = shard(backend)
+    assert [row.get("error_kind") for row in rows.values()] == ["failed", None, None, "too_few_samples"]
+    assert "ZeroDivisionError: no frames" in rows["a0"]["error"]
+
+
+def test_a_full_disk_costs_all_clips(shard):
+    backend = Spy()
+    backend.prepare = refuse_for_want_of_space
+    with pytest.raises(OSError, match="full"):
+        shard(backend)
+
+
+def refuse_for_want_of_space(_):
+    raise OSError(errno.ENOSPC, "full")
 
 
 def test_a_clip_is_scored_once_and_only_where_wanted(shard):
