@@ -2,8 +2,8 @@
 
 A frame is woven of a top field (lines 0, 2, …) and a bottom field. Three weaves are compared where the picture moves:
 the frame's own, its top field with the bottom field of the frame before, and the top field of the frame before with its
-own bottom field. Combs are pixels of the bottom field that are brighter, or darker, than both of their neighbours in the
-top field. Of two frames that are `1` apart, the fields of these three weaves are this far apart:
+own bottom field. Combs are pixels of the bottom field that are brighter, or darker, than both of their neighbours in
+the top field. Of two frames that are `1` apart, the fields of these three weaves are this far apart:
 
 | | own | top with earlier bottom | earlier top with bottom |
 | --- | --- | --- | --- |
@@ -11,9 +11,9 @@ top field. Of two frames that are `1` apart, the fields of these three weaves ar
 | top field first | ½ | ½ | 1½ |
 | bottom field first | ½ | 1½ | ½ |
 
-So the two mixed weaves have equally many combs in a progressive video, whatever is in the picture: stripes, text, noise.
-In an interlaced one they differ. In 24 frames per second that were brought to 30 by 3:2 pulldown, one or two frames of
-each five have combs of their own, at the same places of each five.
+So the two mixed weaves have equally many combs in a progressive video, whatever is in the picture: stripes, text,
+noise. In an interlaced one they differ. In 24 frames per second that were brought to 30 by 3:2 pulldown, one or two
+frames of each five have combs of their own, at the same places of each five.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ CALM = 12  # frames without a field order, after which only some frames are look
 LOOK, OF = 4, 16  # the first ones of each so many
 REACH = 12  # frames before and after a frame that are judged together with it
 FEWEST_VOTES = 6  # frames of these that must agree on a field order
-OUTVOTE, OUTVOTE_UNSURE = 1.5, 0.5  # by how many times these must outnumber those that look progressive, and unsure ones
+OUTVOTE, OUTVOTE_UNSURE = 1.5, 0.5  # by how many times these must outnumber progressive ones, and unsure ones
 FAR, OUTVOTE_ORDER = 50, 3  # and those of the other field order within so many frames, where stripes give both in turn
 FEWEST_CLEAN, OUTVOTE_CLEAN = 4, 3  # how many that look progressive must be, and outnumber those with a field order
 FEWEST_AGAINST_FLAG, OUTVOTE_FLAG = 8, 10  # the same of frames that are flagged as interlaced
@@ -225,17 +225,18 @@ class _Fields:
 
 
 def _combs_of_weaves(before: _Fields, fields: _Fields) -> np.ndarray:
-    """How many pixels have moved and are combed: bands × weaves (own, with the earlier bottom, with the earlier top)."""
+    """How many pixels have moved and are combed: bands × weaves (own, earlier bottom, earlier top)."""
     top_moved = cv2.absdiff(fields.top, before.top)
     difference = cv2.max(cv2.max(top_moved[:-1], top_moved[1:]), cv2.absdiff(fields.bottom, before.bottom))
-    moved = cv2.compare(difference, MOVED, cv2.CMP_GT)
+    moved = _above(difference, MOVED)
     weaves = ((fields.bottom, fields), (before.bottom, fields), (fields.bottom, before))
     return np.array([_combs(bottom, top, moved) for bottom, top in weaves]).T
 
 
 def _vote(combs: np.ndarray, pixels: int) -> Vote:
     """What combs say (bands × weaves): a frame is interlaced if one of its bands is."""
-    votes = {_vote_of_band(*band, max(FEWEST_COMBS, FEWEST_SHARE * pixels)) for band in combs.tolist()}
+    fewest = max(FEWEST_COMBS, FEWEST_SHARE * pixels)
+    votes = {_vote_of_band(own, bottom, top, fewest) for own, bottom, top in combs.tolist()}
     if {Vote.TOP_FIRST, Vote.BOTTOM_FIRST} <= votes:
         return Vote.UNSURE
     by_weight = (Vote.TOP_FIRST, Vote.BOTTOM_FIRST, Vote.PROGRESSIVE, Vote.UNSURE)
@@ -256,9 +257,14 @@ def _vote_of_band(own: int, with_earlier_bottom: int, with_earlier_top: int, few
 
 def _combs(bottom: np.ndarray, top: _Fields, moved: np.ndarray) -> list[int]:
     """How many pixels of each band are combed and have moved, in a weave of a bottom field and a top field."""
-    combed = cv2.bitwise_and(cv2.compare(_depth(bottom, top.low, top.high), COMBED, cv2.CMP_GT), moved)
+    combed = cv2.bitwise_and(_above(_depth(bottom, top.low, top.high), COMBED), moved)
     edges = [len(combed) * band // BANDS for band in range(BANDS + 1)]
     return [cv2.countNonZero(combed[start:end]) for start, end in zip(edges, edges[1:], strict=False)]
+
+
+def _above(levels: np.ndarray, least: int) -> np.ndarray:
+    """255 where `levels` are above `least`, else 0."""
+    return cv2.threshold(levels, least, 255, cv2.THRESH_BINARY)[1]
 
 
 def _depth(line: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
