@@ -169,3 +169,22 @@ def test_only_the_interlaced_scene_of_a_film_is_changed(tmp_path):
     assert part["field_order"] == "tff" and abs(first - 75) <= 8 and abs(end - 135) <= 8
     assert [clip["field_order"] for clip in made.clips] == ["progressive", "tff", "progressive"]
     assert [field_order_of(part, *span) for span in ((0, 75), (75, 135), (100, 104))] == ["progressive", "tff", "tff"]
+
+
+def test_each_part_of_a_video_has_its_own_field_order(tmp_path):
+    """Their frames are decoded by clipmill itself and handed to ffmpeg."""
+    large = (384, 288)
+    other = woven(panned(cv2.GaussianBlur(scenery(large), (0, 0), 1), large, (4, 0), 150), False)
+    bottom = (*BOTTOM, *H264, "-x264-params", "bff=1")
+    films = {"a.ts": (TOP_FIRST, (*TOP, *H264)), "b.ts": (other, bottom), "c.ts": (WHOLE, (*PLAIN, *H264))}
+    pieces = [coded(tmp_path / name, film, *arguments).read_bytes() for name, (film, arguments) in films.items()]
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(pieces))
+    made = Made(tmp_path / "out", [path], "auto")
+    assert [part["field_order"] for part in made.parts["joined.ts"]] == ["tff", "bff", "progressive"]
+    files = sorted(Paths(tmp_path / "out").clip_files.rglob("*.mp4"))
+    assert len(files) == 3
+    for file in files:
+        with av.open(str(file)) as container:
+            pictures = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+        assert shares_of_combs(pictures).mean() < 0.005
