@@ -457,8 +457,9 @@ class _Job:
     def _read_sound(self, wanted: SourceFrames) -> Sound | None:
         """The sound while the frames are shown. Raises ItemError if there is none and it is required."""
         start = self.video["offset"] + float(wanted.time[0])
-        pictures = self.start_frame if "clock" in (self.video["changes"] or "") else 0
-        sound = read_sound(self.source, start, wanted.seconds, pictures)
+        leaps = "clock" in (self.video["changes"] or "")
+        middle = self.start_frame + round(wanted.seconds * self.video["fps"] / 2) if leaps else None
+        sound = read_sound(self.source, start, wanted.seconds, middle)
         if sound is None and self.settings.audio == REQUIRED:
             raise _no_sound(False)
         return sound

@@ -19,7 +19,7 @@ from clipmill.decode.media import best_video_stream, open_video, sound_stream
 
 AHEAD = (1.0, 15.0, None)  # seconds before a clip at which reading begins; None: at the file's beginning
 JITTER = 0.02  # seconds by which the times of sound that goes on without a gap may be wrong
-PACKETS_BESIDE = 200  # how many packets of pictures may lie between a picture and its sound
+BACK = 0.5  # seconds by which a clock must step back to have leapt
 HOP = 0.01  # seconds: the loudness is compared in steps of this
 NEAR, FAR = 2, 50  # steps by which the sound may be off, and up to which it is looked for
 UNLIKE, SURELY = 0.5, 0.1  # share of the loudness by which sound differs that is another, and that is well compared
@@ -36,16 +36,16 @@ class Sound:
     layout: str  # of the channels, FFmpeg's name
 
 
-def read_sound(path: Path, start: float, seconds: float, pictures: int = 0) -> Sound | None:
+def read_sound(path: Path, start: float, seconds: float, middle: int | None = None) -> Sound | None:
     """The sound of a file from `start`, in seconds after the container's start, on; None if there is none then.
 
-    `pictures`: read from the file's beginning, and take no sound before this many pictures: for a clock that leaps,
-    where the same time comes twice. Raises ItemError if the file cannot be opened.
+    `middle`: for a clock that leaps, where the same time may come twice: the number of a picture in the middle. The
+    sound is that of the same run of the clock. Raises ItemError if the file cannot be opened.
     """
-    for ahead in (None,) if pictures else AHEAD:
+    for ahead in AHEAD if middle is None else (None,):
         reading = _Reading(start, seconds)
         with open_video(path) as container:
-            begins_before = reading.read(container, ahead, pictures)
+            begins_before = reading.read(container, ahead, middle or 0)
         if begins_before:
             break
     return reading.sound if reading.is_any else None
@@ -66,8 +66,8 @@ class _Reading:
         assert self._samples is not None  # since there is any
         return Sound(self._samples, self._rate, self._layout)
 
-    def read(self, container: av.container.InputContainer, ahead: float | None, pictures: int) -> bool:
-        """Read it. Returns whether reading began early enough to have met all of it."""
+    def read(self, container: av.container.InputContainer, ahead: float | None, middle: int) -> bool:
+        """Read it, at least up to the picture `middle`. Returns whether reading began early enough to meet all of it."""
         stream = sound_stream(container)
         if stream is None:
             return True
@@ -75,13 +75,17 @@ class _Reading:
         if ahead is not None and not _seek(container, stream, begin - ahead):
             return False
         is_early = ahead is None
-        for frame in _frames(container, stream, pictures):
+        for frame, pictures in _frames(container, stream, middle > 0):
             if frame.pts is None and self._samples is None:
                 continue
             place = self._place(frame, begin)
+            if middle and place < self._next - BACK * self._rate:
+                if pictures >= middle:
+                    break
+                self._forget()
             is_early = is_early or place <= 0
             self._add(frame, place)
-            if self._next >= round(self._seconds * self._rate):
+            if self._next >= round(self._seconds * self._rate) and pictures >= middle:
                 break
         return is_early
 
@@ -96,6 +100,12 @@ class _Reading:
         place = round((frame.time - begin) * self._rate)
         goes_on = self._next and abs(place - self._next) <= JITTER * self._rate
         return self._next if goes_on else place
+
+    def _forget(self) -> None:
+        """What was heard so far belongs to another run of the clock."""
+        assert self._samples is not None  # `_place` was asked
+        self._samples[:] = 0
+        self.is_any = False
 
     def _add(self, frame: av.AudioFrame, place: int) -> None:
         assert self._samples is not None  # `_place` was asked
@@ -116,22 +126,24 @@ def _seek(container: av.container.InputContainer, stream: av.AudioStream, time: 
     return True
 
 
-def _frames(container: av.container.InputContainer, stream: av.AudioStream, pictures: int) -> Iterator[av.AudioFrame]:
-    """Decoded sound; what is damaged is left out. None before the file has this many `pictures`, less some."""
+def _frames(
+    container: av.container.InputContainer, stream: av.AudioStream, counts: bool
+) -> Iterator[tuple[av.AudioFrame, int]]:
+    """Decoded sound; what is damaged is left out. Also how many pictures came before, if they are to be counted."""
     streams: list[av.stream.Stream] = [stream]
-    if pictures:
+    if counts:
         streams.append(best_video_stream(container))
-    seen = 0
+    pictures = 0
     try:
         for packet in container.demux(streams):
             if packet.stream.index != stream.index:
-                seen += packet.size > 0
-            elif seen >= pictures - PACKETS_BESIDE:
-                try:
-                    frames = packet.decode()
-                except av.error.FFmpegError:
-                    continue
-                yield from (frame for frame in frames if isinstance(frame, av.AudioFrame))
+                pictures += packet.size > 0
+                continue
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                continue
+            yield from ((frame, pictures) for frame in frames if isinstance(frame, av.AudioFrame))
     except av.error.FFmpegError:  # nothing can be read any more
         return
 
