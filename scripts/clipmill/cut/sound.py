@@ -67,7 +67,7 @@ class _Reading:
         return Sound(self._samples, self._rate, self._layout)
 
     def read(self, container: av.container.InputContainer, ahead: float | None, middle: int) -> bool:
-        """Read it, at least up to the picture `middle`. Returns whether reading began early enough to meet all of it."""
+        """Read it, up to the picture `middle` at least. Returns whether reading began early enough for all of it."""
         stream = sound_stream(container)
         if stream is None:
             return True
