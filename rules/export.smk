@@ -66,7 +66,8 @@ rule export_dataset:
                 **(
                     {
                         "masks": {
-                            name: CUT_SETTINGS[name] for name in ("size", "resolutions")
+                            name: CUT_SETTINGS[name]
+                            for name in ("size", "resolutions")
                         }
                     }
                     if config["crop"]["masks"]
