@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from bar_films import KEPT, SIZE, BarFilm, Widths, barred, blurred, grey, logo, overlaid, words
-from cut_sources import cut_settings
+from cut_sources import cut_settings, run
 from films import REAL, SETTINGS, entry
 
 from clipmill.base.opencv import cv2
@@ -357,6 +357,32 @@ def test_cut(decoded, tmp_path, name, size):
     assert np.abs(first.astype(int) - fitting).mean() < 12
     for rim in (first[:, :2], first[:, -2:], first[:2], first[-2:]):
         assert rim.std() > 10  # no bar is even
+
+
+@pytest.mark.parametrize(
+    ("name", "filters", "wanted"),
+    [
+        ("raised", "scale=320:180,pad=428:180:54:0:color=0x1e1e1e", (54, 0, 320, 180)),
+        ("green", "scale=320:180,pad=320:240:0:30:color=green", (0, 30, 320, 180)),
+        (
+            "blurred",
+            "split[a][b];[a]scale=428:240,boxblur=12[a];[b]scale=320:240[b];[a][b]overlay=54:0",
+            (54, 0, 320, 240),
+        ),
+    ],
+)
+def test_a_real_film_in_bars(tmp_path, name, filters, wanted):
+    """Smooth pictures and strong compression: in every scene the bars are where they were put."""
+    target = tmp_path / f"{name}.mp4"
+    source = ("-i", str(REAL / "big-buck-bunny.mp4"), "-filter_complex", f"{filters},setsar=1", "-an")
+    run("-y", *source, "-c:v", "libx264", "-preset", "veryfast", "-crf", "28", str(target))
+    clips = Decoded(target, tmp_path / "out").split(min_area=0.3).clips
+    fit = [clip for clip in clips if clip["unfit"] is None]
+    assert fit and all(
+        abs(clip[f"crop_{part}"] - right) <= 2
+        for clip in fit
+        for part, right in zip(("x", "y", "width", "height"), wanted, strict=True)
+    )
 
 
 @pytest.mark.parametrize("name", ["big-buck-bunny.mp4", "bottle-detection.mp4", "car-detection.mp4"])

@@ -15,12 +15,12 @@ MOVING = 1.5  # grey levels by which a copy changes, on average, if it can be to
 CHANGES_ALIKE = 0.3  # correlation of these changes, at least
 
 
-def are_blurred_copies(frames: Sequence[np.ndarray], shares: Sequence[float]) -> bool:
+def are_blurred_copies(frames: Sequence[np.ndarray], shares: Sequence[float], must_change: bool) -> bool:
     """Whether the bars are blurred copies of the picture, in frames of a scene (BGR).
 
     `shares`: of the width or height that the bars take at the left, top, right and bottom. Enlarged pictures either
     cover the frame or are stretched to it; the better guess counts. Sceneries are alike from side to side, too: the sky
-    is bright everywhere. So the bars must also change as the picture does.
+    is bright everywhere. So the bars must also change as the picture does, if it changes; with `must_change` it must.
     """
     greys = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
     found = [_small(grey) for grey in greys]
@@ -40,17 +40,17 @@ def are_blurred_copies(frames: Sequence[np.ndarray], shares: Sequence[float]) ->
         copies = np.array([cv2.GaussianBlur(enlarged(one, (width, height)), (0, 0), 2)[bars] for one in inner])
         if np.median([_correlation(one, copy) for one, copy in zip(real, copies, strict=True)]) < ALIKE:
             continue
-        if _change_alike(real, copies):
+        if _change_alike(real, copies, must_change):
             return True
     return False
 
 
-def _change_alike(real: np.ndarray, copies: np.ndarray) -> bool:
+def _change_alike(real: np.ndarray, copies: np.ndarray, must_change: bool) -> bool:
     """Whether the bars of frames change in time as copies do: frames × pixels."""
     real, copies = (one - one.mean(0) for one in (real, copies))
     real, copies = (one - one.mean(1, keepdims=True) for one in (real, copies))  # light that changes everywhere
     if copies.std() < MOVING:
-        return True
+        return not must_change
     return _correlation(real.reshape(-1), copies.reshape(-1)) >= CHANGES_ALIKE
 
 

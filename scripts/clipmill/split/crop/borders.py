@@ -19,9 +19,10 @@ import pyarrow as pa
 from clipmill.decode.bars import CLEAR, COLOURS, DARK, SEGMENTS
 
 NEAR = 2.0  # pixels by which an edge may be elsewhere in some frames
-WHOLE, HALF = 13, 8  # segments in which the edge of a real bar is seen in some frame: of a single one, of a pair
+WHOLE, MOST = 13, 11  # segments in which the edge of a real bar is seen in some frame: of a single one, of a pair
 SEEN_IN = 0.15  # share of the frames that show the edge, at least
 AGAINST, SOFT_AGAINST = 0.1, 0.25  # share of the frames that show a picture inside the bar, at most
+SURE_IN, SURE_AGAINST = 0.6, 0.3  # if so many frames show the whole edge, what so many others show is bad coding
 BLURRED_BY = 8.0  # pixels by which compression may move an edge in a few frames
 BLURRED_IN = 0.34  # share of these frames, at most
 TINT = 16  # levels by which a black bar may be bluer or redder than grey
@@ -31,6 +32,7 @@ SINGLE_SIDE, SINGLE_END, THIN = 0.2, 0.1, 0.03  # share that a single bar may ha
 LEAST, LEAST_LIGHT, LEAST_SOFT = 2.0, 4.0, 8.0  # pixels
 SOFT_SEEN_IN, SOFT_SHARE = 0.5, 0.04
 EVEN_PAIR = 0.02  # share of the side by which the soft bars of a pair may differ
+HALF, FAINT = 8, 3  # segments in which the edge of a soft bar is seen; if the other one is as wide to within NEAR
 CHANGES = 1.5  # grey levels by which the spread along an edge changes, if the picture beside it moves
 MOVES = 0.1  # mean difference of grey levels from frame to frame, at least, of a picture that moves
 
@@ -89,9 +91,10 @@ class _Edge:
 
 @dataclass(frozen=True)
 class Borders:
-    """Widths of a scene's bars in pixels: left, top, right, bottom."""
+    """Widths of a scene's bars in pixels: left, top, right, bottom. `faint`: whether their edges are hardly seen."""
 
     widths: tuple[float, float, float, float]
+    faint: bool = False
 
     @property
     def any(self) -> bool:
@@ -143,11 +146,12 @@ def _edge(widths: np.ndarray, seen: np.ndarray, colour: np.ndarray, spread: np.n
     if width is None or width < LEAST:
         return None
     here = clear & (np.abs(widths - width) <= NEAR)
-    if _share(widths < width - BLURRED_BY) > AGAINST or _share(widths < width - NEAR) > BLURRED_IN:
-        return None
-    if _share(here) < SEEN_IN:
-        return None
     together = int(np.bitwise_or.reduce(seen[here]))
+    sure = _share(here) >= SURE_IN and together.bit_count() >= WHOLE
+    if _share(widths < width - BLURRED_BY) > (SURE_AGAINST if sure else AGAINST):
+        return None
+    if _share(widths < width - NEAR) > BLURRED_IN or _share(here) < SEEN_IN:
+        return None
     return _Edge(
         width,
         together.bit_count(),
@@ -161,10 +165,10 @@ def _edge(widths: np.ndarray, seen: np.ndarray, colour: np.ndarray, spread: np.n
 def _is_pair(first: _Edge, last: _Edge, moves: bool) -> bool:
     least = min(first.segments, last.segments)
     if first.is_dark and last.is_dark:
-        return least >= HALF
+        return least >= MOST
     same = np.abs(first.colour - last.colour).max() <= SAME_COLOUR
     wide = min(first.width, last.width) >= LEAST_LIGHT
-    return bool(moves and same and wide and least >= HALF and min(first.spread, last.spread) >= TEXTURE)
+    return bool(moves and same and wide and least >= MOST and min(first.spread, last.spread) >= TEXTURE)
 
 
 def _stands_alone(edge: _Edge, length: float, is_upright: bool) -> bool:
@@ -183,26 +187,30 @@ def find_soft_borders(bars: Bars | None, size: tuple[float, float]) -> Borders:
     if bars is None or not bars.moves:
         return NONE
     for axis, (first, last) in enumerate(SIDES_OF.values()):
-        one, other = (_soft_edge(bars.soft[:, side], bars.soft_seen[:, side]) for side in (first, last))
-        if one is None or other is None or min(one, other) < max(LEAST_SOFT, SOFT_SHARE * size[axis]):
-            continue
-        if abs(one - other) <= max(NEAR, EVEN_PAIR * size[axis]):
-            widths = [0.0] * 4
-            widths[first], widths[last] = one, other
-            return Borders((widths[0], widths[1], widths[2], widths[3]))
+        for clear, whole, apart in ((CLEAR, HALF, max(NEAR, EVEN_PAIR * size[axis])), (1, FAINT, NEAR)):
+            one, other = (
+                _soft_edge(bars.soft[:, side], bars.soft_seen[:, side], clear, whole) for side in (first, last)
+            )
+            if one is None or other is None or min(one, other) < max(LEAST_SOFT, SOFT_SHARE * size[axis]):
+                continue
+            if abs(one - other) <= apart:
+                widths = [0.0] * 4
+                widths[first], widths[last] = one, other
+                return Borders((widths[0], widths[1], widths[2], widths[3]), faint=whole == FAINT)
     return NONE
 
 
-def _soft_edge(widths: np.ndarray, seen: np.ndarray) -> float | None:
+def _soft_edge(widths: np.ndarray, seen: np.ndarray, least: int, whole: int) -> float | None:
+    """Where a soft bar ends. `least`, `whole`: the segments in which its edge is seen, in one frame and together."""
     counts = segments_seen(seen)
-    clear = counts >= CLEAR
+    clear = counts >= least
     width = _usual(widths[clear], counts[clear])
     if width is None:
         return None
     here = clear & (np.abs(widths - width) <= NEAR)
     if _share(widths < width - NEAR) > SOFT_AGAINST or _share(here) < SOFT_SEEN_IN:
         return None
-    return width if int(np.bitwise_or.reduce(seen[here])).bit_count() >= HALF else None
+    return width if int(np.bitwise_or.reduce(seen[here])).bit_count() >= whole else None
 
 
 def segments_seen(seen: Sequence[int] | np.ndarray) -> np.ndarray:

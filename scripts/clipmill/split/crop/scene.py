@@ -82,7 +82,10 @@ class Scenes:
         if self._usual.any and bars.leave_room_for(self._usual):
             return self._usual
         soft = find_soft_borders(bars, self._size)
-        if soft.any and are_blurred_copies(self._look(start, end, MOST_FRAMES), soft.shares(self._size)):
+        if not soft.any:
+            return NONE
+        frames = self._look(start, end, MOST_FRAMES)
+        if are_blurred_copies(frames, soft.shares(self._size), must_change=soft.faint):
             return soft
         return NONE
 
