@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 
 from clipmill.base.errors import SetupError
@@ -95,3 +97,24 @@ def test_the_filters_that_are_asked_for_are_those_that_cutting_names():
     assert len(named) > 10
     assert named <= set(program.NEEDED["filters"])
     assert [name for name in program.NEEDED["filters"] if f'"{name}"' not in code] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["-frames:v", "1", "-f", "null", "-"], 0), (["-vf", "crop=999:999", "-f", "null", "-"], None)],
+)
+def test_a_program_that_reads_no_further_is_no_error_of_the_writer(arguments, status):
+    """It may have enough, or have failed: it says so itself."""
+
+    def write(pipe: program.Pipe) -> None:
+        with av.open(pipe, "w", format="nut") as target:
+            stream = target.add_stream("rawvideo", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+            for number in range(60):
+                frame = av.VideoFrame(320, 180, "yuv420p")
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                target.mux(stream.encode(frame))
+
+    result = program.run_ffmpeg(["-v", "error", "-f", "nut", "-i", "pipe:0", *arguments], write)
+    assert result.returncode == status if status is not None else result.returncode != 0
+    assert bool(result.stderr) == (status is None)

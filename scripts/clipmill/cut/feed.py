@@ -10,12 +10,13 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import av
 import av.error
 import ffmpeg
 
+from clipmill.cut.program import Pipe
 from clipmill.cut.verify import Mismatch, SourceFrames
 from clipmill.decode.deinterlace import whole_frames
 from clipmill.decode.looks import DAMAGE, Watch
@@ -87,10 +88,10 @@ class Feed:
         )
         return upright(picture, self._video)
 
-    def write(self, pipe: BinaryIO) -> None:
-        """Write all frames, with decode's times.
+    def write(self, pipe: Pipe) -> None:
+        """Write all frames, with decode's times, as long as somebody reads.
 
-        Raises Mismatch if they cannot be decoded or do not come at their times, and BrokenPipeError if nobody reads.
+        Raises Mismatch if they cannot be decoded or do not come at their times.
         """
         times, frame = self._frames.time - self._frames.time[0], self._first
         assert frame is not None
@@ -102,6 +103,8 @@ class Feed:
             stream.time_base = stream.codec_context.time_base = UNIT
             begin = frame.time
             for number, time in enumerate(times[:-1]):
+                if pipe.is_closed:
+                    return
                 if frame is None:
                     raise Mismatch("fewer frames can be decoded than decoding found")
                 off = 0.0 if frame.time is None or begin is None else abs(frame.time - begin - time)

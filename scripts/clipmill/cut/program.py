@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import IO, BinaryIO, cast
+from typing import IO
 
 import imageio_ffmpeg
 
@@ -35,8 +35,24 @@ _LIBAVCODEC = re.compile(r"^libavcodec\s+(\d+)\.\s*(\d+)\.", re.MULTILINE)
 _LISTED = re.compile(r"^ *(?:[A-Z.]{2,6} +)?(\w+)(?:\s|$)", re.MULTILINE)
 
 
+class Pipe:
+    """ffmpeg's standard input. What is written after ffmpeg has closed it is lost."""
+
+    def __init__(self, pipe: IO[bytes]):
+        self._pipe = pipe
+        self.is_closed = False
+
+    def write(self, data: bytes) -> int:
+        """Called by PyAV, in which an error would become another one."""
+        try:
+            self._pipe.write(data)
+        except BrokenPipeError:
+            self.is_closed = True
+        return len(data)
+
+
 def run_ffmpeg(
-    arguments: list[str], write: Callable[[BinaryIO], None] | None = None, timeout: float | None = None
+    arguments: list[str], write: Callable[[Pipe], None] | None = None, timeout: float | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """Run ffmpeg, which dies with this process. Raises SetupError if there is no program to run.
 
@@ -78,10 +94,10 @@ def _start(arguments: list[str], stdin: int) -> subprocess.Popen[bytes]:
         raise SetupError(f"ffmpeg: {program} cannot be run ({error.strerror}); {REMEDY} or newer") from error
 
 
-def _fill(pipe: IO[bytes], write: Callable[[BinaryIO], None]) -> None:
+def _fill(pipe: IO[bytes], write: Callable[[Pipe], None]) -> None:
     """Write all to ffmpeg, which may have enough before the end: it says by itself what is wrong."""
     with suppress(BrokenPipeError), pipe:
-        write(cast(BinaryIO, pipe))
+        write(Pipe(pipe))
 
 
 def check_ffmpeg() -> None:

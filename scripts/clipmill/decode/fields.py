@@ -29,6 +29,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from clipmill.base.opencv import cv2
+from clipmill.decode.pictures import first_plane, has_luma_plane
 from clipmill.store.tables import BOTTOM_FIRST, PROGRESSIVE, TELECINED, TOP_FIRST
 
 MEAN_OF = 8  # pixels of a line that are taken together: their mean has less noise, and small letters blur
@@ -200,11 +201,7 @@ def grey_columns(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndar
 
 def grey_plane(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
     """A frame in grey, as stored: height × width bytes. The lines of fields stay apart, and no level is stretched."""
-    kind = frame.format
-    if not (kind.is_planar and kind.components[0].is_luma and kind.components[0].bits == 8):
-        frame = reformatter.reformat(frame, format="gray", threads=1)
-    plane = frame.planes[0]
-    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+    return first_plane(frame if has_luma_plane(frame) else reformatter.reformat(frame, format="gray", threads=1))
 
 
 def comb_share(grey: np.ndarray) -> float:

@@ -94,17 +94,25 @@ def _rows(plane: VideoPlane, kind: type[np.generic]) -> np.ndarray:
 
 def full_grey(frame: av.VideoFrame, reformatter: VideoReformatter, turn: Turn) -> np.ndarray:
     """All pixels of `frame`, upright, as they are stored: height × width grey levels, 0 to 255. Not writeable."""
-    kind = frame.format
-    if kind.is_planar and kind.components[0].is_luma and kind.components[0].bits == 8:  # swscale takes ten times as long
-        plane = frame.planes[0]
-        luma = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
-        is_full = kind.name.startswith("yuvj") or int(frame.color_range) == FULL_RANGE
+    if has_luma_plane(frame):  # swscale would take ten times as long
+        is_full = frame.format.name.startswith("yuvj") or int(frame.color_range) == FULL_RANGE
+        luma = first_plane(frame)
         return _turned(luma if is_full else np.asarray(cv2.LUT(luma, _STRETCHED)), turn)
     matrix = _matrix(int(frame.colorspace))
     grey = reformatter.reformat(frame, format="gray", src_colorspace=matrix, dst_colorspace=matrix, threads=1)
-    plane = grey.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(frame.height, plane.line_size)
-    return _turned(rows[:, : frame.width], turn)
+    return _turned(first_plane(grey), turn)
+
+
+def has_luma_plane(frame: av.VideoFrame) -> bool:
+    """Whether the first plane of a frame is its luma, a byte for each pixel."""
+    kind = frame.format
+    return kind.is_planar and kind.components[0].is_luma and kind.components[0].bits == 8
+
+
+def first_plane(frame: av.VideoFrame) -> np.ndarray:
+    """The first plane of a frame of bytes, as stored: height × width. Not writeable."""
+    plane = frame.planes[0]
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
 
 
 def orientation(frame: av.VideoFrame) -> Turn:
