@@ -30,6 +30,9 @@ KINDS: dict[str, Callable[[Row], bool]] = {
 # What is done about borders and overlays: what the summary calls it, and the column of a clip that says so.
 CROPS = {"cropped": "crop_width", "with a mask": "masked"}
 
+# What files may have stayed, and the promise that then does not hold: the config can ask for it.
+STAYS = {"HDR": "sdr", "interlaced": "progressive"}
+
 
 class Summary:
     """Counts over shards. `settings`: the backends of the steps. `thresholds`: the values of quantiles."""
@@ -40,6 +43,7 @@ class Summary:
         self.videos: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()
         self.crops: Counter[str] = Counter()
+        self.stays: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.clips: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
@@ -67,6 +71,7 @@ class Summary:
                 self.cuts[row["cut_method"]] += 1
                 self.cuts["copy_failed"] += row["copy_failed"] is not None
                 self.texts["not_rewritten"] += row["rewritten"] is False
+                self.stays.update(name for name, promise in STAYS.items() if row[promise] is False)
             else:
                 self.reasons[row["reason"]] += 1
 
@@ -95,6 +100,7 @@ class Summary:
             "splits": self.splits,
             "hours": {name: round(self.seconds[name] / 3600, 6) for name in ("videos", "clips", "dataset")},
             "cuts": {name: self.cuts[name] for name in ("copy", "reencode", "copy_failed")},
+            "stays": {name: self.stays[name] for name in STAYS if self.stays[name]},
             "texts": {"not_rewritten": self.texts["not_rewritten"]},
             "errors": [
                 {"step": step, "kind": kind, "count": count} for (step, kind), count in sorted(self.errors.items())
@@ -138,6 +144,10 @@ def as_text(summary: dict[str, Any], outdir: Path, links: bool = False) -> str:
         f"  length   {duration(3600 * hours['videos'])} in, {duration(3600 * hours['dataset'])} out",
         f"  files    {cuts['copy']:,} copied without loss, {cuts['reencode']:,} re-encoded"
         + (f" ({cuts['copy_failed']:,} after a copy that failed its check)" if cuts["copy_failed"] else ""),
+        *(
+            f"           {count:6,d}  stay {name}, as decode.{'tone_map' if name == 'HDR' else 'deinterlace'} says"
+            for name, count in summary.get("stays", {}).items()
+        ),
         f"  texts    caption by {summary['settings']['caption']}, rewrite by {summary['settings']['rewrite']}, "
         f"alignment {summary['settings']['alignment']}"
         + (" (not checked against the video)" if summary["settings"]["alignment"] == "none" else ""),
