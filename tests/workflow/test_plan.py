@@ -36,7 +36,15 @@ def test_the_first_dry_run_shows_the_whole_plan_and_writes_the_index_alone(dry, 
     lists = {f"shards/{number:06d}.jsonl" for number in range(10)}
     assert files(outdir) == {
         f"work/index/{name}"
-        for name in {"lock", "problems.jsonl", "removed.jsonl", "shards.txt", "videos.parquet", *lists}
+        for name in {
+            "lock",
+            "problems.jsonl",
+            "removed.jsonl",
+            "shards.txt",
+            "spellings.json",
+            "videos.parquet",
+            *lists,
+        }
     }
     assert {path: path.stat().st_mtime_ns for path in hundred_videos.iterdir()} == before
 

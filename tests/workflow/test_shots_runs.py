@@ -14,6 +14,7 @@ from runs import AFTER_FILTER, LAST, SETTINGS, SIZE, Outcome, Run, Saved, explai
 from clipmill.demo import render
 from clipmill.shots.weights import INSTALLED
 from clipmill.store import tables
+from default_config import CONFIG
 
 FPS, SHOT_SECONDS = 25, 5
 FRAMES = 2 * FPS * SHOT_SECONDS
@@ -104,8 +105,8 @@ def test_only_runs_with_the_network_have_its_step(planned):
     planned.settings["split"] = {"detector": "content"}
     without = planned.done("-n", "-p")
     assert "detect_shots" not in without.planned and "check_backend" not in without.planned
-    # As they were before there was a network, so that nothing is decoded again.
-    section = '{"sample_quality": 90, "sample_short_side": 512, "samples_per_second": 2}'
+    # The section of the config alone, as in a run that never had a network, so that nothing is decoded again.
+    section = json.dumps(CONFIG["decode"], sort_keys=True)
     assert f"--settings '{section}'" in without.output
 
 
