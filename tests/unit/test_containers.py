@@ -27,6 +27,7 @@ from clipmill.decode.shard import decode_shard
 
 SIZE = (160, 96)
 RATE = 48000
+pytestmark = pytest.mark.slow
 
 
 def cut(path: Path, start: int = 0, end: int = 48, **settings: Any) -> tuple[dict, Path]:
@@ -65,7 +66,6 @@ def beeps(tmp_path_factory) -> Path:
 # --- which stream is the video ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["c.mp4", "c.mov", "c.mkv"])
 @pytest.mark.parametrize("is_first", [True, False])
 @pytest.mark.parametrize("ending", [".png", ".jpg"])
@@ -88,7 +88,6 @@ def unknown(path: Path, target: Path) -> Path:
     return target
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
 def test_a_video_without_a_decoder_says_so_unless_another_has_one(plain, tmp_path, name):
     run("-i", str(plain), "-c", "copy", str(tmp_path / name))
@@ -131,7 +130,6 @@ def test_whatever_goes_wrong_costs_its_video_alone(plain, tmp_path, monkeypatch)
     assert "ZeroDivisionError: <object object> in plain.mp4" in rows[0]["error"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("angle", "turn"), [(2, 0), (45, 0), (91, 90), (178, 180), (-88, 270)])
 @pytest.mark.parametrize("mode", ["auto", "reencode"])
 def test_an_odd_turn_goes_to_the_nearest_quarter(plain, tmp_path, angle, turn, mode):
@@ -303,7 +301,6 @@ def onsets(path: Path, seconds: float) -> list[float]:
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["v.mkv", "v.mp4", "v.ts", "v.mpg"])
 @pytest.mark.parametrize(("picture", "sound"), [(0, 0), (4, 2), (0, 2)])
 @pytest.mark.parametrize("mode", ["auto", "reencode"])
@@ -391,7 +388,6 @@ DAMAGED = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGED)
 def test_damage_can_be_left_out(tmp_path, name):
     path = make(tmp_path / name, DAMAGED[name], (320, 192))
