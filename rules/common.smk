@@ -73,6 +73,8 @@ def read_sections_of_command_line():
 read_sections_of_command_line()
 if workflow.is_main_process:
     or_exit(check_everything)
+# YAML reads off as false.
+config["decode"]["deinterlace"] = config["decode"]["deinterlace"] or "off"
 CALIBRATES = calibrates()
 if CALIBRATES:
     or_exit(take_sample)

@@ -1,7 +1,7 @@
 """
 in:  work/index/shards/<shard>.jsonl, and the videos that it names
-out: work/videos/<shard>.parquet, work/parts/<shard>.parquet; beside them, undeclared, one file per video in work/signals/ and in work/frames/, and in
-     work/miniatures/ if a network looks for the shots
+out: work/videos/<shard>.parquet, work/parts/<shard>.parquet; beside them, undeclared, one file per video in
+     work/signals/ and in work/frames/, and in work/miniatures/ if a network looks for the shots
 """
 
 # Nothing but the section of the config where no miniatures are wanted: see clipmill.decode.shard.

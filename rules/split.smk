@@ -1,5 +1,6 @@
 """
-in:  work/videos/<shard>.parquet, work/parts/<shard>.parquet, and the signals of its videos; work/shots/<shard>.parquet if a network wrote it
+in:  work/videos/<shard>.parquet, work/parts/<shard>.parquet, and the signals of its videos; work/shots/<shard>.parquet
+     if a network wrote it
 out: work/transitions/<shard>.parquet, work/clips/<shard>.parquet, and the scores that need no frames:
      work/scores/motion/, work/scores/technical/
 """

@@ -35,6 +35,7 @@ from clipmill.cut.verify import (
     check_thumbnails,
     verify,
 )
+from clipmill.decode.looks import CLOCK
 from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video, sound_stream
 from clipmill.decode.pictures import UNKNOWN_MATRIX
 from clipmill.decode.tone import ToneMap, tone_map
@@ -79,7 +80,7 @@ class CutSettings:
     codec: str
     resolutions: Sequence[Sequence[int]] | None  # if `size` is `bucket`
     tone_map: bool  # of the section `decode`: whether HDR becomes SDR
-    deinterlace: str | bool  # of the section `decode`
+    deinterlace: str  # of the section `decode`
 
     @property
     def rate(self) -> Fraction | None:
@@ -162,8 +163,6 @@ def makes_whole(video: DecodedVideo, settings: CutSettings) -> bool:
 
 def fit_of(size: Size, settings: CutSettings) -> Fit:
     """How pictures of `size` get the size of the clip. Raises ItemError (too_small)."""
-    if min(size) < 2:
-        raise ItemError("too_small", f"{size[0]} × {size[1]} pixels are no picture that a file can hold; leave it out")
     found = fit(size, settings.size, settings.resolutions)
     if found and not min(found.cropped):
         raise ItemError(
@@ -310,7 +309,7 @@ class _Job:
         demanded = FOR_TRAINERS if self.settings.for_trainer else set()
         if not self.settings.tone_map:
             demanded = demanded - {"sdr"}
-        if self.settings.deinterlace in ("off", False):
+        if self.settings.deinterlace == "off":
             demanded = demanded - {"progressive"}
         demanded = demanded | ({"constant_rate"} if self.settings.fps else set())
         if broken := sorted(name for name in demanded if not file.promises[name]):
@@ -457,7 +456,7 @@ class _Job:
     def _read_sound(self, wanted: SourceFrames) -> Sound | None:
         """The sound while the frames are shown. Raises ItemError if there is none and it is required."""
         start = self.video["offset"] + float(wanted.time[0])
-        leaps = "clock" in (self.video["changes"] or "")
+        leaps = CLOCK in (self.video["changes"] or "")
         middle = self.start_frame + round(wanted.seconds * self.video["fps"] / 2) if leaps else None
         sound = read_sound(self.source, start, wanted.seconds, middle)
         if sound is None and self.settings.audio == REQUIRED:

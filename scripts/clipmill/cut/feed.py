@@ -7,7 +7,6 @@ clocks in its own way, and cannot seek in every container. Then these frames are
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -60,7 +59,6 @@ class Feed:
     ):
         self._source, self._video, self._frames = source, video, frames
         self._start_frame, self._seeks, self._makes_whole = start_frame, seeks, makes_whole
-        self._open = ExitStack()
 
     def __enter__(self) -> Feed:
         self._decoded = self._of_clip()

@@ -96,14 +96,14 @@ class Rate:
 
     def __init__(self, start: float):
         self.start = self.end = start
-        self._frames = self._held = 0
+        self.frames = self._held = 0
         self._held_seconds = self._most = 0.0
         self._least = float("inf")
 
     def add(self, time: float, usual: float) -> None:
         """Note when the last frame ended; before it, frames stood for `usual` seconds or so."""
         gap, self.end = time - self.end, time
-        self._frames += 1
+        self.frames += 1
         if is_held(gap, usual):
             self._held += 1
             self._held_seconds += gap
@@ -114,9 +114,9 @@ class Rate:
     def fps(self) -> float:
         """Frames per second, without the frames that stand for long, unless there are no others."""
         seconds = self.end - self.start
-        if self._held == self._frames:
-            return self._frames / seconds
-        return (self._frames - self._held) / (seconds - self._held_seconds)
+        if self._held == self.frames:
+            return self.frames / seconds
+        return (self.frames - self._held) / (seconds - self._held_seconds)
 
     @property
     def is_variable(self) -> bool:

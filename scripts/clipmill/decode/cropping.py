@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
-import av.filter
+from av.filter import Graph
 
 from clipmill.base.errors import ItemError
 from clipmill.decode import matroska, mp4
+from clipmill.decode.filtering import graph_of
 from clipmill.decode.media import path_of
 
 
@@ -77,7 +78,7 @@ class Cropper:
 
     def __init__(self, cropping: Cropping):
         self.cropping = cropping
-        self._graph: av.filter.Graph | None = None
+        self._graph: Graph | None = None
         self._made_for: tuple[object, ...] = ()
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
@@ -93,20 +94,9 @@ class Cropper:
         assert isinstance(cropped, av.VideoFrame)
         return cropped
 
-    def _cropping(self, frame: av.VideoFrame) -> av.filter.Graph:
+    def _cropping(self, frame: av.VideoFrame) -> Graph:
         one = self.cropping
         width, height = frame.width - one.left - one.right, frame.height - one.top - one.bottom
         if min(width, height) < 1:
             raise ItemError("bad_cropping", "the container crops the whole picture away; write it anew without that")
-        graph = av.filter.Graph()
-        source = graph.add(
-            "buffer",
-            video_size=f"{frame.width}x{frame.height}",
-            pix_fmt=frame.format.name,
-            time_base=str(frame.time_base),
-            colorspace=str(int(frame.colorspace)),
-            range=str(int(frame.color_range)),
-        )
-        crop = graph.add("crop", f"{width}:{height}:{one.left}:{one.top}")
-        graph.link_nodes(source, crop, graph.add("buffersink")).configure()
-        return graph
+        return graph_of(frame, "crop", f"{width}:{height}:{one.left}:{one.top}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import av
-from av.filter import Graph
 
 from clipmill.decode.fields import Vote
+from clipmill.decode.filtering import graph_of
 from clipmill.store.tables import BOTTOM_FIRST, TOP_FIRST
 
 ORDERS = {Vote.TOP_FIRST: TOP_FIRST, Vote.BOTTOM_FIRST: BOTTOM_FIRST}
@@ -20,7 +20,7 @@ class Deinterlacer:
     """
 
     def __init__(self, frame: av.VideoFrame, order: str):
-        self._graph = _graph(frame, "bwdif", f"mode=send_frame:parity={order}:deint=all")
+        self._graph = graph_of(frame, "bwdif", f"mode=send_frame:parity={order}:deint=all")
         self._waiting: av.VideoFrame | None = None
 
     def add(self, frame: av.VideoFrame) -> av.VideoFrame | None:
@@ -46,7 +46,7 @@ class FlagReader:
     """Reads of frames which field comes first by their own account, which PyAV does not show."""
 
     def __init__(self, frame: av.VideoFrame):
-        self._graph = _graph(frame, "select", r"eq(interlace_type\,BOTTOMFIRST)")
+        self._graph = graph_of(frame, "select", r"eq(interlace_type\,BOTTOMFIRST)")
 
     def order(self, frame: av.VideoFrame) -> Vote:
         """BOTTOM_FIRST, TOP_FIRST, or PROGRESSIVE if the frame is not marked as interlaced."""
@@ -58,18 +58,6 @@ class FlagReader:
         except BlockingIOError:  # it was not selected
             return Vote.TOP_FIRST
         return Vote.BOTTOM_FIRST
-
-
-def _graph(frame: av.VideoFrame, name: str, options: str) -> Graph:
-    """A graph of one filter for frames like `frame`."""
-    graph = Graph()
-    graph.threads = 1  # videos are decoded side by side
-    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
-    chosen, sink = graph.add(name, options), graph.add("buffersink")
-    source.link_to(chosen)
-    chosen.link_to(sink)
-    graph.configure()
-    return graph
 
 
 def whole_frames(frames: Iterator[av.VideoFrame], order: str) -> Iterator[av.VideoFrame]:

@@ -12,7 +12,7 @@ import av.error
 import av.video.format
 
 from clipmill.decode.cropping import container_cropping
-from clipmill.decode.pictures import UPRIGHT, Turn, announced_turn
+from clipmill.decode.pictures import UPRIGHT, Turn, announced_turn, is_full_range
 
 # Transfer curves of HDR, and primaries: numbers of AVColorTransferCharacteristic and AVColorPrimaries.
 TRANSFERS = {16: "pq", 18: "hlg"}
@@ -30,10 +30,12 @@ PRIMARIES = {
     22: "ebu3213",
 }
 MOST_KEYS = 64  # key frames that a decoder may hold back
-RANGES = {1: "limited", 2: "full"}
+LIMITED_RANGE = 1  # number of AVColorRange
 
-
-DAMAGE = "damage"  # begins a part where damaged frames were left out
+# What begins a part beside a change of the look.
+CLOCK = "clock"  # the stream's clock leaps
+DAMAGE = "damage"  # damaged frames were left out
+PARAMETERS = "codec parameters"
 
 
 class Look(NamedTuple):
@@ -59,8 +61,9 @@ class Look(NamedTuple):
 
     @property
     def color_range(self) -> str:
-        full = self.pixel_format.startswith(("yuvj", "rgb", "bgr", "gbr", "pal8"))
-        return "full" if full else RANGES.get(self.colours[1], "unknown")
+        if is_full_range(self.pixel_format, self.colours[1]):
+            return "full"
+        return "limited" if self.colours[1] == LIMITED_RANGE else "unknown"
 
     @property
     def bit_depth(self) -> int:
@@ -136,12 +139,12 @@ class Watch:
         if frame.key_frame and any(packet.pts == frame.pts for packet in self._keys):
             while self._keys.popleft().pts != frame.pts:
                 pass
-        found = ["clock"] if leaps else []
+        found = [CLOCK] if leaps else []
         if self.is_gap and self.look is not None:
             found.append(DAMAGE)
         self.is_gap = False
         if self._change and frame.key_frame and self._change[0] in (None, frame.pts):
-            found.append("codec parameters")
+            found.append(PARAMETERS)
             self._shape = self._change[1]
             self._change = None
         size = frame.width, frame.height
@@ -153,7 +156,7 @@ class Watch:
         look = Look(size, frame.format.name, self._shape, turn, colours)
         if self.look is not None and look != self.look:
             named = look.changes(self.look)
-            found = [*(word for word in found if word != "codec parameters"), *named]
+            found = [*(word for word in found if word != PARAMETERS), *named]
         self.look = look
         return found
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import cast
 
-from clipmill.store.tables import PROGRESSIVE, DecodedVideo, Look, Part
+from clipmill.store.tables import PROGRESSIVE, DecodedVideo, Footage, Look, Part
 
 LOOK = tuple(Look.__annotations__)
 SPILL = 6  # frames at each edge of a run of interlaced frames that may be progressive
@@ -23,6 +23,11 @@ def by_video(parts: Iterable[Part]) -> dict[str, list[Part]]:
 def as_of_part(video: DecodedVideo, part: Part) -> DecodedVideo:
     """A video's row with the facts of one of its parts."""
     return cast(DecodedVideo, {**video, **{name: part[name] for name in LOOK}})  # type: ignore[literal-required]
+
+
+def footage_of(video: DecodedVideo) -> Footage:
+    """What the frames of a video, or of a part of it, are like."""
+    return cast(Footage, {name: video[name] for name in Footage.__annotations__})  # type: ignore[literal-required]
 
 
 def single_part(video: DecodedVideo) -> Part:

@@ -95,12 +95,17 @@ def _rows(plane: VideoPlane, kind: type[np.generic]) -> np.ndarray:
 def full_grey(frame: av.VideoFrame, reformatter: VideoReformatter, turn: Turn) -> np.ndarray:
     """All pixels of `frame`, upright, as they are stored: height × width grey levels, 0 to 255. Not writeable."""
     if has_luma_plane(frame):  # swscale would take ten times as long
-        is_full = frame.format.name.startswith("yuvj") or int(frame.color_range) == FULL_RANGE
         luma = first_plane(frame)
+        is_full = is_full_range(frame.format.name, int(frame.color_range))
         return _turned(luma if is_full else np.asarray(cv2.LUT(luma, _STRETCHED)), turn)
     matrix = _matrix(int(frame.colorspace))
     grey = reformatter.reformat(frame, format="gray", src_colorspace=matrix, dst_colorspace=matrix, threads=1)
     return _turned(first_plane(grey), turn)
+
+
+def is_full_range(pixel_format: str, color_range: int) -> bool:
+    """Whether colours go from 0 to the greatest value. `color_range`: number of AVColorRange."""
+    return pixel_format.startswith(("yuvj", "rgb", "bgr", "gbr", "pal8")) or color_range == FULL_RANGE
 
 
 def has_luma_plane(frame: av.VideoFrame) -> bool:

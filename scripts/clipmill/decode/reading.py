@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from clipmill.shapes.sizes import Crop
 from clipmill.store import tables
 from clipmill.store.index import note_lost
 from clipmill.store.layout import Paths
-from clipmill.store.table import ABOUT, Row, UnreadableTable
+from clipmill.store.table import Row, UnreadableTable, about_of
 from clipmill.store.tables import Clip, DecodedVideo
 
 
@@ -55,7 +54,7 @@ def read_signals(
 
 def key_of(signals: pa.Table) -> str | None:
     """The `decode_key` under which signals were made."""
-    return json.loads((signals.schema.metadata or {}).get(ABOUT, b"{}")).get("source_key")
+    return about_of(signals.schema).get("source_key")
 
 
 def _read_decoded(path: Path, read: Callable[[], pa.Table]) -> pa.Table:

@@ -30,7 +30,6 @@ MINIATURES = "miniatures"
 def decode_settings(settings: Mapping[str, Any]) -> tuple[DecodeSettings, bool]:
     """The settings of the rule taken apart: the section of the config, and whether miniatures are wanted."""
     own = {name: value for name, value in settings.items() if name != MINIATURES}
-    own["deinterlace"] = own["deinterlace"] or "off"  # YAML reads off as false
     return DecodeSettings(**own), MINIATURES in settings
 
 

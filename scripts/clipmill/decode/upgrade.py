@@ -10,8 +10,9 @@ from clipmill.decode.cropping import container_cropping
 from clipmill.decode.looks import Look
 from clipmill.decode.media import best_video_stream, open_video
 from clipmill.decode.parts import single_part
+from clipmill.decode.pictures import UPRIGHT
 from clipmill.store.table import Row
-from clipmill.store.tables import DecodedVideo, IndexedVideo
+from clipmill.store.tables import PROGRESSIVE, DecodedVideo, IndexedVideo
 
 # Kinds of errors that this version finds in fewer files.
 CHANGED_ERRORS = {"truncated", "no_video", "corrupt", "still_image"}
@@ -41,7 +42,7 @@ def of_older_version(row: Row, video: IndexedVideo) -> Row | None:
             is_interlaced = str(context.field_order) in INTERLACED
     except ItemError:
         return None  # decoding says what is wrong
-    look = Look((row["coded_width"], row["coded_height"]), row["pixel_format"], 1.0, (False, False, False), colours)
+    look = Look((row["coded_width"], row["coded_height"]), row["pixel_format"], 1.0, UPRIGHT, colours)
     is_cover = row["frames"] == 1  # older versions took a cover picture for the video
     if look.transfer != "sdr" or is_interlaced or is_cropped or is_cover:
         return None
@@ -50,7 +51,7 @@ def of_older_version(row: Row, video: IndexedVideo) -> Row | None:
         "transfer": look.transfer,
         "primaries": look.primaries,
         "color_range": look.color_range,
-        "field_order": "progressive",
+        "field_order": PROGRESSIVE,
         "rotation": round(row["rotation"] / 90) % 4 * 90,
         "mirrored": False,
         "cropped": False,

@@ -29,7 +29,7 @@ from clipmill.decode.cropping import Cropping
 from clipmill.decode.fields import Fields
 from clipmill.decode.frames import ArchiveWriter, archive_key
 from clipmill.decode.interlaced import FieldPass, frame_ranges
-from clipmill.decode.looks import DAMAGE, Look, Watch
+from clipmill.decode.looks import CLOCK, DAMAGE, Look, Watch
 from clipmill.decode.media import best_video_stream, open_video, sound_stream
 from clipmill.decode.miniatures import MiniatureWriter
 from clipmill.decode.part_pictures import PartPictures
@@ -211,13 +211,17 @@ class OpenPart:
     number: int
     look: Look
     start_frame: int
-    end_frame: int
     offset: float  # seconds to add to its times to have the container's, less its start
     begun_by: list[str]  # what changed before it, in words
     rate: Rate
     pictures: PartPictures
     cropping: Cropping
     fields: Fields | None = None  # known when all frames have been looked at
+
+    @property
+    def end_frame(self) -> int:
+        """The first frame after those that have come and ended."""
+        return self.start_frame + self.rate.frames
 
     def look_row(self) -> LookRow:
         """The columns of PARTS that VIDEOS has too."""
@@ -348,7 +352,7 @@ class _Decoding:
                 rows += measured.popleft().result()
             self._wait_for_kept(0)
             self._check_complete()
-            self._end_part()
+            self.parts[-1].rate.add(self.clock.seconds, self.clock.usual)
             flush()
 
     def _batches(self, frames: Iterator[av.VideoFrame]) -> Iterator[list[_Placed]]:
@@ -382,7 +386,7 @@ class _Decoding:
         if DAMAGE in changes:  # what was left out is not there
             leaps = True
         if changes and not leaps and self.clock.holds_at(frame):
-            leaps, changes = True, [*changes, "clock"]
+            leaps, changes = True, [*changes, CLOCK]
         usual = self.clock.usual
         self.clock.tick(frame, leaps)
         time = self.clock.time
@@ -406,15 +410,12 @@ class _Decoding:
         """A frame is the first of a part. `begun_by`: what changed before it, in words."""
         look = self.watch.look
         assert look is not None  # since there is a frame
-        if self.parts:
-            self.parts[-1].end_frame = number
         tones = tone_map(look.transfer, look.primaries) if self.settings.tone_map else None
         self.parts.append(
             OpenPart(
                 number=len(self.parts),
                 look=look,
                 start_frame=number,
-                end_frame=number,
                 offset=self.clock.offset - self.start,
                 begun_by=begun_by,
                 rate=Rate(time),
@@ -422,11 +423,6 @@ class _Decoding:
                 cropping=self.watch.cropping,
             )
         )
-
-    def _end_part(self) -> None:
-        """The last frame has come."""
-        self.parts[-1].end_frame = self.clock.frames
-        self.parts[-1].rate.add(self.clock.seconds, self.clock.usual)
 
     def _measure(self, batch: list[_Placed]) -> list[tuple[Row, Future[Row] | None]]:
         """The frames' rows, each with the future of the further columns if the frame is kept."""

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from clipmill.decode.clock import HELD_AFTER, is_held
-from clipmill.decode.parts import as_of_part, field_order_of
+from clipmill.decode.parts import as_of_part, field_order_of, footage_of
 from clipmill.decode.reading import frame_times
 from clipmill.shapes.counts import between
 from clipmill.shapes.sizes import stored_size
 from clipmill.split.exact import ExactFrames
 from clipmill.split.settings import SplitSettings
-from clipmill.split.transitions import Transition
+from clipmill.split.transitions import CHANGE, Transition
 from clipmill.store.tables import (
     FROZEN,
     INTERLACED,
@@ -150,26 +150,41 @@ def video_clips(
     for part in parts:
         own = as_of_part(video, part)
         exact = _exact_frames(own, times, clean_keys, is_clean, settings)
-        inside = [one for one in transitions if part["start_frame"] < one.end and one.start < part["end_frame"]]
-        inside = [one for one in inside if one.start > part["start_frame"] or one.start < one.end]
-        edges = [part["start_frame"], *(frame for one in inside for frame in (one.start, one.end)), part["end_frame"]]
-        scenes = zip(edges[::2], edges[1::2], strict=True)
-        for first, last in (pair for pair in scenes if pair[0] < pair[1]):
-            guarded = first > part["start_frame"] and first not in unguarded
+        first_frame, end_frame = part["start_frame"], part["end_frame"]
+        inside = [one for one in transitions if first_frame <= one.start < end_frame and one.kind != CHANGE]
+        edges = [first_frame, *(frame for one in inside for frame in (one.start, one.end)), end_frame]
+        for first, last in zip(edges[::2], edges[1::2], strict=True):
+            if first >= last:
+                continue
+            guarded = first > first_frame and first not in unguarded
             start = first + (settings.guard_frames if guarded else 0)
-            end = last - (settings.guard_frames if last < part["end_frame"] else 0)
+            end = last - (settings.guard_frames if last < end_frame else 0)
             if start >= end:
                 start, end = first, last  # a scene of a few frames: too short in any case, but it is counted
-            piece = 0
-            for begin, stop, stands in _without_held(times, start, end, own["fps"]):
-                pieces = [(begin, stop, None)] if stands else _pieces(times, begin, stop, clean_keys, exact, settings)
-                for begin_piece, stop_piece, count in pieces:
-                    own["field_order"] = field_order_of(part, begin_piece, stop_piece)
-                    clip = _clip(own, part["part"], times, scene, piece, begin_piece, stop_piece, count, settings)
-                    rows.append({**clip, "unfit": FROZEN} if stands else clip)
-                    piece += 1
+            pieces = _pieces_of_scene(times, start, end, clean_keys, exact, own["fps"], settings)
+            for piece, (begin, stop, count, stands) in enumerate(pieces):
+                own["field_order"] = field_order_of(part, begin, stop)
+                clip = _clip(own, part["part"], times, scene, piece, begin, stop, count, settings)
+                rows.append({**clip, "unfit": FROZEN} if stands else clip)
             scene += 1
     return rows
+
+
+def _pieces_of_scene(
+    times: np.ndarray,
+    start: int,
+    end: int,
+    clean_keys: np.ndarray,
+    exact: ExactFrames | None,
+    fps: float,
+    settings: SplitSettings,
+) -> Iterator[tuple[int, int, int | None, bool]]:
+    """The same as `_pieces`, and whether a piece is one frame that stands for long: nothing else is in it."""
+    for begin, stop, stands in _without_held(times, start, end, fps):
+        if stands:
+            yield begin, stop, None, True
+        else:
+            yield from ((*piece, False) for piece in _pieces(times, begin, stop, clean_keys, exact, settings))
 
 
 def _without_held(times: np.ndarray, start: int, end: int, fps: float) -> Iterator[tuple[int, int, bool]]:
@@ -269,18 +284,13 @@ def _clip(
         "whole_height": None,
         "masked": None,
         "fps": (stop - begin) / (end - start) if video["variable_rate"] else video["fps"],
-        "bit_depth": video["bit_depth"],
-        "transfer": video["transfer"],
-        "primaries": video["primaries"],
-        "color_range": video["color_range"],
-        "field_order": video["field_order"],
-        "variable_rate": video["variable_rate"],
+        **footage_of(video),
     }
 
 
-def _unfit_fields(field_order: str, deinterlace: str | bool) -> str | None:
+def _unfit_fields(field_order: str, deinterlace: str) -> str | None:
     """Why a clip is unfit by its field order; None if it is fit. `deinterlace`: as in the config."""
-    if field_order == PROGRESSIVE or deinterlace in ("off", False):
+    if field_order == PROGRESSIVE or deinterlace == "off":
         return None
     if field_order == TELECINED:
         return TELECINED

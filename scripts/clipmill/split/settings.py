@@ -30,7 +30,7 @@ class SplitSettings:
     fps: float | None  # of the section `cut`, as `frames`; without `frames` it does not matter here
     frames: Counts | None
     crop: Mapping[str, Any]  # the section `crop`
-    deinterlace: str | bool  # of the section `decode`
+    deinterlace: str  # of the section `decode`
 
     def value(self, key: str) -> Any:
         """The value of a key; a dot leads into a section: `transnetv2.threshold`."""

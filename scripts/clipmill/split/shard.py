@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
+import pyarrow as pa
+
 from clipmill.base.errors import ItemError, naming
 from clipmill.decode.parts import as_of_part, by_video
 from clipmill.decode.reading import KeptFrames, raise_if_lost, read_signals
-from clipmill.split.crop.clips import Cropper
+from clipmill.split.crop.clips import ClipCropper
 from clipmill.split.detectors import Finder
 from clipmill.split.scenes import video_clips
 from clipmill.split.settings import SplitSettings
@@ -18,7 +20,7 @@ from clipmill.split.transitions import transition_rows
 from clipmill.split.transnetv2 import Shots
 from clipmill.store import tables
 from clipmill.store.table import Row
-from clipmill.store.tables import Clip, Part, TransitionRow, Video, without_error
+from clipmill.store.tables import Clip, DecodedVideo, Part, TransitionRow, Video, without_error
 
 
 @dataclass
@@ -57,20 +59,31 @@ def split_shard(
                 lost.append(error)
                 continue
             with naming(f"in the video {video['name']}"):
-                parts_of_video = parts_of[video["video_id"]]
-                finder = Finder(signals, parts_of_video, of_network.get(video["video_id"]))
-                transitions = finder.find(settings)
-                split.transitions += transition_rows(video, signals, transitions)
-                clips = video_clips(video, parts_of_video, signals, transitions, settings)
-                for part, of_part in groupby(clips, key=lambda clip: clip["part"]):
-                    seen = as_of_part(video, parts_of_video[part])
-                    cropper = Cropper(seen, parts_of_video[part], signals, kept_frames, settings.crop)
-                    for cropped in cropper.crop(list(of_part)):
-                        split.clips.append(cropped.clip)
-                        split.motion.append(_without_needless_error(cropped.clip, cropped.motion(signals)))
-                        split.technical.append(_without_needless_error(cropped.clip, cropped.technical(signals)))
+                shots_of_video = of_network.get(video["video_id"])
+                _add_video(split, video, parts_of[video["video_id"]], signals, shots_of_video, kept_frames, settings)
     raise_if_lost(lost)
     return split
+
+
+def _add_video(
+    split: Split,
+    video: DecodedVideo,
+    parts: Sequence[Part],
+    signals: pa.Table,
+    shots: Shots | None,
+    kept_frames: KeptFrames,
+    settings: SplitSettings,
+) -> None:
+    transitions = Finder(signals, parts, shots).find(settings)
+    split.transitions += transition_rows(video, signals, transitions)
+    clips = video_clips(video, parts, signals, transitions, settings)
+    for number, of_part in groupby(clips, key=lambda clip: clip["part"]):
+        part = parts[number]
+        cropper = ClipCropper(as_of_part(video, part), part, signals, kept_frames, settings.crop)
+        for cropped in cropper.crop(list(of_part)):
+            split.clips.append(cropped.clip)
+            split.motion.append(_without_needless_error(cropped.clip, cropped.motion(signals)))
+            split.technical.append(_without_needless_error(cropped.clip, cropped.technical(signals)))
 
 
 def read_shots(path: Path) -> dict[str, Shots]:

@@ -236,8 +236,12 @@ def about(path: Path) -> dict[str, Any]:
     """How a table was made (model, parameters…), from its metadata."""
     import pyarrow.parquet as pq
 
-    metadata = pq.read_schema(path).metadata or {}
-    return json.loads(metadata.get(ABOUT, b"{}"))
+    return about_of(pq.read_schema(path))
+
+
+def about_of(schema: pa.Schema) -> dict[str, Any]:
+    """The same from the schema that was read with a table."""
+    return json.loads((schema.metadata or {}).get(ABOUT, b"{}"))
 
 
 def vector(length: int) -> str:

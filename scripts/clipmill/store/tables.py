@@ -61,17 +61,23 @@ class VideoFile(TypedDict):
     ]
 
 
-class Look(TypedDict):
-    """How the frames of a part of a video are stored and shown. In VIDEOS: those of its longest part."""
+class Footage(TypedDict):
+    """What frames are like: columns of videos, of their parts, and of clips."""
 
-    pixel_format: Annotated[str, Field("", "pixel format, FFmpeg's name")]
-    bit_depth: Annotated[int, Field("bit", "bits per colour of a pixel")]
+    bit_depth: Annotated[int, Field("bit", "bits per colour of a pixel of the video", filter=35)]
     transfer: Annotated[str, Field("", "transfer curve: `sdr`, `hlg` or `pq`")]
     primaries: Annotated[str, Field("", "colour primaries, FFmpeg's name; `unknown` if the file names none")]
     color_range: Annotated[str, Field("", "range of the colours: `full`, `limited`, or `unknown` (read as limited)")]
     field_order: Annotated[
         str, Field("", "`progressive`; interlaced: `tff` or `bff`, the top or bottom field first; or `telecined`")
     ]
+    variable_rate: Annotated[bool, Field("", "whether some frames stand longer than others")]
+
+
+class Look(Footage):
+    """How the frames of a part of a video are stored and shown. In VIDEOS: those of its longest part."""
+
+    pixel_format: Annotated[str, Field("", "pixel format, FFmpeg's name")]
     coded_width: Annotated[int, Field("pixel", "width as stored, before rotation and pixel shape")]
     coded_height: Annotated[int, Field("pixel", "height as stored")]
     rotation: Annotated[
@@ -86,7 +92,6 @@ class Look(TypedDict):
     width: Annotated[int, Field("pixel", "width as shown, after rotation and pixel shape")]
     height: Annotated[int, Field("pixel", "height as shown")]
     fps: Annotated[float, Field("frame/second", "frames over seconds, without frames that stand for long", 6)]
-    variable_rate: Annotated[bool, Field("", "whether some frames stand longer than others")]
     offset: Annotated[
         float, Field("second", "what must be added to its times to have the container's, less its start", 6)
     ]
@@ -152,8 +157,8 @@ OVERLAYS = "overlays"  # text and logos, without which less than crop.min_area w
 UNFIT = (TOO_SHORT, TOO_FEW_FRAMES, FROZEN, INTERLACED, TELECINED, OVERLAYS)
 
 
-class Clip(TypedDict):
-    """A clip as splitting found it: a row of CLIPS."""
+class ClipPlace(TypedDict):
+    """Where a clip lies in its video, and its size."""
 
     clip_id: Annotated[str, Field("", "identity of the clip: its video, then its start and end in milliseconds")]
     video_id: VideoId
@@ -201,12 +206,10 @@ class Clip(TypedDict):
     fps: Annotated[
         float, Field("frame/second", "of its part; at a variable rate its own frames over seconds", 6, filter=30)
     ]
-    bit_depth: Annotated[int, Field("bit", "bits per colour of a pixel of the video", filter=35)]
-    transfer: Annotated[str, Field("", "transfer curve of the video: `sdr`, `hlg` or `pq`")]
-    primaries: Annotated[str, Field("", "colour primaries of the video")]
-    color_range: Annotated[str, Field("", "range of the colours of the video")]
-    field_order: Annotated[str, Field("", "whether its frames are interlaced; values as in `parts`")]
-    variable_rate: Annotated[bool, Field("", "whether some frames stand longer than others")]
+
+
+class Clip(ClipPlace, Footage):
+    """A clip as splitting found it: a row of CLIPS. Its footage is as the video was, before it is cut."""
 
 
 class TransitionRow(TypedDict):

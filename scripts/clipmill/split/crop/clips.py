@@ -52,7 +52,7 @@ class CroppedClip:
         return {"clip_id": self.clip["clip_id"], "error_kind": self.error.kind, "error": str(self.error)}
 
 
-class Cropper:
+class ClipCropper:
     """Crops the clips of one part of a video. `video`: with the facts of the part. `settings`: the section `crop`."""
 
     def __init__(
