@@ -159,7 +159,7 @@ def test_pictures_show_the_middle_of_their_clips(made):
         sizes = page.widths()
         assert len(sizes) >= 1 and set(sizes) == {160}
         lost = page.page.locator(".lost").all_text_contents()
-        assert lost and set(lost) == {"No picture: its frames cannot be read (bad_frames)"}
+        assert lost and set(lost) == {"No picture: its frames cannot be read (bad_signals)"}
 
 
 def test_shots_have_time_lines_with_a_text_and_pictures_of_both_sides(made):
