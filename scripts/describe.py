@@ -44,6 +44,7 @@ wrote it (`clipmill_version`), and how it was made (`clipmill`: settings, model)
 
 WIDTH = 120
 COLUMN = 28  # where comments beside values start
+MOST_NAMES = 12  # entries of a section that a cell of the reference names
 
 # JSON's types in the words of the documentation.
 TYPES = {
@@ -245,7 +246,10 @@ def rows(path: str, part: Part, value: Any, schema: Part) -> Iterator[str]:
         if len(entries) == len(whole["properties"]) and len(kinds) == 1:
             kind = next(iter(kinds))
         else:
-            kind = "; ".join(f"{kind} ({', '.join(of)})" for kind, of in kinds.items())
+            many = len(entries) > MOST_NAMES and max(kinds, key=lambda kind: len(kinds[kind]))
+            kind = "; ".join(
+                f"{kind} ({'most of them' if kind == many else ', '.join(of)})" for kind, of in kinds.items()
+            )
         yield row(f"{path}.<name>.{name}", kind, "", shared_description(entries))
 
 

@@ -18,10 +18,11 @@ import yaml
 from clipmill.base.errors import SetupError
 from clipmill.chat.keys import SECRET
 from clipmill.dataset import formats
-from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, OF_SEVERAL_FRAMES
+from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, OF_SEVERAL_FRAMES, WORDS
 from clipmill.filters.quantiles import as_quantile
 from clipmill.filters.verdict import active
 from clipmill.models import backends
+from clipmill.store.table import FLAG, Column
 from clipmill.texts.prompts import PLACES, places
 
 # What a command cannot do without, where it has no default: how to set it.
@@ -55,11 +56,22 @@ def load_schema(path: Path) -> dict[str, Any]:
     sections = schema["properties"]
     bound = sections["filters"]["additionalProperties"]
     sections["filters"]["additionalProperties"] = False
-    sections["filters"]["properties"] = {name: {**bound, "description": _meaning(name)} for name in COLUMNS}
+    sections["filters"]["properties"] = {
+        name: {**(_words(column, schema) if name in WORDS else bound), "description": _meaning(name)}
+        for name, column in COLUMNS.items()
+    }
     for step, known in backends.AVAILABLE.items():
         sections[step]["properties"]["backend"]["examples"] = list(known)
     sections["export"]["properties"]["formats"]["items"]["examples"] = list(formats.FORMATS)
     return schema
+
+
+def _words(column: Column, schema: dict[str, Any]) -> dict[str, Any]:
+    """The part of the schema for a filter on the words of a column."""
+    items: dict[str, Any] = {"type": "boolean"} if column.type == FLAG else {"type": "string", "minLength": 1}
+    if column.words:
+        items = {"enum": list(column.words)}
+    return {"$ref": "#/$defs/words", "properties": {key: {"items": items} for key in ("allow", "deny")}}
 
 
 def _meaning(name: str) -> str:
@@ -217,6 +229,8 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
         low, high = bound.get("min"), bound.get("max")
         if _more(low, high):
             problems.append(f"filters.{name}: min {low} is more than max {high}; no clip could pass")
+        if bound.get("allow") and set(bound["allow"]) <= set(bound.get("deny") or ()):
+            problems.append(f"filters.{name}: denies all words that it allows; no clip could pass")
     problems += [
         f"filter_order: {name!r} is no filter; choose from: {', '.join(FILTERS)}"
         for name in config["filter_order"]
@@ -225,8 +239,8 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
     problems += _export_problems(config["export"])
     problems += _target_problems(config)
     for name, (low, high) in config["calibrate"]["quantiles"].items():
-        if name not in FILTERS:
-            problems.append(f"calibrate.quantiles: {name!r} is no filter of scores; choose from: {', '.join(FILTERS)}")
+        if name not in (numbers := [name for name in FILTERS if name not in WORDS]):
+            problems.append(f"calibrate.quantiles: {name!r} is no filter of scores; choose from: {', '.join(numbers)}")
         elif _more(low, high):
             problems.append(f"calibrate.quantiles.{name}: {low} is more than {high}; no clip could pass")
     problems += [_without_score(name, config) for name in active(config["filters"], list(config["filters"]))]

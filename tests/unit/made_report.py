@@ -32,9 +32,15 @@ SPLIT = SplitSettings(**SPLIT_SETTINGS)
 NAMES = [*columns.FILTERS, *columns.LATE_FILTERS]
 
 
-def bounds(**given: tuple[float | None, float | None]) -> verdict.Bounds:
-    """Bounds of all filters: those `given` as (least, greatest), others none."""
-    return {name: dict(zip(("min", "max"), given.get(name, (None, None)), strict=True)) for name in NAMES}
+def bounds(**given: tuple[float | None, float | None] | dict[str, list[str | bool]]) -> verdict.Bounds:
+    """Bounds of all filters: those `given` as (least, greatest), or of words as `allow` and `deny`, others none."""
+    ends = {name: ("allow", "deny") if name in columns.WORDS else ("min", "max") for name in NAMES}
+    return {
+        name: dict.fromkeys(ends[name]) | one
+        if isinstance(one := given.get(name, (None, None)), dict)
+        else dict(zip(ends[name], one, strict=True))
+        for name in NAMES
+    }
 
 
 def row(number: int, filters: verdict.Bounds, **known: Any) -> dict[str, Any]:

@@ -264,6 +264,7 @@ def test_what_a_command_cannot_do_without_is_named_once_it_is_asked_for():
     [
         {"videos_per_shard": 5, "decode.samples_per_second": 0.5, "max_error_rate": 1, "cascade": False},
         {"filters.motion": {"min": "q0.3", "max": "q0.99"}, "filters.aesthetic.min": "q0.05"},
+        {"filters.transfer": {"deny": ["hlg", "pq"]}, "filters.variable_rate.allow": [False]},
         {"filters.motion": {"min": "q0.3", "max": 0}, "filters.text_area": {"min": 1, "max": "q0.9"}},
         {"calibrate": {"videos": 1, "seed": 9, "keep": None, "quantiles": {"motion": [0.1, 0.9], "area": [None, 1]}}},
         {"filters.area.min": None, "filters.motion.max": 1e9, "split.pieces": "fixed", "split.min_seconds": 0},
@@ -305,6 +306,15 @@ KEYS = ", ".join(CONFIG)
             {"filters.motion.min": "low"},
             "filters.motion.min: 'low' is none of: a number or null, a quantile between q0 and q1, as q0.3",
         ),
+        ({"filters.transfer.deny": ["hdr"]}, "filters.transfer.deny.0: 'hdr' is not one of: sdr, hlg, pq"),
+        ({"filters.transfer.allow": []}, "filters.transfer.allow: "),
+        ({"filters.transfer.min": 1}, "filters.transfer.min: unknown key; known here: allow, deny"),
+        ({"filters.variable_rate.allow": ["no"]}, "filters.variable_rate.allow.0: 'no' is not true or false"),
+        (
+            {"filters.transfer": {"allow": ["pq"], "deny": ["pq"]}},
+            "filters.transfer: denies all words that it allows; ",
+        ),
+        ({"calibrate.quantiles.transfer": [0.1, None]}, "calibrate.quantiles: 'transfer' is no filter of scores"),
         ({"filters.motion.min": "q1"}, "filters.motion.min: 'q1' is none of: a number or null, a quantile between q0"),
         ({"filters.motion.max": "q0.0"}, "filters.motion.max: 'q0.0' is none of: a number or null, a quantile "),
         ({"filters.motion.max": "q1.5"}, "filters.motion.max: 'q1.5' is none of: a number or null, a quantile "),

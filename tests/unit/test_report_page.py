@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_report import CONFIG, NAMES, ORDER, Finished, bounds, row
+from made_report import CONFIG, NAMES, ORDER, SCHEMA, Finished, bounds, row
 
 from browser import IN_CHROMIUM, opened
+from clipmill.config import check_config
 from clipmill.filters import columns, thresholds, verdict
 from clipmill.report import whatif
 
@@ -539,11 +540,45 @@ def test_a_run_that_kept_nothing_has_a_report(tmp_path):
             assert "No clip was kept." in page.page.locator("#sheet").inner_text()
 
 
+@pytest.mark.parametrize("own", [{}, {"allow": ["sdr", "pq"], "deny": ["pq"]}, {"deny": ["hlg"]}])
+def test_words_are_chosen_by_boxes_as_the_filters_choose(tmp_path, own):
+    filters = bounds(motion=(1, 20), transfer=own, variable_rate={"allow": [False]})
+    chance = np.random.default_rng(3)
+    rows = [
+        row(
+            number,
+            filters,
+            motion=float(chance.choice([0.5, 5, 30])),
+            transfer=str(chance.choice(["sdr", "hlg", "pq"])),
+            variable_rate=bool(chance.random() < 0.5),
+        )
+        for number in range(120)
+    ]
+    rows[7] = row(7, filters, transfer=None, variable_rate=False)
+    with opened(Finished(tmp_path, filters, rows).report()) as page:
+        assert page.kept == len(kept(rows, filters))
+        moves = (("transfer", "hlg", True), ("variable_rate", "true", True), ("transfer", "sdr", False))
+        for name, word, passes in moves:
+            page.page.locator(f'[data-filter="{name}"] [data-word="{word}"]').set_checked(passes)
+            page.settle()
+            now = filters | page.yaml["filters"] if page.yaml else filters
+            check_config({**CONFIG, "videos": "here", "filters": {**CONFIG["filters"], **now}}, SCHEMA)
+            now = {name: dict.fromkeys(filters[name]) | filters[name] | now[name] for name in now}
+            assert page.kept == len(kept(rows, now)), (name, word)
+            assert verdict.lets_in("hlg", now["transfer"]) and verdict.lets_in(False, now["variable_rate"])
+        assert not verdict.lets_in("sdr", now["transfer"]) and verdict.lets_in(True, now["variable_rate"])
+        dropped = page.page.locator('[data-filter="variable_rate"] .near figure')
+        assert dropped.count() > 4 and "true" in dropped.first.inner_text()
+        page.put_back()
+        assert page.kept == len(kept(rows, filters)) and page.yaml is None and page.told == []
+
+
 def test_every_filter_has_sliders_for_both_ends(tmp_path):
-    rows = [row(number, bounds(), **dict.fromkeys(NAMES, 1.0 + number), width=10, height=10) for number in range(20)]
+    names = [name for name in NAMES if name not in columns.WORDS]
+    rows = [row(number, bounds(), **dict.fromkeys(names, 1.0 + number), width=10, height=10) for number in range(20)]
     config = {**CONFIG, "text": {**CONFIG["text"], "frames": 2}}
     with opened(Finished(tmp_path, bounds(), rows).report(config=config)) as page:
-        for name in NAMES:
+        for name in names:
             if name == "aspect_ratio":  # follows from the size
                 continue
             page.set(name, "min", 11.0)

@@ -7,13 +7,13 @@ import random
 
 import pytest
 
-from clipmill.filters import columns, verdict
+from clipmill.filters import columns, reasons, verdict
 from clipmill.filters.shard import judge_shard
 from clipmill.steps import METRICS, SCORE_TABLES
 from clipmill.store import tables
 from default_config import CONFIG
 
-ORDER, FILTERS = list(columns.FILTERS), CONFIG["filters"]
+ORDER, FILTERS = [name for name in columns.FILTERS if name not in columns.WORDS], CONFIG["filters"]
 THREE = [name for name in ORDER if columns.FILTERS[name] in ("motion", "consistency", "aesthetic", "text")]
 # A clip whose scores are all fine; any score that is not named here is 1.
 GOOD = {
@@ -94,6 +94,32 @@ def test_what_was_not_measured_is_not_kept(name, value, limits):
     assert words(values, verdict.active({**ALL, name: bound()}, ORDER)) is None  # nobody asks for it
 
 
+@pytest.mark.parametrize(
+    ("allow", "deny", "passing"),
+    [
+        (["sdr"], None, {"sdr"}),
+        (None, ["pq"], {"sdr", "hlg"}),
+        (["sdr", "pq"], ["pq"], {"sdr"}),
+        (["pq", "hlg"], None, {"pq", "hlg"}),
+    ],
+)
+def test_a_filter_on_words_keeps_what_it_allows_and_does_not_deny(allow, deny, passing):
+    filters = verdict.active({**ALL, "transfer": {"allow": allow, "deny": deny}}, [*ORDER, "transfer"])
+    for word in ("sdr", "hlg", "pq"):
+        failure = words({**GOOD, "transfer": word}, filters)
+        assert failure == (None if word in passing else "transfer not allowed"), word
+    assert words({**GOOD, "transfer": None}, filters) == "transfer missing"
+    assert str(reasons.BY_WORDS["transfer not allowed"]) == "transfer not allowed"
+
+
+def test_a_filter_on_words_without_any_is_none_and_truth_values_are_words():
+    nothing = {**ALL, "transfer": {"allow": None, "deny": None}}
+    assert reason(nothing, [*ORDER, "transfer"], transfer="pq") is None
+    steady = {**ALL, "variable_rate": {"allow": [False], "deny": None}}
+    assert reason(steady, [*ORDER, "variable_rate"], variable_rate=False) is None
+    assert reason(steady, [*ORDER, "variable_rate"], variable_rate=True) == "variable_rate not allowed"
+
+
 def test_too_short_comes_first():
     assert reason(unfit="too_short", area=0, motion=None) == "too_short"
     for unfit in tables.UNFIT:
@@ -111,7 +137,7 @@ def test_a_clip_of_a_video_that_is_too_small_for_its_file_is_dropped_before_any_
 
 
 def test_a_shard_is_judged_by_the_size_of_files_only_if_there_is_one():
-    video = {"video_id": "v", "name": "v", "seconds": 1, "bits_per_pixel": 1, "error_kind": None}
+    video = {"video_id": "v", "name": "v", "seconds": 1, "bits_per_pixel": 1, "changes": None, "error_kind": None}
     clips = [{"clip_id": "one", "video_id": "v", "unfit": None, "width": 64, "height": 48, "fps": 1}]
 
     def judged(wanted):
@@ -201,7 +227,7 @@ def test_the_cascade_changes_no_verdict(seed):
 
 def test_gather_brings_all_that_is_known_of_a_clip_together():
     video = {"video_id": "v", "name": "v.mp4", "seconds": 9.0}
-    video |= {"bits_per_pixel": 0.1, "error_kind": None, "error": None}
+    video |= {"bits_per_pixel": 0.1, "changes": "size at 5.000 s", "error_kind": None, "error": None}
     bad = {"video_id": "bad", "error_kind": "corrupt", "error": "x"}
     size = {"width": 640, "height": 360, "fps": 24.0}
     clips = [{"clip_id": name, "video_id": "v", "unfit": None, **size} for name in ("one", "two")]
@@ -212,12 +238,13 @@ def test_gather_brings_all_that_is_known_of_a_clip_together():
     one, two = verdict.gather([bad, video], clips, scores)
     assert (one["clip_id"], one["motion"], two["motion"]) == ("one", 1.0, 2.0)
     assert (one["area"], one["aspect_ratio"], one["video_seconds"]) == (640 * 360, 640 / 360, 9.0)
+    assert one["video_changes"] is True
     assert not {"error_kind", "error"} & (set(one) | set(two))
     assert words(one, {"text_area": bound(None, 1)}) == "text_area missing"
 
 
 def test_a_clip_without_its_row_in_a_table_is_a_bug():
-    video = {"video_id": "v", "name": "v", "seconds": 1, "bits_per_pixel": 1}
+    video = {"video_id": "v", "name": "v", "seconds": 1, "bits_per_pixel": 1, "changes": None}
     clips = [{"clip_id": "one", "video_id": "v", "unfit": None, "width": 1, "height": 1, "fps": 1}]
     with pytest.raises(KeyError):
         verdict.gather([{**video, "error_kind": None}], clips, {"motion": []})

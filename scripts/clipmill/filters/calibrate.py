@@ -15,7 +15,7 @@ import numpy as np
 from clipmill.base.errors import SetupError
 from clipmill.base.human import counted
 from clipmill.filters import verdict
-from clipmill.filters.columns import FACTS, SOURCES
+from clipmill.filters.columns import FACTS, SOURCES, WORDS
 from clipmill.filters.quantiles import ConfiguredBounds, Resolved, as_quantile, with_resolved_quantiles
 from clipmill.filters.thresholds import at_quantile, counted_clips, read_scores
 from clipmill.filters.verdict import Bounds
@@ -27,7 +27,10 @@ MIDDLE = 0.5  # the quantile at which the two bounds of a filter meet
 
 @dataclass(frozen=True)
 class CalibrationSample:
-    """The scores of the sample's clips: `values` by filter, NaN where a clip has none, and the `video` of each clip."""
+    """The scores of the sample's clips.
+
+    `values`: by filter, NaN where a clip has none, or words, with None for none. `video`: that of each clip.
+    """
 
     values: dict[str, np.ndarray]
     video: np.ndarray
@@ -43,18 +46,20 @@ class CalibrationSample:
             name: np.concatenate([read_scores(outdir, shard, name, table) for shard, table in clips.items()])
             for name in names
         }
-        if without := [name for name, scores in values.items() if not np.isfinite(scores).any()]:
+        if without := [name for name, scores in values.items() if not _known(scores).any()]:
             raise SetupError(
                 f"calibrate: no clip of the sample has the score {', '.join(without)}; repair what the logs in "
                 f"{outdir / 'logs'} say, or leave it out of filters and calibrate.quantiles"
             )
         return CalibrationSample(values, video)
 
-    def passing(self, name: str, bound: dict[str, float | None]) -> np.ndarray:
+    def passing(self, name: str, bound: dict[str, Any]) -> np.ndarray:
         """Which clips pass one filter, or one side of it; those without its score do not."""
         values = self.values[name]
+        passing = _known(values)
+        if name in WORDS:
+            return passing & np.array([verdict.lets_in(value, bound) for value in values], bool)
         low, high = bound.get("min"), bound.get("max")
-        passing = np.isfinite(values)
         passing &= values >= low if low is not None else True
         return passing & (values <= high if high is not None else True)
 
@@ -122,8 +127,9 @@ def propose(
     same share of the clips by itself: the largest share with which enough clips are kept. The two bounds of one filter
     stop where they meet.
 
-    Bounds on a property of the video (its size, rate, length) do not move. A bound also stays if its new value would
-    let the same clips pass: the extremes of a sample (no text at all) say little about where to cut the full set.
+    Bounds on a property of the video (its size, rate, length) and filters on words do not move. A bound also stays if
+    its new value would let the same clips pass: the extremes of a sample (no text at all) say little about where to cut
+    the full set.
     """
     moved: dict[str, list[str]] = {}
     fixed: Resolved = {}
@@ -131,7 +137,7 @@ def propose(
         wanted: dict[str, Fraction | float | None] = {side: as_quantile(bound) for side, bound in bounds.items()}
         if name in quantiles:
             wanted |= {side: q for side, q in zip(("min", "max"), quantiles[name], strict=True) if q is not None}
-        elif keep is not None and SOURCES[name] != FACTS:
+        elif keep is not None and SOURCES[name] != FACTS and name not in WORDS:
             moved[name] = [side for side, bound in bounds.items() if bound is not None]
             continue
         fixed[name] = {side: sample.at(name, q, side) for side, q in wanted.items() if q is not None}
@@ -158,6 +164,11 @@ def propose(
         middle = (low + high) / 2
         low, high = (middle, high) if enough(middle) else (low, middle)
     return Proposal(sample, filters, at(low), low)
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """Which of the values of a filter, numbers or words, are not missing."""
+    return np.isfinite(values) if values.dtype == float else np.array([value is not None for value in values], bool)
 
 
 def _shortest(values: np.ndarray, value: float, side: str) -> float:

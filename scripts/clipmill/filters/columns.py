@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from clipmill.store import tables
-from clipmill.store.table import Column
+from clipmill.store.table import FLAG, TEXT, Column
 
 FACTS = "facts"  # the source of what is known of a clip before it is scored
 
@@ -30,6 +30,8 @@ FILTERS = {column.name: source for column, source in _EARLY}
 LATE_FILTERS = {column.name: source for column, source in _LATE}
 SOURCES = {**FILTERS, **LATE_FILTERS}
 COLUMNS = {column.name: column for column, _ in (*_EARLY, *_LATE)}
+# Filters whose values are words or truth values: they allow or deny some. All others have bounds.
+WORDS = frozenset(name for name, column in COLUMNS.items() if column.type in (TEXT, FLAG))
 # With one frame per clip these scores say nothing, although they are known if there is no text at all.
 OF_SEVERAL_FRAMES = ("text_static_area", "text_scene_area")
 

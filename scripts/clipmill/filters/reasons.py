@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clipmill.filters.columns import FILTERS, LATE_FILTERS
+from clipmill.filters.columns import FILTERS, LATE_FILTERS, WORDS
 from clipmill.store import tables
 from clipmill.texts.checks import CAPTION_FAULTS, TEXT_FAULTS
 
@@ -27,6 +27,13 @@ def words(reason: Reason | None) -> str | None:
 
 
 MISSING, LOW, HIGH = "missing", "low", "high"  # kinds of fault of a score
+DENIED = "not allowed"  # and of a word
+
+
+def _faults(name: str) -> tuple[str, ...]:
+    """The kinds of fault that a filter may find."""
+    return (MISSING, DENIED) if name in WORDS else (MISSING, LOW, HIGH)
+
 
 UNFIT = {kind: Reason("split", kind) for kind in tables.UNFIT}
 TOO_SMALL = Reason("size", "too_small")  # for cut.size
@@ -41,7 +48,7 @@ BY_WORDS = {
     for reason in (
         *UNFIT.values(),
         TOO_SMALL,
-        *(Reason(name, kind) for name in (*FILTERS, *LATE_FILTERS) for kind in (MISSING, LOW, HIGH)),
+        *(Reason(name, kind) for name in (*FILTERS, *LATE_FILTERS) for kind in _faults(name)),
         CAPTION_FAILED,
         *(Reason("caption", fault) for fault in CAPTION_FAULTS),
         REWRITE_FAILED,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clipmill.filters import reasons
-from clipmill.filters.columns import FILTERS
+from clipmill.filters.columns import FILTERS, WORDS
 from clipmill.filters.reasons import Reason
 from clipmill.shapes.sizes import fit
 from clipmill.steps import METRICS
@@ -16,8 +16,8 @@ from clipmill.store.table import Row
 from clipmill.store.tables import Clip, Video, without_error
 from clipmill.texts.checks import Checks, fault_of_caption, fault_of_text
 
-Bounds = dict[str, dict[str, float | None]]
-"""Filter -> `min` and `max`; None is no bound."""
+Bounds = dict[str, dict[str, Any]]
+"""Filter -> `min` and `max`, numbers; of a filter on words `allow` and `deny`, lists of words. None is no bound."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,26 @@ def out_of(filters: Bounds, values: Mapping[str, Any]) -> Reason | None:
     """The first of `filters` that `values` do not pass, and how; None where there is none."""
     for name, bound in filters.items():
         value = values.get(name)
-        if value is None or not math.isfinite(value):
+        if value is None or (name not in WORDS and not math.isfinite(value)):
             return Reason(name, reasons.MISSING)
+        if name in WORDS and not lets_in(value, bound):
+            return Reason(name, reasons.DENIED)
         if (low := bound.get("min")) is not None and value < low:
             return Reason(name, reasons.LOW)
         if (high := bound.get("max")) is not None and value > high:
             return Reason(name, reasons.HIGH)
     return None
+
+
+def lets_in(value: str | bool, bound: Mapping[str, Sequence[str | bool] | None]) -> bool:
+    """Whether a filter on words lets a value in: a word that it allows, if it names any, and does not deny."""
+    allowed, denied = bound.get("allow"), bound.get("deny")
+    return (allowed is None or value in allowed) and (denied is None or value not in denied)
+
+
+def word(value: str | bool) -> str:
+    """A value of a filter on words as text; truth values are written as in YAML."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 @dataclass(frozen=True)
@@ -123,5 +136,6 @@ def facts(video: Video, clip: Clip, wanted: WantedSize | None = None) -> Row:
         "aspect_ratio": clip["width"] / clip["height"],
         "bits_per_pixel": video["bits_per_pixel"],
         "video_seconds": video["seconds"],
+        "video_changes": video["changes"] is not None,
         "too_small": wanted is not None and not wanted.has_room(clip),
     }

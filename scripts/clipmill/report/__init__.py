@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from clipmill.base.files import write_text
 from clipmill.filters import verdict
+from clipmill.filters.columns import WORDS
 from clipmill.report import page, pictures, shots, whatif
 from clipmill.report.collect import MOST_ROWS, collect, columns, in_order, look
 from clipmill.report.costs import costs
@@ -34,7 +35,8 @@ def write_report(
     be shown. Raises SetupError if a table is unreadable.
     """
     filters = {
-        name: {end: _finite(value) for end, value in bound.items()} for name, bound in settings["filters"].items()
+        name: bound if name in WORDS else {end: _finite(value) for end, value in bound.items()}
+        for name, bound in settings["filters"].items()
     }
     judge = Judge(filters, settings["order"], settings["cascade"])
     paths = Paths(outdir)
@@ -74,7 +76,7 @@ def write_report(
         "errors": page.errors(outdir, summary),
         "costs": page.costs(costs(outdir)),
         "config": page.as_yaml(config),
-        "values": {name: values.tolist() for name, values in looked.values.items()},
+        "values": {name: judge.said(name, values) for name, values in looked.values.items()},
         "data": page.data(collected, scales, table, cards),
     }
     write_text(output, page.render(view))

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clipmill.filters.columns import WORDS
 from clipmill.report.judge import GONE_ON, SHORT, SMALL, Amount, Judge, Looked, Tally, Values, is_judged
 from clipmill.store import tables
 from clipmill.texts import checks as text_checks
@@ -88,8 +89,8 @@ def collect(path: Path, judge: Judge, most_rows: int = MOST_ROWS) -> Collected:
     collected = Collected(judge, Tally(judge))
     chance = np.random.default_rng(SEED)
     for name, bound in judge.active.items():
-        for end in ("min", "max"):
-            if bound.get(end) is not None:
+        for end in ("words",) if name in WORDS else ("min", "max"):
+            if name in WORDS or bound.get(end) is not None:
                 collected.near |= {(name, end, side): Nearest(CANDIDATES) for side in ("out", "in")}
     total = tables.FINAL_VERDICTS.count(path)
     share = min(1.0, MOST_TEXTS / max(1, _kept(path)))
@@ -156,7 +157,11 @@ def _numbers(batch: pa.RecordBatch, name: str) -> np.ndarray:
 
 def look(batch: pa.RecordBatch, judge: Judge) -> Looked:
     """Judge the clips of a batch of the final verdicts."""
-    values = {name: _numbers(batch, name) for name in judge.filters if name != "aspect_ratio"}
+    values = {
+        name: judge.numbers(name, batch.column(name)) if name in WORDS else _numbers(batch, name)
+        for name in judge.filters
+        if name != "aspect_ratio"
+    }
     values["aspect_ratio"] = _numbers(batch, "width") / _numbers(batch, "height")  # the table's is rounded
     has_text = batch.column("text").is_valid().to_numpy(zero_copy_only=False)
     return judge.look(values, batch.column("reason"), has_text)
@@ -200,16 +205,20 @@ def _add(to: list[int], counts: list[int]) -> None:
 
 
 def _draw(collected: Collected, looked: Looked, lot: np.ndarray, row: np.ndarray, video: np.ndarray) -> None:
-    """Choose clips for pictures: some of those kept, at random, and those nearest to each threshold."""
-    whole = (looked.fails | looked.unsure) == 0
+    """Choose clips for pictures: some of those kept, at random, and those nearest to each threshold.
+
+    Of a filter on words: some of those on either side of it, at random.
+    """
+    whole = ~(looked.fails | looked.unsure).any(1)
     kept = np.flatnonzero(whole & (looked.fate == GONE_ON))
     nothing = np.zeros(len(kept))
     collected.sheet.add(nothing, lot[kept], row[kept], video[kept], row[kept])
     for (name, end, side), nearest in collected.near.items():
-        values, bound = looked.values[name], collected.judge.bounds[name][end]
-        inside = values >= bound if end == "min" else values <= bound
-        chosen = np.flatnonzero(np.isfinite(values) & (inside == (side == "in")) & is_judged(looked.fate))
-        distance = np.abs(values[chosen] - bound)
+        values, judge = looked.values[name], collected.judge
+        bound = None if end == "words" else judge.bounds[name][end]
+        outside = judge.out_of(name, values) if bound is None else values < bound if end == "min" else values > bound
+        chosen = np.flatnonzero(np.isfinite(values) & (outside == (side == "out")) & is_judged(looked.fate))
+        distance = np.zeros(len(chosen)) if bound is None else np.abs(values[chosen] - bound)
         nearest.add(distance, lot[chosen], row[chosen], video[chosen], values[chosen])
 
 

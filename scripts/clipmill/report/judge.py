@@ -1,4 +1,4 @@
-"""The verdicts of many clips at once, as bits: which stages of the funnel a clip fails, and which are unknown.
+"""The verdicts of many clips at once: which stages of the funnel a clip fails, and which are unknown.
 
 The page's script (`page.js`) computes the same for other thresholds: a change here needs the same change there.
 """
@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from clipmill.filters import reasons, verdict
-from clipmill.filters.columns import FILTERS, LATE_FILTERS
+from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, WORDS
 from clipmill.steps import METRICS
+from clipmill.store.table import FLAG
 
 # Stages besides the filters: no threshold changes them.
 TEXTS, FILES = "texts", "files"
@@ -23,13 +24,14 @@ TEXTS, FILES = "texts", "files"
 GONE_ON, NOT_CAPTIONED, BAD_TEXT, NOT_CUT, BAD_FILE, SHORT, SMALL = range(7)
 
 Values = dict[str, np.ndarray]
+"""By filter, a number per clip: its score, or of a filter on words the number of its word; NaN where it is missing."""
 
 
 @dataclass(frozen=True)
 class Looked:
-    """A judged batch of clips. `values`: NaN where missing; `unknown`: where the score was never computed.
+    """A judged batch of clips. `unknown`: where the score was never computed.
 
-    `fails`, `unsure`: bits of the stages that a clip fails, and of those for which that is unknown.
+    `fails`, `unsure`: clips × stages: those that a clip fails, and those for which that is unknown.
     """
 
     values: Values
@@ -40,26 +42,58 @@ class Looked:
 
 
 class Judge:
-    """Gives verdicts with the bounds of a run. `cascade`: whether costly scores were skipped for dropped clips."""
+    """Gives verdicts with the bounds of a run. `cascade`: whether costly scores were skipped for dropped clips.
+
+    `words`: by filter on words, the words that were seen so far. A word's number is its place.
+    """
 
     def __init__(self, filters: verdict.Bounds, order: list[str], cascade: bool):
         self.filters = [*order, *LATE_FILTERS]
         self.stages = [*order, TEXTS, *LATE_FILTERS, FILES]
-        self.bit = {name: 1 << place for place, name in enumerate(self.stages)}
+        self.place = {name: place for place, name in enumerate(self.stages)}
+        self.words: dict[str, list[str]] = {name: [] for name in self.filters if name in WORDS}
         self.active = verdict.active(filters, self.filters)
         self.bounds = {name: filters[name] for name in self.filters}
         self.cascade = cascade
         self._order = order
         self._before = {metric: verdict.before(metric, order) for metric in METRICS} if cascade else {}
 
-    def decides(self, name: str) -> int:
-        """The stages, as bits, that decide which clips have the score `name`. A quantile of it changes with them."""
+    def decides(self, name: str) -> list[str]:
+        """The stages that decide which clips have the score `name`. A quantile of it changes with them."""
         late = name in LATE_FILTERS  # only clips with a text have those
-        return sum(self.bit[one] for one in (self._order if late else self._before.get(FILTERS[name], [])))
+        return self._order if late else self._before.get(FILTERS[name], [])
+
+    def numbers(self, name: str, words: pa.Array) -> np.ndarray:
+        """The numbers of the words of a filter; NaN where there is none."""
+        encoded, known = words.cast(pa.string()).dictionary_encode(), self.words[name]
+        known += [word for word in encoded.dictionary.to_pylist() if word not in known]
+        places = [known.index(word) for word in encoded.dictionary.to_pylist()]
+        return np.array([*places, np.nan])[encoded.indices.fill_null(len(places)).to_numpy(zero_copy_only=False)]
+
+    def said(self, name: str, values: np.ndarray) -> list[float | str | None]:
+        """Values of a filter as people read them: of a filter on words the words."""
+        if name not in WORDS:
+            return values.tolist()
+        return [None if np.isnan(value) else self.words[name][int(value)] for value in values]
+
+    def lets_in(self, name: str) -> list[bool]:
+        """Whether each word of a filter on words passes it."""
+        is_flag = COLUMNS[name].type == FLAG
+        return [
+            verdict.lets_in(word == verdict.word(True) if is_flag else word, self.bounds[name])
+            for word in self.words[name]
+        ]
+
+    def out_of(self, name: str, values: np.ndarray) -> np.ndarray:
+        """Which values do not pass a filter, as in `verdict.out_of`: those that are missing or not finite do not."""
+        if name not in WORDS:
+            return out_of(values, self.bounds[name])
+        passes = np.array([*self.lets_in(name), False])
+        return ~passes[np.where(np.isnan(values), -1, values).astype(int)]
 
     def look(self, values: Values, reasons: pa.Array, has_text: np.ndarray) -> Looked:
         """Judge a batch. `values`: each filter's score, NaN where missing; `reasons`, `has_text`: from the run."""
-        failed = {name: out_of(values[name], bound) for name, bound in self.active.items()}
+        failed = {name: self.out_of(name, values[name]) for name in self.active}
         nobody = np.zeros(len(has_text), bool)
         spared = {
             metric: np.logical_or.reduce([failed[name] for name in before if name in failed], initial=False) | nobody
@@ -70,11 +104,11 @@ class Judge:
             not_made = ~has_text if name in LATE_FILTERS else spared.get(FILTERS[name], nobody)
             unknown[name] = not_made & np.isnan(values[name])
         fate = fates(reasons)
-        fails = np.where(fate == BAD_TEXT, self.bit[TEXTS], 0) | np.where(fate == BAD_FILE, self.bit[FILES], 0)
-        unsure = np.zeros(len(has_text), np.int64)
+        fails, unsure = np.zeros((2, len(has_text), len(self.stages)), bool)
+        fails[:, self.place[TEXTS]], fails[:, self.place[FILES]] = fate == BAD_TEXT, fate == BAD_FILE
         for name, out in failed.items():
-            fails |= np.where(out & ~unknown[name], self.bit[name], 0)
-            unsure |= np.where(unknown[name], self.bit[name], 0)
+            fails[:, self.place[name]] = out & ~unknown[name]
+            unsure[:, self.place[name]] = unknown[name]
         return Looked(values, unknown, fate, fails, unsure)
 
 
@@ -128,7 +162,10 @@ class Amount:
 
 
 class Tally:
-    """Counts clips by their failed and unknown stages. All other counts follow. Memory does not grow with the clips."""
+    """Counts clips by their failed and unknown stages. All other counts follow. Memory does not grow with the clips.
+
+    The stages of a clip are the bits of a whole number, the first stage the lowest.
+    """
 
     def __init__(self, judge: Judge):
         self.judge = judge
@@ -136,12 +173,13 @@ class Tally:
         self._seconds: Counter[tuple[int, int]] = Counter()
 
     def add(self, fails: np.ndarray, unsure: np.ndarray, seconds: np.ndarray) -> None:
-        """Count a batch of clips."""
-        both = fails.astype(np.int64) << 32 | unsure.astype(np.int64)
-        kinds, which = np.unique(both, return_inverse=True)
+        """Count a batch of clips. `fails`, `unsure`: clips × stages."""
+        bits = [np.packbits(stages, axis=1, bitorder="little") for stages in (fails, unsure)]
+        width = bits[0].shape[1]
+        kinds, which = np.unique(np.hstack(bits).view(f"V{2 * width}").ravel(), return_inverse=True)
         amounts = zip(kinds.tolist(), np.bincount(which).tolist(), np.bincount(which, seconds).tolist(), strict=True)
         for kind, clips, length in amounts:
-            key = kind >> 32, kind & 0xFFFFFFFF
+            key = int.from_bytes(kind[:width], "little"), int.from_bytes(kind[width:], "little")
             self._clips[key] += clips
             self._seconds[key] += length
 
@@ -154,7 +192,7 @@ class Tally:
         found = {stage: (Amount(), Amount()) for stage in self.judge.stages}
         for fails, unsure, clips, seconds in self._kinds():
             for stage, (passed, unknown) in found.items():
-                before = 2 * self.judge.bit[stage] - 1
+                before = (2 << self.judge.place[stage]) - 1
                 if not fails & before:
                     (unknown if unsure & before else passed).add(clips, seconds)
         return found
@@ -164,7 +202,7 @@ class Tally:
         names = list(self.judge.active)
         both = {one: dict.fromkeys(names, 0) for one in names}
         for fails, _, clips, _ in self._kinds():
-            failed = [name for name in names if fails & self.judge.bit[name]]
+            failed = [name for name in names if fails >> self.judge.place[name] & 1]
             for one in failed:
                 for other in failed:
                     both[one][other] += clips
@@ -174,7 +212,8 @@ class Tally:
         """By filter: clips that fail it and pass all others; and clips that fail it, of which the rest is unknown."""
         found = {}
         for name in self.judge.active:
-            own = [(unsure, clips) for fails, unsure, clips, _ in self._kinds() if fails == self.judge.bit[name]]
+            alone = 1 << self.judge.place[name]
+            own = [(unsure, clips) for fails, unsure, clips, _ in self._kinds() if fails == alone]
             known = sum(clips for unsure, clips in own if not unsure)
             found[name] = known, sum(clips for _, clips in own) - known
         return found
@@ -182,6 +221,6 @@ class Tally:
     def unknown(self) -> dict[str, int]:
         """By filter: clips whose score was never computed."""
         return {
-            name: sum(clips for _, unsure, clips, _ in self._kinds() if unsure & self.judge.bit[name])
+            name: sum(clips for _, unsure, clips, _ in self._kinds() if unsure >> self.judge.place[name] & 1)
             for name in self.judge.active
         }

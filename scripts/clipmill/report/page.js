@@ -21,21 +21,41 @@
     unpack(data.lengths.seconds, Float64Array), unpack(data.lengths.trimmed, Float64Array),
   ]);
   const rows = data.rows, all = fate.length, stages = data.stages.length;
-  const bitOf = Object.fromEntries(data.stages.map((name, place) => [name, 1 << place]));
-  const fails = new Int32Array(all), unsure = new Int32Array(all);
-  for (let row = 0; row < all; row++) {
-    fails[row] = fate[row] === BAD_TEXT ? bitOf.texts : fate[row] === BAD_FILE ? bitOf.files : 0;
+  const placeOfStage = Object.fromEntries(data.stages.map((name, place) => [name, place]));
+  // The stages that a clip fails, and those of which that is unknown, as bits: SPAN stages per array.
+  const SPAN = 31, spans = Math.ceil(stages / SPAN);
+  const bits = () => Array.from({ length: spans }, () => new Int32Array(all));
+  const fails = bits(), unsure = bits();
+  function mark(flags, row, stage, on) {
+    const span = flags[Math.floor(stage / SPAN)], bit = 1 << stage % SPAN;
+    span[row] = on ? span[row] | bit : span[row] & ~bit;
   }
-  const filters = await Promise.all(data.filters.map(async (filter) => ({
-    ...filter,
-    codes: await unpack(data.columns[filter.name], Codes),
-    whole: filter.edges !== null,
-    edges: filter.edges ? await unpack(filter.edges, Float64Array) : Float64Array.from(filter.stops),
-    was: { min: filter.min, max: filter.max },
-    is: { min: filter.min, max: filter.max },
-    bit: bitOf[filter.name],
-    means: new Uint8Array(MISSING + 1),
-  })));
+  /** The first of a clip's marked stages; the number of all stages where none is. */
+  function first(flags, row) {
+    for (let place = 0; place < spans; place++) {
+      const found = flags[place][row];
+      if (found) return SPAN * place + 31 - Math.clz32(found & -found);
+    }
+    return stages;
+  }
+  for (let row = 0; row < all; row++) {
+    if (fate[row] === BAD_TEXT) mark(fails, row, placeOfStage.texts, true);
+    if (fate[row] === BAD_FILE) mark(fails, row, placeOfStage.files, true);
+  }
+  // `was`, `is`: a filter's bounds, or of a filter on words whether each word passes.
+  const filters = await Promise.all(data.filters.map(async (filter) => {
+    const was = filter.words ? Object.fromEntries(filter.words.map(({ word, passes }) => [word, passes])) : { min: filter.min, max: filter.max };
+    return {
+      ...filter,
+      codes: await unpack(data.columns[filter.name], Codes),
+      whole: filter.edges !== null,
+      edges: filter.edges ? await unpack(filter.edges, Float64Array) : Float64Array.from(filter.stops),
+      was,
+      is: { ...was },
+      stage: placeOfStage[filter.name],
+      means: new Uint8Array(MISSING + 1),
+    };
+  }));
   data.columns = null;
 
   /** How many of the rising `edges` lie below `value`; with `too`, also those that equal it. */
@@ -48,8 +68,6 @@
     return low;
   }
 
-  const first = (bits) => (bits ? 31 - Math.clz32(bits & -bits) : stages);
-
   // Sums over all rows. They are of whole numbers, and so exact however often rows are taken out and put back (except
   // `squares`, which only estimate an error). `clips` and `length`: by the stage at which clips end; the last place is the
   // dataset. `open`: clips that become unknown at a stage, minus unknown clips that fail there.
@@ -59,7 +77,7 @@
   };
 
   function recount(row, sign) {
-    const out = first(fails[row]), maybe = first(unsure[row]), end = Math.min(out, maybe);
+    const out = first(fails, row), maybe = first(unsure, row), end = Math.min(out, maybe);
     const length = lengths[seconds[row]];
     sums.clips[end] += sign;
     sums.length[end] += sign * length;
@@ -73,10 +91,22 @@
 
   const PASSES = 0, FAILS = 1, UNSURE = 2;
 
+  /** Whether a filter can drop a clip. One on words that allows or denies any word drops clips without a word too. */
+  const isActive = ({ words, is, allow, deny }) =>
+    words
+      ? Boolean(allow) || words.some(({ word }) => !is[word]) || (deny || []).some((word) => !(word in is))
+      : is.min !== null || is.max !== null;
+
   /** What each code means at a filter's bounds. A missing score fails; with one that was never computed it is unknown. */
-  function meaning({ edges, is }) {
-    const found = new Uint8Array(MISSING + 1);
-    if (is.min === null && is.max === null) return found;
+  function meaning(filter) {
+    const { edges, is, words } = filter, found = new Uint8Array(MISSING + 1);
+    if (!isActive(filter)) return found;
+    if (words) {
+      words.forEach(({ word }, number) => { found[2 * number + 1] = is[word] ? PASSES : FAILS; });
+      found[MISSING] = FAILS;
+      found[UNKNOWN] = UNSURE;
+      return found;
+    }
     const low = is.min === null ? 0 : 2 * below(edges, is.min, false) + 1;
     const high = is.max === null ? 2 * edges.length : 2 * below(edges, is.max, true) - 1;
     for (let code = 0; code <= MISSING; code++) found[code] = code < low || code > high ? FAILS : PASSES;
@@ -86,15 +116,15 @@
 
   /** Judges every clip by one filter, and counts the clips again for which that changes something. */
   function apply(filter, counting) {
-    const { codes, bit, means: before } = filter;
+    const { codes, stage, means: before } = filter;
     const now = (filter.means = meaning(filter));
     for (let row = 0; row < all; row++) {
       const code = codes[row], to = now[code];
       if (to === before[code]) continue;
       const counted = counting && row < rows;
       if (counted) recount(row, -1);
-      fails[row] = to === FAILS ? fails[row] | bit : fails[row] & ~bit;
-      unsure[row] = to === UNSURE ? unsure[row] | bit : unsure[row] & ~bit;
+      mark(fails, row, stage, to === FAILS);
+      mark(unsure, row, stage, to === UNSURE);
       if (counted) recount(row, 1);
     }
   }
@@ -151,18 +181,18 @@
   }));
   const dock = find("dock"), result = find("result"), yaml = find("yaml"), copied = find("copied");
   const ENDS = ["min", "max"];
-  const differs = ({ was, is }) => ENDS.filter((end) => was[end] !== is[end]);
+  const differs = ({ was, is }) => Object.keys(is).filter((end) => was[end] !== is[end]);
   const changed = (filter) => differs(filter).length > 0;
-  /** Unchanged bounds of a filter that were quantiles, and whose value the changed stages `bits` would change. */
-  const pinned = (filter, bits) =>
-    filter.decidedBy & bits ? ENDS.filter((end) => filter.quantiles[end] && filter.was[end] === filter.is[end]) : [];
+  /** Unchanged bounds of a filter that were quantiles, and whose value the changed stages `moved` would change. */
+  const pinned = (filter, moved) =>
+    filter.decidedBy.some((name) => moved.has(name)) ? ENDS.filter((end) => filter.quantiles[end] && filter.was[end] === filter.is[end]) : [];
 
   function show() {
     const now = tally();
     const touched = filters.filter(changed);
-    const active = new Set(filters.filter(({ is }) => is.min !== null || is.max !== null).map(({ name }) => name));
-    const bits = touched.reduce((sum, { bit }) => sum | bit, 0);
-    const untouched = first(bits); // the stages before this one are as in the run, and count all clips
+    const active = new Set(filters.filter(isActive).map(({ name }) => name));
+    const moved = new Set(touched.map(({ name }) => name));
+    const untouched = Math.min(stages, ...touched.map(({ stage }) => stage)); // stages before this one are as in the run, and count all clips
     now.passed.forEach((stage, place) => {
       const { row, was, clips, hours: time, unknown, bar } = cells[place], same = place < untouched;
       const name = data.stages[place];
@@ -174,7 +204,7 @@
     });
     find("funnel").classList.toggle("open", now.passed.some(({ unknown }) => unknown > 0));
     for (const { figure, badge, row } of clips) {
-      const state = fails[row] ? "out" : unsure[row] ? "unknown" : "kept";
+      const state = first(fails, row) < stages ? "out" : first(unsure, row) < stages ? "unknown" : "kept";
       if (figure.dataset.now !== state) {
         figure.dataset.now = state;
         badge.textContent = state;
@@ -190,7 +220,7 @@
       ...(end.unknown ? [part("unknown", `unknown: ${about}${count(end.unknown)} (score not computed, would have to be scored)`)] : []),
     );
     dock.hidden = !touched.length;
-    const lines = filters.map((filter) => line(filter, pinned(filter, bits))).join("");
+    const lines = filters.map((filter) => (filter.words ? lineOfWords(filter) : line(filter, pinned(filter, moved)))).join("");
     yaml.textContent = lines ? `filters:\n${lines}` : "# nothing has been changed";
     copied.textContent = "";
   }
@@ -215,6 +245,21 @@
     return bounds.length ? `  ${name}: {${bounds.join(", ")}}${notes.length ? `  # ${notes.join("; ")}` : ""}\n` : "";
   }
 
+  /** The line of a filter on words: the words that pass where the config allows some, else those that do not. Words that
+      no clip has stay as the config has them. */
+  function lineOfWords(filter) {
+    if (!changed(filter)) return "";
+    const { name, words, is, allow, deny, isFlag } = filter;
+    const listed = (own, passes) => [
+      ...words.filter(({ word }) => is[word] === passes).map(({ word }) => word),
+      ...(own || []).map(String).filter((word) => !(word in is) && !(passes && (deny || []).map(String).includes(word))),
+    ].map((word) => (isFlag ? word : JSON.stringify(word))).join(", ");
+    const denied = listed(deny, false), allowed = listed(allow, true);
+    if (!allow) return `  ${name}: {deny: ${denied ? `[${denied}]` : "null"}}\n`;
+    const none = allowed ? "" : "  # no clip can pass; the config refuses an empty list";
+    return `  ${name}: {allow: [${allowed}]${deny ? ", deny: null" : ""}}${none}\n`;
+  }
+
   let asked = false;
   function refresh() {
     if (asked) return;
@@ -236,11 +281,31 @@
     return places[last] + part * (places[next] - places[last]);
   }
 
+  /** Lets the boxes of a filter on words choose which words pass. */
+  function chooseWords(filter, card) {
+    const reset = find("reset", card);
+    const boxes = new Map([...card.querySelectorAll("[data-word]")].map((box) => [box.dataset.word, box]));
+    const set = (word, passes) => {
+      if (filter.is[word] !== passes) { filter.is[word] = passes; filter.moved = true; refresh(); }
+      boxes.get(word).checked = passes;
+      reset.hidden = !changed(filter);
+      card.classList.toggle("changed", changed(filter));
+    };
+    filter.reset = () => { for (const word of boxes.keys()) set(word, filter.was[word]); };
+    reset.addEventListener("click", () => { filter.reset(); boxes.values().next().value.focus(); });
+    for (const [word, box] of boxes) {
+      box.disabled = false;
+      box.checked = filter.is[word];
+      box.addEventListener("change", () => set(word, box.checked));
+    }
+  }
+
   for (const filter of filters) apply(filter, false);
   for (let row = 0; row < rows; row++) recount(row, 1);
 
   for (const filter of filters) {
     const card = document.querySelector(`[data-filter="${filter.name}"]`);
+    if (filter.words) { chooseWords(filter, card); continue; }
     const { stops, places } = filter, left = places[0], right = places[places.length - 1];
     const beyond = { min: stops[0], max: stops[stops.length - 1] };
     const stopPlaces = stops.map((stop) => placeOf(filter, stop));

@@ -17,7 +17,7 @@ import yaml
 from markupsafe import Markup
 
 from clipmill.base.human import counted, duration
-from clipmill.filters.columns import LATE_FILTERS
+from clipmill.filters.columns import COLUMNS, LATE_FILTERS, WORDS
 from clipmill.report import whatif
 from clipmill.report.collect import Collected
 from clipmill.report.costs import Cost
@@ -27,6 +27,7 @@ from clipmill.report.scales import Scale, histogram
 from clipmill.store import tables
 from clipmill.store.benchmarks import MUCH_START
 from clipmill.store.layout import Paths
+from clipmill.store.table import FLAG
 
 HERE = Path(__file__).parent
 MOST_LINES = 12  # of a list of sizes or rates; the rest is one line
@@ -153,18 +154,34 @@ def filters(
     for name, own in scales.items():
         values, active, bound = collected.values[name], name in collected.judge.active, collected.judge.bounds[name]
         finite = np.isfinite(values)
+        decided_by = collected.judge.decides(name)
+        card = {
+            "name": name,
+            "meaning": columns[name].meaning,
+            "unit": columns[name].unit,
+            "active": active,
+            "known": int(finite.sum()),
+            "scored": bool(finite.any()),
+            "late": name in LATE_FILTERS,
+            "whole": own.whole,
+            "decided_by": decided_by,
+            "failing": failing(overlap[name][name], *alone[name]) if active else "",
+            "unknown": unknown[name] if active else int(collected.unknown[name].sum()),
+            "near": [
+                {"end": end, **{side: near[name, end, side] for side in ("out", "in")}}
+                for end in ("min", "max", "words")
+                if (name, end, "in") in near
+            ],
+        }
+        if name in WORDS:
+            cards.append(card | _words_card(collected, name, values, kept))
+            continue
         counts, (low, high) = histogram(values[finite], own.span), own.span.tolist()
         own_bounds = sorted({value for value in bound.values() if value is not None})
-        decided_by = collected.judge.decides(name)
         cards.append(
-            {
-                "name": name,
-                "meaning": columns[name].meaning,
-                "unit": columns[name].unit,
-                "active": active,
-                "known": int(finite.sum()),
-                "scored": bool(finite.any()),
-                "late": name in LATE_FILTERS,
+            card
+            | {
+                "words": None,
                 # The first stop lies below all scores. Where scores are never negative, the shown end is not either.
                 "low": low if (values[finite] < 0).any() else max(low, 0.0),
                 "high": high,
@@ -172,24 +189,30 @@ def filters(
                 "far_high": [value for value in own_bounds if value > high],
                 "left": float(own.places[0]),
                 "right": float(own.places[-1]),
-                "whole": own.whole,
                 "bounds": {end: bound.get(end) for end in ("min", "max")},
                 "places": {end: own.place(value) for end, value in bound.items() if value is not None},
                 # Only quantiles that other thresholds change: one over all clips stays as it is.
                 "quantiles": quantiles.get(name, {}) if decided_by else {},
-                "decided_by": decided_by,
                 "all": bars(counts, counts.max(initial=0)),
                 "kept": bars(histogram(values[finite & kept], own.span), counts.max(initial=0)),
-                "failing": failing(overlap[name][name], *alone[name]) if active else "",
-                "unknown": unknown[name] if active else int(collected.unknown[name].sum()),
-                "near": [
-                    {"end": end, **{side: near[name, end, side] for side in ("out", "in")}}
-                    for end in ("min", "max")
-                    if (name, end, "in") in near
-                ],
             }
         )
     return sorted(cards, key=lambda card: not card["active"])
+
+
+def _words_card(collected: Collected, name: str, values: np.ndarray, kept: np.ndarray) -> dict[str, Any]:
+    """What only the card of a filter on words has. `kept`: which of `values` are of kept clips."""
+    judge = collected.judge
+    numbers, those_kept = values[np.isfinite(values)].astype(int), values[np.isfinite(values) & kept].astype(int)
+    counts = [np.bincount(them, minlength=len(judge.words[name])).tolist() for them in (numbers, those_kept)]
+    facts = zip(judge.words[name], judge.lets_in(name), *counts, strict=True)
+    return {
+        "words": [dict(zip(("word", "passes", "found", "kept"), fact, strict=True)) for fact in facts],
+        "most": max(counts[0], default=0),
+        "is_flag": COLUMNS[name].type == FLAG,
+        "bounds": {key: judge.bounds[name].get(key) for key in ("allow", "deny")},
+        "quantiles": {},
+    }
 
 
 def failing(fail: int, alone: int, unsure: int) -> str:
@@ -309,6 +332,8 @@ def data(collected: Collected, scales: Mapping[str, Scale], table: Mapping[str, 
                 "places": scales[card["name"]].places.tolist(),
                 "quantiles": card["quantiles"],
                 "decidedBy": card["decided_by"],
+                "words": card["words"],
+                "isFlag": card.get("is_flag"),
                 **card["bounds"],
             }
             for card in cards

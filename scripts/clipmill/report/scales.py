@@ -65,6 +65,12 @@ def scale(values: np.ndarray, bound: Mapping[str, float | None], kind: np.dtype)
     return Scale(stops, knots, places, edges if whole else stops, whole)
 
 
+def scale_of_words(count: int) -> Scale:
+    """A scale for the numbers of `count` words."""
+    numbers = np.arange(max(1, count), dtype=float)
+    return Scale(numbers, numbers, numbers, numbers, whole=True)
+
+
 def _inner(values: np.ndarray, bounds: list[float]) -> list[float]:
     """Rising stops from one step below the values, and the bounds that are near them, to one step above."""
     ends = np.quantile(values, [TAIL, 1 - TAIL]).tolist() if len(values) else []

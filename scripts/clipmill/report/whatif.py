@@ -12,7 +12,7 @@ import numpy as np
 from clipmill.filters.columns import OF_SEVERAL_FRAMES
 from clipmill.report.collect import SEED, Collected
 from clipmill.report.judge import Looked
-from clipmill.report.scales import Scale, scale
+from clipmill.report.scales import Scale, scale, scale_of_words
 
 # Up to this many clips a score takes two bytes and any threshold is exact. Beyond that a score takes one byte, and only
 # thresholds at the stops are exact.
@@ -45,8 +45,11 @@ def tabulate(
     kind = np.dtype(np.uint16 if len(rows) <= FINE_ROWS else np.uint8)
     scales = {}
     for name in names:
-        values = collected.values[name]
-        scales[name] = scale(values[np.isfinite(values)], collected.judge.bounds[name], kind)
+        values, judge = collected.values[name], collected.judge
+        if name in judge.words:
+            scales[name] = scale_of_words(len(judge.words[name]))
+        else:
+            scales[name] = scale(values[np.isfinite(values)], judge.bounds[name], kind)
     columns = _columns(collected, pictures, scales, kind)
     lengths, exact = {}, True
     for name in ("seconds", "trimmed"):

@@ -43,7 +43,8 @@ RowType = TypeVar("RowType", bound=Mapping[str, Any])
 class Column:
     """One column. Its numbers are rounded to `decimals`, once, when the table is written.
 
-    `filter`: the column's place in the default order of filters; None where clips cannot be filtered by it.
+    `filter`: the column's place in the default order of filters; None where clips cannot be filtered by it. `words`:
+    all values that a column of words may have; empty where they are not fixed.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Column:
     meaning: str
     decimals: int | None = None
     filter: int | None = None
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Field:
     meaning: str
     decimals: int | None = None
     filter: int | None = None
+    words: tuple[str, ...] = ()
 
 
 def columns_of(row: type) -> tuple[Column, ...]:
@@ -72,7 +75,7 @@ def columns_of(row: type) -> tuple[Column, ...]:
         assert get_origin(hint) is Annotated
         kind, field = get_args(hint)
         kind = next(part for part in (get_args(kind) or (kind,)) if part is not type(None))  # `str | None` is a string
-        columns.append(Column(name, types[kind], field.unit, field.meaning, field.decimals, field.filter))
+        columns.append(Column(name, types[kind], **vars(field)))
     return tuple(columns)
 
 

@@ -61,17 +61,39 @@ class VideoFile(TypedDict):
     ]
 
 
+# Values of `transfer` and of `field_order`.
+SDR, HLG, PQ = "sdr", "hlg", "pq"
+PROGRESSIVE, TOP_FIRST, BOTTOM_FIRST, TELECINED = "progressive", "tff", "bff", "telecined"
+
+
 class Footage(TypedDict):
     """What frames are like: columns of videos, of their parts, and of clips."""
 
     bit_depth: Annotated[int, Field("bit", "bits per colour of a pixel of the video", filter=35)]
-    transfer: Annotated[str, Field("", "transfer curve: `sdr`, `hlg` or `pq`")]
-    primaries: Annotated[str, Field("", "colour primaries, FFmpeg's name; `unknown` if the file names none")]
-    color_range: Annotated[str, Field("", "range of the colours: `full`, `limited`, or `unknown` (read as limited)")]
-    field_order: Annotated[
-        str, Field("", "`progressive`; interlaced: `tff` or `bff`, the top or bottom field first; or `telecined`")
+    transfer: Annotated[
+        str,
+        Field("", "transfer curve: `sdr`, `hlg` or `pq`", filter=36, words=(SDR, HLG, PQ)),
     ]
-    variable_rate: Annotated[bool, Field("", "whether some frames stand longer than others")]
+    primaries: Annotated[str, Field("", "colour primaries, FFmpeg's name; `unknown` if the file names none", filter=37)]
+    color_range: Annotated[
+        str,
+        Field(
+            "",
+            "range of the colours: `full`, `limited`, or `unknown` (read as limited)",
+            filter=38,
+            words=("full", "limited", "unknown"),
+        ),
+    ]
+    field_order: Annotated[
+        str,
+        Field(
+            "",
+            "`progressive`; interlaced: `tff` or `bff`, the top or bottom field first; or `telecined`",
+            filter=39,
+            words=(PROGRESSIVE, TOP_FIRST, BOTTOM_FIRST, TELECINED),
+        ),
+    ]
+    variable_rate: Annotated[bool, Field("", "whether some frames stand longer than others", filter=41)]
 
 
 class Look(Footage):
@@ -144,9 +166,6 @@ class FailedVideo(VideoFile):
     error_kind: str
     error: str
 
-
-# Values of `field_order`.
-PROGRESSIVE, TOP_FIRST, BOTTOM_FIRST, TELECINED = "progressive", "tff", "bff", "telecined"
 
 # Why a clip is unfit, whatever its scores are.
 TOO_SHORT = "too_short"  # for split.min_seconds
@@ -599,6 +618,13 @@ VIDEO_SCORES = (
     Column("aspect_ratio", REAL, "ratio", "width over height as shown", 6, filter=20),
     Column("bits_per_pixel", REAL, "bit", "bits of the whole file over (coded pixels × frames)", 6, filter=50),
     Column("video_seconds", REAL, "second", "length of the whole video", 6, filter=40),
+    Column(
+        "video_changes",
+        FLAG,
+        "",
+        "whether something changes midway in its video; `changes` of videos says what",
+        filter=42,
+    ),
 )
 
 # Scores that splitting computes from the signals, and scores of frames, each of which is a step of its own. A new score

@@ -14,6 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from clipmill import __version__
 from clipmill.dataset.formats.assign import SPLITS, frames_at
 from clipmill.dataset.formats.layout import Format, bucket_of
+from clipmill.filters import verdict
+from clipmill.filters.columns import WORDS
 from clipmill.store import tables
 
 MOST_ROWS = 10
@@ -119,9 +121,20 @@ def write_card(
 
 
 def _bounds(filters: Mapping[str, Mapping[str, Any]], thresholds: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Filters with a bound: score -> min and max as text, "" for none; a quantile as its value and the quantile."""
-    found = {}
+    """Filters with a bound: score -> min and max as text, "" for none; a quantile as its value and the quantile.
+
+    Words that are allowed or denied stand in the same places.
+    """
+    found: dict[str, dict[str, str]] = {}
     for name, bound in filters.items():
+        if name in WORDS:
+            named = {key: ", ".join(map(verdict.word, bound[key] or ())) for key in ("allow", "deny")}
+            texts = {
+                "min": named["allow"] and f"only {named['allow']}",
+                "max": named["deny"] and f"not {named['deny']}",
+            }
+            found |= {name: texts} if any(texts.values()) else {}
+            continue
         texts = {side: "" if bound[side] is None else str(bound[side]) for side in ("min", "max")}
         for side, quantile in thresholds.get(name, {}).items():
             texts[side] = f"{quantile['value']} ({bound[side]})"
