@@ -256,7 +256,7 @@ def test_with_exact_frames_a_plan_says_how_much_of_the_footage_is_in_clips(outdi
     split = {**SPLIT_SETTINGS, "pieces": "exact", "frames": [9, 17], "fps": 16.0}
     target = {**settings(), "split": split}
     first = make_plan(outdir, target, sample=200)
-    assert first["footage"] == {"frames": [9, 17], "fps": 16, "seconds": 0, "in_clips": 0, "in_short_clips": 0}
+    assert first["footage"] == {"frames": [9, 17], "fps": 16, "seconds": 0, "in_clips": 0, "in_unfit_clips": 0}
     assert first["clips"]["an_hour"] == pytest.approx(3600 * 16 / 17), "clips are as long as the greatest number"
     said = as_text(first)
     assert "numbers of frames [9, 17] at 16 per second" in said and "is known when videos are split" in said
@@ -265,7 +265,7 @@ def test_with_exact_frames_a_plan_says_how_much_of_the_footage_is_in_clips(outdi
     assert plan["footage"]["in_clips"] == pytest.approx(4 * 17 / 16)
     said = as_text(plan)
     assert "4.2 s of 6.0 s are in clips, 71%, before any filter (counted)" in said
-    assert "0.5 s are in clips that are too short, 1.2 s in none" in said
+    assert "0.5 s are in clips that are unfit, 1.2 s in none" in said
     rule = make_plan(outdir, {**target, "split": {**split, "frames": "4n+1"}}, sample=200)
     assert rule["clips"]["an_hour"] == pytest.approx(6 / 6 * 4 * 3600 / 6)
     assert max(map(len, said.splitlines())) <= 100

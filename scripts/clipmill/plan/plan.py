@@ -173,7 +173,7 @@ def _footage(work: Work, split: Mapping[str, Any]) -> dict[str, Any] | None:
         "fps": split["fps"],
         "seconds": work.total("seconds", done),
         "in_clips": work.total("in_clips", done),
-        "in_short_clips": work.total("in_short_clips", done),
+        "in_unfit_clips": work.total("in_unfit_clips", done),
     }
 
 

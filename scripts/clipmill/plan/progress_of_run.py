@@ -22,8 +22,8 @@ from clipmill.store.layout import Paths
 class Shard:
     """The progress of one shard. `clips` and `kept` are None until the run has counted them.
 
-    `unfit`: clips that are dropped before any filter, as those that are too short; `clips` does not count them.
-    `in_clips`, `in_short_clips`: seconds of footage in clips, before any filter, and in clips that are too short.
+    `unfit`: clips that are dropped before any filter (too short, frozen …); `clips` does not count them.
+    `in_clips`, `in_unfit_clips`: seconds of footage in clips, before any filter, and in clips that are unfit.
     `whole`: all its videos are decoded with the present config and index; else all its jobs are to come.
     """
 
@@ -39,7 +39,7 @@ class Shard:
     kept: int | None = None
     clip_seconds: float = 0.0
     in_clips: float = 0.0
-    in_short_clips: float = 0.0
+    in_unfit_clips: float = 0.0
     unfit: int = 0
 
 
@@ -124,7 +124,7 @@ def _count_clips(shard: Shard, path: Path, fps: float | None) -> None:
     for clip in tables.CLIPS.read(path, ["unfit", "seconds", "target_frames"]).to_pylist():
         if clip["unfit"]:
             shard.unfit += 1
-            shard.in_short_clips += clip["seconds"]
+            shard.in_unfit_clips += clip["seconds"]
         else:
             shard.clips += 1
             shard.in_clips += file_seconds(clip, fps)

@@ -54,7 +54,7 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
     else:
         yield f"clips    {clips['found']:,} found ({COUNTED})"
     if clips["unfit"]:
-        yield f"         {clips['unfit']:,} more are too short for any filter; the summary of a run counts these too"
+        yield f"         {clips['unfit']:,} more are unfit (too short, frozen …); the summary of a run counts them by reason"
     if clips["expected_kept"] != 0:
         known = f"{clips['kept']:,} ({COUNTED}), and " if clips["kept"] else ""
         share = f"{clips['kept_share']:.0%} of the rest ({clips['kept_share_from']})"
@@ -72,11 +72,11 @@ def _footage(footage: dict[str, Any]) -> Iterator[str]:
     if not footage["seconds"]:
         yield "         how much of the footage they use is known when videos are split into scenes"
         return
-    used, short, all_of = (footage[name] for name in ("in_clips", "in_short_clips", "seconds"))
+    used, short, all_of = (footage[name] for name in ("in_clips", "in_unfit_clips", "seconds"))
     share = f"{used / all_of:.0%}, before any filter ({COUNTED})"
     yield f"         {duration(used)} of {duration(all_of)} are in clips, {share}"
     left = max(0.0, all_of - used - short)
-    yield f"         {duration(short)} are in clips that are too short, {duration(left)} in none: see the report"
+    yield f"         {duration(short)} are in clips that are unfit, {duration(left)} in none: see the report"
 
 
 def _run_time(plan: dict[str, Any]) -> Iterator[str]:
