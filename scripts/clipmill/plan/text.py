@@ -54,7 +54,7 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
     else:
         yield f"clips    {clips['found']:,} found ({COUNTED})"
     if clips["unfit"]:
-        yield f"         {clips['unfit']:,} more are unfit (too short, frozen …); the summary of a run counts them by reason"
+        yield f"         {clips['unfit']:,} more are unfit (too short, frozen …); the summary counts them by reason"
     if clips["expected_kept"] != 0:
         known = f"{clips['kept']:,} ({COUNTED}), and " if clips["kept"] else ""
         share = f"{clips['kept_share']:.0%} of the rest ({clips['kept_share_from']})"
