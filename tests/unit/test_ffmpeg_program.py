@@ -12,6 +12,7 @@ import pytest
 
 from clipmill.base.errors import SetupError
 from clipmill.cut import program
+from clipmill.decode import deinterlace
 
 CUT = Path(program.__file__).parent
 VERSION = "ffmpeg version 7.0\nlibavcodec     61.  3.100 / 61.  3.100\n"
@@ -60,7 +61,7 @@ def test_a_build_from_git_with_all_parts_is_good(tmp_path: Path, monkeypatch):
         ),
         (
             lambda path: fake(path, listed={"encoders": EVERYTHING["encoders"], "filters": "", "bsfs": "setts\n"}),
-            "filters: bwdif, .*, vstack",
+            "filters: avgblur, .*, vstack",
         ),
     ],
 )
@@ -92,8 +93,9 @@ def test_a_full_machine_is_not_taken_for_a_wrong_program(monkeypatch):
 
 
 def test_the_filters_that_are_asked_for_are_those_that_cutting_names():
-    code = "".join(path.read_text() for path in CUT.glob("*.py") if path.name != "program.py")
-    named = set(re.findall(r"\.filter(?:_multi_output)?\(\s*\"(\w+)\"", code))
+    files = [*CUT.glob("*.py"), Path(deinterlace.__file__)]
+    code = "".join(path.read_text() for path in files if path.name != "program.py")
+    named = set(re.findall(r"(?:\.filter(?:_multi_output)?|apply)\(\s*\"(\w+)\"", code))
     assert len(named) > 10
     assert named <= set(program.NEEDED["filters"])
     assert [name for name in program.NEEDED["filters"] if f'"{name}"' not in code] == []

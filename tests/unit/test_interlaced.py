@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from interlaced_films import (
     PLAIN,
     TOP,
     coded,
+    letters,
     panned,
     pulled_down,
     scenery,
@@ -26,6 +28,7 @@ from interlaced_films import (
 )
 
 from clipmill.cut.shard import cut_shard
+from clipmill.decode.deinterlace import Deinterlacer
 from clipmill.decode.parts import by_video, field_order_of
 from clipmill.decode.reading import FrameChoice, KeptFrames
 from clipmill.decode.shard import decode_shard
@@ -128,6 +131,39 @@ def test_clips_show_the_pictures_of_the_first_fields(made, name):
 @pytest.mark.parametrize("name", INTERLACED)
 def test_kept_frames_have_no_combs(made, name):
     assert shares_of_combs(made.kept_frames(name)).mean() < 0.005
+
+
+def flickering(film: list[np.ndarray]) -> list[np.ndarray]:
+    """A film with a number in bits below: the first one is black in each other picture, and white between them."""
+    shown = []
+    for number, picture in enumerate(film):
+        bits = (number >> np.arange(8) & 1).astype(np.uint8) * 215 + 20
+        shown.append(picture.copy())
+        shown[-1][120:160] = np.repeat(bits, SIZE[0] // 8)
+    return shown
+
+
+@pytest.mark.parametrize("kind", [(*TOP, *MPEG2), (*TOP, *H264)])
+def test_what_flickers_from_field_to_field_leaves_no_combs(tmp_path, kind):
+    film = flickering(PAN[:100])
+    path = coded(tmp_path / "flicker.ts", woven(film), *kind)
+    made = Made(tmp_path / "out", [path], "auto")
+    for pictures in (made.kept_frames(path.name), made.file(path.name)):
+        assert shares_of_combs(pictures).mean() < 0.006, "a black and white bit has 0.02 of the picture"
+    assert error(made.file(path.name), film[::2]) < 3
+
+
+@pytest.mark.parametrize("depth", [8, 10])
+@pytest.mark.parametrize("page", [letters(SIZE, 20, 2), scenery(SIZE)])
+def test_what_stands_still_keeps_all_lines(depth, page):
+    picture = panned(page, SIZE, (0, 0), 1)[0]
+    frame = av.VideoFrame.from_ndarray(picture, format="gray").reformat(format=f"yuv420p{depth}le".replace("8le", ""))
+    frame.time_base = Fraction(1, 25)
+    deinterlacer = Deinterlacer(frame, "tff")
+    whole = [deinterlacer.add(frame) for _ in range(5)]
+    for one in (*whole[2:], deinterlacer.end()):  # but for the first frame: nothing shows yet that it stands still
+        assert one is not None and one.format.name == frame.format.name
+        assert np.array_equal(one.to_ndarray(), frame.to_ndarray())
 
 
 @pytest.mark.parametrize("name", ["film in fields.ts", "progressive.mp4"])

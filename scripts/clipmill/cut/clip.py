@@ -35,6 +35,7 @@ from clipmill.cut.verify import (
     check_thumbnails,
     verify,
 )
+from clipmill.decode.deinterlace import deinterlaced
 from clipmill.decode.looks import CLOCK
 from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video, sound_stream
 from clipmill.decode.pictures import UNKNOWN_MATRIX
@@ -329,7 +330,7 @@ class _Job:
             for begin in dict.fromkeys(max(0.0, start - ahead) for ahead in SEEK_AHEAD):
                 picture = self._input(begin)[self.picture]
                 if self.makes_whole:  # before frames are taken out: those around the first and the last one count too
-                    picture = picture.filter("bwdif", mode="send_frame", parity=self.video["field_order"], deint="all")
+                    picture = deinterlaced(_apply, picture, self.video["field_order"], self.video["bit_depth"])
                 picture = picture.filter("trim", start=f"{max(0.0, start - begin):.6f}")
                 yield upright(picture.filter("setpts", "PTS-STARTPTS"), self.video), None
         for seeks in (True, False):
@@ -502,6 +503,11 @@ def _at_rate(picture: Any, rate: Fraction) -> Any:
         .filter("fps", f"{rate.numerator}/{rate.denominator}", round="up", start_time=0)
         .filter("tpad", stop=-1, stop_mode="clone")
     )
+
+
+def _apply(name: str, *pictures: Any, **options: Any) -> Any:
+    """A filter of ffmpeg's on streams of pictures, as `decode.filtering.Apply`."""
+    return ffmpeg.filter_multi_output(pictures, name, **options)
 
 
 def _tiny(picture: Any) -> Any:

@@ -24,8 +24,8 @@ ANSWER_SECONDS = 30  # a program that takes longer to name its version is not ff
 NEEDED = {
     "encoders": ("aac", "libx264"),
     "filters": (
-        *("bwdif", "crop", "format", "fps", "hflip", "lut3d", "scale", "setparams", "setpts", "setsar"),
-        *("settb", "split", "tpad", "transpose", "trim", "vflip", "vstack"),
+        *("avgblur", "blend", "bwdif", "crop", "format", "fps", "hflip", "lut", "lut3d", "maskedmerge", "scale"),
+        *("setparams", "setpts", "setsar", "settb", "split", "tpad", "transpose", "trim", "vflip", "vstack"),
     ),
     "bsfs": ("setts",),
 }

@@ -73,7 +73,7 @@ class Clock:
     @property
     def usual(self) -> float:
         """For how many seconds the last frame stands by its own account."""
-        return float(self._last * self.unit)
+        return self._last * self._numerator / self._denominator
 
     @property
     def time(self) -> float:

@@ -29,16 +29,14 @@ class Completeness:
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream):
         self.path, self.container, self.stream = path_of(container), container, stream
         self.names = set(container.format.name.split(","))
-        self._reached = self._reached_by_own = 0.0  # seconds: the latest end of any packet, and of the stream's
+        self._ends: dict[int, int] = {}  # by the index of a stream: the latest end of its packets, in its unit
         self._place = 0  # byte after the last packet
 
     def packet(self, packet: av.Packet) -> None:
         """Note a packet of any stream."""
-        if packet.pts is not None and packet.time_base:
-            end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-            self._reached = max(self._reached, end)
-            if packet.stream.index == self.stream.index:
-                self._reached_by_own = max(self._reached_by_own, end)
+        if packet.pts is not None:
+            end, index = packet.pts + (packet.duration or 0), packet.stream_index
+            self._ends[index] = max(self._ends.get(index, 0), end)
         if packet.pos is not None:
             self._place = max(self._place, packet.pos + packet.size)
 
@@ -51,7 +49,7 @@ class Completeness:
         if leaps and "matroska" not in self.names:
             return
         if keeps_rest:
-            end = max(end, self._reached_by_own)
+            end = max(end, self._reached(self.stream.index))
         declared = self._declared_end(first, end)
         if _is_short(declared - end, declared - first):
             words = f"the file ends at {end - first:.2f} s of {declared - first:.2f} s; copy it again or remove it"
@@ -69,8 +67,14 @@ class Completeness:
             return float((begin + length) * unit)
         if self.container.duration and not self.names & GUESSED_LENGTH:
             stated = ((self.container.start_time or 0) + self.container.duration) / av.time_base
-            return stated if _is_short(stated - self._reached, stated - first) else end
+            reached = max(map(self._reached, self._ends), default=0.0)
+            return stated if _is_short(stated - reached, stated - first) else end
         return end
+
+    def _reached(self, index: int) -> float:
+        """The latest end of a stream's packets, in seconds."""
+        unit = self.container.streams[index].time_base
+        return float(self._ends.get(index, 0) * unit) if unit else 0.0
 
     def _declared_by_matroska(self, first: float, end: float) -> float:
         """The end by the track's own statistics, else by the header, else by the share of bytes that are there."""

@@ -99,4 +99,4 @@ class Cropper:
         width, height = frame.width - one.left - one.right, frame.height - one.top - one.bottom
         if min(width, height) < 1:
             raise ItemError("bad_cropping", "the container crops the whole picture away; write it anew without that")
-        return graph_of(frame, "crop", f"{width}:{height}:{one.left}:{one.top}")
+        return graph_of(frame, "crop", w=width, h=height, x=one.left, y=one.top)
