@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from clipmill.store import tables
+from clipmill.store.layout import is_classifier
 from clipmill.store.table import Column
 
 FACTS = "facts"  # the source of what is known of a clip before it is scored
@@ -32,9 +33,19 @@ SOURCES = {**FILTERS, **LATE_FILTERS}
 COLUMNS = {column.name: column for column, _ in (*_EARLY, *_LATE)}
 # With one frame per clip these scores say nothing, although they are known if there is no text at all.
 OF_SEVERAL_FRAMES = ("text_static_area", "text_scene_area")
+# Filters before the texts that the report can compute with: in its page each stage of the funnel is one of 31 bits. The
+# last stages are the texts, the late filters and the files.
+MOST_FILTERS = 31 - len(LATE_FILTERS) - 2
 
 
-def in_order(named: Iterable[str]) -> list[str]:
-    """All filters but the late ones: those that a config names in `filter_order`, then the others in default order."""
-    named = list(named)
-    return [*named, *(name for name in FILTERS if name not in named)]
+def source(name: str) -> str:
+    """The source of a filter's score. That of a classifier is a table of the same name."""
+    return name if is_classifier(name) else SOURCES[name]
+
+
+def in_order(named: Iterable[str], filters: Iterable[str] = ()) -> list[str]:
+    """All filters but the late ones: those that a config names in `filter_order`, then the others in default order.
+
+    `filters`: all that the config has. Classifiers come last, in its order.
+    """
+    return list(dict.fromkeys([*named, *FILTERS, *filter(is_classifier, filters)]))

@@ -13,8 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from clipmill.filters import reasons, verdict
-from clipmill.filters.columns import FILTERS, LATE_FILTERS
-from clipmill.steps import METRICS
+from clipmill.filters.columns import FILTERS, LATE_FILTERS, MOST_FILTERS, source
+from clipmill.steps import metrics_of
+from clipmill.store import tables
+from clipmill.store.layout import is_classifier
 
 # Stages besides the filters: no threshold changes them.
 TEXTS, FILES = "texts", "files"
@@ -39,23 +41,32 @@ class Looked:
     unsure: np.ndarray
 
 
+def with_room(filters: verdict.Bounds, order: list[str]) -> list[str]:
+    """The filters of `order` that the page works with: those that have a bound, and as many of the others as fit."""
+    active = verdict.active(filters, order)
+    others = [name for name in order if name not in active][: max(0, MOST_FILTERS - len(active))]
+    return [name for name in order if name in active or name in others]
+
+
 class Judge:
     """Gives verdicts with the bounds of a run. `cascade`: whether costly scores were skipped for dropped clips."""
 
     def __init__(self, filters: verdict.Bounds, order: list[str], cascade: bool):
+        order = with_room(filters, order)
         self.filters = [*order, *LATE_FILTERS]
+        self.table = tables.with_classifiers(tables.FINAL_VERDICTS, order)
         self.stages = [*order, TEXTS, *LATE_FILTERS, FILES]
         self.bit = {name: 1 << place for place, name in enumerate(self.stages)}
         self.active = verdict.active(filters, self.filters)
         self.bounds = {name: filters[name] for name in self.filters}
         self.cascade = cascade
         self._order = order
-        self._before = {metric: verdict.before(metric, order) for metric in METRICS} if cascade else {}
+        self._before = {metric: verdict.before(metric, order) for metric in metrics_of(order)} if cascade else {}
 
     def decides(self, name: str) -> int:
         """The stages, as bits, that decide which clips have the score `name`. A quantile of it changes with them."""
         late = name in LATE_FILTERS  # only clips with a text have those
-        return sum(self.bit[one] for one in (self._order if late else self._before.get(FILTERS[name], [])))
+        return sum(self.bit[one] for one in (self._order if late else self._before.get(source(name), [])))
 
     def look(self, values: Values, reasons: pa.Array, has_text: np.ndarray) -> Looked:
         """Judge a batch. `values`: each filter's score, NaN where missing; `reasons`, `has_text`: from the run."""
@@ -67,7 +78,7 @@ class Judge:
         }
         unknown = {}
         for name in self.filters:
-            not_made = ~has_text if name in LATE_FILTERS else spared.get(FILTERS[name], nobody)
+            not_made = ~has_text if name in LATE_FILTERS else spared.get(source(name), nobody)
             unknown[name] = not_made & np.isnan(values[name])
         fate = fates(reasons)
         fails = np.where(fate == BAD_TEXT, self.bit[TEXTS], 0) | np.where(fate == BAD_FILE, self.bit[FILES], 0)
@@ -101,10 +112,10 @@ def fates(reasons: pa.Array) -> np.ndarray:
 
 
 def _fate(words: str) -> int:
-    reason = reasons.BY_WORDS.get(words)
+    reason = reasons.from_words(words)
     if reason is None:
         return BAD_TEXT
-    if reason.stage in FILTERS:
+    if reason.stage in FILTERS or is_classifier(reason.stage):
         return NOT_CAPTIONED
     if reason.stage in LATE_FILTERS:
         return NOT_CUT
