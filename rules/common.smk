@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
 from clipmill.base.errors import SetupError, explain_os_error
 from clipmill.filters import calibration_sample
 from clipmill.models import backends
+from clipmill.store.layout import CLASSIFIER, is_classifier
 from clipmill.store.spelling import spelling_of
 
 
@@ -73,6 +74,10 @@ def read_sections_of_command_line():
 read_sections_of_command_line()
 if workflow.is_main_process:
     or_exit(check_everything)
+if config["classifiers"]:
+    from clipmill.config import complete
+
+    complete(config, Path(workflow.basedir) / "config" / "config.schema.yaml")
 # YAML reads off as false.
 config["decode"]["deinterlace"] = config["decode"]["deinterlace"] or "off"
 CALIBRATES = calibrates()
@@ -87,11 +92,18 @@ WORK = f"{OUT}/work"
 # Whether a network looks for the shots: a step of its own, for which decoding makes miniatures.
 BY_NETWORK = config["split"]["detector"] == "transnetv2"
 # The steps that have backends, each of which is checked before the first video is decoded.
-WITH_BACKENDS = [*(backends.BY_DETECTOR if BY_NETWORK else ()), *backends.AVAILABLE]
+CLASSIFIERS = [CLASSIFIER + name for name in config["classifiers"]]
+WITH_BACKENDS = [
+    *(backends.BY_DETECTOR if BY_NETWORK else ()),
+    *backends.AVAILABLE,
+    *CLASSIFIERS,
+]
 
 
 def section(step):
     """The section of the config that chooses a step's backend."""
+    if is_classifier(step):
+        return {**config["classifiers"][step.removeprefix(CLASSIFIER)], "column": step}
     if step not in backends.BY_DETECTOR:
         return config[step]
     own = {name: config["split"]["transnetv2"][name] for name in ("where", "weights")}

@@ -61,7 +61,7 @@ rule export_dataset:
                 "late": last_verdict_settings(),
                 "export": config["export"],
                 "fps": config["cut"]["fps"],
-                "filters": filter_settings(SOURCES)["filters"],
+                "filters": filter_settings([*FILTER_ORDER, *LATE_FILTERS])["filters"],
                 **({"has_target": True} if has_target(config["cut"]) else {}),
                 **(
                     {

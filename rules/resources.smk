@@ -4,15 +4,21 @@ out: helpers: what a job of each step may use, the environment that it runs in, 
 """
 
 from clipmill.models.leases import THREADS
-from clipmill.steps import BY_NAME, METRICS
+from clipmill.steps import BY_NAME, by_name, metrics_of
 from clipmill.store.index import shard_groups
 
+METRICS = metrics_of(CLASSIFIERS)  # the costly scores of this run
 ENGINE_CLIPS = 2000  # kept clips per job whose model takes minutes to start
+
+
+def resources_of(step):
+    """The section of the config that says what a step's jobs may use: all classifiers have one."""
+    return config["resources"]["classifiers" if is_classifier(step) else step]
 
 
 def resource(step, name):
     """A resource of a step's jobs, growing with each attempt."""
-    value = config["resources"][step][name]
+    value = resources_of(step)[name]
     if value == "auto":
         value = backend_entry(step).memory
     return lambda wildcards, attempt: value * attempt
@@ -53,13 +59,14 @@ FREE_THREADS = free_threads()
 
 def threads_of(step):
     """Cores of a job."""
-    wanted = config["resources"][step]["threads"]
+    wanted = resources_of(step)["threads"]
     if wanted != "auto":
         return wanted
-    if step in ("decode", "cut") or (step == "shots" and not gpus_of(step)):
+    if step in ("decode", "cut"):
         return FREE_THREADS
-    if backend_entry(step).embedded:
-        return FREE_THREADS if step in (*METRICS, "caption") else 1
+    entry = backend_entry(step)
+    if entry.embedded or (entry.weights and not gpus_of(step)):
+        return FREE_THREADS if step in (*METRICS, "shots", "caption") else 1
     # A language model does not work on this job's cores. A model on the CPU gets one, since their number may change the
     # last digits of its sums.
     return THREADS if gpus_of(step) and not backend_entry(step).chat else 1
@@ -68,7 +75,7 @@ def threads_of(step):
 def priority_of(step):
     """Earlier steps first where shards are few, so that the last shard does not run alone; else shard after shard."""
     few = CORES and not CLUSTER_JOBS and len(SHARDS) < 4 * CORES
-    return 20 - BY_NAME[step].level if few else 0
+    return 20 - by_name(step).level if few else 0
 
 
 def backend_entry(step):
@@ -78,13 +85,13 @@ def backend_entry(step):
 
 def gpus_of(step):
     """GPUs of a job."""
-    wanted = config["resources"][step].get("gpu", 0)
+    wanted = resources_of(step).get("gpu", 0)
     wanted = backend_entry(step).gpus if wanted == "auto" else wanted
     limit = getattr(workflow.global_resources.get("gpu"), "value", None)
     if workflow.is_main_process and limit is not None and wanted > limit:
         # Snakemake itself would give the job fewer, and say nothing.
         sys.exit(
-            f"resources.{step}.gpu: a job wants {wanted} GPUs, and the run may use {limit} at once; "
+            f"resources.{'classifiers' if is_classifier(step) else step}.gpu: a job wants {wanted} GPUs, and the run may use {limit} at once; "
             f"allow more with `--resources gpu={wanted}`, in the profile, or ask for fewer in the config"
         )
     return wanted
@@ -92,7 +99,7 @@ def gpus_of(step):
 
 def batch_of(step):
     """Units in a batch; 0 is the backend's own choice."""
-    return config["resources"][step]["batch"] or 0
+    return resources_of(step)["batch"] or 0
 
 
 def environment(step):
@@ -142,7 +149,10 @@ def lost_tables(wildcards):
     """Tables that Snakemake deleted when their job failed. It would not recreate them while later tables still exist."""
     from clipmill.store import tables
 
-    optional = tables.OPTIONAL if BY_NETWORK else ()
+    optional = [
+        *(tables.OPTIONAL if BY_NETWORK else ()),
+        *map(tables.classifier, CLASSIFIERS),
+    ]
     return [
         f"{OUT}/{path}" for path in tables.lost(Path(OUT), SHARDS, GROUPS, optional)
     ]

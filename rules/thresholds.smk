@@ -3,19 +3,20 @@ in:  the sections `filters`, `filter_order`, `cascade` and `text_checks` of the 
 out: helpers of the rules that judge clips: filters and their order, and the stages at which quantiles are resolved
 """
 
-from clipmill.filters.columns import LATE_FILTERS, SOURCES, in_order
+from clipmill.filters.columns import LATE_FILTERS, in_order, source
 from clipmill.filters.quantiles import quantiles
 from clipmill.filters.verdict import active, before, costly_before
-from clipmill.steps import BY_NAME, MEASURED, METRICS
+from clipmill.steps import MEASURED, by_name
 
 # Each costly score that clips may skip has a stage of its own: its quantiles count the clips that came so far.
 STAGES = (*METRICS, "filter", "late")
-FILTER_ORDER = in_order(config["filter_order"])
-
+FILTER_ORDER = in_order(config["filter_order"], CLASSIFIERS)
 
 # All filters, with or without a bound: the report offers them, and `calibrate` may propose a bound for each.
 ALL_FILTERS = {
-    "filters": {name: config["filters"][name] for name in SOURCES},
+    "filters": {
+        name: config["filters"][name] for name in (*FILTER_ORDER, *LATE_FILTERS)
+    },
     "order": FILTER_ORDER,
     "cascade": config["cascade"],
 }
@@ -62,7 +63,7 @@ def stage_quantiles(stage):
 
 def quantile_tables(wildcards):
     """The tables, of all shards, from which the quantiles of a stage are computed."""
-    sources = {SOURCES[name] for name in stage_quantiles(wildcards.stage)}
+    sources = {source(name) for name in stage_quantiles(wildcards.stage)}
     names = ["clips"] + sorted(
         name if name == "videos" else f"scores/{name}" for name in sources
     )
@@ -103,7 +104,7 @@ SCORE_JOBS = score_jobs()
 
 def score_rule(metrics):
     """The name of the rule that computes some metrics in one job."""
-    return BY_NAME[metrics[0]].rule if len(metrics) == 1 else "score_clips"
+    return by_name(metrics[0]).rule if len(metrics) == 1 else "score_clips"
 
 
 wildcard_constraints:

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from clipmill.config import defaults, load_schema, resolved
+from clipmill.config import defaults, load_schema, of_each, resolved
 from clipmill.store import tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,6 +42,7 @@ that was not computed is missing, never 0. The Parquet metadata say which table 
 wrote it (`clipmill_version`), and how it was made (`clipmill`: settings, model).
 """
 
+REQUIRED = object()  # stands for the default of a key that has none
 WIDTH = 120
 COLUMN = 28  # where comments beside values start
 MOST_NAMES = 12  # entries of a section that a cell of the reference names
@@ -195,7 +196,7 @@ def type_and_range(part: Part) -> str:
         kind += f" of {part['minItems']}"
     if "items" in part:
         kind += f" (each item: {type_and_range(part['items'])})"
-    if isinstance(part.get("additionalProperties"), dict):
+    if "type" in (part.get("additionalProperties") or {}):
         kind += f" (each value: {type_and_range(part['additionalProperties'])})"
     return " or ".join([kind + limits(part), *others])
 
@@ -227,13 +228,15 @@ def rows(path: str, part: Part, value: Any, schema: Part) -> Iterator[str]:
     whole = resolved(part, schema)
     about = whole.get("description")
     if "properties" not in whole:
-        yield row(path, type_and_range(whole), in_flow_style(value), about)
+        yield row(path, type_and_range(whole), "" if value is REQUIRED else in_flow_style(value), about)
+        if "$ref" in (each := whole.get("additionalProperties") or {}):
+            yield from rows(f"{path}.<name>", resolved(each, schema), of_each(path, schema), schema)
         return
     if about:
         yield row(path, "section", "", about)
     if not whole.get("x-one-line"):
         for name, inner in whole["properties"].items():
-            yield from rows(f"{path}.{name}", inner, value[name], schema)
+            yield from rows(f"{path}.{name}", inner, value.get(name, REQUIRED), schema)
         return
     for name, inner in whole["properties"].items():
         keys = resolved(inner, schema)

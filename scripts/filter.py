@@ -21,7 +21,7 @@ def main() -> None:
         videos, clips, scores = tables.VIDEOS.rows(args.videos), tables.CLIPS.rows(args.clips), read_scores(args.scores)
         wanted = WantedSize(**settings["size"]) if "size" in settings else None
         rows = judge_shard(videos, clips, scores, settings["filters"], settings["order"], wanted)
-        tables.VERDICTS.write(args.output, rows, {"settings": settings})
+        tables.with_classifiers(tables.VERDICTS, scores).write(args.output, rows, {"settings": settings})
 
 
 if __name__ == "__main__":

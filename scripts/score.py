@@ -8,13 +8,13 @@ from clipmill.cli import add_thresholds, backend_on_device, measured, model_pars
 from clipmill.filters.shard import passing
 from clipmill.scores.consistency.embedding_store import write_embeddings
 from clipmill.scores.shard import score_shard
-from clipmill.steps import BY_NAME, METRICS
+from clipmill.steps import by_name
 from clipmill.store import tables
 
 
 def main() -> None:
     parser = model_parser(__doc__)
-    parser.add_argument("--metrics", choices=METRICS, nargs="+", required=True, help="which scores, cheaper ones first")
+    parser.add_argument("--metrics", nargs="+", required=True, help="which scores, cheaper ones first")
     parser.add_argument("--videos", type=Path, required=True, help="table of videos")
     parser.add_argument("--clips", type=Path, required=True, help="table of clips")
     parser.add_argument("--scores", type=Path, nargs="*", default=[], help="cheaper scores, <metric>/<shard>.parquet")
@@ -35,7 +35,7 @@ def score(args: argparse.Namespace, metric: str, settings: dict[str, Any], cheap
     with backend_on_device(metric, settings["backend"], args.gpu, args.threads, args.batch) as backend:
         rows = score_shard(metric, backend, clips, wanted, args.outdir, args.shard, args.max_error_rate, args.threads)
         write_embeddings(args.outdir, args.shard, settings["backend"]["backend"], rows, backend.about)
-        (table,) = BY_NAME[metric].tables
+        (table,) = by_name(metric).tables
         table.write(output, rows, backend.about)
 
 

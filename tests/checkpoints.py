@@ -27,6 +27,7 @@ TRUE_SIZES: dict[str, dict[str, int]] = {
     | {"text_width": 768, "text_layers": 12, "text_heads": 12, "vocabulary": 49408},
     "laion_head": {"width": 768},
     "dinov2": {"width": 768, "layers": 12, "heads": 12, "image": 518, "short_side": 256, "crop": 224},
+    "vit": {"width": 768, "layers": 12, "heads": 12, "image": 224, "patch": 16},
     "craft": {},
     "videoclip_xl": {"width": 1024, "layers": 24, "image": 224, "dimensions": 768}
     | {"text_width": 768, "text_layers": 12, "vocabulary": 49408},
@@ -39,6 +40,7 @@ SIGLIP_PIXELS = BICUBIC | {
     "image_mean": [0.5, 0.5, 0.5],
     "image_std": [0.5, 0.5, 0.5],
 }
+VIT_PIXELS = SIGLIP_PIXELS | {"image_processor_type": "ViTImageProcessor", "resample": 2}
 CLIP_PIXELS = BICUBIC | {
     "image_processor_type": "CLIPImageProcessor",
     "do_center_crop": True,
@@ -141,6 +143,19 @@ def make_dinov2(
 
 
 @seeded
+def make_vit(
+    folder: Path, width: int = 64, layers: int = 2, heads: int = 4, image: int = 56, patch: int = 14, **config: Any
+) -> Path:
+    """A ViT that classifies pictures, as `Falconsai/nsfw_image_detection`. `config`: more of its config."""
+    transformers = _transformers()
+    sizes = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
+    sizes |= {"intermediate_size": 4 * width, "image_size": image, "patch_size": patch}
+    labels = {"id2label": {0: "normal", 1: "nsfw"}, "label2id": {"normal": 0, "nsfw": 1}}
+    model = transformers.ViTForImageClassification(transformers.ViTConfig(**sizes, **labels, **config))
+    return _save_pretrained(folder, model, VIT_PIXELS | {"size": {"height": image, "width": image}})
+
+
+@seeded
 def make_siglip_head(folder: Path, width: int = 64) -> Path:
     """The aesthetic head on SigLIP, `aesthetic_predictor_v2_5.pth`."""
     return _save(folder / "aesthetic_predictor_v2_5.pth", _head("scoring_head", (0, 2, 4, 6, 8), width))
@@ -240,12 +255,27 @@ def make_clip_tokenizer(folder: str | Path) -> Path:
     return Path(folder)
 
 
+def make_siglip_tokenizer(folder: str | Path) -> Path:
+    """A tokenizer for `make_siglip`: whole words, of which it knows some, and the end as the last token."""
+    transformers = _transformers()
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    words = ["<pad>", "</s>", "<unk>", "a", "the", "with", "photo", "logo", "person", "red"]
+    tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, "<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    return Path(folder)
+
+
 MAKERS: dict[str, Callable[..., Path]] = {
     "siglip": make_siglip,
     "siglip_head": make_siglip_head,
     "clip": make_clip,
     "laion_head": make_laion_head,
     "dinov2": make_dinov2,
+    "vit": make_vit,
     "craft": make_craft,
     "videoclip_xl": make_videoclip_xl,
 }

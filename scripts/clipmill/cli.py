@@ -18,7 +18,7 @@ from clipmill.base.processes import die_with_parent
 from clipmill.base.usage import Usage, starting
 from clipmill.filters.quantiles import read_resolved, with_resolved_quantiles
 from clipmill.models import backends, leases
-from clipmill.steps import SCORE_TABLES
+from clipmill.steps import score_table
 from clipmill.store import benchmarks, table
 from clipmill.store.layout import Paths
 
@@ -107,7 +107,7 @@ def backend_on_device(
 
 def read_scores(paths: list[Path]) -> dict[str, list[dict[str, Any]]]:
     """Rows of score tables, by the metric that their folder is named after."""
-    return {path.parent.name: SCORE_TABLES[path.parent.name].rows(path) for path in paths}
+    return {path.parent.name: score_table(path.parent.name).rows(path) for path in paths}
 
 
 @contextlib.contextmanager

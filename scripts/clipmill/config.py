@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import difflib
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ import yaml
 from clipmill.base.errors import SetupError
 from clipmill.chat.keys import SECRET
 from clipmill.dataset import formats
-from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, OF_SEVERAL_FRAMES, WORDS
+from clipmill.filters.columns import COLUMNS, LATE_FILTERS, OF_SEVERAL_FRAMES, WORDS, in_order
 from clipmill.filters.quantiles import as_quantile
 from clipmill.filters.verdict import active
 from clipmill.models import backends
+from clipmill.models.labels import label_problem, read_labels
+from clipmill.store.layout import CLASSIFIER, is_classifier
 from clipmill.store.table import FLAG, Column
 from clipmill.texts.prompts import PLACES, places
 
@@ -47,10 +50,23 @@ TYPES = {
 }
 
 
-def load_schema(path: Path) -> dict[str, Any]:
+# What a classifier cannot do without, by its backend: how to set it.
+NEEDED_TO_CLASSIFY = {
+    "onnx": {"file": "name the network's file"},
+    "transformers": {"model": "name a classifier of the hub, or a folder", "label": "name one of the model's labels"},
+    "zero-shot": {
+        "positive": "write a text that fits what is looked for",
+        "negative": "write a text that fits all other frames",
+    },
+}
+NAME = re.compile(r"[a-z][a-z0-9_]*(?<!_frames)")  # of a classifier; <name>_frames is the column of its frames
+
+
+def load_schema(path: Path, classifiers: Iterable[str] = ()) -> dict[str, Any]:
     """The schema of the config, completed by what the code knows: the filters, and the names of backends and formats.
 
     The names are `examples`, which allow other values too: `check_config` has a better message for those.
+    `classifiers`: the names of those in the config, each of which has a filter.
     """
     schema = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # C is faster
     sections = schema["properties"]
@@ -60,6 +76,8 @@ def load_schema(path: Path) -> dict[str, Any]:
         name: {**(_words(column, schema) if name in WORDS else bound), "description": _meaning(name)}
         for name, column in COLUMNS.items()
     }
+    sections["filters"]["properties"] |= {f"{CLASSIFIER}{name}": bound for name in classifiers}
+    schema["$defs"]["classifier"]["properties"]["backend"]["examples"] = list(backends.CLASSIFIERS)
     for step, known in backends.AVAILABLE.items():
         sections[step]["properties"]["backend"]["examples"] = list(known)
     sections["export"]["properties"]["formats"]["items"]["examples"] = list(formats.FORMATS)
@@ -96,6 +114,26 @@ def defaults(schema: dict[str, Any]) -> dict[str, Any]:
     return {name: _default(part, schema) for name, part in schema["properties"].items()}
 
 
+def complete(config: dict[str, Any], schema_path: Path) -> None:
+    """Give each classifier of `config` the defaults of the keys that it leaves out, and a filter without bounds."""
+    usual = of_each("classifiers", load_schema(schema_path))
+    config["classifiers"] = {name: _updated(usual, given) for name, given in config["classifiers"].items()}
+    for name in config["classifiers"]:
+        no_bounds = {"min": None, "max": None}
+        config["filters"][CLASSIFIER + name] = no_bounds | config["filters"].get(CLASSIFIER + name, {})
+
+
+def of_each(section: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """The defaults of each entry of a section whose keys are the user's."""
+    return _default(schema["properties"][section]["additionalProperties"], schema)
+
+
+def _updated(usual: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`usual` with the values of `given`, section by section."""
+    sections = {name: _updated(usual[name], part) for name, part in given.items() if isinstance(part, dict)}
+    return {**usual, **given, **sections}
+
+
 def _default(part: dict[str, Any], schema: dict[str, Any]) -> Any:
     part = resolved(part, schema)
     if "properties" not in part:
@@ -104,6 +142,7 @@ def _default(part: dict[str, Any], schema: dict[str, Any]) -> Any:
     return {
         name: _default({**key, "default": given[name]} if name in given else key, schema)
         for name, key in part["properties"].items()
+        if name not in part.get("required", ())
     }
 
 
@@ -142,10 +181,13 @@ def check_set(config: dict[str, Any], keys: Sequence[str]) -> None:
 
 def check_config(config: dict[str, Any], schema_path: Path) -> None:
     """Raise SetupError with all problems of `config` against the schema and what no schema can say."""
-    validator = jsonschema.Draft202012Validator(load_schema(schema_path))
+    validator = jsonschema.Draft202012Validator(load_schema(schema_path, config.get("classifiers") or ()))
     errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
     problems = [*_not_finite("", config), *(line for error in errors for line in _explain(error))]
-    problems = problems or _cross_checks(config) or _language_checks(config, schema_path.parent / "prompts")
+    if not problems:
+        config = copy.deepcopy(config)
+        complete(config, schema_path)
+        problems = _cross_checks(config) or _language_checks(config, schema_path.parent / "prompts")
     if problems:
         raise SetupError("\n".join(f"config: {problem}" for problem in problems))
 
@@ -169,6 +211,8 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
         known = schema["properties"]
         unknown = sorted(str(name) for name in set(value) - set(known))  # YAML reads `on:` as a truth value
         return [_unknown_key(f"{key}.{name}" if key else name, name, list(known)) for name in unknown]
+    if error.validator == "required":
+        return [f"{key}: needs the key {' and '.join(name for name in wanted if name not in value)}"]
     if schema.get("writeOnly"):  # its value may hold a secret
         return [f"{key}: must be {schema['description']}"]
     if error.validator == "enum":
@@ -192,6 +236,9 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
 
 
 def _unknown_key(path: str, name: str, known: list[str]) -> str:
+    if path == f"filters.{name}" and is_classifier(name):
+        there = ", ".join(one.removeprefix(CLASSIFIER) for one in known if is_classifier(one)) or "none is named there"
+        return f"{path}: `classifiers` has no `{name.removeprefix(CLASSIFIER)}`; it has: {there}"
     return f"{path}: unknown key; {_hint(name, known)}known here: {', '.join(known)}"
 
 
@@ -231,20 +278,44 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
             problems.append(f"filters.{name}: min {low} is more than max {high}; no clip could pass")
         if bound.get("allow") and set(bound["allow"]) <= set(bound.get("deny") or ()):
             problems.append(f"filters.{name}: denies all words that it allows; no clip could pass")
+    filters = in_order([], config["filters"])
     problems += [
-        f"filter_order: {name!r} is no filter; choose from: {', '.join(FILTERS)}"
+        f"filter_order: {name!r} is no filter; choose from: {', '.join(filters)}"
         for name in config["filter_order"]
-        if name not in FILTERS
+        if name not in filters
     ]
+    problems += _classifier_problems(config["classifiers"])
     problems += _export_problems(config["export"])
     problems += _target_problems(config)
     for name, (low, high) in config["calibrate"]["quantiles"].items():
-        if name not in (numbers := [name for name in FILTERS if name not in WORDS]):
+        if name not in (numbers := [name for name in filters if name not in WORDS]):
             problems.append(f"calibrate.quantiles: {name!r} is no filter of scores; choose from: {', '.join(numbers)}")
         elif _more(low, high):
             problems.append(f"calibrate.quantiles.{name}: {low} is more than {high}; no clip could pass")
     problems += [_without_score(name, config) for name in active(config["filters"], list(config["filters"]))]
     return [problem for problem in problems if problem]
+
+
+def _classifier_problems(classifiers: Mapping[str, Mapping[str, Any]]) -> Iterator[str | None]:
+    """What is wrong with the names of classifiers, and with files and labels as far as this machine has them."""
+    for name, section in classifiers.items():
+        step, backend = f"{CLASSIFIER}{name}", section["backend"]
+        where, own = f"{backends.key_of(step)}.{backend}", section.get(backend, {})
+        if not NAME.fullmatch(str(name)):
+            yield (
+                f"classifiers: {name!r} cannot be the name of a column; take small letters, digits and _, begin with a "
+                "letter, and do not end with _frames"
+            )
+        yield backends.problem(step, backend)
+        unset = {key: how for key, how in NEEDED_TO_CLASSIFY.get(backend, {}).items() if own[key] is None}
+        yield from (f"{where}.{key}: is not set; {how}" for key, how in unset.items())
+        if unset:
+            continue
+        if backend == "onnx" and "://" not in own["file"] and not Path(own["file"]).expanduser().is_file():
+            yield f"{where}.file: {own['file']}: there is no such file; correct the path, or name an https address"
+        if backend == "transformers" and (folder := Path(own["model"]).expanduser()).is_dir():
+            problem = label_problem(own["label"], read_labels(folder), own["model"])
+            yield problem and f"{where}.label: {problem}"
 
 
 def _export_problems(export: dict[str, Any]) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clipmill.store import layout, tables
+from clipmill.store.layout import is_classifier
 from clipmill.store.table import Table
 
 HOUR, CLIP, KEPT = "hour", "clip", "kept clip"  # units of work: of video; found; that the filters keep
@@ -44,11 +45,15 @@ class Step:
         return all(table.of(outdir, job).exists() for table in self.tables)
 
 
+def _of_score(table: Table[Any]) -> Step:
+    return Step(f"score_{table.name}", table.name, 3, CLIP, (table,), metric=True)
+
+
 # The steps of every run.
 STEPS = (
     Step("decode_videos", "decode", 0, HOUR, (tables.VIDEOS, tables.PARTS)),
     Step("split_videos", "split", 2, HOUR, (tables.TRANSITIONS, tables.CLIPS, *tables.SIGNAL_SCORES)),
-    *(Step(f"score_{table.name}", table.name, 3, CLIP, (table,), metric=True) for table in tables.FRAME_SCORES),
+    *map(_of_score, tables.FRAME_SCORES),
     Step("filter_clips", "filter", 4, CLIP, (tables.VERDICTS,)),
     Step("caption_clips", "caption", 5, KEPT, (tables.CAPTIONS,)),
     Step("rewrite_captions", "rewrite", 6, KEPT, (tables.REWRITES,)),
@@ -60,9 +65,18 @@ OPTIONAL = (Step("detect_shots", "shots", 1, HOUR, tables.OPTIONAL),)
 BY_NAME = {step.name: step for step in (*STEPS, *OPTIONAL)}
 
 
+def by_name(name: str) -> Step:
+    """The step of that name: one of BY_NAME, or a classifier's."""
+    return _of_score(tables.classifier(name)) if is_classifier(name) else BY_NAME[name]
+
+
 def of_run(names: Collection[str]) -> list[Step]:
-    """The steps of a run, in the order of the data: all of STEPS, and those of OPTIONAL that are among `names`."""
-    chosen = (*STEPS, *(step for step in OPTIONAL if step.name in names))
+    """The steps of a run, in the order of the data: all of STEPS, and those among `names` that not every run has.
+
+    These are the steps of OPTIONAL and of classifiers.
+    """
+    classifiers = sorted(filter(is_classifier, names))
+    chosen = (*STEPS, *(step for step in OPTIONAL if step.name in names), *map(by_name, classifiers))
     return sorted(chosen, key=lambda step: step.level)
 
 
@@ -74,10 +88,23 @@ MEASURED = tuple(table.name for table in tables.SIGNAL_SCORES)
 # Every table of scores, by its name, which is that of its folder.
 SCORE_TABLES = {table.name: table for step in STEPS for table in step.tables if table.path == layout.scores(table.name)}
 
+
+def metrics_of(names: Iterable[str]) -> list[str]:
+    """METRICS, and the classifiers among `names`, which are those of filters or steps."""
+    return [*METRICS, *filter(is_classifier, names)]
+
+
+def score_table(name: str) -> Table[Any]:
+    """The table of scores of that name, which may be a classifier's."""
+    return tables.classifier(name) if is_classifier(name) else SCORE_TABLES[name]
+
+
 AFTER_FILTER = STEPS[STEPS.index(BY_NAME["filter"]) + 1 :]
 
 
 def found_by(table: Table[Any]) -> str:
     """What errors.csv calls the step that wrote a table; for a table that is not its step's first, the table's name."""
-    step = next(step for step in STEPS if table in step.tables)
-    return step.name if table is step.tables[0] else table.name
+    if is_classifier(table.name):
+        return table.name
+    step = next(step for step in STEPS if table.name in [one.name for one in step.tables])
+    return step.name if table.name == step.tables[0].name else table.name

@@ -45,6 +45,7 @@ def changed(changes: dict[str, Any]) -> dict[str, Any]:
 
 # Rules beside the run that use a GPU.
 COMMANDS = {"quantize"}
+BY_NAME = {"classifiers"}  # steps that the config names; they share their resources
 SERVED = {"caption.backend": "openai", "caption.openai.model": "m"}
 
 
@@ -196,10 +197,10 @@ def test_every_job_that_the_rules_ask_for_has_resources():
         )
         return found | set(METRICS if re.search(for_metrics, rules) else ())
 
-    assert asked("resource") | asked("threads_of") == set(CONFIG["resources"])
+    assert asked("resource") | asked("threads_of") == set(CONFIG["resources"]) - BY_NAME
     for name, helper in (("gpu", "gpus_of"), ("batch", "batch_of")):
         steps = asked(helper)
-        assert steps == {step for step, part in CONFIG["resources"].items() if name in part}
+        assert steps == {step for step, part in CONFIG["resources"].items() if name in part} - BY_NAME
         assert steps - COMMANDS == {*backends.AVAILABLE, *backends.BY_DETECTOR}
     usual, models = {"threads", "mem_mb", "runtime"}, {"threads", "mem_mb", "runtime", "gpu", "batch"}
     for name, part in CONFIG["resources"].items():

@@ -9,9 +9,10 @@ import csv
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from clipmill.dataset.formats.tree import Tree
 from clipmill.dataset.summary import Summary
 from clipmill.filters import reasons, verdict
 from clipmill.filters.reasons import Reason
-from clipmill.steps import AFTER_FILTER, BY_NAME, STEPS, Step, found_by
+from clipmill.steps import AFTER_FILTER, OPTIONAL, STEPS, Step, by_name, found_by, of_run
 from clipmill.store import tables
 from clipmill.store.clip_files import is_intact
 from clipmill.store.index import read_json_lines, removed_videos
@@ -40,14 +41,7 @@ from clipmill.texts.checks import same
 
 log = logging.getLogger("clipmill")
 
-# Tables of videos and clips by name: those with one file per shard, and those with one file per group of shards.
-SHARD_TABLES = {
-    table.name: table
-    for step in STEPS
-    if not step.grouped
-    for table in step.tables
-    if table not in (tables.TRANSITIONS, tables.PARTS)
-}
+# Tables of clips with one file per group of shards, by name.
 GROUP_TABLES = {table.name: table for step in STEPS if step.grouped for table in step.tables}
 
 ROWS_TOGETHER = 8192  # rows in a row group of the verdicts and the metadata
@@ -56,23 +50,48 @@ Rows = dict[str, list[Row]]
 """Rows of tables, by the name of the table."""
 
 
+@dataclass(frozen=True)
+class Tables:
+    """The tables of a run. `steps`: names of its steps that not every run has; others among them do not matter."""
+
+    steps: Collection[str]
+
+    @cached_property
+    def of_shards(self) -> dict[str, Table[Any]]:
+        """Tables of videos and clips with one file per shard, by name."""
+        found = (table for step in of_run(self.steps) if not step.grouped for table in step.tables)
+        left_out = (tables.TRANSITIONS, tables.PARTS, *tables.OPTIONAL)
+        return {table.name: table for table in found if table not in left_out} | {
+            tables.VERDICTS.name: tables.with_classifiers(tables.VERDICTS, self.steps)
+        }
+
+    @cached_property
+    def final_verdicts(self) -> Table[Row]:
+        return tables.with_classifiers(tables.FINAL_VERDICTS, self.steps)
+
+    @cached_property
+    def metadata(self) -> Table[Row]:
+        return tables.with_classifiers(tables.METADATA, self.steps)
+
+
 @dataclass
 class Shard:
     """The rows of all tables of one shard, without the videos that have gone."""
 
     name: str
     rows: Rows
+    tables: Tables
 
     @staticmethod
-    def read(outdir: Path, name: str, texts: Rows, removed: set[str]) -> Shard:
+    def read(outdir: Path, name: str, texts: Rows, removed: set[str], known: Tables) -> Shard:
         """`texts`: the shard's rows of GROUP_TABLES."""
-        rows = {table.name: table.rows(table.of(outdir, name)) for table in SHARD_TABLES.values()} | texts
+        rows = {table.name: table.rows(table.of(outdir, name)) for table in known.of_shards.values()} | texts
         for table in (tables.VIDEOS, tables.CLIPS, tables.VERDICTS):
             rows[table.name] = [row for row in rows[table.name] if row["video_id"] not in removed]
         clip_ids = {row["clip_id"] for row in rows["clips"]}
         for table_name in rows.keys() - {tables.VIDEOS.name}:
             rows[table_name] = [row for row in rows[table_name] if row["clip_id"] in clip_ids]
-        return Shard(name, rows)
+        return Shard(name, rows, known)
 
     def verdicts(self, late: verdict.Late, common: set[bytes]) -> Iterator[Row]:
         """FINAL_VERDICTS rows: the verdicts of the filters, then of captioning, alignment and cutting.
@@ -101,7 +120,7 @@ class Shard:
 
     def _errors_by_step(self, names: dict[str, str]) -> Iterator[Row]:
         owner = {clip["clip_id"]: clip["video_id"] for clip in self.rows["clips"]}
-        for table in (*SHARD_TABLES.values(), *GROUP_TABLES.values()):
+        for table in (*self.tables.of_shards.values(), *GROUP_TABLES.values()):
             step = found_by(table)
             for row in self.rows[table.name]:
                 if row.get("error_kind"):
@@ -132,12 +151,12 @@ def export_dataset(
     paths = Paths(outdir)
     gone, problems = removed_videos(outdir), read_json_lines(paths.problems)
     dataset, export = paths.dataset, settings["export"]
-    clips = Tree(dataset / "clips")
+    clips, known = Tree(dataset / "clips"), Tables(settings["backends"])
     summary = Summary(settings["backends"], settings["thresholds"])
     late = verdict.Late(**settings["late"])
     common = common_texts(outdir, groups, late.checks["same_text"], gone)
     with ExitStack() as stack:
-        out = _Files(stack, outdir)
+        out = _Files(stack, outdir, known)
         layout = _layout(outdir, export, stack, settings.get("masks"))
         rate_is_known = settings["fps"] is not None or layout.buckets.fps is not None
         numbers = Numbers(layout.splits, () if rate_is_known else USUAL_RATES)
@@ -146,9 +165,9 @@ def export_dataset(
             out.error({"step": "index", **problem})
             summary.error("index", problem["kind"])
         for name, texts in _texts(outdir, groups):
-            shard = Shard.read(outdir, name, texts, gone)
+            shard = Shard.read(outdir, name, texts, gone, known)
             verdicts = list(shard.verdicts(late, common))
-            metadata = _metadata(verdicts, clips, paths.clip_files, layout, export)
+            metadata = _metadata(verdicts, clips, paths.clip_files, layout, export, known.metadata)
             out.verdicts(verdicts)
             out.clips(metadata)
             rows = metadata.to_pylist()
@@ -208,9 +227,11 @@ def _layout(outdir: Path, export: dict[str, Any], stack: ExitStack, masks: dict[
     )
 
 
-def _metadata(verdicts: list[Row], clips: Tree, store: Path, layout: Layout, export: dict[str, Any]) -> pa.Table:
-    """METADATA of the kept clips. Their files are linked into the dataset."""
-    rows, names = [], tables.METADATA.schema.names
+def _metadata(
+    verdicts: list[Row], clips: Tree, store: Path, layout: Layout, export: dict[str, Any], table: Table[Row]
+) -> pa.Table:
+    """The metadata `table` of the kept clips. Their files are linked into the dataset."""
+    rows, names = [], table.schema.names
     for row in verdicts:
         if not row["kept"]:
             continue
@@ -231,7 +252,7 @@ def _metadata(verdicts: list[Row], clips: Tree, store: Path, layout: Layout, exp
         known = row | {"file_path": f"clips/{below}", "split": split, "text": layout.around(row["text"])}
         known |= vars(bucket or NO_BUCKET)
         rows.append({name: known.get(name) for name in names})
-    return tables.METADATA.from_rows(rows)
+    return table.from_rows(rows)
 
 
 def common_texts(outdir: Path, groups: Iterable[str], most: int | None, gone: set[str]) -> set[bytes]:
@@ -267,7 +288,7 @@ def list_models(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "step": check["step"],
             "backend": check["backend"],
             **model,
-            "columns": [column.name for column in _columns_of(BY_NAME[check["step"]])],
+            "columns": [column.name for column in _columns_of(by_name(check["step"]))],
         }
         for check in checks
         for model in check["models"]
@@ -276,7 +297,7 @@ def list_models(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _columns_of(step: Step) -> tuple[Column, ...]:
     """The dataset's columns that a step with a model makes; none if it only helps others, as `shots` helps `split`."""
-    return tables.scores(step.tables[0]) if step in STEPS else ()
+    return () if step in OPTIONAL else tables.scores(step.tables[0])
 
 
 class _RowGroups:
@@ -306,7 +327,7 @@ class _RowGroups:
 class _Files:
     """The tables that grow shard by shard. They replace the older files only when all of them are complete."""
 
-    def __init__(self, stack: ExitStack, outdir: Path):
+    def __init__(self, stack: ExitStack, outdir: Path, known: Tables):
         def parquet(path: Path, table: Table[Any]) -> _RowGroups:
             file = stack.enter_context(
                 pq.ParquetWriter(stack.enter_context(atomic(path)), table.schema_about(), compression="zstd")
@@ -314,8 +335,9 @@ class _Files:
             return stack.enter_context(closing(_RowGroups(file)))
 
         paths = Paths(outdir)
-        self._metadata = parquet(paths.metadata, tables.METADATA)
-        self._verdicts = parquet(paths.final_verdicts, tables.FINAL_VERDICTS)
+        self._table = known.final_verdicts
+        self._metadata = parquet(paths.metadata, known.metadata)
+        self._verdicts = parquet(paths.final_verdicts, self._table)
         self._errors = csv.DictWriter(open_text(stack, paths.errors), tables.ERRORS.schema.names)
         self._errors.writeheader()
 
@@ -324,10 +346,8 @@ class _Files:
 
     def verdicts(self, rows: list[Row]) -> None:
         if rows:
-            names = tables.FINAL_VERDICTS.schema.names
-            self._verdicts.write(
-                tables.FINAL_VERDICTS.from_rows({name: row.get(name) for name in names} for row in rows)
-            )
+            names = self._table.schema.names
+            self._verdicts.write(self._table.from_rows({name: row.get(name) for name in names} for row in rows))
 
     def clips(self, rows: pa.Table) -> None:
         if len(rows):

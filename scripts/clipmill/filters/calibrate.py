@@ -15,7 +15,7 @@ import numpy as np
 from clipmill.base.errors import SetupError
 from clipmill.base.human import counted
 from clipmill.filters import verdict
-from clipmill.filters.columns import FACTS, SOURCES, WORDS
+from clipmill.filters.columns import FACTS, WORDS, source
 from clipmill.filters.quantiles import ConfiguredBounds, Resolved, as_quantile, with_resolved_quantiles
 from clipmill.filters.thresholds import at_quantile, counted_clips, read_scores
 from clipmill.filters.verdict import Bounds
@@ -137,7 +137,7 @@ def propose(
         wanted: dict[str, Fraction | float | None] = {side: as_quantile(bound) for side, bound in bounds.items()}
         if name in quantiles:
             wanted |= {side: q for side, q in zip(("min", "max"), quantiles[name], strict=True) if q is not None}
-        elif keep is not None and SOURCES[name] != FACTS and name not in WORDS:
+        elif keep is not None and source(name) != FACTS and name not in WORDS:
             moved[name] = [side for side, bound in bounds.items() if bound is not None]
             continue
         fixed[name] = {side: sample.at(name, q, side) for side, q in wanted.items() if q is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from clipmill.store import tables
+from clipmill.store.layout import is_classifier
 from clipmill.store.table import FLAG, TEXT, Column
 
 FACTS = "facts"  # the source of what is known of a clip before it is scored
@@ -36,7 +37,14 @@ WORDS = frozenset(name for name, column in COLUMNS.items() if column.type in (TE
 OF_SEVERAL_FRAMES = ("text_static_area", "text_scene_area")
 
 
-def in_order(named: Iterable[str]) -> list[str]:
-    """All filters but the late ones: those that a config names in `filter_order`, then the others in default order."""
-    named = list(named)
-    return [*named, *(name for name in FILTERS if name not in named)]
+def source(name: str) -> str:
+    """The source of a filter's score. That of a classifier is a table of the same name."""
+    return name if is_classifier(name) else SOURCES[name]
+
+
+def in_order(named: Iterable[str], filters: Iterable[str] = ()) -> list[str]:
+    """All filters but the late ones: those that a config names in `filter_order`, then the others in default order.
+
+    `filters`: all that the config has. Classifiers come last, in its order.
+    """
+    return list(dict.fromkeys([*named, *FILTERS, *filter(is_classifier, filters)]))

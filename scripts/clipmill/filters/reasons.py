@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from clipmill.filters.columns import FILTERS, LATE_FILTERS, WORDS
 from clipmill.store import tables
+from clipmill.store.layout import is_classifier
 from clipmill.texts.checks import CAPTION_FAULTS, TEXT_FAULTS
 
 
@@ -42,7 +43,7 @@ REWRITE_FAILED = Reason("rewrite", "failed")
 COMMON_TEXT = Reason("text", "on many clips")
 CUT_FAILED = Reason("cut", "failed")
 
-# All reasons by their words, for code that reads the words from a table.
+# All reasons by their words, but for those of classifiers: see `from_words`.
 BY_WORDS = {
     str(reason): reason
     for reason in (
@@ -57,3 +58,11 @@ BY_WORDS = {
         CUT_FAILED,
     )
 }
+
+
+def from_words(text: str) -> Reason | None:
+    """The reason with these words, as a table has them; None where they are no reason."""
+    stage, _, kind = text.partition(" ")
+    if is_classifier(stage) and kind in (MISSING, LOW, HIGH):
+        return Reason(stage, kind)
+    return BY_WORDS.get(text)

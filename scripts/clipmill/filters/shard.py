@@ -29,7 +29,7 @@ def judge_shard(
 
     `wanted`: the size of clip files, if the config has one; clips of smaller videos are dropped before any filter.
     """
-    columns = {column.name for column in tables.VERDICTS.columns}
+    columns = {column.name for column in tables.with_classifiers(tables.VERDICTS, scores).columns}
     rows = []
     for known, reason in _judged(videos, clips, scores, filters, order, wanted):
         row = {name: value for name, value in known.items() if name in columns}

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clipmill.filters import verdict
-from clipmill.filters.columns import FACTS, SOURCES, WORDS
+from clipmill.filters.columns import FACTS, WORDS, source
 from clipmill.filters.quantiles import Resolved, as_quantile
-from clipmill.steps import SCORE_TABLES
+from clipmill.steps import score_table
 from clipmill.store import tables
 
 # If a quantile lies between two scores, the stricter one counts: of ten clips `min: q0.3` and `max: q0.7` keep seven.
@@ -63,12 +63,12 @@ def counted_clips(outdir: Path, shard: str, gone: set[str]) -> pa.Table:
 def read_scores(outdir: Path, shard: str, name: str, clips: pa.Table) -> np.ndarray:
     """The score `name` of each of `clips`, which `counted_clips` gave; NaN, or None for a word, where it has none."""
     kind = object if name in WORDS else float
-    if SOURCES[name] == FACTS:
+    if source(name) == FACTS:
         videos = {row["video_id"]: row for row in tables.VIDEOS.rows(tables.VIDEOS.of(outdir, shard))}
         rows = {row["clip_id"]: row for row in tables.CLIPS.rows(tables.CLIPS.of(outdir, shard))}
         wanted = [rows[clip_id] for clip_id in clips["clip_id"].to_pylist()]
         return np.array([{**row, **verdict.facts(videos[row["video_id"]], row)}[name] for row in wanted], kind)
-    table = SCORE_TABLES[SOURCES[name]]
+    table = score_table(source(name))
     scores = table.read(table.of(outdir, shard), ["clip_id", name])
     places = pc.index_in(clips["clip_id"], scores["clip_id"].combine_chunks())
     return scores[name].take(places).to_numpy().astype(kind)

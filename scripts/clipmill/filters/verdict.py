@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from clipmill.filters import reasons
-from clipmill.filters.columns import FILTERS, WORDS
+from clipmill.filters.columns import WORDS, source
 from clipmill.filters.reasons import Reason
 from clipmill.shapes.sizes import fit
-from clipmill.steps import METRICS
+from clipmill.steps import metrics_of
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, Video, without_error
 from clipmill.texts.checks import Checks, fault_of_caption, fault_of_text
@@ -39,14 +39,14 @@ def active(filters: Bounds, order: list[str]) -> Bounds:
 
 def before(metric: str, order: list[str]) -> list[str]:
     """The filters that stand before the first one of a costly metric."""
-    own = [place for place, name in enumerate(order) if FILTERS[name] == metric]
+    own = [place for place, name in enumerate(order) if source(name) == metric]
     return order[: min(own)] if own else []
 
 
 def costly_before(metric: str, order: list[str]) -> list[str]:
     """The costly metrics whose filters stand before those of `metric`."""
-    sources = {FILTERS[name] for name in before(metric, order)}
-    return [name for name in METRICS if name in sources and name != metric]
+    sources = {source(name) for name in before(metric, order)}
+    return [name for name in metrics_of(order) if name in sources and name != metric]
 
 
 def first_failure(values: Mapping[str, Any], filters: Bounds) -> Reason | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clipmill.base.errors import SetupError
+from clipmill.store.layout import CLASSIFIER, is_classifier
 from clipmill.texts.prompts import read_prompt
 
 
@@ -120,20 +121,39 @@ BY_DETECTOR: dict[str, dict[str, Entry]] = {
 }
 _ALL = {**AVAILABLE, **BY_DETECTOR}
 
+# Those of each classifier: the config gives it a name, and its step is CLASSIFIER and that name.
+_CLASSIFY = ("column", "frames", "reduce")
+CLASSIFIERS: dict[str, Entry] = {
+    "opennsfw": Entry("clipmill.scores.classifiers.opennsfw:OpenNsfw", _CLASSIFY),
+    "onnx": Entry("clipmill.scores.classifiers.onnx:OnnxClassifier", _CLASSIFY, weights=True),
+    "transformers": _vision("scores.classifiers.checkpoint:CheckpointClassifier", _CLASSIFY),
+    "zero-shot": _vision("scores.classifiers.zero_shot:ZeroShot", _CLASSIFY),
+}
+
+
+def of_step(step: str) -> dict[str, Entry]:
+    """The backends of a step, by their names."""
+    return CLASSIFIERS if is_classifier(step) else _ALL[step]
+
+
+def key_of(step: str) -> str:
+    """The key of the config whose section chooses a step's backend."""
+    return f"classifiers.{step.removeprefix(CLASSIFIER)}" if is_classifier(step) else step
+
 
 def problem(step: str, name: str) -> str | None:
     """An error message in one line if `step` has no backend `name`; None if it has."""
-    choices = ", ".join(_ALL[step])
-    if name in _ALL[step]:
+    choices = ", ".join(of_step(step))
+    if name in of_step(step):
         return None
-    return f"{step}.backend: `{name}` is not known; choose from: {choices}"
+    return f"{key_of(step)}.backend: `{name}` is not known; choose from: {choices}"
 
 
 def entry(step: str, name: str) -> Entry:
     """The entry of a backend. Raises SetupError if there is none of that name."""
     if message := problem(step, name):
         raise SetupError(message)
-    return _ALL[step][name]
+    return of_step(step)[name]
 
 
 def settings(step: str, section: dict[str, Any], prompts: Path) -> dict[str, Any]:

@@ -51,6 +51,7 @@ PUBLISHED: dict[str, Published] = {
     "facebook/dinov2-small": Published("Apache-2.0", _DINOV2, revision="ed25f3a31f01632728cabb09d1542f84ab7b0056"),
     "facebook/dinov2-base": Published("Apache-2.0", _DINOV2, revision="f9e44c814b77203eaa57a6bdbbd535f21ede1415"),
     "facebook/dinov2-large": Published("Apache-2.0", _DINOV2, revision="47b73eefe95e8d44ec3623f8890bd894b6ea2d6c"),
+    "Falconsai/nsfw_image_detection": Published("Apache-2.0", "as others quote the model card"),
     "alibaba-pai/VideoCLIP-XL-v2": Published(
         "CC-BY-NC-SA-4.0",
         "model card; commit and checksum of VideoCLIP-XL-v2.bin: the commit that added it (its Git LFS pointer)",

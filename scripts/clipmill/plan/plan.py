@@ -25,7 +25,7 @@ from clipmill.plan.rates import HOUR_SECONDS
 from clipmill.plan.wall_time import wall_time
 from clipmill.shapes.counts import between
 from clipmill.shapes.rates import exact_rate
-from clipmill.steps import BY_NAME, CLIP, HOUR, KEPT, Step, of_run
+from clipmill.steps import CLIP, HOUR, KEPT, Step, by_name, of_run
 from clipmill.store import benchmarks, table, tables
 from clipmill.store.index import removed_videos
 from clipmill.store.layout import WORK, Paths
@@ -207,11 +207,11 @@ def _rules(work: Work, amounts: Amounts, settings: Mapping[str, Any]) -> Iterato
     for rule, names in _rules_of_steps(settings):
         if names == ["filter"] and work.stages:
             yield row(*_resolving(work, amounts))
-        step, asked = BY_NAME[names[0]], [settings["resources"].get(name, ONE_CORE) for name in names]
+        step, asked = by_name(names[0]), [settings["resources"].get(name, ONE_CORE) for name in names]
         used = {what: max(resources[what] for resources in asked) for what in ONE_CORE}
         found = []
         for name in names:
-            rate = _own_rate(work, amounts, BY_NAME[name], settings)
+            rate = _own_rate(work, amounts, by_name(name), settings)
             if rate is None and not used["gpu"]:
                 rate = rates.find(name, settings["steps"].get(name, {}).get("backend", ""))
             found.append(rate)

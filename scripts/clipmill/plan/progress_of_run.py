@@ -12,7 +12,7 @@ from clipmill.base.files import newer
 from clipmill.decode.shard import decode_settings, is_current, with_miniatures
 from clipmill.plan.headers import HeaderSample, Video
 from clipmill.shapes.rates import file_seconds
-from clipmill.steps import BY_NAME, Step, of_run
+from clipmill.steps import Step, by_name, of_run
 from clipmill.store import table, tables
 from clipmill.store.index import read_videos, removed_videos, shard_groups, shard_sizes
 from clipmill.store.layout import Paths
@@ -76,7 +76,7 @@ class Work:
             before = changed.union(*(names for level, names in pending.items() if level < step.level))
             if step.stage in self.stages and (before or not self._resolved(step.stage)):
                 self.unresolved.append(step.stage)
-            together = [BY_NAME[name] for names in self.joined if step.name in names for name in names] or [step]
+            together = [by_name(name) for names in self.joined if step.name in names for name in names] or [step]
             jobs = {
                 name: shards
                 for name, shards in self.jobs(step).items()

@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from clipmill.store.layout import is_classifier
+
 SOURCE = "docs/benchmarks.md"
 HOUR_SECONDS = 3600
 
@@ -40,6 +42,7 @@ DOCUMENTED = {
     ("aesthetic", "laion"): (43.0, 0.6),
     ("text", "rapidocr"): (0.09, 1.0),
     ("text", "easyocr"): (32.0, 0.6),
+    ("classifiers", "opennsfw"): (0.14, 0.4),
     ("thresholds", ""): (0.000001, 0.4),
     ("filter", ""): (0.001, 0.2),
     ("caption", "describe"): (0.12, 0.3),
@@ -62,9 +65,10 @@ MINIATURE_BYTES_AN_HOUR = 110_000_000
 
 def find(folder: str, backend: str) -> Rate | None:
     """The documented rate of a step; None where there is none."""
-    if (folder, backend) not in DOCUMENTED:
+    key = ("classifiers" if is_classifier(folder) else folder), backend
+    if key not in DOCUMENTED:
         return None
-    seconds, start = DOCUMENTED[folder, backend]
+    seconds, start = DOCUMENTED[key]
     return Rate(seconds, SOURCE, start)
 
 

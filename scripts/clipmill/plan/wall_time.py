@@ -12,7 +12,7 @@ from typing import Any
 
 from clipmill.plan import rates
 from clipmill.plan.progress_of_run import Shard, Work
-from clipmill.steps import BY_NAME, Step
+from clipmill.steps import Step, by_name
 
 UNKNOWN_ERROR = (0.5, 1.0)  # of a rate from another machine: between half and twice as long
 MOST_BELOW = 0.9  # no estimate is said to be ten times too high
@@ -36,7 +36,7 @@ def wall_time(
     for rule in rules:
         if "steps" not in rule or math.isnan(rule["core_seconds_a_unit"]):
             continue
-        step = BY_NAME[rule["steps"][0]]
+        step = by_name(rule["steps"][0])
         threads = rule["threads_a_job"] if workers["cluster_jobs"] else min(rule["threads_a_job"], count)
         for shards in work.missing[step.name].values():
             held = rule["core_seconds_a_unit"] * sum(to_come(step, work.shards[shard]) for shard in shards)

@@ -19,7 +19,6 @@ from clipmill.report.collect import MOST_ROWS, collect, columns, in_order, look
 from clipmill.report.costs import costs
 from clipmill.report.judge import GONE_ON, Judge
 from clipmill.split.settings import SplitSettings
-from clipmill.store import tables
 from clipmill.store.layout import Paths
 
 LARGEST = 1e300  # stands for infinity, which JSON does not have
@@ -49,7 +48,7 @@ def write_report(
     number = {row: place for place, row in enumerate(rows)}
     near = {place: [number[row] for row in group] for place, group in places.items()}
     wanted = list(dict.fromkeys([*columns(judge), *pictures.ABOUT, *pictures.TEXTS]))
-    shown = one_batch(tables.FINAL_VERDICTS.take(paths.final_verdicts, rows, wanted))
+    shown = one_batch(judge.table.take(paths.final_verdicts, rows, wanted))
     looked = look(shown, judge)
 
     table, scales = whatif.tabulate(collected, looked, whatif.offered(collected, config))

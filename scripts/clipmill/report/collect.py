@@ -97,7 +97,7 @@ def collect(path: Path, judge: Judge, most_rows: int = MOST_ROWS) -> Collected:
     rows = _Rows(judge, min(total, most_rows))
     taken = np.sort(chance.choice(total, most_rows, replace=False)) if total > most_rows else None
     at, video, last = 0, 0, None
-    for batch in tables.FINAL_VERDICTS.batches(path, columns(judge), BATCH):
+    for batch in judge.table.batches(path, columns(judge), BATCH):
         looked, seconds = look(batch, judge), _numbers(batch, "seconds")
         video_numbers = video + np.cumsum(_begins(batch.column("video_id"), last))
         lot = chance.random(len(seconds))

@@ -40,8 +40,9 @@ class Cost:
 
 def costs(outdir: Path) -> list[Cost]:
     """One `Cost` per folder of benchmarks, in the order of the steps."""
-    order = {step.name: place for place, step in enumerate(of_run(BY_NAME))}
     folders = [path for path in Paths(outdir).benchmarks.glob("*") if path.is_dir()]
+    steps = of_run([*BY_NAME, *(path.name for path in folders)])
+    order = {step.name: place for place, step in enumerate(steps)}
     found = []
     for folder in sorted(folders, key=lambda path: (order.get(path.name, len(order)), path.name)):
         cost = Cost(folder.name)

@@ -13,8 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from clipmill.filters import reasons, verdict
-from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, WORDS
-from clipmill.steps import METRICS
+from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, WORDS, source
+from clipmill.steps import metrics_of
+from clipmill.store import tables
+from clipmill.store.layout import is_classifier
 from clipmill.store.table import FLAG
 
 # Stages besides the filters: no threshold changes them.
@@ -49,6 +51,7 @@ class Judge:
 
     def __init__(self, filters: verdict.Bounds, order: list[str], cascade: bool):
         self.filters = [*order, *LATE_FILTERS]
+        self.table = tables.with_classifiers(tables.FINAL_VERDICTS, order)
         self.stages = [*order, TEXTS, *LATE_FILTERS, FILES]
         self.place = {name: place for place, name in enumerate(self.stages)}
         self.words: dict[str, list[str]] = {name: [] for name in self.filters if name in WORDS}
@@ -56,12 +59,12 @@ class Judge:
         self.bounds = {name: filters[name] for name in self.filters}
         self.cascade = cascade
         self._order = order
-        self._before = {metric: verdict.before(metric, order) for metric in METRICS} if cascade else {}
+        self._before = {metric: verdict.before(metric, order) for metric in metrics_of(order)} if cascade else {}
 
     def decides(self, name: str) -> list[str]:
         """The stages that decide which clips have the score `name`. A quantile of it changes with them."""
         late = name in LATE_FILTERS  # only clips with a text have those
-        return self._order if late else self._before.get(FILTERS[name], [])
+        return self._order if late else self._before.get(source(name), [])
 
     def numbers(self, name: str, words: pa.Array) -> np.ndarray:
         """The numbers of the words of a filter; NaN where there is none."""
@@ -101,7 +104,7 @@ class Judge:
         }
         unknown = {}
         for name in self.filters:
-            not_made = ~has_text if name in LATE_FILTERS else spared.get(FILTERS[name], nobody)
+            not_made = ~has_text if name in LATE_FILTERS else spared.get(source(name), nobody)
             unknown[name] = not_made & np.isnan(values[name])
         fate = fates(reasons)
         fails, unsure = np.zeros((2, len(has_text), len(self.stages)), bool)
@@ -135,10 +138,10 @@ def fates(reasons: pa.Array) -> np.ndarray:
 
 
 def _fate(words: str) -> int:
-    reason = reasons.BY_WORDS.get(words)
+    reason = reasons.from_words(words)
     if reason is None:
         return BAD_TEXT
-    if reason.stage in FILTERS:
+    if reason.stage in FILTERS or is_classifier(reason.stage):
         return NOT_CAPTIONED
     if reason.stage in LATE_FILTERS:
         return NOT_CUT

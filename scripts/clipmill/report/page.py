@@ -24,7 +24,6 @@ from clipmill.report.costs import Cost
 from clipmill.report.judge import FILES, GONE_ON, TEXTS
 from clipmill.report.pictures import Picture
 from clipmill.report.scales import Scale, histogram
-from clipmill.store import tables
 from clipmill.store.benchmarks import MUCH_START
 from clipmill.store.layout import Paths
 from clipmill.store.table import FLAG
@@ -147,7 +146,7 @@ def filters(
     quantiles: Mapping[str, Mapping[str, str]],
 ) -> Lines:
     """One card per filter; filters with a bound come first. `quantiles`: the config's bounds that are quantiles."""
-    columns = {column.name: column for column in tables.FINAL_VERDICTS.columns}
+    columns = {column.name: column for column in collected.judge.table.columns}
     alone, unknown, overlap = collected.tally.alone(), collected.tally.unknown(), collected.tally.overlap()
     kept = collected.fate == GONE_ON
     cards = []

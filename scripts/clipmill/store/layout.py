@@ -36,12 +36,19 @@ METADATA = "dataset/metadata.parquet"
 ERRORS = "errors.csv"
 BENCHMARK = f"benchmarks/{STEP}/{JOB}.tsv"
 
+CLASSIFIER = "classifier_"  # begins the name of the step, the table, the column and the filter of a named classifier
+
 OF_SINGLE_ITEMS = ("signals", "miniatures", "frames", "embeddings", "clip_files", "journals")  # folders below work/
 
 
 def scores(metric: str) -> str:
     """The path of the table of a metric."""
     return f"{WORK}/scores/{metric}/{SHARD}.parquet"
+
+
+def is_classifier(name: str) -> bool:
+    """Whether a step, table, column or filter is that of a classifier, whose name the config gives."""
+    return name.startswith(CLASSIFIER)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ Run `python scripts/describe.py` after a change.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from clipmill.store import layout
-from clipmill.store.layout import GROUP, SHARD
+from clipmill.store.layout import CLASSIFIER, GROUP, SHARD, is_classifier
 from clipmill.store.table import (
     FLAG,
     INTEGER,
@@ -472,6 +472,23 @@ CONSISTENCY: Table[Row] = Table(
 )
 
 
+def classifier(name: str) -> Table[Row]:
+    """The table of a classifier. Its name, and that of its score, is CLASSIFIER and the name in the config."""
+    return Table(
+        name,
+        layout.scores(name),
+        "clip; only with a classifier `<name>` in the config's `classifiers`",
+        (
+            CLIP_ID,
+            Column(
+                name, REAL, "0–1", "how surely the frames looked at show it: their greatest value, or their mean", 6
+            ),
+            Column(f"{name}_frames", REALS, "0–1", "the same for each frame looked at", 6),
+            *ERROR,
+        ),
+    )
+
+
 def embeddings(length: int) -> Table[Row]:
     """The table of embeddings of a model that gives `length` numbers."""
     return Table(
@@ -667,6 +684,13 @@ METADATA: Table[Row] = Table(
     ),
 )
 
+
+def with_classifiers(table: Table[Row], names: Iterable[str]) -> Table[Row]:
+    """`table` with the scores of those of `names` that are classifiers'. `names`: of steps, tables or filters."""
+    found = (column for name in names if is_classifier(name) for column in scores(classifier(name)))
+    return replace(table, columns=(*table.columns, *found))
+
+
 ERRORS: Table[Row] = Table(
     "errors",
     layout.ERRORS,
@@ -727,6 +751,7 @@ ALL = (
     CLIPS,
     *SIGNAL_SCORES,
     *FRAME_SCORES,
+    classifier(f"{CLASSIFIER}<name>"),
     embeddings(768),
     VERDICTS,
     CAPTIONS,
@@ -747,13 +772,13 @@ OPTIONAL = (SHOTS,)
 def lost(outdir: Path, shards: Iterable[str], groups: Iterable[str], optional: Iterable[Table[Any]] = ()) -> list[str]:
     """Missing tables, as paths below `outdir`, of shards that have other tables: lost when their jobs failed.
 
-    `groups`: the first shards of all groups, after which the tables of a shared job are named. `optional`: those of
-    OPTIONAL that this run has.
+    `groups`: the first shards of all groups, after which the tables of a shared job are named. `optional`: those that
+    this run has and not every run: of OPTIONAL, and of classifiers.
     """
     names = {SHARD: shards, GROUP: groups}
     wanted: dict[str, str] = {}
     there: set[str] = set()
-    for table in (table for table in ALL if table not in OPTIONAL or table in optional):
+    for table in (*(table for table in ALL if table not in OPTIONAL), *optional):
         folder, _, place = table.path.removesuffix(".parquet").rpartition("/")
         if place in names and "<" not in folder:
             wanted |= {f"{folder}/{name}.parquet": name for name in names[place]}
