@@ -20,6 +20,7 @@ rule plan:
                 "decode": DECODE_SETTINGS,
                 "split": SPLIT_SETTINGS,
                 "cut": CUT_SETTINGS,
+                "duplicates": DUPLICATE_STEPS,
                 "steps": {step: backend_settings(step) for step in WITH_BACKENDS},
                 "resources": {
                     step: {"threads": threads_of(step), "gpu": gpus_of(step)}

@@ -56,7 +56,7 @@ def threads_of(step):
     wanted = config["resources"][step]["threads"]
     if wanted != "auto":
         return wanted
-    if step in ("decode", "cut") or (step == "shots" and not gpus_of(step)):
+    if step in ("decode", "cut", "duplicates") or (step == "shots" and not gpus_of(step)):
         return FREE_THREADS
     if backend_entry(step).embedded:
         return FREE_THREADS if step in (*METRICS, "caption") else 1
@@ -142,7 +142,7 @@ def lost_tables(wildcards):
     """Tables that Snakemake deleted when their job failed. It would not recreate them while later tables still exist."""
     from clipmill.store import tables
 
-    optional = tables.OPTIONAL if BY_NETWORK else ()
-    return [
-        f"{OUT}/{path}" for path in tables.lost(Path(OUT), SHARDS, GROUPS, optional)
-    ]
+    wanted = {"shots": BY_NETWORK, "fingerprints": WITH_FINGERPRINTS}
+    optional = [table for table in tables.OPTIONAL if wanted.get(table.name)]
+    lost = tables.lost(Path(OUT), SHARDS, GROUPS, optional)
+    return [*(f"{OUT}/{path}" for path in lost), *DUPLICATES]

@@ -11,14 +11,14 @@ from clipmill.texts.checks import CAPTION_FAULTS, TEXT_FAULTS
 
 @dataclass(frozen=True)
 class Reason:
-    """The `stage` that spoke against a clip (split, size, a filter, caption, rewrite, text, cut), and the `kind`."""
+    """The `stage` that spoke against a clip (split, size, a filter, duplicates, limit, caption, rewrite, text, cut), and the `kind`."""
 
     stage: str
     kind: str
 
     def __str__(self) -> str:
         """The words for it in tables, the summary and the report."""
-        return self.kind if self.stage in ("split", "size") else f"{self.stage} {self.kind}"
+        return self.kind if self.stage in ("split", "size", "duplicates") else f"{self.stage} {self.kind}"
 
 
 def words(reason: Reason | None) -> str | None:
@@ -30,6 +30,8 @@ MISSING, LOW, HIGH = "missing", "low", "high"  # kinds of fault of a score
 
 UNFIT = {kind: Reason("split", kind) for kind in tables.UNFIT}
 TOO_SMALL = Reason("size", "too_small")  # for cut.size
+DUPLICATE = Reason("duplicates", "duplicate")
+PER_GROUP, PER_VIDEO = Reason("limit", "per group"), Reason("limit", "per video")
 CAPTION_FAILED = Reason("caption", "failed")
 REWRITE_FAILED = Reason("rewrite", "failed")
 COMMON_TEXT = Reason("text", "on many clips")
@@ -42,6 +44,9 @@ BY_WORDS = {
         *UNFIT.values(),
         TOO_SMALL,
         *(Reason(name, kind) for name in (*FILTERS, *LATE_FILTERS) for kind in (MISSING, LOW, HIGH)),
+        DUPLICATE,
+        PER_GROUP,
+        PER_VIDEO,
         CAPTION_FAILED,
         *(Reason("caption", fault) for fault in CAPTION_FAULTS),
         REWRITE_FAILED,
