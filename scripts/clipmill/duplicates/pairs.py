@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clipmill.base.human import counted
-from clipmill.duplicates import embedded, matching, pictures
+from clipmill.decode.signals import THUMBNAIL_SIDE
+from clipmill.duplicates import embedded, matching
 from clipmill.duplicates.search import LENGTH, UNIT, near_pairs
 from clipmill.store import tables
 from clipmill.store.layout import Paths
@@ -29,7 +31,10 @@ DECIMALS = 4  # of similarities
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """The fingerprints of all clips that have one, by rising id. `places`: of each the number of its shard, and row."""
+    """The fingerprints of all clips that have one, by rising id.
+
+    `sketches`: clips × halves × numbers, of embeddings one half. `places`: of each clip the number of its shard, and row.
+    """
 
     ids: Sequence[str]
     digests: np.ndarray
@@ -49,23 +54,22 @@ class Fingerprints:
         whole = pa.concat_tables([part.take(rows) for part, rows in zip(parts, there, strict=True)])
         ids = whole["clip_id"].to_pylist()
         order = np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
-        sketches = np.frombuffer(b"".join(whole["sketch"].to_pylist()), np.int16).reshape(-1, LENGTH)
+        sketches = np.frombuffer(b"".join(whole["sketch"].to_pylist()), np.int16).reshape(len(ids), -1, LENGTH)
         return Fingerprints(
             [ids[row] for row in order], whole["digest"].to_numpy()[order], sketches[order], places[order], paths
         )
 
     def column(self, name: str, rows: np.ndarray) -> pa.Array:
-        """The values of a column for some rows."""
+        """The values of a column for some rows, one at least."""
         parts, back = [], []
         for number in np.unique(self.places[rows, 0]).tolist():
             here = np.flatnonzero(self.places[rows, 0] == number)
-            table = tables.FINGERPRINTS.read(self.shards[number], [name])
-            parts.append(table[name].cast(pa.large_binary()).take(self.places[rows[here], 1]))
+            values = tables.FINGERPRINTS.read(self.shards[number], [name])[name]
+            if values.type == pa.binary():
+                values = values.cast(pa.large_binary())
+            parts += values.take(self.places[rows[here], 1]).chunks
             back.append(here)
-        if not parts:
-            return pa.array([], pa.large_binary())
-        chunks = [chunk for part in parts for chunk in part.chunks]
-        return pa.concat_arrays(chunks).take(np.argsort(np.concatenate(back)))
+        return pa.concat_arrays(parts).take(np.argsort(np.concatenate(back)))
 
 
 def _numbered(number: int, rows: np.ndarray) -> np.ndarray:
@@ -105,8 +109,9 @@ def find_pairs(outdir: Path, fingerprints: Fingerprints, settings: Mapping[str, 
     log.info("%s to compare with %d others", counted(int(is_new.sum()), "clip"), int((~is_new).sum()))
     if not is_new.any():
         return known.within(np.ones(len(fingerprints.ids), bool), least)
-    distance = matching.NEAR if settings["backend"] == "pictures" else embedded.WIDER * np.sqrt(2 * settings["eps"])
-    rows = near_pairs(fingerprints.sketches, is_new, distance, threads)
+    distance = matching.NEAR if settings["backend"] == "pictures" else embedded.WIDER * math.sqrt(2 * settings["eps"])
+    halves = np.ascontiguousarray(np.moveaxis(fingerprints.sketches, 1, 0))
+    rows = np.unique(np.concatenate([near_pairs(half, is_new, distance, threads) for half in halves]), axis=0)
     log.info("%s to look at", counted(len(rows), "pair"))
     similarity = np.concatenate([*_SIMILARITIES[settings["backend"]](fingerprints, rows), np.empty(0)])
     similarity = np.round(similarity, DECIMALS)
@@ -117,32 +122,38 @@ def find_pairs(outdir: Path, fingerprints: Fingerprints, settings: Mapping[str, 
 
 
 def _of_pictures(fingerprints: Fingerprints, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """The similarities of pairs whose sketches are near, 0 where none is a copy of the other."""
+    """The similarities of pairs of which a half is near, 0 where none is a copy of the other."""
+    if len(rows) == 0:
+        return
     used, places = np.unique(rows, return_inverse=True)
-    moves, places = fingerprints.column("moves", used), places.reshape(-1, 2)
-    sizes = pc.binary_length(moves).to_numpy(zero_copy_only=False)[places].max(1) if len(rows) else np.empty(0)
-    order = np.argsort(sizes, kind="stable")  # pairs of about the same length are compared at once
-    found = np.empty(len(rows))
-    for start in range(0, len(rows), TOGETHER):
-        here = order[start : start + TOGETHER]
-        first, second = ([_moves(moves[place]) for place in places[here, side].tolist()] for side in (0, 1))
-        sketches = fingerprints.sketches[rows[here]].astype(np.int32)
-        apart = sketches[:, 0] - sketches[:, 1]
-        shown = 1 - np.einsum("ij,ij->i", apart, apart) / (2 * UNIT**2)
-        found[here] = matching.copy_similarity(shown, matching.moved_alike(first, second))
+    places = places.reshape(-1, 2)
+    moves = fingerprints.column("moves", used)
+    is_barred = fingerprints.column("barred", used).to_numpy(zero_copy_only=False)[places].any(1)
+    sizes = pc.binary_length(moves).to_numpy()[places].max(1)
+    found = np.zeros(len(rows))
+    for grid, wanted in ((matching.SHARP, ~is_barred), (matching.BLURRED, is_barred)):
+        order = np.flatnonzero(wanted)
+        order = order[np.argsort(sizes[order], kind="stable")]  # pairs of about the same length are compared at once
+        for start in range(0, len(order), TOGETHER):
+            here = order[start : start + TOGETHER]
+            sketches = fingerprints.sketches[rows[here]].astype(np.int32)
+            apart = sketches[:, 0] - sketches[:, 1]
+            halves = 1 - np.einsum("ijk,ijk->ij", apart, apart) / (2 * UNIT**2)
+            first, second = ([_moves(moves[place]) for place in places[here, side].tolist()] for side in (0, 1))
+            found[here] = matching.copy_similarity(halves, matching.moved_alike(first, second, grid), grid.same)
     yield found
 
 
 def _moves(value: pa.LargeBinaryScalar) -> np.ndarray:
-    return np.frombuffer(value.as_buffer(), np.int16).reshape(-1, pictures.CELLS**2)
+    return np.frombuffer(value.as_buffer(), np.uint8).reshape(-1, THUMBNAIL_SIDE**2)
 
 
 def _of_embeddings(fingerprints: Fingerprints, rows: np.ndarray) -> Iterator[np.ndarray]:
     """The cosines of pairs."""
-    used, places = np.unique(rows, return_inverse=True)
-    column, places = fingerprints.column("embedding", used), places.reshape(-1, 2)
     if len(rows) == 0:
         return
+    used, places = np.unique(rows, return_inverse=True)
+    column, places = fingerprints.column("embedding", used), places.reshape(-1, 2)
     embeddings = np.frombuffer(column.buffers()[2], np.int16).reshape(len(used), -1)
     for start in range(0, len(rows), EMBEDDED_TOGETHER):
         first, second = places[start : start + EMBEDDED_TOGETHER].T

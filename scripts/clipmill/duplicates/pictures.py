@@ -1,8 +1,9 @@
 """What a clip is recognized by without a model: what its pictures show, and how their brightness moves.
 
 What they show is one small picture, the mean over the clip, in which only the detail counts and not how bright or strong
-it is. So it is the same after compression, scaling, a change of brightness or a logo, and other when mirrored. How they
-move tells shots of the same place from each other.
+it is. So it stays the same after compression, scaling or a change of brightness, and becomes another when mirrored. Its
+upper and lower half count apart, so that a logo or a subtitle spoils only one of them. How they move tells shots of the
+same place from each other.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from clipmill.shapes.sizes import Crop
 VERSION = 1  # of the values
 SIDE = 32  # pixels of the mean picture
 LEAST_SIDE = 128  # pixels of the short side at which kept frames are read
-NEAR, AROUND = 6, 9  # pixels: the detail of a pixel is its difference to those near it, over the contrast around it
-FLAT = 4  # grey levels of contrast: much fainter detail counts less
-MOST = 2.5  # contrasts: a logo is no stronger than that
-STEP, DETAIL = 2, 0.05  # grey levels between neighbours that are detail; a picture with a smaller share of it is plain
+NEAR, AROUND = 5, 5  # pixels: the detail of a pixel is its difference to those near it, over the contrast around it
+FLAT = 1.4  # grey levels of contrast: fainter detail counts less
+MOST = 1.2  # contrasts: a logo is no stronger than that
+STEP, DETAIL = 2, 0.1  # grey levels between neighbours that are detail; a picture with a smaller share of it is plain
 
 RATE = 8  # moves per second
-CELLS = 4  # of a move, on a side
-LEVEL = 8  # a grey level, in steps of a move
+FINER = 4  # times between two moves whose mean each of them is
 FINE = 64  # pixels on a side to which a thumbnail is enlarged to cut its bars away
+WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 Box = tuple[float, float, float, float]
 """The part of a picture that is looked at: its left, top, right and bottom edge, as shares of width and height."""
@@ -50,17 +51,28 @@ def box_of(clip: Mapping[str, Any], signals: pa.Table) -> Box:
     return float(left), float(top), float(1 - right), float(1 - bottom)
 
 
-def sketch(pictures: Iterable[np.ndarray], box: Box) -> np.ndarray | None:
-    """What a clip shows, from grey pictures: LENGTH numbers (int16); None if all of them are plain.
+def sketches(pictures: Iterable[np.ndarray], box: Box) -> np.ndarray | None:
+    """What a clip shows, from grey pictures: 2 × LENGTH numbers (int16); None if there is nothing to see.
 
-    A vector of length UNIT: the lowest frequencies of the mean detail, as the discrete cosine transform has them.
+    For the upper and the lower half a vector of length UNIT: the lowest frequencies of the detail of the mean picture, by
+    the discrete cosine transform. That of a half without detail is 0.
     """
-    details = [detail for picture in pictures if (detail := _detail(_within(picture, box))) is not None]
-    if not details:
+    small = [cv2.resize(_within(picture, box), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for picture in pictures]
+    if not any(map(_has_detail, small)):
         return None
-    waves = cv2.dct(np.mean(details, 0, dtype=np.float32))[_lowest()]
-    length = float(np.linalg.norm(waves))
-    return np.rint(waves * (UNIT / length)).astype(np.int16) if length > 0 else None
+    mean = np.mean(small, 0, dtype=np.float32)
+    difference = mean - _blurred(mean, NEAR)
+    detail = np.clip(difference / (np.sqrt(_blurred(difference * difference, AROUND)) + FLAT), -MOST, MOST)
+    waves = np.stack([cv2.dct(half)[_lowest()] for half in np.split(detail, 2)])
+    lengths = np.linalg.norm(waves, axis=1, keepdims=True)
+    return np.rint(waves * (UNIT / np.maximum(lengths, 1e-6))).astype(np.int16)
+
+
+def _has_detail(picture: np.ndarray) -> bool:
+    """Whether enough of a small grey picture is not plain."""
+    levels = picture.astype(np.float32)
+    steps = np.abs(np.diff(levels, axis=0))[:, 1:] + np.abs(np.diff(levels, axis=1))[1:]
+    return bool(np.mean(steps > STEP) >= DETAIL)
 
 
 def _within(picture: np.ndarray, box: Box) -> np.ndarray:
@@ -70,47 +82,38 @@ def _within(picture: np.ndarray, box: Box) -> np.ndarray:
     return picture[top : max(round(box[3] * height), top + 1), left : max(round(box[2] * width), left + 1)]
 
 
-def _detail(picture: np.ndarray) -> np.ndarray | None:
-    """The detail of a grey picture: SIDE × SIDE, without size; None if it is plain."""
-    small = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    steps = np.abs(np.diff(small, axis=0))[:, 1:] + np.abs(np.diff(small, axis=1))[1:]
-    if np.mean(steps > STEP) < DETAIL:
-        return None
-    difference = small - _blurred(small, NEAR)
-    contrast = np.sqrt(_blurred(difference * difference, AROUND))
-    return np.clip(difference / (contrast + FLAT), -MOST, MOST)
-
-
 def _blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
 
 
 @cache
 def _lowest() -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the LENGTH lowest frequencies, without the mean."""
-    rows, columns = np.divmod(np.arange(1, SIDE * SIDE), SIDE)
-    lowest = np.argsort(rows**2 + columns**2, kind="stable")[:LENGTH]
+    """Rows and columns of the LENGTH lowest frequencies of a half, without its mean."""
+    rows, columns = np.divmod(np.arange(1, SIDE * SIDE // 2), SIDE)
+    lowest = np.argsort((2 * rows) ** 2 + columns**2, kind="stable")[:LENGTH]
     return rows[lowest], columns[lowest]
 
 
 def moves(signals: pa.Table, box: Box) -> np.ndarray:
-    """How the brightness of a clip moves: RATE times a second CELLS × CELLS grey levels, in steps of 1 / LEVEL (int16).
+    """How the brightness of a clip moves: RATE times a second its thumbnail, without what is outside of the box (uint8).
 
     `signals`: those of the clip's frames.
     """
-    cells = np.stack([_cells(thumbnail, box) for thumbnail in read_thumbnails(signals)])
+    thumbnails = read_thumbnails(signals).astype(np.float32)
+    if box != WHOLE:
+        thumbnails = np.stack([_cropped(thumbnail, box) for thumbnail in thumbnails])
     times = signals["time"].to_numpy() - signals["time"][0].as_py()
-    wanted = np.arange(0, times[-1] + 1e-6, 1 / RATE)
-    after = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
-    if len(times) == 1:
-        return np.rint(cells * LEVEL).astype(np.int16)
-    share = ((wanted - times[after - 1]) / (times[after] - times[after - 1]))[:, None]
-    return np.rint((cells[after - 1] * (1 - share) + cells[after] * share) * LEVEL).astype(np.int16)
+    count = max(1, int(times[-1] * RATE))
+    wanted = np.minimum((np.arange(count * FINER) + 0.5) / (RATE * FINER), times[-1])
+    after = np.clip(np.searchsorted(times, wanted), 1, None) if len(times) > 1 else np.zeros(len(wanted), int)
+    before = np.maximum(after - 1, 0)
+    share = ((wanted - times[before]) / np.maximum(times[after] - times[before], 1e-6))[:, None]
+    finer = thumbnails[before] * (1 - share) + thumbnails[after] * share
+    return np.clip(np.rint(finer.reshape(count, FINER, -1).mean(1)), 0, 255).astype(np.uint8)
 
 
-def _cells(thumbnail: np.ndarray, box: Box) -> np.ndarray:
-    """The mean grey levels of CELLS × CELLS parts of a thumbnail, within the box."""
-    picture = thumbnail.reshape(THUMBNAIL_SIDE, THUMBNAIL_SIDE).astype(np.float32)
-    if box != (0, 0, 1, 1):
-        picture = _within(cv2.resize(picture, (FINE, FINE), interpolation=cv2.INTER_CUBIC), box)
-    return cv2.resize(picture, (CELLS, CELLS), interpolation=cv2.INTER_AREA).reshape(-1)
+def _cropped(thumbnail: np.ndarray, box: Box) -> np.ndarray:
+    """A thumbnail of what is inside of the box."""
+    shape = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    fine = cv2.resize(thumbnail.reshape(shape), (FINE, FINE), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(_within(fine, box), shape, interpolation=cv2.INTER_AREA).reshape(-1)

@@ -15,7 +15,6 @@ from clipmill.base.errors import ItemError
 from clipmill.base.journal import Journal, fingerprint
 from clipmill.decode.reading import FrameChoice, KeptFrames, read_signals
 from clipmill.duplicates import embedded, pictures
-from clipmill.store import tables
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip
@@ -70,10 +69,12 @@ def _computing(outdir: Path, shard: str, video_id: str, kept_frames: KeptFrames)
         box = pictures.box_of(clip, of_clip)
         try:
             frames = kept_frames.frames({**clip, "crop_width": None}, FrameChoice())
-            shown = pictures.sketch(frames.small_grey(pictures.LEAST_SIDE), box)
+            shown = pictures.sketches(frames.small_grey(pictures.LEAST_SIDE), box)
         except ItemError as error:
             return error
-        return {} if shown is None else {"sketch": shown, "moves": pictures.moves(of_clip, box)}
+        if shown is None:
+            return {}
+        return {"sketch": shown, "moves": pictures.moves(of_clip, box), "barred": box != pictures.WHOLE}
 
     return compute
 

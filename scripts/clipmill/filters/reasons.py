@@ -11,7 +11,10 @@ from clipmill.texts.checks import CAPTION_FAULTS, TEXT_FAULTS
 
 @dataclass(frozen=True)
 class Reason:
-    """The `stage` that spoke against a clip (split, size, a filter, duplicates, limit, caption, rewrite, text, cut), and the `kind`."""
+    """The `stage` that spoke against a clip, and the `kind`.
+
+    Stages: split, size, a filter, duplicates, limit, caption, rewrite, text, cut.
+    """
 
     stage: str
     kind: str

@@ -618,18 +618,19 @@ VERDICTS: Table[Row] = Table(
 FINGERPRINTS: Table[Row] = Table(
     "fingerprints",
     layout.FINGERPRINTS,
-    "clip that is fit; only if `duplicates.backend` is not `none`. A clip that shows nothing to recognize it by has none",
+    "clip that is fit; only if `duplicates.backend` is not `none`. All but its id is missing if it shows nothing to go by",
     (
         CLIP_ID,
         Column("digest", INTEGER, "", "hash of the clip's id and of all that follows"),
-        Column("sketch", BYTES, "1/1024", "64 numbers of 2 bytes by which clips that may be alike are found"),
-        Column("embedding", BYTES, "1/16384", "`embeddings`: mean embedding of its frames, 2 bytes for each number"),
         Column(
-            "moves",
+            "sketch",
             BYTES,
-            "1/8 level",
-            "`pictures`: grey levels of 4 × 4 parts of the picture, 8 times per second, 2 bytes each",
+            "1/1024",
+            "numbers of 2 bytes, by which clips that may be alike are found: 64, or of each half",
         ),
+        Column("embedding", BYTES, "1/16384", "`embeddings`: mean embedding of its frames, 2 bytes for each number"),
+        Column("moves", BYTES, "8×8 bytes", "`pictures`: grey thumbnails, 8 per second"),
+        Column("barred", FLAG, "", "`pictures`: whether bars were cut away of these thumbnails"),
         *ERROR,
     ),
 )
