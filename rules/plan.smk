@@ -24,7 +24,7 @@ rule plan:
                 "steps": {step: backend_settings(step) for step in WITH_BACKENDS},
                 "resources": {
                     step: {"threads": threads_of(step), "gpu": gpus_of(step)}
-                    for step in ("decode", *WITH_BACKENDS, "cut")
+                    for step in ("decode", *WITH_BACKENDS, "duplicates", "cut")
                 },
                 "clips_per_caption_job": clips_per_caption_job(),
                 "dataset": [*rules.export_dataset.output],

@@ -222,6 +222,7 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
         for name in config["filter_order"]
         if name not in FILTERS
     ]
+    problems += _duplicate_problems(config)
     problems += _export_problems(config["export"])
     problems += _target_problems(config)
     for name, (low, high) in config["calibrate"]["quantiles"].items():
@@ -231,6 +232,27 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
             problems.append(f"calibrate.quantiles.{name}: {low} is more than {high}; no clip could pass")
     problems += [_without_score(name, config) for name in active(config["filters"], list(config["filters"]))]
     return [problem for problem in problems if problem]
+
+
+def _duplicate_problems(config: dict[str, Any]) -> list[str]:
+    wanted, consistency = config["duplicates"], config["consistency"]
+    problems = []
+    if wanted["keep"] not in FILTERS:
+        hint = _hint(wanted["keep"], list(FILTERS))
+        problems.append(f"duplicates.keep: {wanted['keep']!r} is no filter; {hint}choose from: {', '.join(FILTERS)}")
+    if config["limits"]["per_group"] is not None and wanted["backend"] == "none":
+        problems.append(
+            "limits.per_group: there are no groups without duplicates.backend; choose one, or set it to null"
+        )
+    if wanted["backend"] == "embeddings":
+        if consistency["backend"] not in ("clip", "dinov2"):
+            problems.append(
+                f"duplicates.backend: embeddings needs those of a model, and consistency.backend "
+                f"`{consistency['backend']}` makes none; choose clip or dinov2 there"
+            )
+        elif not consistency["keep_embeddings"]:
+            problems.append("duplicates.backend: embeddings needs consistency.keep_embeddings: true")
+    return problems
 
 
 def _export_problems(export: dict[str, Any]) -> list[str]:

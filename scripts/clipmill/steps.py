@@ -89,5 +89,5 @@ AFTER_FILTER = STEPS[STEPS.index(BY_NAME["filter"]) + 1 :]
 
 def found_by(table: Table[Any]) -> str:
     """What errors.csv calls the step that wrote a table; for a table that is not its step's first, the table's name."""
-    step = next(step for step in STEPS if table in step.tables)
+    step = next(step for step in BY_NAME.values() if table in step.tables)
     return step.name if table is step.tables[0] else table.name

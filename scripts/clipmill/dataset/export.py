@@ -28,6 +28,7 @@ from clipmill.dataset.formats.layout import Layout
 from clipmill.dataset.formats.masks import Masks
 from clipmill.dataset.formats.tree import Tree
 from clipmill.dataset.summary import Summary
+from clipmill.duplicates.choosing import rows_by_clip, split_keys
 from clipmill.filters import reasons, verdict
 from clipmill.filters.reasons import Reason
 from clipmill.steps import AFTER_FILTER, BY_NAME, STEPS, Step, found_by
@@ -52,6 +53,8 @@ GROUP_TABLES = {table.name: table for step in STEPS if step.grouped for table in
 
 ROWS_TOGETHER = 8192  # rows in a row group of the verdicts and the metadata
 
+NOT_ALIKE: Row = dict.fromkeys(("duplicate_of", "duplicate_group", "reason"))
+
 Rows = dict[str, list[Row]]
 """Rows of tables, by the name of the table."""
 
@@ -64,9 +67,13 @@ class Shard:
     rows: Rows
 
     @staticmethod
-    def read(outdir: Path, name: str, texts: Rows, removed: set[str]) -> Shard:
-        """`texts`: the shard's rows of GROUP_TABLES."""
+    def read(outdir: Path, name: str, texts: Rows, removed: set[str], fingerprints: bool) -> Shard:
+        """`texts`: the shard's rows of GROUP_TABLES. `fingerprints`: whether the run has them; only errors are read."""
         rows = {table.name: table.rows(table.of(outdir, name)) for table in SHARD_TABLES.values()} | texts
+        if fingerprints:
+            path = tables.FINGERPRINTS.of(outdir, name)
+            columns = [column.name for column in (tables.CLIP_ID, *tables.ERROR)]
+            rows[tables.FINGERPRINTS.name] = tables.FINGERPRINTS.read(path, columns).to_pylist()
         for table in (tables.VIDEOS, tables.CLIPS, tables.VERDICTS):
             rows[table.name] = [row for row in rows[table.name] if row["video_id"] not in removed]
         clip_ids = {row["clip_id"] for row in rows["clips"]}
@@ -74,10 +81,10 @@ class Shard:
             rows[table_name] = [row for row in rows[table_name] if row["clip_id"] in clip_ids]
         return Shard(name, rows)
 
-    def verdicts(self, late: verdict.Late, common: set[bytes]) -> Iterator[Row]:
-        """FINAL_VERDICTS rows: the verdicts of the filters, then of captioning, alignment and cutting.
+    def verdicts(self, late: verdict.Late, common: set[bytes], duplicates: Mapping[str, Row]) -> Iterator[Row]:
+        """FINAL_VERDICTS rows: the verdicts of the filters, of duplicates and limits, then of all later steps.
 
-        `common`: digests of the texts that too many clips have.
+        `common`: digests of the texts that too many clips have. `duplicates`: DUPLICATES rows by clip.
         """
         later = {
             table.name: {row["clip_id"]: row for row in self.rows[table.name]}
@@ -85,12 +92,13 @@ class Shard:
             for table in step.tables
         }
         for early in self.rows["verdicts"]:
-            row = dict(early)
+            alike = duplicates.get(early["clip_id"], NOT_ALIKE) if early["kept"] else NOT_ALIKE
+            row = {**early, **{name: alike[name] for name in ("duplicate_of", "duplicate_group")}}
             for table in later.values():
                 row.update(tables.without_error(table.get(early["clip_id"], {})))
             if row["kept"]:
-                reason = _late_failure(row, late, common)
-                row |= {"kept": reason is None, "reason": reasons.words(reason)}
+                reason = alike["reason"] or reasons.words(_late_failure(row, late, common))
+                row |= {"kept": reason is None, "reason": reason}
             yield row
 
     def errors(self) -> Iterator[Row]:
@@ -101,9 +109,9 @@ class Shard:
 
     def _errors_by_step(self, names: dict[str, str]) -> Iterator[Row]:
         owner = {clip["clip_id"]: clip["video_id"] for clip in self.rows["clips"]}
-        for table in (*SHARD_TABLES.values(), *GROUP_TABLES.values()):
+        for table in (*SHARD_TABLES.values(), tables.FINGERPRINTS, *GROUP_TABLES.values()):
             step = found_by(table)
-            for row in self.rows[table.name]:
+            for row in self.rows.get(table.name, []):
                 if row.get("error_kind"):
                     video_id = row.get("video_id") or owner[row["clip_id"]]
                     yield {
@@ -122,9 +130,10 @@ def export_dataset(
     """Write the dataset folder, verdicts.parquet, errors.csv, summary.json and models.json; return the summary.
 
     `groups`: all shards, as `index.shard_groups` returns them. `settings`: the steps' `backends`, the arguments of
-    `verdict.Late` as `late`, the values of quantiles as `thresholds`, the config's sections `export` and `filters`, and
-    `cut.fps` as `fps`; `has_target` if clips are cut for a trainer; the arguments of `Masks` as `masks` if masks are
-    wanted. `checks`: the results of `checks.check_backend`.
+    `verdict.Late` as `late`, the table of `duplicates` as a list of none or one, the values of quantiles as
+    `thresholds`, the config's sections `export` and `filters`, and `cut.fps` as `fps`; `fingerprints` if clips are
+    compared; `has_target` if clips are cut for a trainer; the arguments of `Masks` as `masks` if masks are wanted.
+    `checks`: the results of `checks.check_backend`.
 
     At any moment a list of clips names only files that are there: a file is removed only after no list names it.
     Raises SetupError if a clip file is missing or has changed.
@@ -135,6 +144,8 @@ def export_dataset(
     clips = Tree(dataset / "clips")
     summary = Summary(settings["backends"], settings["thresholds"])
     late = verdict.Late(**settings["late"])
+    duplicates = rows_by_clip(settings["duplicates"])
+    together = split_keys(duplicates.values())
     common = common_texts(outdir, groups, late.checks["same_text"], gone)
     with ExitStack() as stack:
         out = _Files(stack, outdir)
@@ -146,9 +157,9 @@ def export_dataset(
             out.error({"step": "index", **problem})
             summary.error("index", problem["kind"])
         for name, texts in _texts(outdir, groups):
-            shard = Shard.read(outdir, name, texts, gone)
-            verdicts = list(shard.verdicts(late, common))
-            metadata = _metadata(verdicts, clips, paths.clip_files, layout, export)
+            shard = Shard.read(outdir, name, texts, gone, settings.get("fingerprints", False))
+            verdicts = list(shard.verdicts(late, common, duplicates))
+            metadata = _metadata(verdicts, clips, paths.clip_files, layout, export, together)
             out.verdicts(verdicts)
             out.clips(metadata)
             rows = metadata.to_pylist()
@@ -208,8 +219,10 @@ def _layout(outdir: Path, export: dict[str, Any], stack: ExitStack, masks: dict[
     )
 
 
-def _metadata(verdicts: list[Row], clips: Tree, store: Path, layout: Layout, export: dict[str, Any]) -> pa.Table:
-    """METADATA of the kept clips. Their files are linked into the dataset."""
+def _metadata(
+    verdicts: list[Row], clips: Tree, store: Path, layout: Layout, export: dict[str, Any], together: Mapping[str, str]
+) -> pa.Table:
+    """METADATA of the kept clips. Their files are linked into the dataset. `together`: as `split_keys` returns it."""
     rows, names = [], tables.METADATA.schema.names
     for row in verdicts:
         if not row["kept"]:
@@ -227,7 +240,7 @@ def _metadata(verdicts: list[Row], clips: Tree, store: Path, layout: Layout, exp
             )
         row["cut_fps"] = row["cut_fps"] or row["cut_frames"] / row["cut_seconds"]  # files of 0.2 lack it
         bucket = layout.buckets.of(row["cut_width"], row["cut_height"], row["cut_frames"], row["cut_fps"])
-        split = split_of(row["video_id"], export["validation_share"], export["seed"])
+        split = split_of(together.get(row["video_id"], row["video_id"]), export["validation_share"], export["seed"])
         known = row | {"file_path": f"clips/{below}", "split": split, "text": layout.around(row["text"])}
         known |= vars(bucket or NO_BUCKET)
         rows.append({name: known.get(name) for name in names})

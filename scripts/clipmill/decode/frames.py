@@ -138,7 +138,7 @@ class FrameArchive:
         return picture
 
     def read_small_grey(self, sample: int, side: int) -> np.ndarray:
-        """One kept frame in grey, as small as a JPEG can be read at no more cost; at least `side` pixels if it has them."""
+        """One kept frame in grey, read at an eighth, quarter or half of its size where that leaves `side` pixels."""
         from clipmill.base.opencv import cv2
 
         data = self.data(sample)

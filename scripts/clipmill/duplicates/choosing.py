@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clipmill.duplicates.groups import Candidates, Likeness, Limits, decide
+from clipmill.duplicates.groups import Candidates, Likeness, Limits, decide, videos_together
 from clipmill.duplicates.pairs import NO_PAIRS, Fingerprints, Pairs, find_pairs
 from clipmill.store import tables
 from clipmill.store.index import removed_videos
@@ -29,16 +30,15 @@ def find_duplicates(outdir: Path, shards: Iterable[str], settings: Mapping[str, 
 
 
 def read_candidates(outdir: Path, shards: Iterable[str], score: str) -> Candidates:
-    """The clips that the filters keep, without those of removed videos. `score`: the column that clips are compared by."""
+    """The clips that the filters keep, without those of removed videos. `score`: the column that ranks them."""
     gone = removed_videos(outdir)
-    rows = [
-        (row["clip_id"], row["video_id"], row[score])
-        for shard in shards
-        for row in tables.VERDICTS.read(
-            tables.VERDICTS.of(outdir, shard), list(dict.fromkeys(["clip_id", "video_id", "kept", score]))
-        ).to_pylist()
-        if row["kept"] and row["video_id"] not in gone
-    ]
+    rows = []
+    for shard in shards:
+        table = tables.VERDICTS.read(tables.VERDICTS.of(outdir, shard), ["clip_id", "video_id", "kept", score])
+        found = zip(*(table[name].to_pylist() for name in table.column_names), strict=True)
+        rows += [
+            (clip_id, video_id, value) for clip_id, video_id, kept, value in found if kept and video_id not in gone
+        ]
     rows.sort(key=lambda row: row[0])
     scores = np.array([np.nan if score is None else score for *_, score in rows], float)
     return Candidates([row[0] for row in rows], [row[1] for row in rows], scores)
@@ -60,3 +60,15 @@ def dropped_clips(paths: Iterable[Path]) -> dict[str, Row]:
 def rows_by_clip(paths: Iterable[Path]) -> dict[str, Row]:
     """All DUPLICATES rows, by id."""
     return {row["clip_id"]: row for path in paths for row in tables.DUPLICATES.rows(path)}
+
+
+def split_keys(rows: Iterable[Row]) -> dict[str, str]:
+    """Videos of which clips that are alike stay: they must be in one split. Id -> the least id of its videos.
+
+    `rows`: DUPLICATES rows.
+    """
+    groups: defaultdict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row["duplicate_group"] is not None and row["reason"] is None:
+            groups[row["duplicate_group"]].add(row["video_id"])
+    return videos_together(groups.values())

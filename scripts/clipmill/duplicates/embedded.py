@@ -20,7 +20,7 @@ WIDER = 1.4  # sketches of two embeddings are at most this many times as far apa
 
 
 def fingerprints(clips: Iterable[Clip], path: Path) -> dict[str, Row]:
-    """The sketch and mean embedding of clips, by id. Clips that scoring has skipped have no embeddings, and are left out.
+    """The sketch and mean embedding of clips, by id. Clips that scoring has skipped have none, and are left out.
 
     `path`: the embeddings of their shard.
     """

@@ -32,7 +32,7 @@ class Limits:
         return reasons.DUPLICATE if self.of_group == 1 else reasons.PER_GROUP
 
     def lot(self, clip_id: str) -> bytes:
-        """The place of a clip in a draw: clips with a smaller one stay. It depends on nothing but the clip and the seed."""
+        """The place of a clip in a draw: clips with a smaller one stay. It depends on the clip and the seed alone."""
         return hashlib.sha256(f"{self.seed}:{clip_id}".encode()).digest()[:8]
 
 
@@ -95,7 +95,7 @@ def decide(clips: Candidates, likeness: Likeness, limits: Limits) -> list[Row]:
                 "reason": words(limits.beyond_group if clip in dropped else None),
             }
     rows |= {clip: {"reason": words(reasons.PER_VIDEO)} for clip in np.flatnonzero(~is_in).tolist()}
-    return [{"clip_id": clips.ids[clip], **rows[clip]} for clip in sorted(rows)]
+    return [{"clip_id": clips.ids[clip], "video_id": clips.videos[clip], **rows[clip]} for clip in sorted(rows)]
 
 
 def best_first(clips: Candidates) -> np.ndarray:
@@ -120,7 +120,7 @@ def _groups(order: np.ndarray, is_in: np.ndarray, likeness: Likeness) -> dict[in
 
 def _beyond(groups: Mapping[int, Sequence[int]], clips: Candidates, limits: Limits) -> Iterator[int]:
     """The clips of groups that do not stay: the best always does, the others are drawn."""
-    for best, *others in groups.values():
+    for _, *others in groups.values():
         if limits.of_group > 1:
             others.sort(key=lambda clip: limits.lot(clips.ids[clip]))
         yield from others[limits.of_group - 1 :]

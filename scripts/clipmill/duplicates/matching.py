@@ -20,8 +20,11 @@ WEAK = 0.25  # grey levels that are added to the contrast of a picture, so that 
 
 @dataclass(frozen=True)
 class Grid:
-    """In how many cells moves are compared. `moving`: least variance of a cell that moves, in grey levels: below it there
-    is mostly noise. `same`: least similarity of the moves of copies."""
+    """In how many cells moves are compared.
+
+    `moving`: least variance of a cell that moves, in grey levels; below it there is mostly noise. `same`: least
+    similarity of the moves of copies.
+    """
 
     side: int
     moving: float
@@ -35,7 +38,7 @@ SHARP, BLURRED = Grid(8, 1.0, 0.62), Grid(4, 0.3, 0.76)
 def copy_similarity(halves: np.ndarray, moved: np.ndarray, same: float) -> np.ndarray:
     """How alike the clips of each pair are if one is a copy of the other; else 0.
 
-    `halves`: pairs × 2, cosines of the sketches of their halves. `moved`: from `moved_alike`, in a grid with this `same`.
+    `halves`: pairs × 2, cosines of the sketches of their halves. `moved`: from `moved_alike`. `same`: of its grid.
     """
     better, worse = halves.max(1), halves.min(1)
     still = np.where((better >= STILL_HALF) & (worse >= OTHER_STILL), better, 0.0)

@@ -33,7 +33,8 @@ DECIMALS = 4  # of similarities
 class Fingerprints:
     """The fingerprints of all clips that have one, by rising id.
 
-    `sketches`: clips × halves × numbers, of embeddings one half. `places`: of each clip the number of its shard, and row.
+    `sketches`: clips × halves × numbers; of embeddings one half. `places`: of each clip the number of its shard, and
+    its row.
     """
 
     ids: Sequence[str]

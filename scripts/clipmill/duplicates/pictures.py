@@ -1,9 +1,9 @@
 """What a clip is recognized by without a model: what its pictures show, and how their brightness moves.
 
-What they show is one small picture, the mean over the clip, in which only the detail counts and not how bright or strong
-it is. So it stays the same after compression, scaling or a change of brightness, and becomes another when mirrored. Its
-upper and lower half count apart, so that a logo or a subtitle spoils only one of them. How they move tells shots of the
-same place from each other.
+What they show is one small picture, the mean over the clip, in which only the detail counts and not how bright or
+strong it is. So it stays the same after compression, scaling or a change of brightness, and becomes another when
+mirrored. Its upper and lower half count apart, so that a logo or a subtitle spoils only one of them. How they move
+tells shots of the same place from each other.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def box_of(clip: Mapping[str, Any], signals: pa.Table) -> Box:
 def sketches(pictures: Iterable[np.ndarray], box: Box) -> np.ndarray | None:
     """What a clip shows, from grey pictures: 2 × LENGTH numbers (int16); None if there is nothing to see.
 
-    For the upper and the lower half a vector of length UNIT: the lowest frequencies of the detail of the mean picture, by
-    the discrete cosine transform. That of a half without detail is 0.
+    For the upper and the lower half a vector of length UNIT: the lowest frequencies of the detail of the mean picture,
+    by the discrete cosine transform. That of a half without detail is 0.
     """
     small = [cv2.resize(_within(picture, box), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for picture in pictures]
     if not any(map(_has_detail, small)):
         return None
-    mean = np.mean(small, 0, dtype=np.float32)
+    mean = np.asarray(np.mean(small, 0, dtype=np.float32))
     difference = mean - _blurred(mean, NEAR)
     detail = np.clip(difference / (np.sqrt(_blurred(difference * difference, AROUND)) + FLAT), -MOST, MOST)
     waves = np.stack([cv2.dct(half)[_lowest()] for half in np.split(detail, 2)])
@@ -95,7 +95,7 @@ def _lowest() -> tuple[np.ndarray, np.ndarray]:
 
 
 def moves(signals: pa.Table, box: Box) -> np.ndarray:
-    """How the brightness of a clip moves: RATE times a second its thumbnail, without what is outside of the box (uint8).
+    """How the brightness of a clip moves: RATE times a second a thumbnail of what is inside of the box (uint8).
 
     `signals`: those of the clip's frames.
     """

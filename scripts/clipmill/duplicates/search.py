@@ -1,8 +1,8 @@
 """Finds all pairs of near vectors among millions, by hashing.
 
 Each table of hashes puts a vector into one bucket: by `VALUES` projections onto random directions, each cut into steps
-(Datar and others, "Locality-sensitive hashing scheme based on p-stable distributions", 2004). Two vectors are compared if
-they share a bucket of one of the `TABLES` tables. The directions are constants and all sums are of whole numbers, so
+(Datar and others, "Locality-sensitive hashing scheme based on p-stable distributions", 2004). Two vectors are compared
+if they share a bucket of one of the `TABLES` tables. The directions are constants and all sums are of whole numbers, so
 whether two vectors are compared depends on these two alone: not on other vectors, nor on their order.
 """
 
@@ -90,7 +90,7 @@ def _buckets(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _candidates(
     order: np.ndarray, starts: np.ndarray, sizes: np.ndarray, is_new: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The pairs within buckets of which one is new, about PAIRS at a time: row numbers of the first and of the second."""
+    """The pairs within buckets of which one is new, about PAIRS at a time: row numbers of the two sides."""
     # The row at place k of its bucket is compared with the k rows before it.
     places = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     rows = np.repeat(starts, sizes) + places

@@ -42,6 +42,8 @@ DOCUMENTED = {
     ("text", "easyocr"): (32.0, 0.6),
     ("thresholds", ""): (0.000001, 0.4),
     ("filter", ""): (0.001, 0.2),
+    ("fingerprints", ""): (0.015, 0.4),
+    ("duplicates", ""): (0.001, 0.6),
     ("caption", "describe"): (0.12, 0.3),
     ("caption", "openai"): (0.0034, 0.6),
     ("rewrite", "rules"): (0.001, 0.3),

@@ -17,10 +17,10 @@ from clipmill.filters.columns import FILTERS, LATE_FILTERS
 from clipmill.steps import METRICS
 
 # Stages besides the filters: no threshold changes them.
-TEXTS, FILES = "texts", "files"
+DUPLICATES, TEXTS, FILES = "duplicates", "texts", "files"
 
 # The fate of a clip in the run, as far as its scores do not say it.
-GONE_ON, NOT_CAPTIONED, BAD_TEXT, NOT_CUT, BAD_FILE, SHORT, SMALL = range(7)
+GONE_ON, NOT_CAPTIONED, BAD_TEXT, NOT_CUT, BAD_FILE, DUPLICATE, SHORT, SMALL = range(8)
 
 Values = dict[str, np.ndarray]
 
@@ -40,11 +40,14 @@ class Looked:
 
 
 class Judge:
-    """Gives verdicts with the bounds of a run. `cascade`: whether costly scores were skipped for dropped clips."""
+    """Gives verdicts with the bounds of a run. `cascade`: whether costly scores were skipped for dropped clips.
 
-    def __init__(self, filters: verdict.Bounds, order: list[str], cascade: bool):
+    `drops`: whether the run drops duplicates or clips beyond a limit.
+    """
+
+    def __init__(self, filters: verdict.Bounds, order: list[str], cascade: bool, drops: bool = False):
         self.filters = [*order, *LATE_FILTERS]
-        self.stages = [*order, TEXTS, *LATE_FILTERS, FILES]
+        self.stages = [*order, *([DUPLICATES] if drops else []), TEXTS, *LATE_FILTERS, FILES]
         self.bit = {name: 1 << place for place, name in enumerate(self.stages)}
         self.active = verdict.active(filters, self.filters)
         self.bounds = {name: filters[name] for name in self.filters}
@@ -70,7 +73,9 @@ class Judge:
             not_made = ~has_text if name in LATE_FILTERS else spared.get(FILTERS[name], nobody)
             unknown[name] = not_made & np.isnan(values[name])
         fate = fates(reasons)
-        fails = np.where(fate == BAD_TEXT, self.bit[TEXTS], 0) | np.where(fate == BAD_FILE, self.bit[FILES], 0)
+        fails = np.zeros(len(has_text), np.int64)
+        for bad, stage in ((DUPLICATE, DUPLICATES), (BAD_TEXT, TEXTS), (BAD_FILE, FILES)):
+            fails |= np.where(fate == bad, self.bit.get(stage, 0), 0)
         unsure = np.zeros(len(has_text), np.int64)
         for name, out in failed.items():
             fails |= np.where(out & ~unknown[name], self.bit[name], 0)
@@ -112,6 +117,8 @@ def _fate(words: str) -> int:
         return SHORT
     if reason == reasons.TOO_SMALL:
         return SMALL
+    if reason in (reasons.DUPLICATE, reasons.PER_GROUP, reasons.PER_VIDEO):
+        return DUPLICATE
     return BAD_FILE if reason in (reasons.COMMON_TEXT, reasons.CUT_FAILED) else BAD_TEXT
 
 

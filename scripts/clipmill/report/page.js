@@ -1,7 +1,7 @@
 "use strict";
 // What if: recomputes verdicts from the table of scores. `judge.py` says what the bits and fates mean, `scales.py` the codes.
 (async () => {
-  const NOT_CAPTIONED = 1, BAD_TEXT = 2, NOT_CUT = 3, BAD_FILE = 4;
+  const NOT_CAPTIONED = 1, BAD_TEXT = 2, NOT_CUT = 3, BAD_FILE = 4, DUPLICATE = 5;
   const data = JSON.parse(document.getElementById("data").textContent);
   const find = (is, within = document) => within.querySelector(`[data-is="${is}"]`);
 
@@ -24,7 +24,8 @@
   const bitOf = Object.fromEntries(data.stages.map((name, place) => [name, 1 << place]));
   const fails = new Int32Array(all), unsure = new Int32Array(all);
   for (let row = 0; row < all; row++) {
-    fails[row] = fate[row] === BAD_TEXT ? bitOf.texts : fate[row] === BAD_FILE ? bitOf.files : 0;
+    const stage = { [DUPLICATE]: "duplicates", [BAD_TEXT]: "texts", [BAD_FILE]: "files" }[fate[row]];
+    fails[row] = stage ? bitOf[stage] : 0;
   }
   const filters = await Promise.all(data.filters.map(async (filter) => ({
     ...filter,

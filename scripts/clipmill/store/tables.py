@@ -618,7 +618,7 @@ VERDICTS: Table[Row] = Table(
 FINGERPRINTS: Table[Row] = Table(
     "fingerprints",
     layout.FINGERPRINTS,
-    "clip that is fit; only if `duplicates.backend` is not `none`. All but its id is missing if it shows nothing to go by",
+    "clip that is fit; only with a `duplicates.backend`. The rest is missing if there is nothing to recognize it by",
     (
         CLIP_ID,
         Column("digest", INTEGER, "", "hash of the clip's id and of all that follows"),
@@ -657,6 +657,7 @@ DUPLICATES: Table[Row] = Table(
     "clip that passed the filters and is alike to another one or beyond a limit; only with `duplicates` or `limits`",
     (
         CLIP_ID,
+        columns_of(VideoFile)[0],
         DUPLICATE_GROUP,
         Column("group_size", INTEGER, "clip", "clips of its group; missing if it is in none"),
         Column("similarity", REAL, "0–1", "how alike it is to the best clip of its group", 4),
