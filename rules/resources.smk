@@ -56,7 +56,9 @@ def threads_of(step):
     wanted = config["resources"][step]["threads"]
     if wanted != "auto":
         return wanted
-    if step in ("decode", "cut", "duplicates") or (step == "shots" and not gpus_of(step)):
+    if step in ("decode", "cut", "duplicates") or (
+        step == "shots" and not gpus_of(step)
+    ):
         return FREE_THREADS
     if backend_entry(step).embedded:
         return FREE_THREADS if step in (*METRICS, "caption") else 1
