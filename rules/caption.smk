@@ -1,5 +1,5 @@
 """
-in:  work/verdicts/<shard>.parquet, and the frames of the kept clips
+in:  work/verdicts/<shard>.parquet, work/duplicates.parquet if the run has it, and the frames of the kept clips
 out: work/captions/ and work/rewrites/ of a group of shards, named after the group's first shard
 
 Settings with a prompt come from a function: in a string Snakemake would take the prompt's {placeholders} for wildcards.
@@ -11,6 +11,7 @@ rule caption_clips:
     input:
         clips=of_group(f"{WORK}/clips/{{shard}}.parquet"),
         verdicts=of_group(f"{WORK}/verdicts/{{shard}}.parquet"),
+        duplicates=DUPLICATES,
         check=checked("caption"),
     output:
         captions=f"{WORK}/captions/{{shard}}.parquet",
@@ -33,6 +34,7 @@ rule caption_clips:
         python "$CLIPMILL_SCRIPTS"/caption.py \
             --outdir "$CLIPMILL_OUTDIR" \
             --shards {params.shards} \
+            --duplicates {input.duplicates:q} \
             --settings {params.settings:q} \
             --threads {threads} \
             --gpu {resources.gpu} \

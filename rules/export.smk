@@ -17,6 +17,7 @@ rule export_dataset:
     input:
         needed=require_config_keys("videos"),
         thresholds=resolved("filter", "late"),
+        duplicates=DUPLICATES,
         cuts=expand(f"{WORK}/cuts/{{shard}}.parquet", shard=SHARDS),
         checks=expand(f"{WORK}/checks/{{step}}.json", step=WITH_BACKENDS),
         removed=f"{WORK}/index/removed.jsonl",
@@ -62,6 +63,7 @@ rule export_dataset:
                 "export": config["export"],
                 "fps": config["cut"]["fps"],
                 "filters": filter_settings([*FILTER_ORDER, *LATE_FILTERS])["filters"],
+                **({"fingerprints": True} if WITH_FINGERPRINTS else {}),
                 **({"has_target": True} if has_target(config["cut"]) else {}),
                 **(
                     {
@@ -85,6 +87,7 @@ rule export_dataset:
             --settings {params.settings:q} \
             {params.clips_per_caption_job} \
             --thresholds {input.thresholds:q} \
+            --duplicates {input.duplicates:q} \
             --checks {input.checks:q} \
             >{log:q} 2>&1
         """

@@ -20,10 +20,11 @@ rule plan:
                 "decode": DECODE_SETTINGS,
                 "split": SPLIT_SETTINGS,
                 "cut": CUT_SETTINGS,
+                "duplicates": DUPLICATE_STEPS,
                 "steps": {step: backend_settings(step) for step in WITH_BACKENDS},
                 "resources": {
                     step: {"threads": threads_of(step), "gpu": gpus_of(step)}
-                    for step in ("decode", *WITH_BACKENDS, "cut")
+                    for step in ("decode", *WITH_BACKENDS, "duplicates", "cut")
                 },
                 "clips_per_caption_job": clips_per_caption_job(),
                 "dataset": [*rules.export_dataset.output],

@@ -24,7 +24,9 @@ rule write_report:
         mem_mb=resource("export", "mem_mb"),
         runtime=resource("export", "runtime"),
     params:
-        settings=lambda wildcards: as_json(ALL_FILTERS),
+        settings=lambda wildcards: as_json(
+            ALL_FILTERS | ({"drops": True} if WITH_DROPS else {})
+        ),
         split=lambda wildcards: as_json({**SPLIT_SETTINGS, "fps": config["cut"]["fps"]}),
     shell:
         r"""

@@ -62,7 +62,7 @@ def threads_of(step):
     wanted = resources_of(step)["threads"]
     if wanted != "auto":
         return wanted
-    if step in ("decode", "cut"):
+    if step in ("decode", "cut", "duplicates"):
         return FREE_THREADS
     entry = backend_entry(step)
     if entry.embedded or (entry.weights and not gpus_of(step)):
@@ -149,10 +149,10 @@ def lost_tables(wildcards):
     """Tables that Snakemake deleted when their job failed. It would not recreate them while later tables still exist."""
     from clipmill.store import tables
 
+    wanted = {"shots": BY_NETWORK, "fingerprints": WITH_FINGERPRINTS}
     optional = [
-        *(tables.OPTIONAL if BY_NETWORK else ()),
+        *(table for table in tables.OPTIONAL if wanted.get(table.name)),
         *map(tables.classifier, CLASSIFIERS),
     ]
-    return [
-        f"{OUT}/{path}" for path in tables.lost(Path(OUT), SHARDS, GROUPS, optional)
-    ]
+    lost = tables.lost(Path(OUT), SHARDS, GROUPS, optional)
+    return [*(f"{OUT}/{path}" for path in lost), *DUPLICATES]

@@ -16,6 +16,7 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, required=True, help="backends, verdicts and formats, as JSON")
     parser.add_argument("--clips-per-caption-job", type=int, help="decides which shards share a table of captions")
     parser.add_argument("--checks", type=Path, nargs="+", required=True, help="results of the checks of the backends")
+    parser.add_argument("--duplicates", type=Path, nargs="*", default=[], help="table of duplicates, if the run has it")
     add_thresholds(parser)
     args = parser.parse_args()
     with measured(args.outdir, "export", "export"):
@@ -23,6 +24,7 @@ def main() -> None:
         groups = shard_groups(shard_sizes(args.outdir), args.clips_per_caption_job)
         settings = {**args.settings, "late": with_numbers(args.settings["late"], args)}
         settings["thresholds"] = read_resolved(args.thresholds)
+        settings["duplicates"] = args.duplicates
         export_dataset(args.outdir, groups, settings, checks)
 
 

@@ -19,7 +19,7 @@ import yaml
 from clipmill.base.errors import SetupError
 from clipmill.chat.keys import SECRET
 from clipmill.dataset import formats
-from clipmill.filters.columns import COLUMNS, LATE_FILTERS, OF_SEVERAL_FRAMES, WORDS, in_order
+from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, OF_SEVERAL_FRAMES, WORDS, in_order
 from clipmill.filters.quantiles import as_quantile
 from clipmill.filters.verdict import active
 from clipmill.models import backends
@@ -284,6 +284,7 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
         for name in config["filter_order"]
         if name not in filters
     ]
+    problems += _duplicate_problems(config)
     problems += _classifier_problems(config["classifiers"])
     problems += _export_problems(config["export"])
     problems += _target_problems(config)
@@ -316,6 +317,28 @@ def _classifier_problems(classifiers: Mapping[str, Mapping[str, Any]]) -> Iterat
         if backend == "transformers" and (folder := Path(own["model"]).expanduser()).is_dir():
             problem = label_problem(own["label"], read_labels(folder), own["model"])
             yield problem and f"{where}.label: {problem}"
+
+
+def _duplicate_problems(config: dict[str, Any]) -> list[str]:
+    wanted, consistency = config["duplicates"], config["consistency"]
+    problems = []
+    scores = [name for name in FILTERS if name not in WORDS]
+    if wanted["keep"] not in scores:
+        hint = _hint(wanted["keep"], scores)
+        problems.append(f"duplicates.keep: {wanted['keep']!r} is no score; {hint}choose from: {', '.join(scores)}")
+    if config["limits"]["per_group"] is not None and wanted["backend"] == "none":
+        problems.append(
+            "limits.per_group: there are no groups without duplicates.backend; choose one, or set it to null"
+        )
+    if wanted["backend"] == "embeddings":
+        if consistency["backend"] not in ("clip", "dinov2"):
+            problems.append(
+                f"duplicates.backend: embeddings needs those of a model, and consistency.backend "
+                f"`{consistency['backend']}` makes none; choose clip or dinov2 there"
+            )
+        elif not consistency["keep_embeddings"]:
+            problems.append("duplicates.backend: embeddings needs consistency.keep_embeddings: true")
+    return problems
 
 
 def _export_problems(export: dict[str, Any]) -> list[str]:

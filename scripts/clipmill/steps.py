@@ -12,11 +12,12 @@ from clipmill.store.layout import is_classifier
 from clipmill.store.table import Table
 
 HOUR, CLIP, KEPT = "hour", "clip", "kept clip"  # units of work: of video; found; that the filters keep
+ALL = "all"  # the name of a job that serves all shards
 
 
 @dataclass(frozen=True)
 class Step:
-    """A rule with one job per shard, or per group of shards.
+    """A rule with one job per shard, per group of shards, or for all shards.
 
     `name`: its folder in logs/, benchmarks/ and journals/, and its name in errors.csv. `unit`: what its time grows
     with. `tables`: what a job writes. `metric`: whether it scores frames of clips; a cascade may spare clips that
@@ -40,6 +41,11 @@ class Step:
         """Whether a job serves a group of shards."""
         return layout.GROUP in self.tables[0].path
 
+    @property
+    def of_all(self) -> bool:
+        """Whether one job serves all shards."""
+        return not self.grouped and layout.SHARD not in self.tables[0].path
+
     def done(self, outdir: Path, job: str) -> bool:
         """Whether the tables of a job are there."""
         return all(table.of(outdir, job).exists() for table in self.tables)
@@ -55,13 +61,17 @@ STEPS = (
     Step("split_videos", "split", 2, HOUR, (tables.TRANSITIONS, tables.CLIPS, *tables.SIGNAL_SCORES)),
     *map(_of_score, tables.FRAME_SCORES),
     Step("filter_clips", "filter", 4, CLIP, (tables.VERDICTS,)),
-    Step("caption_clips", "caption", 5, KEPT, (tables.CAPTIONS,)),
-    Step("rewrite_captions", "rewrite", 6, KEPT, (tables.REWRITES,)),
-    Step("align_captions", "alignment", 7, KEPT, (tables.ALIGNMENT,)),
-    Step("cut_clips", "cut", 8, KEPT, (tables.CUTS,)),
+    Step("caption_clips", "caption", 6, KEPT, (tables.CAPTIONS,)),
+    Step("rewrite_captions", "rewrite", 7, KEPT, (tables.REWRITES,)),
+    Step("align_captions", "alignment", 8, KEPT, (tables.ALIGNMENT,)),
+    Step("cut_clips", "cut", 9, KEPT, (tables.CUTS,)),
 )
 # Those that a run may have too.
-OPTIONAL = (Step("detect_shots", "shots", 1, HOUR, tables.OPTIONAL),)
+OPTIONAL = (
+    Step("detect_shots", "shots", 1, HOUR, (tables.SHOTS,)),
+    Step("fingerprint_clips", "fingerprints", 4, CLIP, (tables.FINGERPRINTS,)),
+    Step("find_duplicates", "duplicates", 5, CLIP, (tables.DUPLICATES,)),
+)
 BY_NAME = {step.name: step for step in (*STEPS, *OPTIONAL)}
 
 
@@ -106,5 +116,5 @@ def found_by(table: Table[Any]) -> str:
     """What errors.csv calls the step that wrote a table; for a table that is not its step's first, the table's name."""
     if is_classifier(table.name):
         return table.name
-    step = next(step for step in STEPS if table.name in [one.name for one in step.tables])
+    step = next(step for step in BY_NAME.values() if table.name in [one.name for one in step.tables])
     return step.name if table.name == step.tables[0].name else table.name

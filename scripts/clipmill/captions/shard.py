@@ -6,7 +6,7 @@ its own journal, so that other groups of shards find it too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import fields
 from pathlib import Path
@@ -23,13 +23,20 @@ Rows = dict[str, list[Row]]
 """Rows of tables, by the shard that they belong to."""
 
 
-def kept_clips(outdir: Path, shards: Iterable[str]) -> Rows:
-    """The clips of some shards that the filters kept: VERDICTS rows, with the `source_key` of their video."""
+def kept_clips(outdir: Path, shards: Iterable[str], dropped: Collection[str]) -> Rows:
+    """The clips of some shards that the filters kept: VERDICTS rows, with the `source_key` of their video.
+
+    `dropped`: ids of clips that are left out, as duplicates or beyond a limit.
+    """
     clips: Rows = {}
     for shard in shards:
         keys = {clip["clip_id"]: clip["source_key"] for clip in tables.CLIPS.rows(tables.CLIPS.of(outdir, shard))}
         verdicts = tables.VERDICTS.rows(tables.VERDICTS.of(outdir, shard))
-        clips[shard] = [{**row, "source_key": keys[row["clip_id"]]} for row in verdicts if row["kept"]]
+        clips[shard] = [
+            {**row, "source_key": keys[row["clip_id"]]}
+            for row in verdicts
+            if row["kept"] and row["clip_id"] not in dropped
+        ]
     return clips
 
 

@@ -29,6 +29,7 @@ from clipmill.dataset.formats.layout import Layout
 from clipmill.dataset.formats.masks import Masks
 from clipmill.dataset.formats.tree import Tree
 from clipmill.dataset.summary import Summary
+from clipmill.duplicates.choosing import rows_by_clip, split_keys
 from clipmill.filters import reasons, verdict
 from clipmill.filters.reasons import Reason
 from clipmill.steps import AFTER_FILTER, OPTIONAL, STEPS, Step, by_name, found_by, of_run
@@ -45,6 +46,8 @@ log = logging.getLogger("clipmill")
 GROUP_TABLES = {table.name: table for step in STEPS if step.grouped for table in step.tables}
 
 ROWS_TOGETHER = 8192  # rows in a row group of the verdicts and the metadata
+
+NOT_ALIKE: Row = dict.fromkeys(("duplicate_of", "duplicate_group", "reason"))
 
 Rows = dict[str, list[Row]]
 """Rows of tables, by the name of the table."""
@@ -83,9 +86,13 @@ class Shard:
     tables: Tables
 
     @staticmethod
-    def read(outdir: Path, name: str, texts: Rows, removed: set[str], known: Tables) -> Shard:
-        """`texts`: the shard's rows of GROUP_TABLES."""
+    def read(outdir: Path, name: str, texts: Rows, removed: set[str], known: Tables, fingerprints: bool) -> Shard:
+        """`texts`: the shard's rows of GROUP_TABLES. `fingerprints`: whether the run has them; only errors are read."""
         rows = {table.name: table.rows(table.of(outdir, name)) for table in known.of_shards.values()} | texts
+        if fingerprints:
+            path = tables.FINGERPRINTS.of(outdir, name)
+            columns = [column.name for column in (tables.CLIP_ID, *tables.ERROR)]
+            rows[tables.FINGERPRINTS.name] = tables.FINGERPRINTS.read(path, columns).to_pylist()
         for table in (tables.VIDEOS, tables.CLIPS, tables.VERDICTS):
             rows[table.name] = [row for row in rows[table.name] if row["video_id"] not in removed]
         clip_ids = {row["clip_id"] for row in rows["clips"]}
@@ -93,10 +100,10 @@ class Shard:
             rows[table_name] = [row for row in rows[table_name] if row["clip_id"] in clip_ids]
         return Shard(name, rows, known)
 
-    def verdicts(self, late: verdict.Late, common: set[bytes]) -> Iterator[Row]:
-        """FINAL_VERDICTS rows: the verdicts of the filters, then of captioning, alignment and cutting.
+    def verdicts(self, late: verdict.Late, common: set[bytes], duplicates: Mapping[str, Row]) -> Iterator[Row]:
+        """FINAL_VERDICTS rows: the verdicts of the filters, of duplicates and limits, then of all later steps.
 
-        `common`: digests of the texts that too many clips have.
+        `common`: digests of the texts that too many clips have. `duplicates`: DUPLICATES rows by clip.
         """
         later = {
             table.name: {row["clip_id"]: row for row in self.rows[table.name]}
@@ -104,12 +111,13 @@ class Shard:
             for table in step.tables
         }
         for early in self.rows["verdicts"]:
-            row = dict(early)
+            alike = duplicates.get(early["clip_id"], NOT_ALIKE) if early["kept"] else NOT_ALIKE
+            row = {**early, **{name: alike[name] for name in ("duplicate_of", "duplicate_group")}}
             for table in later.values():
                 row.update(tables.without_error(table.get(early["clip_id"], {})))
             if row["kept"]:
-                reason = _late_failure(row, late, common)
-                row |= {"kept": reason is None, "reason": reasons.words(reason)}
+                reason = alike["reason"] or reasons.words(_late_failure(row, late, common))
+                row |= {"kept": reason is None, "reason": reason}
             yield row
 
     def errors(self) -> Iterator[Row]:
@@ -120,9 +128,9 @@ class Shard:
 
     def _errors_by_step(self, names: dict[str, str]) -> Iterator[Row]:
         owner = {clip["clip_id"]: clip["video_id"] for clip in self.rows["clips"]}
-        for table in (*self.tables.of_shards.values(), *GROUP_TABLES.values()):
+        for table in (*self.tables.of_shards.values(), tables.FINGERPRINTS, *GROUP_TABLES.values()):
             step = found_by(table)
-            for row in self.rows[table.name]:
+            for row in self.rows.get(table.name, []):
                 if row.get("error_kind"):
                     video_id = row.get("video_id") or owner[row["clip_id"]]
                     yield {
@@ -141,9 +149,10 @@ def export_dataset(
     """Write the dataset folder, verdicts.parquet, errors.csv, summary.json and models.json; return the summary.
 
     `groups`: all shards, as `index.shard_groups` returns them. `settings`: the steps' `backends`, the arguments of
-    `verdict.Late` as `late`, the values of quantiles as `thresholds`, the config's sections `export` and `filters`, and
-    `cut.fps` as `fps`; `has_target` if clips are cut for a trainer; the arguments of `Masks` as `masks` if masks are
-    wanted. `checks`: the results of `checks.check_backend`.
+    `verdict.Late` as `late`, the table of `duplicates` as a list of none or one, the values of quantiles as
+    `thresholds`, the config's sections `export` and `filters`, and `cut.fps` as `fps`; `fingerprints` if clips are
+    compared; `has_target` if clips are cut for a trainer; the arguments of `Masks` as `masks` if masks are wanted.
+    `checks`: the results of `checks.check_backend`.
 
     At any moment a list of clips names only files that are there: a file is removed only after no list names it.
     Raises SetupError if a clip file is missing or has changed.
@@ -154,6 +163,8 @@ def export_dataset(
     clips, known = Tree(dataset / "clips"), Tables(settings["backends"])
     summary = Summary(settings["backends"], settings["thresholds"])
     late = verdict.Late(**settings["late"])
+    duplicates = rows_by_clip(settings["duplicates"])
+    together = split_keys(duplicates.values())
     common = common_texts(outdir, groups, late.checks["same_text"], gone)
     with ExitStack() as stack:
         out = _Files(stack, outdir, known)
@@ -165,9 +176,9 @@ def export_dataset(
             out.error({"step": "index", **problem})
             summary.error("index", problem["kind"])
         for name, texts in _texts(outdir, groups):
-            shard = Shard.read(outdir, name, texts, gone, known)
-            verdicts = list(shard.verdicts(late, common))
-            metadata = _metadata(verdicts, clips, paths.clip_files, layout, export, known.metadata)
+            shard = Shard.read(outdir, name, texts, gone, known, settings.get("fingerprints", False))
+            verdicts = list(shard.verdicts(late, common, duplicates))
+            metadata = _metadata(verdicts, clips, paths.clip_files, layout, export, known.metadata, together)
             out.verdicts(verdicts)
             out.clips(metadata)
             rows = metadata.to_pylist()
@@ -228,9 +239,18 @@ def _layout(outdir: Path, export: dict[str, Any], stack: ExitStack, masks: dict[
 
 
 def _metadata(
-    verdicts: list[Row], clips: Tree, store: Path, layout: Layout, export: dict[str, Any], table: Table[Row]
+    verdicts: list[Row],
+    clips: Tree,
+    store: Path,
+    layout: Layout,
+    export: dict[str, Any],
+    table: Table[Row],
+    together: Mapping[str, str],
 ) -> pa.Table:
-    """The metadata `table` of the kept clips. Their files are linked into the dataset."""
+    """The metadata `table` of the kept clips. Their files are linked into the dataset.
+
+    `together`: as `split_keys` returns it.
+    """
     rows, names = [], table.schema.names
     for row in verdicts:
         if not row["kept"]:
@@ -248,7 +268,7 @@ def _metadata(
             )
         row["cut_fps"] = row["cut_fps"] or row["cut_frames"] / row["cut_seconds"]  # files of 0.2 lack it
         bucket = layout.buckets.of(row["cut_width"], row["cut_height"], row["cut_frames"], row["cut_fps"])
-        split = split_of(row["video_id"], export["validation_share"], export["seed"])
+        split = split_of(together.get(row["video_id"], row["video_id"]), export["validation_share"], export["seed"])
         known = row | {"file_path": f"clips/{below}", "split": split, "text": layout.around(row["text"])}
         known |= vars(bucket or NO_BUCKET)
         rows.append({name: known.get(name) for name in names})

@@ -157,6 +157,10 @@ class Frames(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self.samples)
 
+    def small_grey(self, side: int) -> Iterator[np.ndarray]:
+        """All of them in grey, uncropped and smaller: the short side has at least `side` pixels if it had them."""
+        return (self._archive.read_small_grey(sample, side) for sample in self.samples)
+
     def data(self) -> list[bytes]:
         """All of them as JPEGs. Cropped ones are encoded again with the quality that they had."""
         return [self._data(sample) for sample in self.samples]

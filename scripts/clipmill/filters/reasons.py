@@ -12,14 +12,17 @@ from clipmill.texts.checks import CAPTION_FAULTS, TEXT_FAULTS
 
 @dataclass(frozen=True)
 class Reason:
-    """The `stage` that spoke against a clip (split, size, a filter, caption, rewrite, text, cut), and the `kind`."""
+    """The `stage` that spoke against a clip, and the `kind`.
+
+    Stages: split, size, a filter, duplicates, limit, caption, rewrite, text, cut.
+    """
 
     stage: str
     kind: str
 
     def __str__(self) -> str:
         """The words for it in tables, the summary and the report."""
-        return self.kind if self.stage in ("split", "size") else f"{self.stage} {self.kind}"
+        return self.kind if self.stage in ("split", "size", "duplicates") else f"{self.stage} {self.kind}"
 
 
 def words(reason: Reason | None) -> str | None:
@@ -38,6 +41,8 @@ def _faults(name: str) -> tuple[str, ...]:
 
 UNFIT = {kind: Reason("split", kind) for kind in tables.UNFIT}
 TOO_SMALL = Reason("size", "too_small")  # for cut.size
+DUPLICATE = Reason("duplicates", "duplicate")
+PER_GROUP, PER_VIDEO = Reason("limit", "per group"), Reason("limit", "per video")
 CAPTION_FAILED = Reason("caption", "failed")
 REWRITE_FAILED = Reason("rewrite", "failed")
 COMMON_TEXT = Reason("text", "on many clips")
@@ -50,6 +55,9 @@ BY_WORDS = {
         *UNFIT.values(),
         TOO_SMALL,
         *(Reason(name, kind) for name in (*FILTERS, *LATE_FILTERS) for kind in _faults(name)),
+        DUPLICATE,
+        PER_GROUP,
+        PER_VIDEO,
         CAPTION_FAILED,
         *(Reason("caption", fault) for fault in CAPTION_FAULTS),
         REWRITE_FAILED,

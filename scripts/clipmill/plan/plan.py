@@ -20,7 +20,7 @@ from clipmill.decode.video import DecodePaths
 from clipmill.models import backends
 from clipmill.plan import rates
 from clipmill.plan.headers import Estimate, carried_over, estimate
-from clipmill.plan.progress_of_run import Shard, Work, survey
+from clipmill.plan.progress_of_run import Shard, Work, steps_of_run, survey
 from clipmill.plan.rates import HOUR_SECONDS
 from clipmill.plan.wall_time import wall_time
 from clipmill.shapes.counts import between
@@ -233,7 +233,7 @@ def _rules_of_steps(settings: Mapping[str, Any]) -> Iterator[tuple[str, list[str
     score_jobs: Mapping[str, list[str]] = settings["score_jobs"]  # rule -> metrics of a job
     rules = {names[0]: (rule, names) for rule, names in score_jobs.items()}
     later = {name for names in score_jobs.values() for name in names[1:]}
-    for step in of_run(settings["steps"]):
+    for step in of_run(steps_of_run(settings)):
         if step.name not in later:
             yield rules.get(step.name, (step.rule, [step.name]))
 

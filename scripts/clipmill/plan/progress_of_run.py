@@ -12,7 +12,7 @@ from clipmill.base.files import newer
 from clipmill.decode.shard import decode_settings, is_current, with_miniatures
 from clipmill.plan.headers import HeaderSample, Video
 from clipmill.shapes.rates import file_seconds
-from clipmill.steps import Step, by_name, of_run
+from clipmill.steps import ALL, Step, by_name, of_run
 from clipmill.store import table, tables
 from clipmill.store.index import read_videos, removed_videos, shard_groups, shard_sizes
 from clipmill.store.layout import Paths
@@ -63,6 +63,8 @@ class Work:
 
     def jobs(self, step: Step) -> dict[str, list[str]]:
         """The jobs of a step: name -> the shards that the job serves."""
+        if step.of_all:
+            return {ALL: list(self.shards)}
         return self.groups if step.grouped else {name: [name] for name in self.shards}
 
     def find_missing(self) -> None:
@@ -81,6 +83,7 @@ class Work:
                 name: shards
                 for name, shards in self.jobs(step).items()
                 if step.stage in self.unresolved
+                or (step.of_all and newer(Paths(self.outdir).removed, step.tables[0].of(self.outdir, name)))
                 or not all(one.done(self.outdir, name) for one in together)
                 or not before.isdisjoint(shards)
             }
@@ -96,6 +99,11 @@ class Work:
         return sum(getattr(shard, what) or 0 for shard in (self.shards.values() if shards is None else shards))
 
 
+def steps_of_run(settings: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the steps with a backend, and of those that look for duplicates, for `of_run`."""
+    return frozenset([*settings["steps"], *settings["duplicates"]])
+
+
 def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
     """Look through the index and the tables of all shards, one after the other."""
     sizes = shard_sizes(outdir)
@@ -103,19 +111,29 @@ def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
     shards = {name: Shard(name) for name in sizes}
     joined = tuple(map(tuple, settings["score_jobs"].values()))
     samples = HeaderSample[Video](sample), HeaderSample[tuple[str, str, float]](sample)
-    work = Work(outdir, shards, groups, *samples, tuple(settings["quantiles"]), joined, frozenset(settings["steps"]))
+    work = Work(outdir, shards, groups, *samples, tuple(settings["quantiles"]), joined, steps_of_run(settings))
     gone = removed_videos(outdir)
     for shard in work.shards.values():
         _look_at_videos(work, shard, gone, settings["decode"])
     work.find_missing()
+    dropped = _dropped(work)
     for shard in work.shards.values():
         if shard.name not in work.missing["split"]:
             _count_clips(shard, tables.CLIPS.of(outdir, shard.name), settings["split"]["fps"])
         if shard.name not in work.missing["filter"]:
-            verdicts = tables.VERDICTS.read(tables.VERDICTS.of(outdir, shard.name), ["kept", "seconds"]).to_pylist()
-            kept = [row["seconds"] for row in verdicts if row["kept"]]
+            columns = ["clip_id", "kept", "seconds"]
+            verdicts = tables.VERDICTS.read(tables.VERDICTS.of(outdir, shard.name), columns).to_pylist()
+            kept = [row["seconds"] for row in verdicts if row["kept"] and row["clip_id"] not in dropped]
             shard.kept, shard.clip_seconds = len(kept), math.fsum(kept)
     return work
+
+
+def _dropped(work: Work) -> set[str]:
+    """Ids of the clips that were dropped as duplicates or beyond a limit, if the run has come that far."""
+    if "duplicates" not in work.optional or work.missing["duplicates"]:
+        return set()
+    found = tables.DUPLICATES.read(tables.DUPLICATES.of(work.outdir, ALL), ["clip_id", "reason"]).to_pylist()
+    return {row["clip_id"] for row in found if row["reason"] is not None}
 
 
 def _count_clips(shard: Shard, path: Path, fps: float | None) -> None:

@@ -45,6 +45,8 @@ DOCUMENTED = {
     ("classifiers", "opennsfw"): (0.14, 0.4),
     ("thresholds", ""): (0.000001, 0.4),
     ("filter", ""): (0.001, 0.2),
+    ("fingerprints", ""): (0.015, 0.4),
+    ("duplicates", ""): (0.001, 0.6),
     ("caption", "describe"): (0.12, 0.3),
     ("caption", "openai"): (0.0034, 0.6),
     ("rewrite", "rules"): (0.001, 0.3),

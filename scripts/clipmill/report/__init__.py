@@ -37,7 +37,7 @@ def write_report(
         name: bound if name in WORDS else {end: _finite(value) for end, value in bound.items()}
         for name, bound in settings["filters"].items()
     }
-    judge = Judge(filters, settings["order"], settings["cascade"])
+    judge = Judge(filters, settings["order"], settings["cascade"], settings.get("drops", False))
     paths = Paths(outdir)
     summary = json.loads(paths.summary.read_text(encoding="utf-8"))
     models = json.loads(paths.models.read_text(encoding="utf-8"))

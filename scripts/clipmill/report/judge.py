@@ -20,10 +20,10 @@ from clipmill.store.layout import is_classifier
 from clipmill.store.table import FLAG
 
 # Stages besides the filters: no threshold changes them.
-TEXTS, FILES = "texts", "files"
+DUPLICATES, TEXTS, FILES = "duplicates", "texts", "files"
 
 # The fate of a clip in the run, as far as its scores do not say it.
-GONE_ON, NOT_CAPTIONED, BAD_TEXT, NOT_CUT, BAD_FILE, SHORT, SMALL = range(7)
+GONE_ON, NOT_CAPTIONED, BAD_TEXT, NOT_CUT, BAD_FILE, DUPLICATE, SHORT, SMALL = range(8)
 
 Values = dict[str, np.ndarray]
 """By filter, a number per clip: its score, or of a filter on words the number of its word; NaN where it is missing."""
@@ -46,13 +46,14 @@ class Looked:
 class Judge:
     """Gives verdicts with the bounds of a run. `cascade`: whether costly scores were skipped for dropped clips.
 
-    `words`: by filter on words, the words that were seen so far. A word's number is its place.
+    `drops`: whether the run drops duplicates or clips beyond a limit. `words`: by filter on words, the words that were
+    seen so far. A word's number is its place.
     """
 
-    def __init__(self, filters: verdict.Bounds, order: list[str], cascade: bool):
+    def __init__(self, filters: verdict.Bounds, order: list[str], cascade: bool, drops: bool = False):
         self.filters = [*order, *LATE_FILTERS]
         self.table = tables.with_classifiers(tables.FINAL_VERDICTS, order)
-        self.stages = [*order, TEXTS, *LATE_FILTERS, FILES]
+        self.stages = [*order, *([DUPLICATES] if drops else []), TEXTS, *LATE_FILTERS, FILES]
         self.place = {name: place for place, name in enumerate(self.stages)}
         self.words: dict[str, list[str]] = {name: [] for name in self.filters if name in WORDS}
         self.active = verdict.active(filters, self.filters)
@@ -108,7 +109,9 @@ class Judge:
             unknown[name] = not_made & np.isnan(values[name])
         fate = fates(reasons)
         fails, unsure = np.zeros((2, len(has_text), len(self.stages)), bool)
-        fails[:, self.place[TEXTS]], fails[:, self.place[FILES]] = fate == BAD_TEXT, fate == BAD_FILE
+        for bad, stage in ((DUPLICATE, DUPLICATES), (BAD_TEXT, TEXTS), (BAD_FILE, FILES)):
+            if stage in self.place:
+                fails[:, self.place[stage]] = fate == bad
         for name, out in failed.items():
             fails[:, self.place[name]] = out & ~unknown[name]
             unsure[:, self.place[name]] = unknown[name]
@@ -149,6 +152,8 @@ def _fate(words: str) -> int:
         return SHORT
     if reason == reasons.TOO_SMALL:
         return SMALL
+    if reason in (reasons.DUPLICATE, reasons.PER_GROUP, reasons.PER_VIDEO):
+        return DUPLICATE
     return BAD_FILE if reason in (reasons.COMMON_TEXT, reasons.CUT_FAILED) else BAD_TEXT
 
 

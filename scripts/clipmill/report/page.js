@@ -1,7 +1,7 @@
 "use strict";
 // What if: recomputes verdicts from the table of scores. `judge.py` says what the bits and fates mean, `scales.py` the codes.
 (async () => {
-  const NOT_CAPTIONED = 1, BAD_TEXT = 2, NOT_CUT = 3, BAD_FILE = 4;
+  const NOT_CAPTIONED = 1, BAD_TEXT = 2, NOT_CUT = 3, BAD_FILE = 4, DUPLICATE = 5;
   const data = JSON.parse(document.getElementById("data").textContent);
   const find = (is, within = document) => within.querySelector(`[data-is="${is}"]`);
 
@@ -39,8 +39,8 @@
     return stages;
   }
   for (let row = 0; row < all; row++) {
-    if (fate[row] === BAD_TEXT) mark(fails, row, placeOfStage.texts, true);
-    if (fate[row] === BAD_FILE) mark(fails, row, placeOfStage.files, true);
+    const stage = { [DUPLICATE]: "duplicates", [BAD_TEXT]: "texts", [BAD_FILE]: "files" }[fate[row]];
+    if (stage) mark(fails, row, placeOfStage[stage], true);
   }
   // `was`, `is`: a filter's bounds, or of a filter on words whether each word passes.
   const filters = await Promise.all(data.filters.map(async (filter) => {

@@ -27,6 +27,9 @@ TRANSITIONS = f"{WORK}/transitions/{SHARD}.parquet"
 CLIPS = f"{WORK}/clips/{SHARD}.parquet"
 EMBEDDINGS = f"{WORK}/embeddings/{BACKEND}/{SHARD}.parquet"
 VERDICTS = f"{WORK}/verdicts/{SHARD}.parquet"
+FINGERPRINTS = f"{WORK}/fingerprints/{SHARD}.parquet"
+PAIRS = f"{WORK}/pairs/{BACKEND}.parquet"
+DUPLICATES = f"{WORK}/duplicates.parquet"
 CAPTIONS = f"{WORK}/captions/{GROUP}.parquet"
 REWRITES = f"{WORK}/rewrites/{GROUP}.parquet"
 CUTS = f"{WORK}/cuts/{SHARD}.parquet"
@@ -38,7 +41,8 @@ BENCHMARK = f"benchmarks/{STEP}/{JOB}.tsv"
 
 CLASSIFIER = "classifier_"  # begins the name of the step, the table, the column and the filter of a named classifier
 
-OF_SINGLE_ITEMS = ("signals", "miniatures", "frames", "embeddings", "clip_files", "journals")  # folders below work/
+# Folders below work/.
+OF_SINGLE_ITEMS = ("signals", "miniatures", "frames", "embeddings", "pairs", "clip_files", "journals")
 
 
 def scores(metric: str) -> str:
@@ -194,6 +198,15 @@ class Paths:
     def embeddings(self, backend: str, shard: str) -> Path:
         """The embeddings that a backend was asked to keep."""
         return self.outdir / EMBEDDINGS.replace(BACKEND, backend).replace(SHARD, shard)
+
+    def pairs(self, backend: str) -> Path:
+        """The pairs of clips that were found to be alike, and which clips have been compared."""
+        return self.outdir / PAIRS.replace(BACKEND, backend)
+
+    @property
+    def duplicates(self) -> Path:
+        """The groups of clips that are alike, and the clips beyond a limit."""
+        return self.outdir / DUPLICATES
 
     @property
     def clip_files(self) -> Path:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Types of columns, as Arrow names them.
 TEXT, INTEGER, REAL, FLAG = "string", "int64", "double", "bool"
 SMALL, SMALL_INTEGER = "float", "int32"
+BYTES = "binary"
 THUMBNAIL, MINIATURE = "fixed_size_binary[64]", "fixed_size_binary[3888]"
 REALS, SMALL_REALS = "list<item: double>", "list<item: float>"
 

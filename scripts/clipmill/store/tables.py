@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypedDict
 from clipmill.store import layout
 from clipmill.store.layout import CLASSIFIER, GROUP, SHARD, is_classifier
 from clipmill.store.table import (
+    BYTES,
     FLAG,
     INTEGER,
     MINIATURE,
@@ -657,16 +658,71 @@ VERDICTS: Table[Row] = Table(
     (*CLIP_FACTS, *VIDEO_FACTS, KEPT, REASON, *CLIP_SCORES),
 )
 
+FINGERPRINTS: Table[Row] = Table(
+    "fingerprints",
+    layout.FINGERPRINTS,
+    "clip that is fit; only with a `duplicates.backend`. The rest is missing if there is nothing to recognize it by",
+    (
+        CLIP_ID,
+        Column("digest", INTEGER, "", "hash of the clip's id and of all that follows"),
+        Column(
+            "sketch",
+            BYTES,
+            "1/1024",
+            "numbers of 2 bytes, by which clips that may be alike are found: 64, or of each half",
+        ),
+        Column("embedding", BYTES, "1/16384", "`embeddings`: mean embedding of its frames, 2 bytes for each number"),
+        Column("moves", BYTES, "8×8 bytes", "`pictures`: grey thumbnails, 8 per second"),
+        Column("barred", FLAG, "", "`pictures`: whether bars were cut away of these thumbnails"),
+        *ERROR,
+    ),
+)
+
+PAIRS: Table[Row] = Table(
+    "pairs",
+    layout.PAIRS,
+    "pair of clips that are alike, and one row per clip that has been compared with all others",
+    (
+        Column("first", INTEGER, "", "digest of the fingerprint of a clip, with its id"),
+        Column("second", INTEGER, "", "that of the other one; the same in the row of a clip that has been compared"),
+        Column("similarity", SMALL, "0–1", "how alike they are", 4),
+    ),
+)
+
+DUPLICATE_OF = Column("duplicate_of", TEXT, "", "the clip that stays in its place; missing if it is no duplicate")
+DUPLICATE_GROUP = Column(
+    "duplicate_group", TEXT, "", "the best clip of its group of clips that are alike; missing if it is in none"
+)
+
+DUPLICATES: Table[Row] = Table(
+    "duplicates",
+    layout.DUPLICATES,
+    "clip that passed the filters and is alike to another one or beyond a limit; only with `duplicates` or `limits`",
+    (
+        CLIP_ID,
+        columns_of(VideoFile)[0],
+        DUPLICATE_GROUP,
+        Column("group_size", INTEGER, "clip", "clips of its group; missing if it is in none"),
+        Column("similarity", REAL, "0–1", "how alike it is to the best clip of its group", 4),
+        DUPLICATE_OF,
+        Column("reason", TEXT, "", "`duplicate`, or the limit that it is beyond; missing if it stays"),
+    ),
+)
+
 FINAL_VERDICTS: Table[Row] = Table(
     "final verdicts",
     layout.FINAL_VERDICTS,
-    "clip: the verdicts of the filters, then of captioning, alignment and cutting",
+    "clip: the verdicts of the filters, then of duplicates and limits, captioning, alignment and cutting",
     (
         *VERDICTS.columns,
+        DUPLICATE_OF,
+        DUPLICATE_GROUP,
         *(column for table in (CAPTIONS, REWRITES, ALIGNMENT) for column in scores(table)),
         *(column for column in scores(CUTS) if column not in (FILE, *CUT_STATE)),
     ),
 )
+
+_OF_VERDICT = {"text", "kept", "reason", "duplicate_of"}
 
 METADATA: Table[Row] = Table(
     "metadata",
@@ -675,8 +731,8 @@ METADATA: Table[Row] = Table(
     (
         Column("file_path", TEXT, "", "path of the clip file from the dataset folder"),
         Column("text", TEXT, "", "the caption to train on"),
-        *(column for column in FINAL_VERDICTS.columns if column.name not in {"text", "kept", "reason"}),
-        Column("split", TEXT, "", "`train` or `validation`, the same for all clips of a video"),
+        *(column for column in FINAL_VERDICTS.columns if column.name not in _OF_VERDICT),
+        Column("split", TEXT, "", "`train` or `validation`, the same for all clips of a video and of its duplicates"),
         Column("bucket_width", INTEGER, "pixel", "width of the clip's bucket (`export.buckets`); missing without one"),
         Column("bucket_height", INTEGER, "pixel", "height of the bucket"),
         Column("bucket_aspect_ratio", REAL, "ratio", "width over height of the bucket", 6),
@@ -754,6 +810,9 @@ ALL = (
     classifier(f"{CLASSIFIER}<name>"),
     embeddings(768),
     VERDICTS,
+    FINGERPRINTS,
+    PAIRS,
+    DUPLICATES,
     CAPTIONS,
     REWRITES,
     ALIGNMENT,
@@ -766,7 +825,7 @@ ALL = (
 
 
 # Tables that only some runs have.
-OPTIONAL = (SHOTS,)
+OPTIONAL = (SHOTS, FINGERPRINTS, DUPLICATES)
 
 
 def lost(outdir: Path, shards: Iterable[str], groups: Iterable[str], optional: Iterable[Table[Any]] = ()) -> list[str]:

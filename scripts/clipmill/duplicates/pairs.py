@@ -1,0 +1,198 @@
+"""All pairs of clips of a run that are alike. What has been compared once is not compared again."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from clipmill.base.human import counted
+from clipmill.decode.signals import THUMBNAIL_SIDE
+from clipmill.duplicates import embedded, matching
+from clipmill.duplicates.search import LENGTH, UNIT, near_pairs
+from clipmill.store import tables
+from clipmill.store.layout import Paths
+from clipmill.store.table import UnreadableTable, about
+
+log = logging.getLogger("clipmill")
+
+VERSION = 1  # of the way in which clips are compared
+TOGETHER = 64  # pairs of clips whose moves are compared at once
+EMBEDDED_TOGETHER = 1 << 14
+DECIMALS = 4  # of similarities
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """The fingerprints of all clips that have one, by rising id.
+
+    `sketches`: clips × halves × numbers; of embeddings one half. `places`: of each clip the number of its shard, and
+    its row.
+    """
+
+    ids: Sequence[str]
+    digests: np.ndarray
+    sketches: np.ndarray
+    places: np.ndarray
+    shards: Sequence[Path]
+
+    @staticmethod
+    def read(outdir: Path, shards: Iterable[str]) -> Fingerprints:
+        """The rest of the fingerprints stays on disk until it is needed."""
+        paths = [tables.FINGERPRINTS.of(outdir, shard) for shard in shards]
+        parts = [tables.FINGERPRINTS.read(path, ["clip_id", "digest", "sketch"]) for path in paths]
+        there = [np.flatnonzero(part["sketch"].is_valid().to_numpy()) for part in parts]
+        places = np.concatenate(
+            [_numbered(number, rows) for number, rows in enumerate(there)] or [np.empty((0, 2), int)]
+        )
+        whole = pa.concat_tables([part.take(rows) for part, rows in zip(parts, there, strict=True)])
+        ids = whole["clip_id"].to_pylist()
+        order = np.array(sorted(range(len(ids)), key=ids.__getitem__), np.int64)
+        sketches = np.frombuffer(b"".join(whole["sketch"].to_pylist()), np.int16).reshape(len(ids), -1, LENGTH)
+        return Fingerprints(
+            [ids[row] for row in order], whole["digest"].to_numpy()[order], sketches[order], places[order], paths
+        )
+
+    def column(self, name: str, rows: np.ndarray) -> pa.Array:
+        """The values of a column for some rows, one at least."""
+        parts, back = [], []
+        for number in np.unique(self.places[rows, 0]).tolist():
+            here = np.flatnonzero(self.places[rows, 0] == number)
+            values = tables.FINGERPRINTS.read(self.shards[number], [name])[name]
+            if values.type == pa.binary():
+                values = values.cast(pa.large_binary())
+            parts += values.take(self.places[rows[here], 1]).chunks
+            back.append(here)
+        return pa.concat_arrays(parts).take(np.argsort(np.concatenate(back)))
+
+
+def _numbered(number: int, rows: np.ndarray) -> np.ndarray:
+    return np.column_stack([np.full(len(rows), number), rows])
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of clips, as row numbers (n × 2, the first one smaller), and how alike they are."""
+
+    rows: np.ndarray
+    similarity: np.ndarray
+
+    def within(self, is_in: np.ndarray, least: float) -> Pairs:
+        """The pairs of which both clips are in, at least so alike."""
+        wanted = is_in[self.rows].all(1) & (self.similarity >= least)
+        return Pairs(self.rows[wanted], self.similarity[wanted])
+
+    def __add__(self, other: Pairs) -> Pairs:
+        """Both, sorted."""
+        rows = np.concatenate([self.rows, other.rows])
+        order = np.lexsort((rows[:, 1], rows[:, 0]))
+        return Pairs(rows[order], np.concatenate([self.similarity, other.similarity])[order])
+
+
+NO_PAIRS = Pairs(np.empty((0, 2), np.int64), np.empty(0))
+
+
+def find_pairs(outdir: Path, fingerprints: Fingerprints, settings: Mapping[str, Any], threads: int = 1) -> Pairs:
+    """All pairs of clips that are alike, sorted. `settings`: the config's `duplicates`.
+
+    Only clips that earlier runs have not compared are compared, with all others. The result is the same.
+    """
+    path = Paths(outdir).pairs(settings["backend"])
+    least = round(1 - settings["eps"], DECIMALS) if settings["backend"] == "embeddings" else 0.0
+    known, is_new = _read_known(path, fingerprints, least)
+    log.info("%s to compare with %d others", counted(int(is_new.sum()), "clip"), int((~is_new).sum()))
+    if not is_new.any():
+        return known.within(np.ones(len(fingerprints.ids), bool), least)
+    distance = matching.NEAR if settings["backend"] == "pictures" else embedded.WIDER * math.sqrt(2 * settings["eps"])
+    halves = np.ascontiguousarray(np.moveaxis(fingerprints.sketches, 1, 0))
+    rows = np.unique(np.concatenate([near_pairs(half, is_new, distance, threads) for half in halves]), axis=0)
+    log.info("%s to look at", counted(len(rows), "pair"))
+    similarity = np.concatenate([*_SIMILARITIES[settings["backend"]](fingerprints, rows), np.empty(0)])
+    similarity = np.round(similarity, DECIMALS)
+    alike = similarity >= max(least, 10**-DECIMALS)
+    found = known + Pairs(rows[alike], similarity[alike])
+    _write(path, fingerprints.digests, found, least)
+    return found.within(np.ones(len(fingerprints.ids), bool), least)
+
+
+def _of_pictures(fingerprints: Fingerprints, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """The similarities of pairs of which a half is near, 0 where none is a copy of the other."""
+    if len(rows) == 0:
+        return
+    used, places = np.unique(rows, return_inverse=True)
+    places = places.reshape(-1, 2)
+    moves = fingerprints.column("moves", used)
+    is_barred = fingerprints.column("barred", used).to_numpy(zero_copy_only=False)[places].any(1)
+    sizes = pc.binary_length(moves).to_numpy()[places].max(1)
+    found = np.zeros(len(rows))
+    for grid, wanted in ((matching.SHARP, ~is_barred), (matching.BLURRED, is_barred)):
+        order = np.flatnonzero(wanted)
+        order = order[np.argsort(sizes[order], kind="stable")]  # pairs of about the same length are compared at once
+        for start in range(0, len(order), TOGETHER):
+            here = order[start : start + TOGETHER]
+            sketches = fingerprints.sketches[rows[here]].astype(np.int32)
+            apart = sketches[:, 0] - sketches[:, 1]
+            halves = 1 - np.einsum("ijk,ijk->ij", apart, apart) / (2 * UNIT**2)
+            first, second = ([_moves(moves[place]) for place in places[here, side].tolist()] for side in (0, 1))
+            found[here] = matching.copy_similarity(halves, matching.moved_alike(first, second, grid), grid.same)
+    yield found
+
+
+def _moves(value: pa.LargeBinaryScalar) -> np.ndarray:
+    return np.frombuffer(value.as_buffer(), np.uint8).reshape(-1, THUMBNAIL_SIDE**2)
+
+
+def _of_embeddings(fingerprints: Fingerprints, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """The cosines of pairs."""
+    if len(rows) == 0:
+        return
+    used, places = np.unique(rows, return_inverse=True)
+    column, places = fingerprints.column("embedding", used), places.reshape(-1, 2)
+    embeddings = np.frombuffer(column.buffers()[2], np.int16).reshape(len(used), -1)
+    for start in range(0, len(rows), EMBEDDED_TOGETHER):
+        first, second = places[start : start + EMBEDDED_TOGETHER].T
+        yield embedded.cosines(embeddings[first], embeddings[second])
+
+
+_SIMILARITIES = {"pictures": _of_pictures, "embeddings": _of_embeddings}
+
+
+def _read_known(path: Path, fingerprints: Fingerprints, least: float) -> tuple[Pairs, np.ndarray]:
+    """The pairs that earlier runs have found, and which clips are new to them. All are, if the pairs are of no use."""
+    nothing = NO_PAIRS, np.ones(len(fingerprints.ids), bool)
+    if not path.exists():
+        return nothing
+    try:
+        table, made = tables.PAIRS.read(path), about(path)
+    except UnreadableTable as error:
+        log.warning("%s; all clips are compared again", error)
+        return nothing
+    if made["version"] != VERSION or made["least"] > least:
+        return nothing
+    order = np.argsort(fingerprints.digests)
+    digests = fingerprints.digests[order]
+    wanted = np.column_stack([table["first"].to_numpy(), table["second"].to_numpy()])
+    places = np.minimum(np.searchsorted(digests, wanted), len(digests) - 1)
+    is_there = (digests[places] == wanted).all(1) if len(digests) else np.zeros(len(wanted), bool)
+    rows, similarity = np.sort(order[places[is_there]], 1), table["similarity"].to_numpy()[is_there]
+    compared = rows[:, 0] == rows[:, 1]
+    is_new = np.ones(len(fingerprints.ids), bool)
+    is_new[rows[compared, 0]] = False
+    known = Pairs(rows[~compared], np.round(similarity[~compared].astype(float), DECIMALS))
+    return NO_PAIRS + known, is_new
+
+
+def _write(path: Path, digests: np.ndarray, pairs: Pairs, least: float) -> None:
+    """Keep the pairs, and that all clips have been compared."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first, second = np.concatenate([digests[pairs.rows], np.column_stack([digests, digests])]).T
+    similarity = np.concatenate([pairs.similarity, np.ones(len(digests))]).astype(np.float32)
+    table = pa.table([first, second, similarity], schema=tables.PAIRS.schema)
+    tables.PAIRS.write_parts(path, [table], {"version": VERSION, "least": least})

@@ -1,0 +1,119 @@
+"""What a clip is recognized by without a model: what its pictures show, and how their brightness moves.
+
+What they show is one small picture, the mean over the clip, in which only the detail counts and not how bright or
+strong it is. So it stays the same after compression, scaling or a change of brightness, and becomes another when
+mirrored. Its upper and lower half count apart, so that a logo or a subtitle spoils only one of them. How they move
+tells shots of the same place from each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from clipmill.base.opencv import cv2
+from clipmill.decode.reading import read_thumbnails
+from clipmill.decode.signals import THUMBNAIL_SIDE
+from clipmill.duplicates.search import LENGTH, UNIT
+from clipmill.shapes.sizes import Crop
+
+VERSION = 1  # of the values
+SIDE = 32  # pixels of the mean picture
+LEAST_SIDE = 128  # pixels of the short side at which kept frames are read
+NEAR, AROUND = 5, 5  # pixels: the detail of a pixel is its difference to those near it, over the contrast around it
+FLAT = 1.4  # grey levels of contrast: fainter detail counts less
+MOST = 1.2  # contrasts: a logo is no stronger than that
+STEP, DETAIL = 2, 0.1  # grey levels between neighbours that are detail; a picture with a smaller share of it is plain
+
+RATE = 8  # moves per second
+FINER = 4  # times between two moves whose mean each of them is
+FINE = 64  # pixels on a side to which a thumbnail is enlarged to cut its bars away
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+Box = tuple[float, float, float, float]
+"""The part of a picture that is looked at: its left, top, right and bottom edge, as shares of width and height."""
+
+BORDERS = ("border_left", "border_top", "border_right", "border_bottom")
+
+
+def box_of(clip: Mapping[str, Any], signals: pa.Table) -> Box:
+    """The part of the picture that a clip shows: without what it is cropped by, or else without its black bars."""
+    if crop := Crop.of(clip):
+        (width, height), (across, down) = crop.whole, crop.size
+        return crop.x / width, crop.y / height, (crop.x + across) / width, (crop.y + down) / height
+    bars = np.column_stack([signals[name].to_numpy() for name in BORDERS])
+    bars = bars[~np.isnan(bars).any(1)]
+    left, top, right, bottom = bars.min(0) if len(bars) else np.zeros(4)
+    return float(left), float(top), float(1 - right), float(1 - bottom)
+
+
+def sketches(pictures: Iterable[np.ndarray], box: Box) -> np.ndarray | None:
+    """What a clip shows, from grey pictures: 2 × LENGTH numbers (int16); None if there is nothing to see.
+
+    For the upper and the lower half a vector of length UNIT: the lowest frequencies of the detail of the mean picture,
+    by the discrete cosine transform. That of a half without detail is 0.
+    """
+    small = [cv2.resize(_within(picture, box), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for picture in pictures]
+    if not any(map(_has_detail, small)):
+        return None
+    mean = np.asarray(np.mean(small, 0, dtype=np.float32))
+    difference = mean - _blurred(mean, NEAR)
+    detail = np.clip(difference / (np.sqrt(_blurred(difference * difference, AROUND)) + FLAT), -MOST, MOST)
+    waves = np.stack([cv2.dct(half)[_lowest()] for half in np.split(detail, 2)])
+    lengths = np.linalg.norm(waves, axis=1, keepdims=True)
+    return np.rint(waves * (UNIT / np.maximum(lengths, 1e-6))).astype(np.int16)
+
+
+def _has_detail(picture: np.ndarray) -> bool:
+    """Whether enough of a small grey picture is not plain."""
+    levels = picture.astype(np.float32)
+    steps = np.abs(np.diff(levels, axis=0))[:, 1:] + np.abs(np.diff(levels, axis=1))[1:]
+    return bool(np.mean(steps > STEP) >= DETAIL)
+
+
+def _within(picture: np.ndarray, box: Box) -> np.ndarray:
+    """The part of a picture, at least one pixel of it."""
+    height, width = picture.shape
+    left, top = min(round(box[0] * width), width - 1), min(round(box[1] * height), height - 1)
+    return picture[top : max(round(box[3] * height), top + 1), left : max(round(box[2] * width), left + 1)]
+
+
+def _blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
+    return cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+
+
+@cache
+def _lowest() -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the LENGTH lowest frequencies of a half, without its mean."""
+    rows, columns = np.divmod(np.arange(1, SIDE * SIDE // 2), SIDE)
+    lowest = np.argsort((2 * rows) ** 2 + columns**2, kind="stable")[:LENGTH]
+    return rows[lowest], columns[lowest]
+
+
+def moves(signals: pa.Table, box: Box) -> np.ndarray:
+    """How the brightness of a clip moves: RATE times a second a thumbnail of what is inside of the box (uint8).
+
+    `signals`: those of the clip's frames.
+    """
+    thumbnails = read_thumbnails(signals).astype(np.float32)
+    if box != WHOLE:
+        thumbnails = np.stack([_cropped(thumbnail, box) for thumbnail in thumbnails])
+    times = signals["time"].to_numpy() - signals["time"][0].as_py()
+    count = max(1, int(times[-1] * RATE))
+    wanted = np.minimum((np.arange(count * FINER) + 0.5) / (RATE * FINER), times[-1])
+    after = np.clip(np.searchsorted(times, wanted), 1, None) if len(times) > 1 else np.zeros(len(wanted), int)
+    before = np.maximum(after - 1, 0)
+    share = ((wanted - times[before]) / np.maximum(times[after] - times[before], 1e-6))[:, None]
+    finer = thumbnails[before] * (1 - share) + thumbnails[after] * share
+    return np.clip(np.rint(finer.reshape(count, FINER, -1).mean(1)), 0, 255).astype(np.uint8)
+
+
+def _cropped(thumbnail: np.ndarray, box: Box) -> np.ndarray:
+    """A thumbnail of what is inside of the box."""
+    shape = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    fine = cv2.resize(thumbnail.reshape(shape), (FINE, FINE), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(_within(fine, box), shape, interpolation=cv2.INTER_AREA).reshape(-1)

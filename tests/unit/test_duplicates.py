@@ -1,0 +1,347 @@
+"""Duplicates: fingerprints of made films, the search for near ones, groups, quotas, and splits."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from films import decoded
+
+from clipmill.base.opencv import cv2
+from clipmill.dataset.formats.assign import split_of
+from clipmill.demo import render
+from clipmill.duplicates import embedded, matching, search
+from clipmill.duplicates.choosing import split_keys
+from clipmill.duplicates.groups import Candidates, Likeness, Limits, decide, videos_together
+from clipmill.duplicates.pairs import Fingerprints, find_pairs
+from clipmill.duplicates.shard import fingerprint_shard
+from clipmill.store import tables
+from clipmill.store.layout import Paths
+from default_config import CONFIG
+
+SIZE, FPS = (160, 120), 12
+PICTURES = {**CONFIG["duplicates"], "backend": "pictures"}
+
+
+# --- fingerprints of films ------------------------------------------------------------------------------------------
+
+
+def pan(picture: str, speed: float, direction: float = 0.5) -> list[np.ndarray]:
+    return list(render.pan(render.photograph(picture), SIZE, 3, FPS, speed, direction))
+
+
+def head(seed: int) -> list[np.ndarray]:
+    """A still background, and a face that sways as `seed` says."""
+    picture, chance = render.cover(render.photograph("astronaut.png"), SIZE), np.random.default_rng(seed)
+    steps = np.cumsum(chance.normal(0, 1.2, (3 * FPS, 2)), 0)
+    mask = np.zeros((SIZE[1], SIZE[0], 1))
+    cv2.ellipse(mask, (80, 50), (35, 40), 0, 0, 360, 1.0, -1)
+    return [
+        (picture * (1 - mask) + np.roll(picture, np.rint(step).astype(int), (0, 1)) * mask).astype(np.uint8)
+        for step in steps
+    ]
+
+
+def resized(size: tuple[int, int]):
+    return lambda frames: [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]
+
+
+def barred(frames: list[np.ndarray]) -> list[np.ndarray]:
+    return [cv2.copyMakeBorder(frame, 20, 20, 0, 0, cv2.BORDER_CONSTANT) for frame in frames]
+
+
+def with_logo(frames: list[np.ndarray]) -> list[np.ndarray]:
+    marked = [frame.copy() for frame in frames]
+    for frame in marked:
+        frame[8:24, 128:150] = (250, 250, 250)
+    return marked
+
+
+def brighter(frames: list[np.ndarray]) -> list[np.ndarray]:
+    return [np.clip(frame * 1.15 + 20, 0, 255).astype(np.uint8) for frame in frames]
+
+
+COPIES = {
+    "compressed": (lambda frames: frames, {"crf": "36"}),
+    "smaller": (resized((96, 72)), {}),
+    "letterboxed": (barred, {}),
+    "brighter": (brighter, {}),
+    "with a logo": (with_logo, {}),
+    "trimmed": (lambda frames: frames[3:-2], {}),
+}
+ORIGINALS = {
+    "cat": lambda: pan("chelsea.png", 30),
+    "cup": lambda: pan("coffee.png", 12, 2),
+    "head": lambda: head(1),
+}
+OTHERS = {
+    "cup, elsewhere": lambda: pan("coffee.png", 40, 4),
+    "head, another time": lambda: head(2),
+    "cat, mirrored": lambda: [frame[:, ::-1].copy() for frame in pan("chelsea.png", 30)],
+    "head, mirrored": lambda: [frame[:, ::-1].copy() for frame in head(1)],
+    "black": lambda: list(render.still(render.flat(SIZE), SIZE, 3, FPS)),
+    "nearly black": lambda: list(render.still(render.flat(SIZE, (4, 4, 4)), SIZE, 3, FPS)),
+    "grey": lambda: list(render.still(render.flat(SIZE, (120, 120, 120)), SIZE, 3, FPS)),
+}
+
+
+class Made:
+    """Films in one shard, each a video of one clip, and their fingerprints."""
+
+    def __init__(self, outdir: Path):
+        self.outdir, self.clips = outdir, []
+
+    def add(self, name: str, frames: list[np.ndarray], options: dict[str, str] | None = None) -> None:
+        path, paths = self.outdir / f"{name}.mp4", Paths(self.outdir)
+        height, width = frames[0].shape[:2]
+        render.encode(path, frames, (width, height), FPS, options=options or {})
+        film = decoded(path, self.outdir / "decoded" / name, video_id=name)
+        for source, target in (
+            (film.paths.frames, paths.frames("000000", name)),
+            (film.paths.signals, paths.signals("000000", name)),
+        ):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.rename(target)
+        self.clips.append({**film.clip(), "clip_id": name, "unfit": None})
+
+    def alike(self) -> set[frozenset[str]]:
+        write(self.outdir, "000000", fingerprint_shard(self.clips, self.outdir, "000000", PICTURES, 0.0))
+        fingerprints = Fingerprints.read(self.outdir, ["000000"])
+        pairs = find_pairs(self.outdir, fingerprints, PICTURES)
+        return {frozenset(fingerprints.ids[row] for row in pair) for pair in pairs.rows.tolist()}
+
+
+def write(outdir: Path, shard: str, rows: list[dict]) -> None:
+    path = tables.FINGERPRINTS.of(outdir, shard)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tables.FINGERPRINTS.write(path, rows)
+
+
+@pytest.fixture(scope="module")
+def alike(tmp_path_factory: pytest.TempPathFactory) -> set[frozenset[str]]:
+    """The pairs that are found among the originals, their copies, and other films."""
+    made = Made(tmp_path_factory.mktemp("made"))
+    for name, frames in ORIGINALS.items():
+        made.add(name, frames())
+        for kind, (change, options) in COPIES.items():
+            made.add(f"{name}, {kind}", change(frames()), options)
+    for name, frames in OTHERS.items():
+        made.add(name, frames())
+    return made.alike()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ORIGINALS)
+@pytest.mark.parametrize("kind", COPIES)
+def test_a_copy_is_found(alike, name, kind):
+    assert frozenset({name, f"{name}, {kind}"}) in alike
+
+
+@pytest.mark.slow
+def test_nothing_else_is_taken_for_a_copy(alike):
+    copies = {name: {name, *(f"{name}, {kind}" for kind in COPIES)} for name in ORIGINALS}
+    assert [pair for pair in alike if not any(pair <= names for names in copies.values())] == []
+
+
+@pytest.mark.slow
+def test_lost_frames_are_an_error_of_the_clip(tmp_path):
+    made = Made(tmp_path)
+    made.add("cat", pan("chelsea.png", 30))
+    Paths(tmp_path).frames("000000", "cat").unlink()
+    (row,) = fingerprint_shard(made.clips, tmp_path, "000000", PICTURES, 1.0)
+    assert row["error_kind"] == "bad_frames" and "sketch" not in row
+
+
+# --- the search -----------------------------------------------------------------------------------------------------
+
+
+def planted(count: int, length: int, apart: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random vectors of length 1, and as many at an angle whose cosine is 1 - `apart`."""
+    chance = np.random.default_rng(seed)
+    one, other = chance.normal(size=(2, count, length))
+    one /= np.linalg.norm(one, axis=1, keepdims=True)
+    other -= np.einsum("ij,ij->i", one, other)[:, None] * one
+    other /= np.linalg.norm(other, axis=1, keepdims=True)
+    cosine = 1 - apart
+    return one, cosine * one + np.sqrt(1 - cosine**2) * other
+
+
+def fingerprints_of(vectors: dict[str, np.ndarray]) -> list[dict]:
+    """FINGERPRINTS rows of the mean embeddings of clips."""
+    rows = []
+    for clip_id, vector in vectors.items():
+        embedding = np.rint(vector * embedded.ONE).astype(np.int16)
+        sketch = embedded.sketch(embedding)
+        digest = int.from_bytes(clip_id.encode()[-7:], "big")
+        rows.append(
+            {"clip_id": clip_id, "digest": digest, "sketch": sketch.tobytes(), "embedding": embedding.tobytes()}
+        )
+    return rows
+
+
+@pytest.mark.parametrize("apart", [0.01, 0.03, 0.048])
+def test_near_embeddings_are_found_and_no_others(tmp_path, apart):
+    one, other = planted(500, 96, apart, 1)
+    vectors = {f"a{row:04d}": vector for row, vector in enumerate(one)}
+    vectors |= {f"b{row:04d}": vector for row, vector in enumerate(other)}
+    write(tmp_path, "000000", fingerprints_of(vectors))
+    fingerprints = Fingerprints.read(tmp_path, ["000000"])
+    settings = {**CONFIG["duplicates"], "backend": "embeddings"}
+    pairs = find_pairs(tmp_path, fingerprints, settings)
+    found = {(fingerprints.ids[first], fingerprints.ids[second]) for first, second in pairs.rows.tolist()}
+    right = {(f"a{row:04d}", f"b{row:04d}") for row in range(500)}
+    assert found <= right and len(found) >= 0.98 * len(right)
+    assert np.allclose(pairs.similarity, 1 - apart, atol=0.002)
+    stricter = find_pairs(tmp_path, fingerprints, {**settings, "eps": 0.02})
+    assert len(stricter.rows) == (len(found) if apart < 0.02 else 0)
+
+
+def test_which_pairs_are_found_depends_on_nothing_else(tmp_path):
+    """In any order, in any shards, and one shard after the other."""
+    one, other = planted(300, 96, 0.045, 2)
+    vectors = {f"clip{row:04d}": vector for row, vector in enumerate([*one, *other])}
+    rows = fingerprints_of(vectors)
+    settings = {**CONFIG["duplicates"], "backend": "embeddings"}
+
+    def results(outdir: Path, parts: list[list[dict]], at_once: bool) -> Iterator[object]:
+        shards = [f"{number:06d}" for number in range(len(parts))]
+        for shard, part in zip(shards, parts, strict=True):
+            write(outdir, shard, part)
+        for known in [len(shards)] if at_once else range(1, len(shards) + 1):
+            fingerprints = Fingerprints.read(outdir, shards[:known])
+            pairs = find_pairs(outdir, fingerprints, settings)
+        yield fingerprints.ids
+        yield pairs.rows.tolist()
+        yield pairs.similarity.tolist()
+        yield Paths(outdir).pairs("embeddings").read_bytes()
+
+    shuffled = random.Random(3).sample(rows, len(rows))
+    whole = list(results(tmp_path / "1", [rows], True))
+    assert len(whole[1]) > 250
+    assert list(results(tmp_path / "2", [shuffled[:100], shuffled[100:350], shuffled[350:]], True)) == whole
+    assert list(results(tmp_path / "3", [shuffled[350:], shuffled[:100], shuffled[100:350]], False)) == whole
+
+
+def test_only_new_vectors_are_compared():
+    sketches = np.zeros((4, search.LENGTH), np.int16)
+    sketches[:, 0] = search.UNIT
+    new = np.array([False, False, True, False])
+    assert search.near_pairs(sketches, new, 0.3).tolist() == [[0, 2], [1, 2], [2, 3]]
+    assert search.near_pairs(sketches, ~np.ones(4, bool), 0.3).tolist() == []
+    assert len(search.near_pairs(sketches, np.ones(4, bool), 0.3, threads=2)) == 6
+
+
+def test_a_damaged_file_of_pairs_costs_only_time(tmp_path):
+    one, other = planted(20, 96, 0.02, 4)
+    write(tmp_path, "000000", fingerprints_of({f"clip{n:04d}": vector for n, vector in enumerate([*one, *other])}))
+    fingerprints, settings = Fingerprints.read(tmp_path, ["000000"]), {**CONFIG["duplicates"], "backend": "embeddings"}
+    right = find_pairs(tmp_path, fingerprints, settings).rows.tolist()
+    Paths(tmp_path).pairs("embeddings").write_bytes(b"nothing")
+    assert find_pairs(tmp_path, fingerprints, settings).rows.tolist() == right and len(right) == 20
+
+
+# --- moves ----------------------------------------------------------------------------------------------------------
+
+
+def test_moves_are_compared_at_the_best_shift():
+    chance = np.random.default_rng(5)
+    cells = np.repeat(chance.normal(128, 30, (1, 64)), 40, 0) + 12 * np.cumsum(chance.normal(size=(40, 64)), 0)
+    moves = np.clip(np.rint(cells), 0, 255).astype(np.uint8)
+    other = np.clip(np.rint(128 + 12 * np.cumsum(chance.normal(size=(40, 64)), 0)), 0, 255).astype(np.uint8)
+    still = np.repeat(moves[:1], 40, 0)
+    same, shifted, apart, nothing = matching.moved_alike(
+        [moves, moves[4:], moves, still], [moves, moves[:36], other, still], matching.SHARP
+    )
+    assert same == pytest.approx(1) and shifted == pytest.approx(1, abs=0.01) and apart < 0.5 and np.isnan(nothing)
+    halves = np.array([[0.99, 0.97]] * 4)
+    moved = np.array([0.95, 0.3, np.nan, np.nan])
+    assert matching.copy_similarity(halves, moved, 0.62).tolist() == [0.95, 0, 0.99, 0.99]
+
+
+# --- groups ---------------------------------------------------------------------------------------------------------
+
+
+def candidates(scores: list[float | None], videos: str = "") -> Candidates:
+    ids = [f"c{number}" for number in range(len(scores))]
+    return Candidates(ids, list(videos) or ids, np.array([np.nan if one is None else one for one in scores], float))
+
+
+def outcome(clips: Candidates, pairs: list[tuple[int, int]], **limits: int | None) -> dict[str, tuple]:
+    likeness = Likeness(len(clips.ids), np.array(pairs, np.int64).reshape(-1, 2), np.full(len(pairs), 0.97))
+    rows = decide(clips, likeness, Limits(**{**CONFIG["limits"], **limits}))
+    return {row["clip_id"]: (row["reason"], row.get("duplicate_of")) for row in rows}
+
+
+def test_the_best_stays_and_ties_go_by_id():
+    assert outcome(candidates([1, 3, 2]), [(0, 1), (1, 2), (0, 2)]) == {
+        "c0": ("duplicate", "c1"),
+        "c1": (None, None),
+        "c2": ("duplicate", "c1"),
+    }
+    assert outcome(candidates([2, 2]), [(0, 1)])["c1"] == ("duplicate", "c0")
+    assert outcome(candidates([None, 1]), [(0, 1)])["c0"] == ("duplicate", "c1")
+
+
+def test_each_dropped_clip_is_like_the_one_that_stays():
+    """A chain of clips, each like the next: its middle would stay for all if chains were groups."""
+    chain = outcome(candidates([5, 4, 3, 2, 1]), [(0, 1), (1, 2), (2, 3), (3, 4)])
+    assert chain == {
+        "c0": (None, None),
+        "c1": ("duplicate", "c0"),
+        "c2": (None, None),
+        "c3": ("duplicate", "c2"),
+    }
+
+
+def test_quotas_are_drawn_and_a_larger_one_only_adds():
+    clips = candidates([1.0] * 12, "a" * 8 + "b" * 4)
+    stay = {
+        (limit, seed): set(clips.ids) - set(outcome(clips, [], per_video=limit, seed=seed))
+        for limit in (2, 3)
+        for seed in (0, 1)
+    }
+    assert all(len(ids) == 2 * limit for (limit, _), ids in stay.items())
+    assert stay[2, 0] < stay[3, 0] and stay[2, 0] != stay[2, 1]
+    assert set(outcome(clips, [], per_video=2).values()) == {("limit per video", None)}
+
+
+def test_a_group_keeps_as_many_as_its_limit_the_best_among_them():
+    found = outcome(candidates([1, 2, 9, 3]), [(0, 2), (1, 2), (2, 3)], per_group=2)
+    assert found["c2"] == (None, None)
+    assert sorted(map(str, (reason for reason, _ in found.values()))) == ["None", "None"] + ["limit per group"] * 2
+    assert {stays for reason, stays in found.values() if reason} == {"c2"}
+
+
+def test_a_clip_beyond_a_limit_never_stands_for_others():
+    """Whatever is drawn: a duplicate is only dropped for a clip that stays, and no video has more than its limit."""
+    chance = random.Random(6)
+    for _ in range(60):
+        count = 14
+        clips = candidates([chance.randrange(4) for _ in range(count)], "".join(chance.choices("abc", k=count)))
+        pairs = [(i, j) for j in range(count) for i in range(j) if chance.random() < 0.15]
+        found = outcome(clips, pairs, per_video=2, seed=chance.randrange(9))
+        dropped = {clip for clip, (reason, _) in found.items() if reason}
+        for reason, stays in found.values():
+            assert reason != "duplicate" or stays not in dropped
+        kept = [video for clip, video in zip(clips.ids, clips.videos, strict=True) if clip not in dropped]
+        assert all(kept.count(video) <= 2 for video in "abc")
+        is_kept = [clip not in dropped for clip in clips.ids]
+        assert not any(is_kept[i] and is_kept[j] for i, j in pairs)
+
+
+# --- splits ---------------------------------------------------------------------------------------------------------
+
+
+def test_videos_with_clips_that_are_alike_are_in_one_split():
+    def row(clip: str, group: str | None, reason: str | None = None) -> dict:
+        return {"clip_id": clip, "video_id": clip[0], "duplicate_group": group, "reason": reason}
+
+    rows = [row("a1", "a1"), row("b1", "a1"), row("b2", "b2"), row("c1", "b2"), row("d1", "b2", "duplicate")]
+    together = split_keys([*rows, row("e1", None, "limit per video")])
+    assert together == {"a": "a", "b": "a", "c": "a"}
+    splits = {video: split_of(together.get(video, video), 0.5, 3) for video in "abcde"}
+    assert splits["a"] == splits["b"] == splits["c"]
+    assert videos_together([["x", "y"], ["z"], ["y", "w"]]) == {"w": "w", "x": "w", "y": "w", "z": "z"}
