@@ -152,8 +152,8 @@ def whole_shift(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
 def sharpness(picture: np.ndarray) -> float:
     """How strong the fine detail of a BGR picture is, in grey levels: the same at every size from 240 lines on.
 
-    Standard deviation of a difference of two Gaussians. Their widths are shares of the picture's short side: what passes
-    is the finest detail that 240 lines still show.
+    Standard deviation of a difference of two Gaussians. Their widths are shares of the picture's short side, so that the
+    finest detail passes that 240 lines still show.
     """
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32)
     fine, coarse = (cv2.GaussianBlur(grey, (0, 0), share * min(grey.shape)) for share in DETAIL_WIDTHS)
