@@ -76,6 +76,7 @@ def hevc(more: str) -> tuple[str, ...]:
 
 VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "300k", "-g", "20")
 AV1 = ("-c:v", "libaom-av1", "-cpu-used", "8", "-crf", "40", "-g", "20", "-keyint_min", "20", "-usage", "realtime")
+SVT_AV1 = ("-c:v", "libsvtav1", "-preset", "10", "-crf", "40", "-g", "20")
 UNEVEN = ("-vf", "settb=1/90000,setpts='(N+mod(N,3)*0.4+if(gt(N,60),10,0))/24/TB'", "-fps_mode", "passthrough")
 KINDS: dict[str, dict] = {
     "closed.mp4": {"arguments": h264(20)},
@@ -111,10 +112,11 @@ KINDS: dict[str, dict] = {
     "open_hevc.mkv": {"arguments": hevc(":open-gop=1")},
     "vp9.webm": {"arguments": VP9},
     "av1.mkv": {"arguments": AV1},
+    "svt_av1.mp4": {"arguments": SVT_AV1},
 }
 COPIED = {"closed.mp4", "without_b.mp4", "all_key.mp4", "uneven.mp4", "uneven.mkv", "ten_bit.mp4", "full_range.mp4"}
 COPIED |= {"odd.mp4", "late.mp4", "fragmented.mp4", "h264.mkv", "h264.flv", "h264.ts", "late.ts", "interlaced.ts"}
-COPIED |= {"plain_mpeg4.avi", "hevc.mp4", "vp9.webm", "av1.mkv"}
+COPIED |= {"plain_mpeg4.avi", "hevc.mp4", "vp9.webm", "av1.mkv", "svt_av1.mp4"}
 
 
 def cut_settings(**changes: Any) -> CutSettings:

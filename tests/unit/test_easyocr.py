@@ -19,8 +19,9 @@ from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.opencv import cv2
 from clipmill.demo import render
 from clipmill.models.published import CRAFT, PUBLISHED
+from clipmill.scores.text import ink
 from clipmill.scores.text.boxes import polygons_area
-from clipmill.scores.text.easyocr import Canvas, EasyOcr, text_boxes
+from clipmill.scores.text.easyocr import Canvas, EasyOcr, text_boxes, tight_text_boxes
 
 pytestmark = pytest.mark.torch
 
@@ -66,14 +67,14 @@ def bounds(found: np.ndarray, ratio=1.0) -> list[list[int]]:
 def test_box_of_a_word():
     """
     60 × 10 marked pixels of the map are widened by ⌊2 √10⌋ = 6, 3 each way, to the last marked pixel: x 17 to 82, y 47
-    to 62. The canvas has twice as many pixels, and a line has a margin of a tenth of its height, 3.
+    to 62. The canvas has twice as many pixels. There is no margin around that.
     """
-    assert bounds(maps((20, 50, 80, 60, 0.9))) == [[34 - 3, 94 - 3, 164 + 3, 124 + 3]]
+    assert bounds(maps((20, 50, 80, 60, 0.9))) == [[34, 94, 164, 124]]
 
 
 def test_boxes_are_in_pixels_of_the_frame():
     """A canvas at half of the frame's size: all is twice as large."""
-    assert bounds(maps((20, 50, 80, 60, 0.9)), ratio=0.5) == [[68 - 6, 188 - 6, 328 + 6, 248 + 6]]
+    assert bounds(maps((20, 50, 80, 60, 0.9)), ratio=0.5) == [[68, 188, 328, 248]]
 
 
 @pytest.mark.parametrize(
@@ -107,13 +108,13 @@ def test_turned_text_counts_as_it_stands():
 
 @pytest.mark.parametrize("lines", [1, 3])
 def test_area_of_a_page(lines):
-    """Maps as an ideal network would give them, 1 on the words. EasyOCR's boxes stand off from the letters."""
-    page, ink = render.text_page(["Four score and seven", "years ago our fathers", "brought forth"][:lines], LANDSCAPE)
+    """Maps that are 1 on the words. The network's are 1 in the middle of letters, so its boxes are widened."""
+    page, area = render.text_page(["Four score and seven", "years ago our fathers", "brought forth"][:lines], LANDSCAPE)
     letters = cv2.threshold(cv2.cvtColor(page, cv2.COLOR_BGR2GRAY), 128, 1, cv2.THRESH_BINARY_INV)[1]
     words = cv2.morphologyEx(letters, cv2.MORPH_CLOSE, np.ones((5, 25), np.uint8))
     half = cv2.resize(words.astype(np.float32), (455, 256), interpolation=cv2.INTER_AREA)
-    found = text_boxes(np.stack([half, 0 * half], axis=-1), Canvas(np.empty(0), 1.0, LANDSCAPE[::-1]))
-    assert ink < polygons_area(found.boxes, found.shape) < 1.8 * ink
+    found = tight_text_boxes(np.stack([half, 0 * half], axis=-1), Canvas(page, 1.0, LANDSCAPE[::-1]))
+    assert polygons_area(found.boxes, found.shape) == pytest.approx(area, rel=0.05)
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
@@ -146,15 +147,17 @@ def pictures() -> list[np.ndarray]:
 
 
 def corners(reader, picture: np.ndarray, canvas_size: int) -> np.ndarray:
-    """What EasyOCR finds in one picture: N × 4 × 2."""
-    (level,), (turned,) = reader.detect(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), canvas_size=canvas_size)
+    """What EasyOCR finds in one picture, without a margin around it: N × 4 × 2."""
+    picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    (level,), (turned,) = reader.detect(picture, canvas_size=canvas_size, add_margin=0)
     upright = [[(left, top), (right, top), (right, bottom), (left, bottom)] for left, right, top, bottom in level]
     return np.array([*upright, *turned], float).reshape(-1, 4, 2)
 
 
 @pytest.mark.filterwarnings("ignore:torch.ao.quantization")
-def test_boxes_are_those_of_easyocr(reader, weights):
+def test_boxes_are_those_of_easyocr(reader, weights, monkeypatch):
     """Frames of several sizes in one batch, one of them shrunk: the boxes that EasyOCR finds in each alone."""
+    monkeypatch.setattr(ink, "tight", lambda _, found: found)
     detector = ocr(weights, canvas_size=128)
     frames = pictures()
     found = detector.measure(detector.prepare(frames))

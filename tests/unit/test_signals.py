@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
-from films import SETTINGS, Decoded, Film, cinema, decoded, grey, panned, standing
+from films import REAL, SETTINGS, Decoded, Film, cinema, decoded, grey, panned, standing
 
 from clipmill.base.opencv import cv2
-from clipmill.decode.signals import black_borders, colourfulness, sharpness
+from clipmill.decode.signals import DETAIL_SCALE, DETAIL_WIDTHS, black_borders, colourfulness, sharpness
 from clipmill.demo import render
 from clipmill.split.measured import motion_score, technical_score
 from clipmill.store import tables
@@ -235,10 +236,64 @@ def test_sharpness():
     assert sharpness(render.flat((640, 360), (90, 90, 90))) == 0
 
 
-def test_sharpness_is_the_spread_of_the_laplacian():
-    rows, columns = np.mgrid[0:64, 0:64]
-    checks = (((rows + columns) % 2) * 100).astype(np.uint8)
-    assert sharpness(cv2.merge([checks] * 3)) == pytest.approx(400, rel=0.01)  # ±400 everywhere
+@pytest.mark.parametrize("cycles", [20, 60, 80])
+@pytest.mark.parametrize("lines", [240, 512, 1080])
+def test_sharpness_of_waves(cycles, lines):
+    """A Gaussian of width w weakens a wave of f cycles per picture by exp(−2 (π w f)²)."""
+    wave = 128 + 80 * np.sin(2 * np.pi * cycles * (np.arange(lines) + 0.5) / lines + 0.3)
+    picture = cv2.merge([np.rint(np.tile(wave, (lines, 1))).astype(np.uint8)] * 3)
+    fine, coarse = (np.exp(-2 * (np.pi * width * cycles) ** 2) for width in DETAIL_WIDTHS)
+    wanted = DETAIL_SCALE * 80 / np.sqrt(2) * (fine - coarse)
+    assert sharpness(picture) == pytest.approx(wanted, rel=0.05)
+
+
+def resized(picture: np.ndarray, lines: int, way: int = cv2.INTER_AREA) -> np.ndarray:
+    return cv2.resize(picture, (lines * picture.shape[1] // picture.shape[0], lines), interpolation=way)
+
+
+@pytest.fixture(scope="module", params=["photograph", "many photographs", "film"])
+def detailed(request) -> np.ndarray:
+    """A picture of 1080 lines: one that was enlarged, two with detail of their own."""
+    if request.param == "photograph":
+        return render.cover(render.photograph("astronaut.png"), (1440, 1080))
+    if request.param == "film":
+        with av.open(REAL / "big-buck-bunny.mp4") as container:
+            frame = next(container.decode(video=0)).to_ndarray(format="bgr24")
+        return np.tile(frame, (8, 8, 1))[:1080, :1440]
+    names = ["coffee.png", "rocket.jpg", "chelsea.png", "gravel.png"]
+    tiles = [render.cover(render.photograph(name), (720, 540)) for name in names]
+    return np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kept", "most"), [(240, 1.2), (360, 1.12), (512, 1.12), (1080, 1.12)])
+def test_sharpness_is_the_same_at_all_sizes(detailed, kept, most):
+    """Of a video of any size, and of kept frames of any size. Frames of 240 lines made from 270 have lost the most."""
+    sizes = (240, 270, 360, 432, 480, 540, 720, 1080)
+    found = [sharpness(resized(resized(detailed, lines), min(lines, kept))) for lines in sizes]
+    assert max(found) < most * min(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lines", [240, 480, 720])
+def test_sharpness_falls_with_blur_alike_at_all_sizes(detailed, lines):
+    """0.3, 0.5 and 1 % of the height; out of focus (a disc); and moved while the shutter was open (a line)."""
+    picture = resized(detailed, lines)
+    sharp = sharpness(picture)
+    blurred = [sharpness(cv2.GaussianBlur(picture, (0, 0), share * lines)) / sharp for share in (0.003, 0.005, 0.01)]
+    assert np.array(blurred) == pytest.approx([0.7, 0.45, 0.18], abs=0.08)
+    side = round(0.0125 * lines) | 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)).astype(np.float32)
+    line = np.ones((1, round(0.03 * lines)), np.float32)
+    for kernel in (disc, line):
+        assert sharpness(cv2.filter2D(picture, -1, kernel / kernel.sum())) < 0.8 * sharp
+
+
+@pytest.mark.slow
+def test_an_enlarged_picture_is_as_sharp_as_it_was(detailed):
+    small = resized(detailed, 240)
+    large = resized(small, 1080, cv2.INTER_CUBIC)
+    assert sharpness(resized(large, 512)) == pytest.approx(sharpness(small), rel=0.2)
 
 
 def test_colourfulness():

@@ -292,7 +292,7 @@ SIGNALS: Table[Row] = Table(
             "thumbnail", THUMBNAIL, "8×8 bytes", "grey thumbnail, by which clip files are checked against the source"
         ),
         Column("sample", SMALL_INTEGER, "", "number of the kept frame; its file in the archive is `<6 digits>.jpg`"),
-        Column("sharpness", SMALL, "grey levels", "standard deviation of the Laplacian of the kept frame", 4),
+        Column("sharpness", SMALL, "grey levels", "strength of the fine detail of the kept frame, at any size", 4),
         Column("colourfulness", SMALL, "0–~150", "Hasler and Süsstrunk's M3 (2003), from opponent colours", 4),
         Column("border_left", SMALL, "share", "share of the width that is a black border at the left", 4),
         Column("border_top", SMALL, "share", "share of the height that is a black border at the top", 4),
@@ -386,7 +386,7 @@ TECHNICAL: Table[Row] = Table(
             "sharpness",
             REAL,
             "grey levels",
-            "mean over the kept frames of the Laplacian's standard deviation",
+            "mean strength of the fine detail of the kept frames, at any size",
             4,
             filter=80,
         ),

@@ -16,7 +16,7 @@ from clipmill.decode.reading import FrameChoice
 from clipmill.decode.signals import colourfulness, sharpness
 from clipmill.scores import EmbeddedBackend
 
-VERSION = 1
+VERSION = 2
 # At these values a part gives half its points; they lie near the middle of ordinary photographs.
 HALF_SHARPNESS, HALF_CONTRAST, HALF_COLOUR = 8.0, 35.0, 25.0
 WEIGHTS = {"sharpness": 0.3, "exposure": 0.25, "contrast": 0.25, "colour": 0.2}
