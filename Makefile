@@ -121,7 +121,9 @@ demo: $(VENV)/core.stamp
 	$(BIN)/snakemake --profile profiles/local --configfile demo/config.json && \
 	{ [ "$$OUTDIR/summary.json" -nt demo/config.json ] || $(BIN)/python scripts/summary.py "$$OUTDIR"; }
 
-quick: lint types
+# Lint and types each need one core, so they run beside each other.
+quick: $(VENV)/quick.stamp
+	@$(MAKE) --no-print-directory --jobs 2 lint types
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "$(FAST)" tests/unit $(PYTEST)
 
 lint: $(VENV)/quick.stamp
