@@ -121,7 +121,9 @@ demo: $(VENV)/core.stamp
 	$(BIN)/snakemake --profile profiles/local --configfile demo/config.json && \
 	{ [ "$$OUTDIR/summary.json" -nt demo/config.json ] || $(BIN)/python scripts/summary.py "$$OUTDIR"; }
 
-quick: lint types
+# Lint and types each need one core, so they run beside each other.
+quick: $(VENV)/quick.stamp
+	@$(MAKE) --no-print-directory --jobs 2 lint types
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "$(FAST)" tests/unit $(PYTEST)
 
 lint: $(VENV)/quick.stamp
@@ -135,7 +137,7 @@ types: $(VENV)/quick.stamp
 
 # With PATHS, lint and types are left out: the tests begin at once.
 test: $(if $(filter file,$(origin PATHS)),lint types) $(VENV)/models.stamp $(VENV)/test.stamp $(WEIGHTS)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 10 -m "not vllm and not slurm and not gpu" $(PATHS) $(PYTEST)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations 10 -m "not vllm and not slurm and not gpu" $(PATHS) $(PYTEST)
 
 test-vllm: $(TEST_VLLM)/test.stamp
 	PYTHONPATH="$(CURDIR)/tests/with_vllm/site:$(CURDIR)/scripts" $(TEST_VLLM)/bin/python -m pytest -q --durations 10 tests/with_vllm $(PYTEST)

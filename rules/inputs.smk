@@ -37,6 +37,8 @@ def find_shards():
     from clipmill.store.table import spare_pandas
 
     spare_pandas()
+    # No setting is a pandas object. To see that, Snakemake would import pandas, if it were there.
+    sys.modules.setdefault("pandas", None)
     from clipmill.inputs.discovery import update_index
     from clipmill.inputs.sharding import Workers
 

@@ -21,6 +21,9 @@ TESTS = Path(__file__).resolve().parent
 FOLDERS = {"workflow": "slow", "slurm": "slurm", "with_vllm": "vllm", "gpu": "gpu"}
 
 sys.path.insert(0, str(TESTS.parent / "scripts"))
+# Tests start Python more than a thousand times. Without stored bytecode each start would compile the library again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -37,10 +40,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of each folder of `FOLDERS`."""
+    """Mark the tests of each folder of `FOLDERS`, and put the modules that have slow tests before the others.
+
+    Two workers take the modules in this order, so none of them is left with a long module at the end.
+    """
     for item in items:
         if mark := FOLDERS.get(item.path.relative_to(TESTS).parts[0]):
             item.add_marker(mark)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +32,17 @@ any_preset = pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.st
 captions_preset = pytest.mark.parametrize("preset", CAPTIONS, ids=lambda path: path.stem)
 
 
+@cache
+def values_of(path: Path) -> dict[str, Any]:
+    """What a file of a config says; not to be changed."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
 def merged(*presets: Path) -> dict[str, Any]:
     """The config that `--configfile` with these files makes."""
     config: dict[str, Any] = {}
-    for values in (
-        CONFIG,
-        {"videos": "videos"},
-        *(yaml.safe_load(path.read_text(encoding="utf-8")) for path in presets),
-    ):
-        update_config(config, values)
+    for values in (CONFIG, {"videos": "videos"}, *map(values_of, presets)):
+        update_config(config, copy.deepcopy(values))
     return config
 
 

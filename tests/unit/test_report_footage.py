@@ -11,7 +11,7 @@ from made_report import SPLIT, Finished
 from test_report_shots import CONTENT, CUTS, FPS, FRAMES, made
 
 from clipmill.report.detected import look
-from clipmill.report.footage import RATES, TRIED
+from clipmill.report.footage import RATES, TRIED, Footage, Tried
 from clipmill.shapes.rates import file_seconds
 
 # Scenes at 12 frames per second, without two guard frames on each side of a cut.
@@ -21,6 +21,16 @@ EXACT = replace(CONTENT, guard_frames=0, pieces="exact", frames=[33, 49, 81], fp
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return made(tmp_path_factory.mktemp("footage") / "run", CUTS)
+
+
+@pytest.fixture(scope="module")
+def exact(run: Finished) -> Footage:
+    return look(run.outdir, EXACT).footage
+
+
+@pytest.fixture(scope="module")
+def tried(run: Finished) -> list[Tried]:
+    return look(run.outdir, replace(CONTENT, guard_frames=0)).footage.tried
 
 
 def scenes(run: Finished) -> list[float]:
@@ -46,8 +56,8 @@ def section(run: Finished, split=EXACT) -> str:
     return html.partition('<section id="footage"')[2].partition("</section>")[0]
 
 
-def test_the_use_of_the_run_is_that_of_its_clips(run):
-    found = look(run.outdir, EXACT).footage
+def test_the_use_of_the_run_is_that_of_its_clips(run, exact):
+    found = exact
     clips = [used(seconds, [33, 49, 81], 16) for seconds in scenes(run)]
     seconds = sum(map(sum, clips)) / 16
     assert found.seconds == pytest.approx(len(run.videos) * FRAMES / FPS)
@@ -67,16 +77,15 @@ def test_guard_frames_are_in_no_scene(run):
 
 @pytest.mark.parametrize("place", range(len(TRIED) - 1))
 @pytest.mark.parametrize("fps", RATES)
-def test_what_if_counts_the_clips_of_each_list(run, place, fps):
+def test_what_if_counts_the_clips_of_each_list(run, tried, place, fps):
     counts = TRIED[place]
-    found = look(run.outdir, replace(CONTENT, guard_frames=0)).footage.tried
-    (one,) = (one for one in found if (one.frames, one.fps) == (counts, fps))
+    (one,) = (one for one in tried if (one.frames, one.fps) == (counts, fps))
     clips = [count for seconds in scenes(run) for count in used(seconds, list(counts), fps)]
     assert (one.use.clips.clips, one.use.clips.seconds) == (len(clips), pytest.approx(sum(clips) / fps)) and not one.own
 
 
-def test_more_numbers_of_frames_keep_more(run):
-    tried = {one.label: one.use.clips.seconds for one in look(run.outdir, EXACT).footage.tried}
+def test_more_numbers_of_frames_keep_more(exact):
+    tried = {one.label: one.use.clips.seconds for one in exact.tried}
     assert list(tried) == ["[81]", "[49, 81]", "[33, 49, 81]", "[121]", "4n+1"]
     assert tried["[81]"] < tried["[49, 81]"] <= tried["[33, 49, 81]"]
 
