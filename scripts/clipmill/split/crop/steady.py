@@ -1,0 +1,71 @@
+"""Edges that stand still in frames: by how much they do move, and to a part of a pixel where they are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clipmill.base.opencv import cv2
+
+SURE = 3.0  # standard errors of a median that is no chance
+ALIKE = 0.25  # a step of this share of the usual one, or more, is alike
+BLURRED = 3  # rows over which an edge is spread, at most
+SMOOTH = np.array([1, 2, 1]) / 4  # along an edge
+OUTERMOST = 2  # columns in which an overlay reaches as far as its edge does
+OF_MEDIAN = 1.25 * 1.4826  # the standard error of a median × √n / the median deviation, for normal values
+
+
+def median(values: np.ndarray) -> np.ndarray:
+    """The median along the first axis, as numpy's, in a third of the time."""
+    ordered = np.sort(values, axis=0)
+    middle = len(values) // 2
+    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def drift(frames: np.ndarray, edges: np.ndarray) -> float:
+    """By how many pixels edges move within frames (frames × height × width), as a root of mean squares.
+
+    `edges`: which pixels to look at. They may shift, grow and turn, steadily in time: what a camera zooms at does so.
+    After Lucas and Kanade ("An iterative image registration technique", 1981), with the median frame as the template.
+    """
+    usual = median(frames)
+    across, down = (cv2.Sobel(usual, cv2.CV_32F, *way, ksize=3, scale=1 / 8)[edges] for way in ((1, 0), (0, 1)))
+    y, x = (place - place.mean() for place in np.nonzero(edges))
+    size = max(1.0, float(np.sqrt((x**2 + y**2).mean())))
+    x, y = x / size, y / size
+    # Levels by which pixels change if the edges move right, down, grow, and turn; and if it gets brighter.
+    changes = np.stack([across, down, across * x + down * y, down * x - across * y, np.ones_like(across)], axis=1)
+    moved, *_ = np.linalg.lstsq(changes, -(frames[:, edges] - usual[edges]).T, rcond=None)
+    times = np.arange(len(frames)) - (len(frames) - 1) / 2
+    total = moved[:4] @ times / (times**2).sum() * (len(frames) - 1)
+    return float(np.sqrt((total**2).sum()))
+
+
+def outermost(frames: np.ndarray, least: float, faint: float, otherwise: int) -> float | None:
+    """The place where edges begin from the top, in rows, of frames × rows × columns of levels. None if nobody can tell.
+
+    `least`: levels by which rows differ at an edge. `faint`: share of the strongest such steps, at least: coding leaves
+    less around an edge. `otherwise`: how many frames may differ in another way. A pixel of a frame that was made smaller is the mean of the pixels that were there. So the centre of
+    mass of the differences between rows is where the edge was, to a part of a row.
+    """
+    steps = cv2.sepFilter2D(np.diff(frames, axis=1).transpose(1, 2, 0), -1, SMOOTH, np.ones(1)).transpose(2, 0, 1)
+    usual = median(steps)
+    strong = np.abs(usual)
+    if not (strong >= least).any():
+        return None
+    error = OF_MEDIAN * median(np.abs(steps - usual)) / np.sqrt(len(steps))
+    full = np.percentile(strong[strong >= least], 90)
+    sure = strong >= np.maximum(SURE * error, max(least, faint * full))
+    alike = (steps * np.sign(usual) >= ALIKE * strong).sum(0) >= len(steps) - otherwise
+    sure &= alike
+    places = sorted(_centre(usual[:, at], int(np.argmax(sure[:, at]))) for at in np.flatnonzero(sure.any(0)))
+    return places[min(OUTERMOST, len(places)) - 1] if places else None
+
+
+def _centre(steps: np.ndarray, first: int) -> float:
+    """The centre of mass of the steps of one sign around the number `first`; step 0 is between rows 0 and 1."""
+    steps = steps * np.sign(steps[first])
+    begin = first - 1 if first and steps[first - 1] > 0 else first
+    end = first + 1
+    while end < min(len(steps), first + BLURRED) and steps[end] > 0:
+        end += 1
+    return float((steps[begin:end] * np.arange(begin + 1, end + 1)).sum() / steps[begin:end].sum())
