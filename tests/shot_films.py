@@ -148,6 +148,8 @@ def _traffic(rng: np.random.Generator, film: ShotFilm) -> Look:
     speed, every = rng.uniform(0.6, 2.5) * width / fps, rng.uniform(0.5, 2.5) * fps
     sizes = rng.uniform(0.3, 1.1, (16, 2)) * film.size * [1, 0.9]
     things = [_photograph(rng, film) for _ in range(4)]
+    rounded = [tuple(max(2, round(side)) for side in one) for one in sizes]
+    shown = [cv2.resize(things[one % 4], rounded[one], interpolation=cv2.INTER_AREA) for one in range(16)]
     tops, sides, late = rng.uniform(-0.2, 0.7, 16) * height, rng.integers(0, 2, 16), rng.uniform(0, every, 16)
 
     def frame(number: int) -> Frame:
@@ -155,13 +157,12 @@ def _traffic(rng: np.random.Generator, film: ShotFilm) -> Look:
         for back in range(1, -1, -1):
             passing = int(number // every) - back
             thing = passing % 16
-            wide, high = (max(2, round(side)) for side in sizes[thing])
+            wide, high = rounded[thing]
             x = round((number - passing * every - late[thing]) * speed) - wide
             x, y = x if sides[thing] else width - wide - x, round(tops[thing])
             left, top, right, bottom = max(0, x), max(0, y), min(width, x + wide), min(height, y + high)
             if left < right and top < bottom:
-                shown = cv2.resize(things[thing % 4], (wide, high), interpolation=cv2.INTER_AREA)
-                picture[top:bottom, left:right] = shown[top - y : bottom - y, left - x : right - x]
+                picture[top:bottom, left:right] = shown[thing][top - y : bottom - y, left - x : right - x]
         return picture
 
     return frame
@@ -248,15 +249,18 @@ def _photograph(rng: np.random.Generator, film: ShotFilm) -> Frame:
     return cv2.LUT(np.ascontiguousarray(picture), levels.astype(np.uint8))
 
 
-def render_film(film: ShotFilm, shots: int, kinds: tuple[str, ...], disturbed: float = 0.0) -> Iterator[Frame]:
-    """The frames of a film of so many shots of 3 to 6 s, seeded by its name, with transitions of `kinds` in turn.
+def render_film(
+    film: ShotFilm, shots: int, kinds: tuple[str, ...], disturbed: float = 0.0, seconds: tuple[float, float] = (3, 6)
+) -> Iterator[Frame]:
+    """The frames of a film of so many shots, seeded by its name, with transitions of `kinds` in turn.
 
-    `disturbed`: the share of shots with a flash or a whip pan inside. A quarter of the films has black bars, a quarter
-    has a title that stays, and a quarter begins and ends with a fade.
+    `seconds`: the least and the greatest length of a shot. `disturbed`: the share of shots with a flash or a whip pan
+    inside. A quarter of the films has black bars, a quarter has a title that stays, and a quarter begins and ends with
+    a fade.
     """
     rng = render.generator(film.name)
     bars, titled, fading = (rng.random(3) < 0.25).tolist()
-    frames = _joined_shots(film, shots, kinds, disturbed, rng)
+    frames = _joined_shots(film, shots, kinds, disturbed, seconds, rng)
     if fading:
         frames = _faded(frames, film, round(rng.uniform(0.3, 1) * film.fps))
     height = round(film.size[1] * rng.uniform(0.08, 0.14))
@@ -287,12 +291,17 @@ def _faded(frames: Iterator[Frame], film: ShotFilm, count: int) -> Iterator[Fram
 
 
 def _joined_shots(
-    film: ShotFilm, shots: int, kinds: tuple[str, ...], disturbed: float, rng: np.random.Generator
+    film: ShotFilm,
+    shots: int,
+    kinds: tuple[str, ...],
+    disturbed: float,
+    seconds: tuple[float, float],
+    rng: np.random.Generator,
 ) -> Iterator[Frame]:
     order = itertools.cycle(rng.permutation(kinds).tolist())
     current, at = look(rng, film), 0  # `at`: the number of the shot's next frame
     for shot in range(shots):
-        length = round(rng.uniform(3, 6) * film.fps)
+        length = round(rng.uniform(*seconds) * film.fps)
         disturbance = rng.choice(DISTURBANCES) if rng.random() < disturbed else None
         yield from _shot(film, current, at, length, shot, disturbance, rng)
         at += length
