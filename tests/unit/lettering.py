@@ -1,4 +1,4 @@
-"""Pictures with text whose tight area is known: the union of the upright or turned rectangles around each line's ink."""
+"""Pictures with text of which the tight area is known: the union of the rectangles around the ink of each line."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def whole_shift(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
 def sharpness(picture: np.ndarray) -> float:
     """How strong the fine detail of a BGR picture is, in grey levels: the same at every size from 240 lines on.
 
-    Standard deviation of a difference of two Gaussians. Their widths are shares of the picture's short side, so that the
+    Standard deviation of a difference of two Gaussians, whose widths are shares of the picture's short side. So the
     finest detail passes that 240 lines still show.
     """
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY).astype(np.float32)

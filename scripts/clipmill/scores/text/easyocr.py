@@ -1,8 +1,8 @@
 """Text area by EasyOCR's detector, CRAFT (Baek et al., "Character Region Awareness for Text Detection", 2019).
 
 The network, the boxes from its maps and the joining of words into lines are EasyOCR's own (Apache-2.0), with the
-settings of its `Reader.detect` but for the margin; frames of many clips go through the network together. EasyOCR's recogniser and its
-downloads are not used: `clipmill.models.checkpoints` finds the weights.
+settings of its `Reader.detect` but for the margin; frames of many clips go through the network together. EasyOCR's
+recogniser and its downloads are not used: `clipmill.models.checkpoints` finds the weights.
 """
 
 from __future__ import annotations

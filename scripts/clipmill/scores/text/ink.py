@@ -54,8 +54,8 @@ def _tight(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
     ink = _ink(patch, air)
     if ink is None:
         return box
-    top, bottom = _sides(ink.any(axis=1), air, air + high)
-    left, end = _sides(ink.any(axis=0), air, air + across)
+    top, bottom = _sides(np.asarray(ink.any(axis=1)), air, air + high)
+    left, end = _sides(np.asarray(ink.any(axis=0)), air, air + across)
     return np.array([start + x * right + y * down for x, y in ((left, top), (end, top), (end, bottom), (left, bottom))])
 
 

@@ -26,8 +26,8 @@ BOX_THRESHOLD = 0.5  # letters of 10 pixels score 0.5 and more
 UNCLIP_RATIO = 0.9
 
 # On pictures without text the detector may take an object for a line of text: a large one (a cup, a face), or a small
-# round one. A box counts only if the recogniser reads letters in it, unless it scores SURE, is LONG times as long as it is
-# high, and no higher than TALL, a share of the frame's short side. What was no text, was read with up to 0.66.
+# round one. A box counts only if the recogniser reads letters in it, unless it scores SURE, is LONG times as long as it
+# is high, and no higher than TALL, a share of the frame's short side. What was no text was read with up to 0.66.
 SURE = 0.8
 LONG = 1.5
 TALL = 0.3
