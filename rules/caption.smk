@@ -11,6 +11,7 @@ rule caption_clips:
     input:
         clips=of_group(f"{WORK}/clips/{{shard}}.parquet"),
         verdicts=of_group(f"{WORK}/verdicts/{{shard}}.parquet"),
+        answers=f"{WORK}/judgements/{{shard}}.parquet" if JUDGES else [],
         check=checked("caption"),
     output:
         captions=f"{WORK}/captions/{{shard}}.parquet",
@@ -27,7 +28,9 @@ rule caption_clips:
         batch=batch_of("caption"),
     params:
         shards=lambda wildcards: GROUPS[wildcards.shard],
-        settings=lambda wildcards: as_json(backend_settings("caption")),
+        settings=lambda wildcards: as_json(
+            {**backend_settings("caption"), **judgement(JUDGES)}
+        ),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/caption.py \
@@ -64,7 +67,11 @@ rule rewrite_captions:
     params:
         shards=lambda wildcards: GROUPS[wildcards.shard],
         settings=lambda wildcards: as_json(
-            {"backend": backend_settings("rewrite"), "checks": config["text_checks"]}
+            {
+                "backend": backend_settings("rewrite"),
+                "checks": config["text_checks"],
+                **judgement(config["judge"]["with_caption"]),
+            }
         ),
     shell:
         r"""

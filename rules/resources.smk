@@ -127,7 +127,8 @@ def clips_per_caption_job():
     """About how many kept clips a job of captioning or rewriting serves; None gives each shard a job."""
     if config["clips_per_caption_job"] != "auto":
         return config["clips_per_caption_job"]
-    starts_slowly = backend_entry("caption").gpus or backend_entry("rewrite").gpus
+    asking = ("caption", "rewrite", *(["judge"] if JUDGES else []))
+    starts_slowly = any(backend_entry(step).gpus for step in asking)
     return ENGINE_CLIPS if starts_slowly else None
 
 
@@ -150,7 +151,8 @@ def lost_tables(wildcards):
     from clipmill.store import tables
 
     optional = [
-        *(tables.OPTIONAL if BY_NETWORK else ()),
+        *((tables.SHOTS,) if BY_NETWORK else ()),
+        *((tables.JUDGEMENTS,) if JUDGES else ()),
         *map(tables.classifier, CLASSIFIERS),
     ]
     return [

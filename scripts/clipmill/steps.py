@@ -55,13 +55,16 @@ STEPS = (
     Step("split_videos", "split", 2, HOUR, (tables.TRANSITIONS, tables.CLIPS, *tables.SIGNAL_SCORES)),
     *map(_of_score, tables.FRAME_SCORES),
     Step("filter_clips", "filter", 4, CLIP, (tables.VERDICTS,)),
-    Step("caption_clips", "caption", 5, KEPT, (tables.CAPTIONS,)),
-    Step("rewrite_captions", "rewrite", 6, KEPT, (tables.REWRITES,)),
-    Step("align_captions", "alignment", 7, KEPT, (tables.ALIGNMENT,)),
-    Step("cut_clips", "cut", 8, KEPT, (tables.CUTS,)),
+    Step("caption_clips", "caption", 6, KEPT, (tables.CAPTIONS,)),
+    Step("rewrite_captions", "rewrite", 7, KEPT, (tables.REWRITES,)),
+    Step("align_captions", "alignment", 8, KEPT, (tables.ALIGNMENT,)),
+    Step("cut_clips", "cut", 9, KEPT, (tables.CUTS,)),
 )
 # Those that a run may have too.
-OPTIONAL = (Step("detect_shots", "shots", 1, HOUR, tables.OPTIONAL),)
+OPTIONAL = (
+    Step("detect_shots", "shots", 1, HOUR, (tables.SHOTS,)),
+    Step("judge_clips", "judge", 5, KEPT, (tables.JUDGEMENTS,)),
+)
 BY_NAME = {step.name: step for step in (*STEPS, *OPTIONAL)}
 
 
@@ -102,9 +105,14 @@ def score_table(name: str) -> Table[Any]:
 AFTER_FILTER = STEPS[STEPS.index(BY_NAME["filter"]) + 1 :]
 
 
+def after_filter(names: Collection[str]) -> list[Step]:
+    """AFTER_FILTER, and those among `names` that not every run has, in the order of the data."""
+    return [step for step in of_run(names) if step.level > BY_NAME["filter"].level]
+
+
 def found_by(table: Table[Any]) -> str:
     """What errors.csv calls the step that wrote a table; for a table that is not its step's first, the table's name."""
     if is_classifier(table.name):
         return table.name
-    step = next(step for step in STEPS if table.name in [one.name for one in step.tables])
+    step = next(step for step in (*STEPS, *OPTIONAL) if table.name in [one.name for one in step.tables])
     return step.name if table.name == step.tables[0].name else table.name

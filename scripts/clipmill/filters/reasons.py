@@ -31,6 +31,7 @@ MISSING, LOW, HIGH = "missing", "low", "high"  # kinds of fault of a score
 
 UNFIT = {kind: Reason("split", kind) for kind in tables.UNFIT}
 TOO_SMALL = Reason("size", "too_small")  # for cut.size
+JUDGE_FAILED = Reason("judge", "failed")
 CAPTION_FAILED = Reason("caption", "failed")
 REWRITE_FAILED = Reason("rewrite", "failed")
 COMMON_TEXT = Reason("text", "on many clips")
@@ -43,6 +44,7 @@ BY_WORDS = {
         *UNFIT.values(),
         TOO_SMALL,
         *(Reason(name, kind) for name in (*FILTERS, *LATE_FILTERS) for kind in (MISSING, LOW, HIGH)),
+        JUDGE_FAILED,
         CAPTION_FAILED,
         *(Reason("caption", fault) for fault in CAPTION_FAULTS),
         REWRITE_FAILED,
