@@ -12,6 +12,7 @@ rule caption_clips:
         clips=of_group(f"{WORK}/clips/{{shard}}.parquet"),
         verdicts=of_group(f"{WORK}/verdicts/{{shard}}.parquet"),
         duplicates=DUPLICATES,
+        answers=f"{WORK}/judgements/{{shard}}.parquet" if JUDGES else [],
         check=checked("caption"),
     output:
         captions=f"{WORK}/captions/{{shard}}.parquet",
@@ -28,7 +29,9 @@ rule caption_clips:
         batch=batch_of("caption"),
     params:
         shards=lambda wildcards: GROUPS[wildcards.shard],
-        settings=lambda wildcards: as_json(backend_settings("caption")),
+        settings=lambda wildcards: as_json(
+            {**backend_settings("caption"), **judgement(JUDGES)}
+        ),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/caption.py \
@@ -66,7 +69,11 @@ rule rewrite_captions:
     params:
         shards=lambda wildcards: GROUPS[wildcards.shard],
         settings=lambda wildcards: as_json(
-            {"backend": backend_settings("rewrite"), "checks": config["text_checks"]}
+            {
+                "backend": backend_settings("rewrite"),
+                "checks": config["text_checks"],
+                **judgement(config["judge"]["with_caption"]),
+            }
         ),
     shell:
         r"""

@@ -17,6 +17,7 @@ from clipmill.filters import calibration_sample
 from clipmill.models import backends
 from clipmill.store.layout import CLASSIFIER, is_classifier
 from clipmill.store.spelling import spelling_of
+from clipmill.texts.questions import policy_of
 
 
 def or_exit(function, *arguments):
@@ -92,10 +93,12 @@ WORK = f"{OUT}/work"
 # Whether a network looks for the shots: a step of its own, for which decoding makes miniatures.
 BY_NETWORK = config["split"]["detector"] == "transnetv2"
 # The steps that have backends, each of which is checked before the first video is decoded.
+# Whether a language model answers questions about clips in a step of its own.
+JUDGES = config["judge"]["backend"] != "none"
 CLASSIFIERS = [CLASSIFIER + name for name in config["classifiers"]]
 WITH_BACKENDS = [
     *(backends.BY_DETECTOR if BY_NETWORK else ()),
-    *backends.AVAILABLE,
+    *(step for step in backends.AVAILABLE if step != "judge" or JUDGES),
     *CLASSIFIERS,
 ]
 
@@ -104,6 +107,8 @@ def section(step):
     """The section of the config that chooses a step's backend."""
     if is_classifier(step):
         return {**config["classifiers"][step.removeprefix(CLASSIFIER)], "column": step}
+    if step == "caption" and config["judge"]["with_caption"]:
+        return {**config["caption"], "judge": config["judge"]}
     if step not in backends.BY_DETECTOR:
         return config[step]
     own = {name: config["split"]["transnetv2"][name] for name in ("where", "weights")}
@@ -144,10 +149,21 @@ def as_json(settings):
     return json.dumps(settings, sort_keys=True)
 
 
+PROMPTS = Path(workflow.basedir) / "config" / "prompts"
+
+
 def backend_settings(step, **changes):
     """The settings of a step's backend: its section of the config, with `changes`."""
-    prompts = Path(workflow.basedir) / "config" / "prompts"
-    return backends.settings(step, {**section(step), **changes}, prompts)
+    return backends.settings(step, {**section(step), **changes}, PROMPTS)
+
+
+def judgement(asks):
+    """What the answers to the config's questions do, for the tools that drop clips by them; nothing unless it `asks`."""
+    if not asks:
+        return {}
+    policy = policy_of(or_exit(backends.questions_of, config["judge"], PROMPTS))
+    with_caption = config["judge"]["with_caption"]
+    return {"judgement": {"policy": policy, "with_caption": with_caption}}
 
 
 def require_config_keys(*keys):

@@ -60,6 +60,7 @@ rule export_dataset:
             {
                 "backends": {step: section(step)["backend"] for step in WITH_BACKENDS},
                 "late": last_verdict_settings(),
+                **judgement(JUDGES or config["judge"]["with_caption"]),
                 "export": config["export"],
                 "fps": config["cut"]["fps"],
                 "filters": filter_settings([*FILTER_ORDER, *LATE_FILTERS])["filters"],

@@ -127,7 +127,8 @@ def clips_per_caption_job():
     """About how many kept clips a job of captioning or rewriting serves; None gives each shard a job."""
     if config["clips_per_caption_job"] != "auto":
         return config["clips_per_caption_job"]
-    starts_slowly = backend_entry("caption").gpus or backend_entry("rewrite").gpus
+    asking = ("caption", "rewrite", *(["judge"] if JUDGES else []))
+    starts_slowly = any(backend_entry(step).gpus for step in asking)
     return ENGINE_CLIPS if starts_slowly else None
 
 
@@ -149,7 +150,11 @@ def lost_tables(wildcards):
     """Tables that Snakemake deleted when their job failed. It would not recreate them while later tables still exist."""
     from clipmill.store import tables
 
-    wanted = {"shots": BY_NETWORK, "fingerprints": WITH_FINGERPRINTS}
+    wanted = {
+        "shots": BY_NETWORK,
+        "fingerprints": WITH_FINGERPRINTS,
+        tables.JUDGEMENTS.name: JUDGES,
+    }
     optional = [
         *(table for table in tables.OPTIONAL if wanted.get(table.name)),
         *map(tables.classifier, CLASSIFIERS),

@@ -5,6 +5,8 @@ from pathlib import Path
 from clipmill.captions.shard import caption_shards, kept_clips
 from clipmill.cli import backend_on_device, group_parser, measured, run_step
 from clipmill.duplicates.choosing import dropped_clips
+from clipmill.filters.shard import with_good_answers
+from clipmill.filters.verdict import Judgement
 from clipmill.store import tables
 
 
@@ -15,9 +17,14 @@ def main() -> None:
     args = parser.parse_args()
     with measured(args.outdir, "caption", args.shards[0], args.threads):
         clips = kept_clips(args.outdir, args.shards, dropped_clips(args.duplicates))
+        if settings := args.settings.pop("judgement", None):
+            judgement = Judgement(**settings)
+            table = tables.with_answers(tables.JUDGEMENTS, judgement.columns)
+            clips = with_good_answers(clips, table.rows(table.of(args.outdir, args.shards[0])), judgement)
+        answers = [column for column, _ in args.settings.get("judge", {}).get("questions", ())]
         with backend_on_device("caption", args.settings, args.gpu, args.threads, args.batch) as backend:
             rows = caption_shards(backend, clips, args.outdir, args.max_error_rate)
-            tables.CAPTIONS.write(args.output, rows, backend.about)
+            tables.with_answers(tables.CAPTIONS, answers).write(args.output, rows, backend.about)
 
 
 if __name__ == "__main__":

@@ -377,15 +377,16 @@ def _target_problems(config: dict[str, Any]) -> list[str]:
 
 def _language_checks(config: dict[str, Any], prompts: Path) -> list[str]:
     """What is wrong with the sections of language models; their backends are known."""
-    problems = []
+    problems = _judge_problems(config, prompts)
     for step, known in PLACES.items():
         section, where = config[step], f"{step}.{config[step]['backend']}"
         try:
             prompt = backends.settings(step, section, prompts).get("prompt")
             if prompt == "":
                 problems.append(f"{step}.prompt: the file holds no text; write what the model is asked")
-            elif prompt and not places(prompt, known, f"{step}.prompt") and step == "rewrite":
-                problems.append(f"{step}.prompt: has no {{caption}}, so that the model would not see it; put it in")
+            elif prompt and not places(prompt, known, f"{step}.prompt") and step != "caption":
+                what = known[0]
+                problems.append(f"{step}.prompt: has no {{{what}}}, so that the model would not see it; put it in")
         except SetupError as error:
             problems.append(str(error) if str(error).startswith(step) else f"{step}.prompt: {error}")
         if section["backend"] != "openai":
@@ -399,6 +400,22 @@ def _language_checks(config: dict[str, Any], prompts: Path) -> list[str]:
             if SECRET.search(name) and "${" not in value
         ]
     return problems
+
+
+def _judge_problems(config: dict[str, Any], prompts: Path) -> list[str]:
+    """What is wrong with questions that the request for the caption asks."""
+    judge, captioner = config["judge"], config["caption"]["backend"]
+    if not judge["with_caption"]:
+        return []
+    if judge["backend"] != "none":
+        return [f"judge.with_caption: the captioner answers, and not {judge['backend']}; set judge.backend to none"]
+    if backends.entry("caption", captioner).chat is None:
+        return [f"judge.with_caption: `{captioner}` answers no questions; choose a language model as caption.backend"]
+    try:
+        backends.settings("caption", {**config["caption"], "judge": judge}, prompts)
+    except SetupError as error:
+        return [str(error)]
+    return []
 
 
 def _more(low: float | str | None, high: float | str | None) -> bool:

@@ -61,16 +61,17 @@ STEPS = (
     Step("split_videos", "split", 2, HOUR, (tables.TRANSITIONS, tables.CLIPS, *tables.SIGNAL_SCORES)),
     *map(_of_score, tables.FRAME_SCORES),
     Step("filter_clips", "filter", 4, CLIP, (tables.VERDICTS,)),
-    Step("caption_clips", "caption", 6, KEPT, (tables.CAPTIONS,)),
-    Step("rewrite_captions", "rewrite", 7, KEPT, (tables.REWRITES,)),
-    Step("align_captions", "alignment", 8, KEPT, (tables.ALIGNMENT,)),
-    Step("cut_clips", "cut", 9, KEPT, (tables.CUTS,)),
+    Step("caption_clips", "caption", 7, KEPT, (tables.CAPTIONS,)),
+    Step("rewrite_captions", "rewrite", 8, KEPT, (tables.REWRITES,)),
+    Step("align_captions", "alignment", 9, KEPT, (tables.ALIGNMENT,)),
+    Step("cut_clips", "cut", 10, KEPT, (tables.CUTS,)),
 )
 # Those that a run may have too.
 OPTIONAL = (
     Step("detect_shots", "shots", 1, HOUR, (tables.SHOTS,)),
     Step("fingerprint_clips", "fingerprints", 4, CLIP, (tables.FINGERPRINTS,)),
     Step("find_duplicates", "duplicates", 5, CLIP, (tables.DUPLICATES,)),
+    Step("judge_clips", "judge", 6, KEPT, (tables.JUDGEMENTS,)),
 )
 BY_NAME = {step.name: step for step in (*STEPS, *OPTIONAL)}
 
@@ -110,6 +111,11 @@ def score_table(name: str) -> Table[Any]:
 
 
 AFTER_FILTER = STEPS[STEPS.index(BY_NAME["filter"]) + 1 :]
+
+
+def after_filter(names: Collection[str]) -> list[Step]:
+    """AFTER_FILTER, and those among `names` that not every run has, in the order of the data."""
+    return [step for step in of_run(names) if step.level > BY_NAME["filter"].level]
 
 
 def found_by(table: Table[Any]) -> str:

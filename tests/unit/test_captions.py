@@ -9,14 +9,15 @@ import threading
 
 import numpy as np
 import pytest
+from made_chat import Chat, captioner, kept
 from made_shards import Shard, level, thirty_clips
 
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.opencv import cv2
 from clipmill.captions import Caption
-from clipmill.captions.captioner import Captioner, smaller
 from clipmill.captions.describe import Describe
 from clipmill.captions.fields import FIELDS, read_fields, schema
+from clipmill.captions.looking import smaller
 from clipmill.captions.rewriter import Rewriter, loss
 from clipmill.captions.shard import caption_shards, rewrite_shards
 from clipmill.chat import Answer, Request
@@ -24,57 +25,11 @@ from clipmill.decode.frames import jpeg_size
 from clipmill.store.index import SHARDS_PER_GROUP, shard_groups
 from clipmill.texts.prompts import places, read_prompt
 
-FACTS = dict.fromkeys(
-    ("fps", "brightness", "contrast", "colourfulness", "sharpness", "motion", "consistency", "text_area"), 1.0
-) | {"width": 16, "height": 16, "frozen_share": 0.0}
-
-
-class Chat:
-    """A model that answers out of order, `say(request)`: a text, an Answer or an ItemError; keeps what it was asked."""
-
-    batch = 5
-
-    def __init__(self, say, revision="1"):
-        self.say, self.asked, self.most = say, [], 0
-        self.about = {"backend": "made", "model": "m", "revision": revision}
-
-    def checkpoints(self):
-        return []
-
-    def servers(self):
-        yield self
-
-    def answers(self, requests, task):
-        self.task, held, chance = task, [], random.Random(1)
-        for request in requests:
-            self.asked.append(request)
-            held.append(request)
-            self.most = max(self.most, len(held))
-            if len(held) == self.batch:
-                yield self._answer(held.pop(chance.randrange(len(held))))
-                yield None
-        while held:
-            yield self._answer(held.pop(chance.randrange(len(held))))
-
-    def _answer(self, request):
-        said = self.say(request)
-        return request.id, Answer(said) if isinstance(said, str) else said
-
-
-def captioner(chat, **changes) -> Captioner:
-    settings = {"prompt": "Say {seconds}.", "system": None, "frames": 2, "frames_per_second": None, "max_side": None}
-    settings |= {"send": "images", "structured": False, "max_tokens": 9, "temperature": 0, "seed": 0}
-    return Captioner(chat, **{**settings, **changes})
-
 
 def rewriter(chat, **changes) -> Rewriter:
     settings = {"prompt": "Again: {caption}", "system": None, "max_tokens": 9, "temperature": 0, "seed": 0}
     settings |= {"max_tries": 3, "max_growth": 1.2, "on_failure": "keep"}
     return Rewriter(chat, **{**settings, **changes})
-
-
-def kept(made: Shard) -> list[dict]:
-    return [{**clip, **FACTS} for clip in made.clips]
 
 
 @pytest.fixture

@@ -21,7 +21,20 @@ CONDA = sorted(path.name for path in ENVS.glob("*.yaml"))
 # What runs in which environment: script or module of the library.
 IMPORTED = {
     "video.yaml": [
-        *("check", "decode", "split", "score", "filter", "caption", "rewrite", "align", "cut", "export", "report"),
+        *(
+            "check",
+            "decode",
+            "split",
+            "score",
+            "filter",
+            "judge",
+            "caption",
+            "rewrite",
+            "align",
+            "cut",
+            "export",
+            "report",
+        ),
         *("shots", "resolve_thresholds", "calibrate"),
         *(
             "clipmill.shots.transnetv2",
@@ -31,11 +44,12 @@ IMPORTED = {
         ),
         *("clipmill.scores.classifiers.onnx", "clipmill.scores.classifiers.opennsfw"),
         *("clipmill.captions.describe", "clipmill.captions.rules"),
-        *("clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.endpoint"),
+        *("clipmill.captions.captioner", "clipmill.captions.judge", "clipmill.captions.rewriter"),
+        "clipmill.chat.endpoint",
     ],
     "ocr.yaml": ["check", "score", "clipmill.scores.text.easyocr"],
     "vision.yaml": [
-        *("check", "fetch_models", "score", "caption", "rewrite", "align", "clipmill.scores.text.easyocr"),
+        *("check", "fetch_models", "score", "judge", "caption", "rewrite", "align", "clipmill.scores.text.easyocr"),
         *("shots", "clipmill.shots.transnetv2", "clipmill.shots.on_torch"),
         *(
             "clipmill.scores.aesthetic.siglip",
@@ -49,8 +63,9 @@ IMPORTED = {
     ],
     "awq.yaml": ["quantize", "clipmill.extras.quantize", "clipmill.extras.calibration_texts"],
     "vllm.yaml": [
-        *("check", "fetch_models", "caption", "rewrite"),
-        *("clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.engine"),
+        *("check", "fetch_models", "judge", "caption", "rewrite"),
+        *("clipmill.captions.captioner", "clipmill.captions.judge", "clipmill.captions.rewriter"),
+        "clipmill.chat.engine",
     ],
 }
 

@@ -37,7 +37,9 @@ def settings(**changes) -> dict:
     """What the rules give for the default config; `changes`: sections of steps."""
     config = CONFIG | {step: CONFIG[step] | section for step, section in changes.items()}
     steps = {
-        step: backends.settings(step, config[step], REPOSITORY / "config" / "prompts") for step in backends.AVAILABLE
+        step: backends.settings(step, config[step], REPOSITORY / "config" / "prompts")
+        for step in backends.AVAILABLE
+        if step != "judge"
     }
     return {
         "decode": CONFIG["decode"],

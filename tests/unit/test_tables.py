@@ -294,4 +294,4 @@ def test_a_table_that_not_every_run_has_is_lost_only_in_a_run_that_has_it(tmp_pa
     without = tables.lost(tmp_path, ["000000"], ["000000"])
     assert "work/clips/000000.parquet" in without and "work/shots/000000.parquet" not in without
     found = tables.lost(tmp_path, ["000000"], ["000000"], tables.OPTIONAL)
-    assert sorted(found) == sorted([*without, "work/shots/000000.parquet"])
+    assert sorted(found) == sorted([*without, "work/judgements/000000.parquet", "work/shots/000000.parquet"])

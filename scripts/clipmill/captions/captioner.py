@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from clipmill.base.errors import ItemError, item_error
-from clipmill.base.opencv import cv2
-from clipmill.captions import Answered, Answers, Clip
+from clipmill.captions import Clip
 from clipmill.captions.describe import FRAMES, camera_phrase
 from clipmill.captions.fields import CAPTION, FIELDS, read_fields, schema
-from clipmill.captions.language_step import Asking
-from clipmill.chat import Answer, ChatModel, Request, Task
-from clipmill.decode.frames import LOST_FRAMES, jpeg_size
-from clipmill.decode.reading import FrameChoice
+from clipmill.captions.looking import Looking
+from clipmill.chat import Answer, ChatModel, Task
+from clipmill.texts.questions import asking
 
-QUALITY = 90  # JPEG quality of pictures that are made smaller
+WHOLE = "caption"  # the field of an answer that has a caption beside answers to questions
 
 
-class Captioner(Asking):
+class Captioner(Looking):
     """Captions by a chat model.
 
     `frames`: uniform ones per clip; or `frames_per_second`, if it is given and yields no more than `frames`.
     `max_side`: pixels; larger pictures are made smaller to this; None sends the kept frames as they are. `send`:
     `images`, or `video` at the true rate of the frames. `structured` asks for FIELDS, of which one is the caption.
+    `judge`: the `prompt` and the `questions` of a judge, if the same request shall answer these too.
     """
-
-    reads: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -44,84 +38,45 @@ class Captioner(Asking):
         max_tokens: int,
         temperature: float,
         seed: int,
+        judge: Mapping[str, Any] | None = None,
     ):
-        task = Task(max_tokens, system, schema(FIELDS) if structured else None, frames, send == "video")
+        self._structured = structured
+        self._texts = FIELDS if structured else {}
+        self._answers: list[str] = []
+        if judge is not None:
+            prompt = f"{prompt}\n\n{asking(**judge)}"
+            self._texts = self._texts or {WHOLE: FIELDS[CAPTION]}
+            self._answers = [column for column, _ in judge["questions"]]
+        task = Task(
+            max_tokens,
+            system,
+            schema(self._texts, self._answers) if self._texts else None,
+            frames,
+            send == "video",
+        )
         super().__init__(
             "caption",
             chat_model,
             prompt,
             task,
-            frames=[frames, frames_per_second],
-            max_side=max_side,
-            send=send,
+            frames_per_second,
+            max_side,
+            temperature,
+            seed,
             structured=structured,
-            sampling=[temperature, seed] if temperature else [0],
         )
-        self._frame_choice, self._max_side = FrameChoice(frames, frames_per_second), max_side
-        self._structured, self._temperature, self._seed = structured, temperature, seed
 
-    def caption(self, clips: Iterable[Clip]) -> Answers:
-        """See `CaptionBackend`. A clip whose frames cannot be read is reported before the next outcome."""
-        unread: list[Answered] = []
+    def _values(self, clip: Clip) -> Mapping[str, Callable[[], str]]:
+        return measured(clip)
 
-        def requests() -> Iterator[Request]:
-            for clip in clips:
-                try:
-                    yield self._request(clip)
-                except Exception as error:
-                    if (failed := item_error(error)) is None:
-                        raise
-                    unread.append((clip.clip_id, failed))
-
-        for outcome in self.chat.answers(requests(), self.task):
-            yield from unread
-            unread.clear()
-            yield outcome and (outcome[0], self._columns(outcome[1]))
-        yield from unread
-
-    def _request(self, clip: Clip) -> Request:
-        images, times = clip.jpegs(self._frame_choice)
-        if self._max_side:
-            images = [smaller(image, self._max_side) for image in images]
-        span = times[-1] - times[0]
-        fps = (len(times) - 1) / span if span > 0 else 1.0
-        text = self.question(measured(clip))
-        return Request(clip.clip_id, text, tuple(images), fps, self._temperature, self._seed)
-
-    def _columns(self, answer: Answer | ItemError) -> dict[str, Any] | ItemError:
-        if isinstance(answer, ItemError):
-            return answer
+    def _columns(self, answer: Answer) -> dict[str, Any]:
         columns = {"caption": answer.text, "caption_model": self.model, "caption_whole": answer.whole}
-        if not self._structured:
+        if not self._texts:
             return columns
-        if not answer.whole:
-            return ItemError(
-                "cut_off", "the answer was cut off before its end; raise caption.max_tokens", lasting=False
-            )
-        try:
-            fields = read_fields(answer.text, FIELDS)
-        except ItemError as error:
-            return error
-        columns["caption"] = fields.pop(CAPTION)
+        fields = read_fields(answer.text, self._texts, self._answers)
+        columns["caption"] = fields.pop(CAPTION if self._structured else WHOLE)
+        columns |= {name: fields.pop(name) for name in self._answers}
         return {**columns, **{f"caption_{name}": text for name, text in fields.items()}}
-
-
-def smaller(image: bytes, max_side: int) -> bytes:
-    """A JPEG whose longer side is at most `max_side` pixels; the same bytes if `image` is small enough already."""
-    size = jpeg_size(image)
-    if size and max(size) <= max_side:
-        return image
-    picture = cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
-        what = (
-            "a kept frame is damaged; remove the video's archive in work/frames and run with `--forcerun decode_videos`"
-        )
-        raise ItemError(LOST_FRAMES, what, lasting=False)
-    height, width = picture.shape[:2]
-    scale = max_side / max(height, width)
-    wanted = max(round(width * scale), 1), max(round(height * scale), 1)
-    resized = cv2.resize(picture, wanted, interpolation=cv2.INTER_AREA)
-    return cv2.imencode(".jpg", resized, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
 
 
 def measured(clip: Clip) -> dict[str, Callable[[], str]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from clipmill.base.errors import ItemError
 from clipmill.chat import whole
+from clipmill.texts.questions import ANSWERS
 
 # Field of the answer -> most characters. The limit also stops a model that would not come to an end.
 FIELDS = {
@@ -22,25 +24,33 @@ FIELDS = {
 CAPTION = "dense"  # the field that is rewritten and trained on
 
 
-def schema(lengths: dict[str, int]) -> dict[str, Any]:
-    """A JSON schema of an object that has exactly these texts. `lengths`: name -> most characters."""
+def schema(lengths: dict[str, int], answers: Sequence[str] = ()) -> dict[str, Any]:
+    """A JSON schema of an object that has exactly these texts. `lengths`: name -> most characters.
+
+    `answers`: names of further fields, each of which is one of ANSWERS.
+    """
+    texts = {name: {"type": "string", "maxLength": length} for name, length in lengths.items()}
     return {
         "type": "object",
-        "properties": {name: {"type": "string", "maxLength": length} for name, length in lengths.items()},
-        "required": list(lengths),
+        "properties": texts | {name: {"type": "string", "enum": list(ANSWERS)} for name in answers},
+        "required": [*lengths, *answers],
         "additionalProperties": False,
     }
 
 
-def read_fields(text: str, lengths: dict[str, int]) -> dict[str, str]:
+def read_fields(text: str, lengths: dict[str, int], answers: Sequence[str] = ()) -> dict[str, str]:
     """The fields of an answer. Raises ItemError if it is no such object, as a model without a grammar may answer."""
     begin, end = text.find("{"), text.rfind("}")
     try:
         found = json.loads(text[begin : end + 1], strict=False)
     except ValueError:
         found = None
-    if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in lengths):
-        raise ItemError(
-            "not_json", f"the answer has not the fields {', '.join(lengths)}: {text[:100]!r}", lasting=False
-        )
-    return {name: " ".join(whole(found[name]).split()) for name in lengths}
+    names = [*lengths, *answers]
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), str) for name in names):
+        raise ItemError("not_json", f"the answer has not the fields {', '.join(names)}: {text[:100]!r}", lasting=False)
+    fields = {name: " ".join(whole(found[name]).split()) for name in names}
+    fields |= {name: fields[name].lower() for name in answers}
+    if wrong := [name for name in answers if fields[name] not in ANSWERS]:
+        what = f"the answer to {wrong[0]} is none of {', '.join(ANSWERS)}: {fields[wrong[0]][:100]!r}"
+        raise ItemError("not_json", what, lasting=False)
+    return fields

@@ -18,7 +18,7 @@ class Asking:
     """
 
     def __init__(self, step: str, chat_model: ChatModel, prompt: str, task: Task, **more: Any):
-        self.chat, self.task = chat_model, task
+        self.step, self.chat, self.task = step, chat_model, task
         self._prompt, self._places = prompt, places(prompt, PLACES[step], f"{step}.prompt")
         self._asked = {"prompt": prompt, "system": task.system, "max_tokens": task.max_tokens, **more}
 

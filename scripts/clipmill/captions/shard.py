@@ -40,8 +40,13 @@ def kept_clips(outdir: Path, shards: Iterable[str], dropped: Collection[str]) ->
     return clips
 
 
-def caption_shards(backend: CaptionBackend, clips: Rows, outdir: Path, max_error_rate: float) -> list[Row]:
-    """CAPTIONS rows of the kept clips. `clips` are rows with everything that is known of each, and `source_key`."""
+def caption_shards(
+    backend: CaptionBackend, clips: Rows, outdir: Path, max_error_rate: float, step: str = "caption"
+) -> list[Row]:
+    """CAPTIONS rows of the kept clips. `clips` are rows with everything that is known of each, and `source_key`.
+
+    `step` names the journals; for the step `judge` the rows are those of JUDGEMENTS.
+    """
 
     def key(row: Row) -> str:
         facts = {name: row[name] for name in backend.reads}
@@ -55,7 +60,7 @@ def caption_shards(backend: CaptionBackend, clips: Rows, outdir: Path, max_error
                     yield Clip(ClipFacts(**facts), row, kept_frames)
 
     about = backend.about
-    return _finish("caption", clips, key, lambda todo: backend.caption(to_read(todo)), outdir, max_error_rate)
+    return _finish(step, clips, key, lambda todo: backend.caption(to_read(todo)), outdir, max_error_rate)
 
 
 def rewrite_shards(

@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from clipmill.dataset.summary import Summary
 from clipmill.duplicates.choosing import rows_by_clip, split_keys
 from clipmill.filters import reasons, verdict
 from clipmill.filters.reasons import Reason
-from clipmill.steps import AFTER_FILTER, OPTIONAL, STEPS, Step, by_name, found_by, of_run
+from clipmill.steps import OPTIONAL, Step, after_filter, by_name, found_by, of_run
 from clipmill.store import tables
 from clipmill.store.clip_files import is_intact
 from clipmill.store.index import read_json_lines, removed_videos
@@ -41,9 +41,6 @@ from clipmill.store.table import Column, Row, Table
 from clipmill.texts.checks import same
 
 log = logging.getLogger("clipmill")
-
-# Tables of clips with one file per group of shards, by name.
-GROUP_TABLES = {table.name: table for step in STEPS if step.grouped for table in step.tables}
 
 ROWS_TOGETHER = 8192  # rows in a row group of the verdicts and the metadata
 
@@ -55,9 +52,25 @@ Rows = dict[str, list[Row]]
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a run. `steps`: names of its steps that not every run has; others among them do not matter."""
+    """The tables of a run. `steps`: names of its steps that not every run has; others among them do not matter.
+
+    `judgement`: what the answers to its questions do, if it has any.
+    """
 
     steps: Collection[str]
+    judgement: verdict.Judgement | None = None
+
+    @property
+    def answers(self) -> list[str]:
+        """The columns of the answers."""
+        return self.judgement.columns if self.judgement else []
+
+    @cached_property
+    def of_groups(self) -> dict[str, Table[Any]]:
+        """Tables of clips with one file per group of shards, by name."""
+        found = (table for step in of_run(self.steps) if step.grouped for table in step.tables)
+        asking = (tables.CAPTIONS if self.judgement and self.judgement.with_caption else tables.JUDGEMENTS).name
+        return {table.name: tables.with_answers(table, self.answers if table.name == asking else ()) for table in found}
 
     @cached_property
     def of_shards(self) -> dict[str, Table[Any]]:
@@ -70,11 +83,20 @@ class Tables:
 
     @cached_property
     def final_verdicts(self) -> Table[Row]:
-        return tables.with_classifiers(tables.FINAL_VERDICTS, self.steps)
+        return self._with_own_columns(tables.FINAL_VERDICTS)
 
     @cached_property
     def metadata(self) -> Table[Row]:
-        return tables.with_classifiers(tables.METADATA, self.steps)
+        return self._with_own_columns(tables.METADATA)
+
+    def _with_own_columns(self, table: Table[Row]) -> Table[Row]:
+        own = tables.scores(self.of_groups[tables.JUDGEMENTS.name]) if "judge" in self.steps else ()
+        own = own or tuple(map(tables.answer, self.answers))
+        table = tables.with_classifiers(table, self.steps)
+        return replace(table, columns=(*table.columns, *own))
+
+
+USUAL = Tables(())  # those of every run
 
 
 @dataclass
@@ -87,7 +109,10 @@ class Shard:
 
     @staticmethod
     def read(outdir: Path, name: str, texts: Rows, removed: set[str], known: Tables, fingerprints: bool) -> Shard:
-        """`texts`: the shard's rows of GROUP_TABLES. `fingerprints`: whether the run has them; only errors are read."""
+        """`texts`: the shard's rows of the tables of groups.
+
+        `fingerprints`: whether the run has them; only their errors are read.
+        """
         rows = {table.name: table.rows(table.of(outdir, name)) for table in known.of_shards.values()} | texts
         if fingerprints:
             path = tables.FINGERPRINTS.of(outdir, name)
@@ -107,7 +132,7 @@ class Shard:
         """
         later = {
             table.name: {row["clip_id"]: row for row in self.rows[table.name]}
-            for step in AFTER_FILTER
+            for step in after_filter(self.tables.steps)
             for table in step.tables
         }
         for early in self.rows["verdicts"]:
@@ -116,7 +141,7 @@ class Shard:
             for table in later.values():
                 row.update(tables.without_error(table.get(early["clip_id"], {})))
             if row["kept"]:
-                reason = alike["reason"] or reasons.words(_late_failure(row, late, common))
+                reason = alike["reason"] or reasons.words(_late_failure(row, late, common, self.tables.judgement))
                 row |= {"kept": reason is None, "reason": reason}
             yield row
 
@@ -128,7 +153,7 @@ class Shard:
 
     def _errors_by_step(self, names: dict[str, str]) -> Iterator[Row]:
         owner = {clip["clip_id"]: clip["video_id"] for clip in self.rows["clips"]}
-        for table in (*self.tables.of_shards.values(), tables.FINGERPRINTS, *GROUP_TABLES.values()):
+        for table in (*self.tables.of_shards.values(), tables.FINGERPRINTS, *self.tables.of_groups.values()):
             step = found_by(table)
             for row in self.rows.get(table.name, []):
                 if row.get("error_kind"):
@@ -160,8 +185,9 @@ def export_dataset(
     paths = Paths(outdir)
     gone, problems = removed_videos(outdir), read_json_lines(paths.problems)
     dataset, export = paths.dataset, settings["export"]
-    clips, known = Tree(dataset / "clips"), Tables(settings["backends"])
-    summary = Summary(settings["backends"], settings["thresholds"])
+    judgement = verdict.Judgement(**settings["judgement"]) if "judgement" in settings else None
+    clips, known = Tree(dataset / "clips"), Tables(settings["backends"], judgement)
+    summary = Summary(settings["backends"], settings["thresholds"], judgement)
     late = verdict.Late(**settings["late"])
     duplicates = rows_by_clip(settings["duplicates"])
     together = split_keys(duplicates.values())
@@ -175,7 +201,7 @@ def export_dataset(
         for problem in problems:
             out.error({"step": "index", **problem})
             summary.error("index", problem["kind"])
-        for name, texts in _texts(outdir, groups):
+        for name, texts in _texts(outdir, groups, known):
             shard = Shard.read(outdir, name, texts, gone, known, settings.get("fingerprints", False))
             verdicts = list(shard.verdicts(late, common, duplicates))
             metadata = _metadata(verdicts, clips, paths.clip_files, layout, export, known.metadata, together)
@@ -216,7 +242,7 @@ def export_dataset(
         log.warning("not all clips are as docs/promise.md says; these columns are false: %s", broken)
     summary.removed(len(gone))
     summary.divide(numbers.clips)
-    models = list_models(checks)
+    models = list_models(checks, known)
     write_json(paths.summary, summary.as_dict())
     write_json(paths.models, models)
     write_text(dataset / "README.md", write_card(numbers, chosen, settings, models))
@@ -291,33 +317,34 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(same(text).encode()).digest()[:12]
 
 
-def _texts(outdir: Path, groups: Mapping[str, list[str]]) -> Iterator[tuple[str, Rows]]:
-    """Each shard's name with its rows of GROUP_TABLES. Memory holds the rows of one group at a time."""
+def _texts(outdir: Path, groups: Mapping[str, list[str]], known: Tables) -> Iterator[tuple[str, Rows]]:
+    """Each shard's name with its rows of the tables of groups. Memory holds the rows of one group at a time."""
     for first, shards in groups.items():
-        texts: dict[str, Rows] = {name: {table: [] for table in GROUP_TABLES} for name in shards}
-        for table in GROUP_TABLES.values():
+        texts: dict[str, Rows] = {name: {table: [] for table in known.of_groups} for name in shards}
+        for table in known.of_groups.values():
             for row in table.rows(table.of(outdir, first)):
                 texts[row.pop("shard")][table.name].append(row)
         yield from texts.items()
 
 
-def list_models(checks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def list_models(checks: list[dict[str, Any]], known: Tables = USUAL) -> list[dict[str, Any]]:
     """One row per model and step: the model's licence, its exact revision, and the dataset's columns that it made."""
     return [
         {
             "step": check["step"],
             "backend": check["backend"],
             **model,
-            "columns": [column.name for column in _columns_of(by_name(check["step"]))],
+            "columns": [column.name for column in _columns_of(by_name(check["step"]), known)],
         }
         for check in checks
         for model in check["models"]
     ]
 
 
-def _columns_of(step: Step) -> tuple[Column, ...]:
+def _columns_of(step: Step, known: Tables) -> tuple[Column, ...]:
     """The dataset's columns that a step with a model makes; none if it only helps others, as `shots` helps `split`."""
-    return () if step in OPTIONAL else tables.scores(step.tables[0])
+    table = known.of_groups.get(step.tables[0].name)
+    return tables.scores(table) if table else () if step in OPTIONAL else tables.scores(step.tables[0])
 
 
 class _RowGroups:
@@ -374,7 +401,11 @@ class _Files:
             self._metadata.write(rows)
 
 
-def _late_failure(row: Row, late: verdict.Late, common: set[bytes]) -> Reason | None:
+def _late_failure(
+    row: Row, late: verdict.Late, common: set[bytes], judgement: verdict.Judgement | None
+) -> Reason | None:
+    if judgement and (failure := judgement.failure(row)):
+        return failure
     if failure := verdict.caption_failure(row.get("caption"), row.get("caption_whole"), late.checks):
         return failure
     if row.get("text") is None:

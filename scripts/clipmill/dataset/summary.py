@@ -10,12 +10,14 @@ from typing import Any
 from clipmill import __version__
 from clipmill.base.human import counted, duration
 from clipmill.filters.quantiles import Resolved
+from clipmill.filters.verdict import Judgement
 from clipmill.steps import BY_NAME
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
+from clipmill.texts.questions import ANSWERS, DROP
 
 # Steps whose errors may be those of a busy server, and their rules.
-ASK_AGAIN = {name: BY_NAME[name].rule for name in ("caption", "rewrite")}
+ASK_AGAIN = {name: BY_NAME[name].rule for name in ("judge", "caption", "rewrite")}
 
 
 # What videos may be beyond the ordinary: what the summary calls it, and how it is seen in a row of VIDEOS.
@@ -35,9 +37,12 @@ STAYS = {"HDR": "sdr", "interlaced": "progressive"}
 
 
 class Summary:
-    """Counts over shards. `settings`: the backends of the steps. `thresholds`: the values of quantiles."""
+    """Counts over shards. `settings`: the backends of the steps. `thresholds`: the values of quantiles.
 
-    def __init__(self, settings: dict[str, Any], thresholds: Resolved):
+    `judgement`: what the answers to the run's questions do, if it has any.
+    """
+
+    def __init__(self, settings: dict[str, Any], thresholds: Resolved, judgement: Judgement | None = None):
         self.settings = settings
         self.thresholds = thresholds
         self.videos: Counter[str] = Counter()
@@ -50,6 +55,8 @@ class Summary:
         self.cuts: Counter[str] = Counter()
         self.texts: Counter[str] = Counter()
         self.errors: Counter[tuple[str, str]] = Counter()
+        self.policy = {str(one["column"]): one for one in judgement.policy} if judgement else {}
+        self.answers: dict[str, Counter[str]] = {column: Counter() for column in self.policy}
         self.scenes = 0
         self.splits: dict[str, int] = {}
 
@@ -65,6 +72,8 @@ class Summary:
             self.clips["found"] += 1
             self.seconds["clips"] += row["seconds"]
             self.crops.update(name for name, column in CROPS.items() if row[column] is not None)
+            for column, counts in self.answers.items():
+                counts.update([row[column]] if row[column] is not None else [])
             if row["kept"]:
                 self.clips["kept"] += 1
                 self.seconds["dataset"] += row["cut_seconds"]
@@ -74,6 +83,16 @@ class Summary:
                 self.stays.update(name for name, promise in STAYS.items() if row[promise] is False)
             else:
                 self.reasons[row["reason"]] += 1
+
+    def _answers(self) -> dict[str, dict[str, Any]]:
+        """By question: the numbers of its answers, and what they do."""
+        return {
+            column: {
+                **{name: self.policy[column][name] for name in ("question", "drop", "unsure")},
+                "counts": {answer: counts[answer] for answer in ANSWERS},
+            }
+            for column, counts in self.answers.items()
+        }
 
     def error(self, step: str, kind: str) -> None:
         """Count one row of the errors table."""
@@ -97,6 +116,7 @@ class Summary:
             "clips": {"found": self.clips["found"], "kept": self.clips["kept"]},
             "crops": {name: self.crops[name] for name in CROPS if self.crops[name]},
             "dropped": dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))),
+            **({"answers": self._answers()} if self.policy else {}),
             "splits": self.splits,
             "hours": {name: round(self.seconds[name] / 3600, 6) for name in ("videos", "clips", "dataset")},
             "cuts": {name: self.cuts[name] for name in ("copy", "reencode", "copy_failed")},
@@ -126,6 +146,9 @@ def as_text(summary: dict[str, Any], outdir: Path, links: bool = False) -> str:
         *([f"           {', '.join(crops)}: see docs/footage.md"] if crops else []),
     ]
     lines += [f"           {count:6,d}  {reason}" for reason, count in summary["dropped"].items()]
+    if answers := summary.get("answers"):
+        lines += ["  answers"]
+        lines += [f"           {line}" for line in map(answer_line, answers, answers.values())]
     if clips["found"] and not clips["kept"]:
         lines += ["           the dataset is empty: loosen what drops the most; report.html shows what would be kept"]
     if len(summary["splits"]) > 1:
@@ -171,6 +194,14 @@ def as_text(summary: dict[str, Any], outdir: Path, links: bool = False) -> str:
         f"  report   {_link(paths.report) if links else paths.report}",
     ]
     return "\n".join(lines)
+
+
+def answer_line(column: str, about: Mapping[str, Any]) -> str:
+    """How often a question was answered in which way, and what that does."""
+    drop = f"{about['drop']} drops" if about["drop"] else "no answer drops"
+    policy = "is dropped" if about["unsure"] == DROP else "is kept"
+    counts = ", ".join(f"{count:,} {answer}" for answer, count in about["counts"].items())
+    return f"{column}: {counts} ({drop}, unsure {policy})"
 
 
 def _link(path: Path) -> str:

@@ -35,6 +35,7 @@ def sample_config(config: dict[str, Any]) -> dict[str, Any]:
         "cascade": False,
         "filters": {**config["filters"], **LATE},
         **{step: {**config[step], "backend": backend} for step, backend in EMBEDDED.items()},
+        "judge": {**config["judge"], "backend": "none", "with_caption": False},
         "clips_per_caption_job": "auto",
         "resources": {**config["resources"], **by_itself},
     }

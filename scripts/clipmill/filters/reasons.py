@@ -43,6 +43,7 @@ UNFIT = {kind: Reason("split", kind) for kind in tables.UNFIT}
 TOO_SMALL = Reason("size", "too_small")  # for cut.size
 DUPLICATE = Reason("duplicates", "duplicate")
 PER_GROUP, PER_VIDEO = Reason("limit", "per group"), Reason("limit", "per video")
+JUDGE_FAILED = Reason("judge", "failed")
 CAPTION_FAILED = Reason("caption", "failed")
 REWRITE_FAILED = Reason("rewrite", "failed")
 COMMON_TEXT = Reason("text", "on many clips")
@@ -58,6 +59,7 @@ BY_WORDS = {
         DUPLICATE,
         PER_GROUP,
         PER_VIDEO,
+        JUDGE_FAILED,
         CAPTION_FAILED,
         *(Reason("caption", fault) for fault in CAPTION_FAULTS),
         REWRITE_FAILED,

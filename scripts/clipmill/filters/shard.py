@@ -59,11 +59,25 @@ def _judged(
         yield known, verdict.first_failure(known, bounds)
 
 
-def with_good_caption(captions: Iterable[Row], checks: Checks) -> dict[str, list[Row]]:
-    """The CAPTIONS rows whose caption passes `checks`, by shard: these are rewritten."""
+def with_good_answers(
+    clips: dict[str, list[Row]], answers: Iterable[Row], judgement: verdict.Judgement
+) -> dict[str, list[Row]]:
+    """The clips that no answer drops, by shard: these are captioned. `answers`: JUDGEMENTS rows."""
+    good = {row["clip_id"] for row in answers if judgement.failure(row) is None}
+    return {shard: [row for row in mine if row["clip_id"] in good] for shard, mine in clips.items()}
+
+
+def with_good_caption(
+    captions: Iterable[Row], checks: Checks, judgement: verdict.Judgement | None = None
+) -> dict[str, list[Row]]:
+    """The CAPTIONS rows whose caption passes `checks`, by shard: these are rewritten.
+
+    `judgement`: of answers that came with the captions, if any did.
+    """
     found: dict[str, list[Row]] = {}
     for row in captions:
-        if verdict.caption_failure(row["caption"], row["caption_whole"], checks) is None:
+        failure = verdict.caption_failure(row["caption"], row["caption_whole"], checks)
+        if failure is None and (judgement is None or judgement.failure(row) is None):
             found.setdefault(row["shard"], []).append(row)
     return found
 

@@ -15,6 +15,7 @@ from clipmill.steps import metrics_of
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, Video, without_error
 from clipmill.texts.checks import Checks, fault_of_caption, fault_of_text
+from clipmill.texts.questions import DROP, UNSURE
 
 Bounds = dict[str, dict[str, Any]]
 """Filter -> `min` and `max`, numbers; of a filter on words `allow` and `deny`, lists of words. None is no bound."""
@@ -97,6 +98,37 @@ class Late:
         if fault := fault_of_text(values["text"], self.checks):
             return Reason("text", fault)
         return out_of(active(self.filters, self.order), values)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the answers to the config's questions do. `policy`: see `texts.questions.policy_of`.
+
+    `with_caption`: whether the request for the caption asked the questions, and not one before it.
+    """
+
+    policy: Sequence[Mapping[str, str | None]]
+    with_caption: bool
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the answers."""
+        return [str(one["column"]) for one in self.policy]
+
+    def failure(self, answers: Mapping[str, Any]) -> Reason | None:
+        """The first reason against a clip among its answers; None keeps it.
+
+        A clip whose caption failed has no answers that should have come with it: the caption is the reason then.
+        """
+        if self.with_caption and answers.get("caption") is None:
+            return None
+        for column, one in zip(self.columns, self.policy, strict=True):
+            given = answers.get(column)
+            if given is None:
+                return reasons.JUDGE_FAILED
+            if given == one["drop"] or (given == UNSURE and one["unsure"] == DROP):
+                return Reason(column, given)
+        return None
 
 
 def caption_failure(caption: str | None, whole: bool | None, checks: Checks) -> Reason | None:

@@ -13,6 +13,7 @@ from typing import Any
 from clipmill.base.errors import SetupError
 from clipmill.store.layout import CLASSIFIER, is_classifier
 from clipmill.texts.prompts import read_prompt
+from clipmill.texts.questions import Question, columns_and_texts, read_questions
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,13 @@ AVAILABLE: dict[str, dict[str, Entry]] = {
         "histogram": Entry("clipmill.scores.consistency.histogram:Histogram"),
         "clip": _vision("scores.consistency.embeddings:ClipConsistency", ("keep_embeddings",)),
         "dinov2": _vision("scores.consistency.embeddings:Dinov2Consistency", ("keep_embeddings",)),
+    },
+    "judge": {
+        "none": Entry(None),
+        **_chats(
+            "clipmill.captions.judge:Judge",
+            ("prompt", "system", "questions", "frames", "frames_per_second", "max_side", "send", "max_tokens"),
+        ),
     },
     "caption": {
         "describe": Entry("clipmill.captions.describe:Describe"),
@@ -164,11 +172,25 @@ def settings(step: str, section: dict[str, Any], prompts: Path) -> dict[str, Any
     name = section["backend"]
     backend_entry = entry(step, name)
     taken = {key: section[key] for key in backend_entry.takes}
+    if "questions" in taken:
+        taken["questions"] = columns_and_texts(questions_of(section, prompts))
+    if "judge" in section:  # of captions whose request asks the questions too
+        judge = section["judge"]
+        asked = columns_and_texts(questions_of(judge, prompts))
+        taken["judge"] = {"prompt": read_prompt(judge["prompt"] or "judge", prompts), "questions": asked}
     if "prompt" in taken:
         default = f"{step}_fields" if section.get("structured") else step
         taken["prompt"] = read_prompt(section["prompt"] or default, prompts)
     own = {key: value for key, value in section.get(name, {}).items() if key not in backend_entry.runtime}
     return {"backend": name, **taken, **own}
+
+
+def questions_of(section: dict[str, Any], prompts: Path) -> dict[str, Question]:
+    """The questions that the config's section `judge` asks. Raises SetupError."""
+    try:
+        return read_questions(section["questions"] or "judge", prompts, section["subject"])
+    except SetupError as error:
+        raise SetupError(f"judge.questions: {error}") from error
 
 
 def runtime_settings(step: str, section: dict[str, Any]) -> dict[str, Any]:
@@ -185,7 +207,7 @@ def load(step: str, settings: dict[str, Any], runtime: dict[str, Any] | None = N
         return None
     if backend_entry.chat is None:
         return _find(backend_entry.target)(**settings)
-    own = {key: settings.pop(key) for key in backend_entry.takes}
+    own = {key: settings.pop(key) for key in (*backend_entry.takes, "judge") if key in settings}
     return _find(backend_entry.target)(_find(backend_entry.chat)(**settings), **own)
 
 

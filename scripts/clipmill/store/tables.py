@@ -511,6 +511,29 @@ def embeddings(length: int) -> Table[Row]:
 
 OF_SHARD = Column("shard", TEXT, "", "the shard that the clip's video belongs to")
 
+JUDGEMENTS: Table[Row] = Table(
+    "judgements",
+    layout.JUDGEMENTS,
+    "kept clip of a group of shards; only with a `judge.backend`; files as in `captions`",
+    (
+        CLIP_ID,
+        OF_SHARD,
+        Column("judge_model", TEXT, "", "what answered the questions: backend, model, version"),
+        *ERROR,
+    ),
+)
+
+
+def answer(name: str) -> Column:
+    """The column of a question that the config asks."""
+    return Column(name, TEXT, "", "the answer to a question of `judge.questions`: `yes`, `no` or `unsure`")
+
+
+def with_answers(table: Table[Row], names: Iterable[str]) -> Table[Row]:
+    """`table` with the columns of questions, `judge_<name>` each."""
+    return replace(table, columns=(*table.columns, *map(answer, names)))
+
+
 CAPTIONS: Table[Row] = Table(
     "captions",
     layout.CAPTIONS,
@@ -813,6 +836,7 @@ ALL = (
     FINGERPRINTS,
     PAIRS,
     DUPLICATES,
+    with_answers(JUDGEMENTS, ["judge_<name>"]),
     CAPTIONS,
     REWRITES,
     ALIGNMENT,
@@ -825,7 +849,7 @@ ALL = (
 
 
 # Tables that only some runs have.
-OPTIONAL = (SHOTS, FINGERPRINTS, DUPLICATES)
+OPTIONAL = (SHOTS, FINGERPRINTS, DUPLICATES, JUDGEMENTS)
 
 
 def lost(outdir: Path, shards: Iterable[str], groups: Iterable[str], optional: Iterable[Table[Any]] = ()) -> list[str]:
@@ -837,7 +861,8 @@ def lost(outdir: Path, shards: Iterable[str], groups: Iterable[str], optional: I
     names = {SHARD: shards, GROUP: groups}
     wanted: dict[str, str] = {}
     there: set[str] = set()
-    for table in (*(table for table in ALL if table not in OPTIONAL), *optional):
+    in_any_run = (table for table in ALL if table.name not in [one.name for one in OPTIONAL])
+    for table in (*in_any_run, *optional):
         folder, _, place = table.path.removesuffix(".parquet").rpartition("/")
         if place in names and "<" not in folder:
             wanted |= {f"{folder}/{name}.parquet": name for name in names[place]}

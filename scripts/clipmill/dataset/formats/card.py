@@ -114,6 +114,7 @@ def write_card(
         broken={one.name: one.meaning for one in tables.PROMISES if numbers.broken[one.name]},
         all_splits=ALL_SPLITS,
         filters=_bounds(settings["filters"], settings["thresholds"]),
+        questions=settings.get("judgement", {}).get("policy", ()),
         checks={name: value for name, value in checks.items() if value is not None and value is not False},
         models=models,
         formats=formats,

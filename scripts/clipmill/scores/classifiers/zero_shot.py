@@ -60,9 +60,9 @@ class ZeroShot(VisionBackend):
 
     def start(self, units: list[np.ndarray]) -> Callable[[], list[float]]:
         """The share of each picture."""
-        pixels, tokens = self.preprocess.normalise(units), self._tokens.to(gpu.device())
+        pixels = self.preprocess.normalise(units)
         with gpu.autocast(self.dtype):
-            logits = self._forward(input_ids=tokens, pixel_values=pixels).logits_per_image.float()
+            logits = self._forward(input_ids=self._tokens, pixel_values=pixels).logits_per_image.float()
         fetch = gpu.fetching(logits.softmax(dim=-1)[:, 0])
         return lambda: fetch().tolist()
 
@@ -73,7 +73,7 @@ class ZeroShot(VisionBackend):
     @cached_property
     @starting()
     def _tokens(self) -> torch.Tensor:
-        """Tokens of both texts, filled up to the model's length: SigLIP was trained so, and CLIP does not mind."""
+        """Tokens of both texts, on the device. They are filled up to the model's length, as SigLIP was trained."""
         length = self._network.config.text_config.max_position_embeddings
         from transformers import AutoTokenizer
 
@@ -87,4 +87,4 @@ class ZeroShot(VisionBackend):
         for text, own in zip(self.texts, tokens, strict=True):
             if len(own) > length:
                 raise SetupError(f"{self.model} takes {length} tokens, and {text!r} has {len(own)}; shorten it")
-        return torch.tensor(tokens)
+        return torch.tensor(tokens).to(gpu.device())

@@ -151,9 +151,7 @@ def _boxes(still: np.ndarray, nearly: np.ndarray, reach: int) -> list[Part]:
     wide = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     near = cv2.dilate(dense.astype(np.uint8), wide) & nearly.astype(np.uint8)
     count, _, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(near, cv2.MORPH_CLOSE, square))
-    return [
-        (slice(top, top + high), slice(left, left + wide)) for left, top, wide, high, _ in stats[1:count].tolist()
-    ]
+    return [(slice(top, top + high), slice(left, left + wide)) for left, top, wide, high, _ in stats[1:count].tolist()]
 
 
 def _may_be_overlay(channels: Sequence[_Channel], still: np.ndarray, box: Part) -> bool:
@@ -179,15 +177,12 @@ def _strength(channel: _Channel, box: Part) -> float:
 def _is_at_an_edge(box: Part, shape: tuple[int, ...]) -> bool:
     """Whether a box lies within the band along one side of the picture."""
     return any(
-        part.stop <= BAND * length or part.start >= (1 - BAND) * length
-        for part, length in zip(box, shape, strict=True)
+        part.stop <= BAND * length or part.start >= (1 - BAND) * length for part, length in zip(box, shape, strict=True)
     )
 
 
 def _is_at_border(box: Part, shape: tuple[int, ...]) -> bool:
-    return any(
-        part.start < BORDER or part.stop > length - BORDER for part, length in zip(box, shape, strict=True)
-    )
+    return any(part.start < BORDER or part.stop > length - BORDER for part, length in zip(box, shape, strict=True))
 
 
 def _moves_behind(moves: np.ndarray, box: Part, reach: int, still_elsewhere: float) -> bool:
