@@ -56,7 +56,7 @@ def test_nothing_is_decoded_or_captioned_again(continued):
     after = run.expensive()
     assert {name: after[name] for name in files} == files
     # The video that was only decoded gets its scores, its caption and its clip; all others have theirs.
-    # The area of text and the sharpness in `aesthetic` have another meaning since: both clips are scored again for them.
+    # Text area and the sharpness in `aesthetic` have another meaning since: both clips are scored again for them.
     again = {"text": 3, "aesthetic": 3}
     assert run.more(journals) == {**dict.fromkeys(ONCE, 1), "decode": 0, **again}
 
