@@ -177,7 +177,7 @@ def fingerprints_of(vectors: dict[str, np.ndarray]) -> list[dict]:
         sketch = embedded.sketch(embedding)
         digest = int.from_bytes(clip_id.encode()[-7:], "big")
         rows.append(
-            {"clip_id": clip_id, "digest": digest, "sketch": sketch.tobytes(), "embedding": embedding.tobytes()}
+            {"clip_id": clip_id, "digest": digest, "sketch": sketch.tobytes(), "mean_embedding": embedding.tobytes()}
         )
     return rows
 
@@ -229,9 +229,9 @@ def test_only_new_vectors_are_compared():
     sketches = np.zeros((4, search.LENGTH), np.int16)
     sketches[:, 0] = search.UNIT
     new = np.array([False, False, True, False])
-    assert search.near_pairs(sketches, new, 0.3).tolist() == [[0, 2], [1, 2], [2, 3]]
-    assert search.near_pairs(sketches, ~np.ones(4, bool), 0.3).tolist() == []
-    assert len(search.near_pairs(sketches, np.ones(4, bool), 0.3, threads=2)) == 6
+    assert search.near_pairs(sketches, new, 0.3, 0.3).tolist() == [[0, 2], [1, 2], [2, 3]]
+    assert search.near_pairs(sketches, ~np.ones(4, bool), 0.3, 0.3).tolist() == []
+    assert len(search.near_pairs(sketches, np.ones(4, bool), 0.3, 0.3, threads=2)) == 6
 
 
 def test_a_damaged_file_of_pairs_costs_only_time(tmp_path):

@@ -454,6 +454,8 @@ def test_the_rates_are_those_of_the_docs():
         ("split", ""),
         ("thresholds", ""),
         ("filter", ""),
+        ("fingerprints", ""),
+        ("duplicates", ""),
         ("cut", ""),
         ("export", ""),
         ("report", ""),

@@ -14,6 +14,7 @@ from clipmill import __version__
 from clipmill.base.errors import SetupError
 from clipmill.store import tables
 from clipmill.store.table import (
+    BYTES,
     FLAG,
     INTEGER,
     MINIATURE,
@@ -67,6 +68,8 @@ def example(column: Column):
         return [0.5, -0.25] * 384
     if column.type in (REAL, SMALL):
         return 0.5
+    if column.type == BYTES:
+        return b"\x00\xff"
     return {TEXT: "caf\u00e9\n", FLAG: True}.get(column.type, 7)
 
 
@@ -294,4 +297,5 @@ def test_a_table_that_not_every_run_has_is_lost_only_in_a_run_that_has_it(tmp_pa
     without = tables.lost(tmp_path, ["000000"], ["000000"])
     assert "work/clips/000000.parquet" in without and "work/shots/000000.parquet" not in without
     found = tables.lost(tmp_path, ["000000"], ["000000"], tables.OPTIONAL)
-    assert sorted(found) == sorted([*without, "work/judgements/000000.parquet", "work/shots/000000.parquet"])
+    folders = ("fingerprints", "judgements", "shots")
+    assert sorted(found) == sorted([*without, *(f"work/{folder}/000000.parquet" for folder in folders)])

@@ -1,4 +1,4 @@
-"""Copies among the videos: one of each stays, nothing is captioned twice, and new videos are compared with all."""
+"""Copies among the videos: one of each stays, none is captioned twice, and new videos are compared with all others."""
 
 from __future__ import annotations
 

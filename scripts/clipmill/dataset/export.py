@@ -174,9 +174,9 @@ def export_dataset(
     """Write the dataset folder, verdicts.parquet, errors.csv, summary.json and models.json; return the summary.
 
     `groups`: all shards, as `index.shard_groups` returns them. `settings`: the steps' `backends`, the arguments of
-    `verdict.Late` as `late`, the table of `duplicates` as a list of none or one, the values of quantiles as
-    `thresholds`, the config's sections `export` and `filters`, and `cut.fps` as `fps`; `fingerprints` if clips are
-    compared; `has_target` if clips are cut for a trainer; the arguments of `Masks` as `masks` if masks are wanted.
+    `verdict.Late` as `late`, the values of quantiles as `thresholds`, the config's sections `export` and `filters`, and
+    `cut.fps` as `fps`; the table of `duplicates` as a list, if the run has it; `fingerprints` if clips are compared;
+    `has_target` if clips are cut for a trainer; the arguments of `Masks` as `masks` if masks are wanted.
     `checks`: the results of `checks.check_backend`.
 
     At any moment a list of clips names only files that are there: a file is removed only after no list names it.
@@ -189,7 +189,7 @@ def export_dataset(
     clips, known = Tree(dataset / "clips"), Tables(settings["backends"], judgement)
     summary = Summary(settings["backends"], settings["thresholds"], judgement)
     late = verdict.Late(**settings["late"])
-    duplicates = rows_by_clip(settings["duplicates"])
+    duplicates = rows_by_clip(settings.get("duplicates", []))
     together = split_keys(duplicates.values())
     common = common_texts(outdir, groups, late.checks["same_text"], gone)
     with ExitStack() as stack:

@@ -29,16 +29,18 @@ def fingerprints(clips: Iterable[Clip], path: Path) -> dict[str, Row]:
         mean = vectors.astype(np.float64).mean(0)
         if clip_id in wanted and mean.any():
             embedding = np.rint(mean * (ONE / np.linalg.norm(mean))).astype(np.int16)
-            rows[clip_id] = {"sketch": sketch(embedding), "embedding": embedding}
+            rows[clip_id] = {"sketch": sketch(embedding), "mean_embedding": embedding}
     return rows
 
 
 def sketch(embedding: np.ndarray) -> np.ndarray:
     """LENGTH numbers whose distances are about those of the embeddings: projections onto random directions.
 
+    Of one embedding, or of several (n × length).
+
     W. Johnson and J. Lindenstrauss, "Extensions of Lipschitz mappings into a Hilbert space" (1984).
     """
-    along = embedding.astype(np.float64) @ _directions(len(embedding))  # exact: whole numbers
+    along = embedding.astype(np.float64) @ _directions(embedding.shape[-1])  # exact: whole numbers
     return np.rint(along * (UNIT / (ONE * GRAIN * np.sqrt(LENGTH)))).astype(np.int16)
 
 

@@ -53,11 +53,11 @@ def moved_alike(first: Sequence[np.ndarray], second: Sequence[np.ndarray], grid:
     """
     counts = np.array([[len(one), len(other)] for one, other in zip(first, second, strict=True)]).T[..., None]
     most = int(counts.max())
-    both = np.zeros((2, len(first), most, grid.side**2))
+    both = np.zeros((2, len(first), most, grid.side**2), np.float32)
     for side, moves in enumerate((first, second)):
         for pair, one in enumerate(moves):
             both[side, pair, : len(one)] = _in_cells(one, grid.side)
-    _bring_to_one_contrast(both, counts)
+    both = _around_means(both, counts)
     shifts = np.arange(1 - most, most)
     starts = np.stack([np.maximum(shifts, 0), np.maximum(-shifts, 0)])[:, None]
     count = np.maximum((counts - starts).min(0), 0)  # pairs × shifts: times that both clips show
@@ -74,16 +74,17 @@ def _in_cells(moves: np.ndarray, side: int) -> np.ndarray:
     return moves.reshape(-1, side, part, side, part).mean((2, 4)).reshape(len(moves), -1)
 
 
-def _bring_to_one_contrast(both: np.ndarray, counts: np.ndarray) -> None:
-    """Scale the moves of both clips of each pair: a copy with more contrast moves more.
+def _around_means(both: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The moves of both clips of each pair around the mean of each cell, and scaled to the same contrast.
 
-    The contrast is that of most cells: a logo is none.
+    A copy with more contrast moves more. The contrast is that of most cells: a logo is none.
     """
-    means = both.sum(2) / counts
+    means = both.sum(2) / counts.astype(np.float32)
     spread = np.median(np.abs(means - np.median(means, -1, keepdims=True)), -1) + WEAK
-    gain = np.sqrt(spread[1] / spread[0])[:, None, None]
-    both[0] *= gain
-    both[1] /= gain
+    gain = np.sqrt(spread[1] / spread[0])
+    is_there = np.arange(both.shape[2]) < counts
+    scale = is_there * np.stack([gain, 1 / gain])[..., None]
+    return (both - means[:, :, None]) * scale[..., None].astype(np.float32)
 
 
 def _similarity(
@@ -93,7 +94,7 @@ def _similarity(
 
     `both`: 2 × pairs × times × cells. `starts`: 2 × 1 × shifts, where the times that both show begin in each.
     """
-    times = np.maximum(count, 1)[..., None]
+    times = np.maximum(count, 1)[..., None].astype(np.float32)
     means = _sums(both, starts, count) / times
     variances = np.maximum(_sums(both * both, starts, count) / times - means * means, 0)
     length = 2 * both.shape[2]

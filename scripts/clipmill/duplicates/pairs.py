@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,55 +113,65 @@ def find_pairs(outdir: Path, fingerprints: Fingerprints, settings: Mapping[str, 
     log.info("%s to compare with %d others", counted(int(is_new.sum()), "clip"), int((~is_new).sum()))
     if not is_new.any():
         return known.within(np.ones(len(fingerprints.ids), bool), least)
-    distance = matching.NEAR if settings["backend"] == "pictures" else embedded.WIDER * math.sqrt(2 * settings["eps"])
-    halves = np.ascontiguousarray(np.moveaxis(fingerprints.sketches, 1, 0))
-    rows = np.unique(np.concatenate([near_pairs(half, is_new, distance, threads) for half in halves]), axis=0)
+    rows = _near(fingerprints.sketches, is_new, settings, threads)
     log.info("%s to look at", counted(len(rows), "pair"))
-    similarity = np.concatenate([*_SIMILARITIES[settings["backend"]](fingerprints, rows), np.empty(0)])
-    similarity = np.round(similarity, DECIMALS)
+    similarity = np.empty(0)
+    if len(rows):
+        similarity = np.round(_SIMILARITIES[settings["backend"]](fingerprints, rows, threads), DECIMALS)
     alike = similarity >= max(least, 10**-DECIMALS)
     found = known + Pairs(rows[alike], similarity[alike])
     _write(path, fingerprints.digests, found, least)
     return found.within(np.ones(len(fingerprints.ids), bool), least)
 
 
-def _of_pictures(fingerprints: Fingerprints, rows: np.ndarray) -> Iterator[np.ndarray]:
+def _near(sketches: np.ndarray, is_new: np.ndarray, settings: Mapping[str, Any], threads: int) -> np.ndarray:
+    """Pairs of clips that may be alike, as row numbers, sorted: those of which one half is near, at least."""
+    distance = limit = matching.NEAR
+    if settings["backend"] == "embeddings":
+        distance = math.sqrt(2 * settings["eps"])
+        limit = embedded.WIDER * distance
+    halves = np.ascontiguousarray(np.moveaxis(sketches, 1, 0))
+    return np.unique(np.concatenate([near_pairs(half, is_new, distance, limit, threads) for half in halves]), axis=0)
+
+
+def _of_pictures(fingerprints: Fingerprints, rows: np.ndarray, threads: int) -> np.ndarray:
     """The similarities of pairs of which a half is near, 0 where none is a copy of the other."""
-    if len(rows) == 0:
-        return
     used, places = np.unique(rows, return_inverse=True)
     places = places.reshape(-1, 2)
     moves = fingerprints.column("moves", used)
     is_barred = fingerprints.column("barred", used).to_numpy(zero_copy_only=False)[places].any(1)
     sizes = pc.binary_length(moves).to_numpy()[places].max(1)
     found = np.zeros(len(rows))
-    for grid, wanted in ((matching.SHARP, ~is_barred), (matching.BLURRED, is_barred)):
-        order = np.flatnonzero(wanted)
-        order = order[np.argsort(sizes[order], kind="stable")]  # pairs of about the same length are compared at once
-        for start in range(0, len(order), TOGETHER):
-            here = order[start : start + TOGETHER]
-            sketches = fingerprints.sketches[rows[here]].astype(np.int32)
-            apart = sketches[:, 0] - sketches[:, 1]
-            halves = 1 - np.einsum("ijk,ijk->ij", apart, apart) / (2 * UNIT**2)
-            first, second = ([_moves(moves[place]) for place in places[here, side].tolist()] for side in (0, 1))
-            found[here] = matching.copy_similarity(halves, matching.moved_alike(first, second, grid), grid.same)
-    yield found
+
+    def compare(grid: matching.Grid, here: np.ndarray) -> None:
+        sketches = fingerprints.sketches[rows[here]].astype(np.int32)
+        apart = sketches[:, 0] - sketches[:, 1]
+        halves = 1 - np.einsum("ijk,ijk->ij", apart, apart) / (2 * UNIT**2)
+        first, second = ([_moves(moves[place]) for place in places[here, side].tolist()] for side in (0, 1))
+        found[here] = matching.copy_similarity(halves, matching.moved_alike(first, second, grid), grid.same)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for grid, wanted in ((matching.SHARP, ~is_barred), (matching.BLURRED, is_barred)):
+            order = np.flatnonzero(wanted)
+            order = order[
+                np.argsort(sizes[order], kind="stable")
+            ]  # pairs of about the same length are compared at once
+            parts = (order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER))
+            deque(pool.map(partial(compare, grid), parts), maxlen=0)
+    return found
 
 
 def _moves(value: pa.LargeBinaryScalar) -> np.ndarray:
     return np.frombuffer(value.as_buffer(), np.uint8).reshape(-1, THUMBNAIL_SIDE**2)
 
 
-def _of_embeddings(fingerprints: Fingerprints, rows: np.ndarray) -> Iterator[np.ndarray]:
+def _of_embeddings(fingerprints: Fingerprints, rows: np.ndarray, threads: int) -> np.ndarray:
     """The cosines of pairs."""
-    if len(rows) == 0:
-        return
     used, places = np.unique(rows, return_inverse=True)
-    column, places = fingerprints.column("embedding", used), places.reshape(-1, 2)
+    column, places = fingerprints.column("mean_embedding", used), places.reshape(-1, 2)
     embeddings = np.frombuffer(column.buffers()[2], np.int16).reshape(len(used), -1)
-    for start in range(0, len(rows), EMBEDDED_TOGETHER):
-        first, second = places[start : start + EMBEDDED_TOGETHER].T
-        yield embedded.cosines(embeddings[first], embeddings[second])
+    parts = (places[start : start + EMBEDDED_TOGETHER] for start in range(0, len(rows), EMBEDDED_TOGETHER))
+    return np.concatenate([embedded.cosines(embeddings[part[:, 0]], embeddings[part[:, 1]]) for part in parts])
 
 
 _SIMILARITIES = {"pictures": _of_pictures, "embeddings": _of_embeddings}
@@ -185,7 +198,7 @@ def _read_known(path: Path, fingerprints: Fingerprints, least: float) -> tuple[P
     compared = rows[:, 0] == rows[:, 1]
     is_new = np.ones(len(fingerprints.ids), bool)
     is_new[rows[compared, 0]] = False
-    known = Pairs(rows[~compared], np.round(similarity[~compared].astype(float), DECIMALS))
+    known = Pairs(rows[~compared], similarity[~compared])
     return NO_PAIRS + known, is_new
 
 
@@ -193,6 +206,6 @@ def _write(path: Path, digests: np.ndarray, pairs: Pairs, least: float) -> None:
     """Keep the pairs, and that all clips have been compared."""
     path.parent.mkdir(parents=True, exist_ok=True)
     first, second = np.concatenate([digests[pairs.rows], np.column_stack([digests, digests])]).T
-    similarity = np.concatenate([pairs.similarity, np.ones(len(digests))]).astype(np.float32)
+    similarity = np.concatenate([pairs.similarity, np.ones(len(digests))])
     table = pa.table([first, second, similarity], schema=tables.PAIRS.schema)
     tables.PAIRS.write_parts(path, [table], {"version": VERSION, "least": least})

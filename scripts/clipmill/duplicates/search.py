@@ -25,17 +25,17 @@ PAIRS = 1 << 18  # pairs that are compared at a time
 SEED = 45
 
 
-def near_pairs(sketches: np.ndarray, is_new: np.ndarray, distance: float, threads: int = 1) -> np.ndarray:
-    """Pairs of sketches that are at most `distance` apart, one of them new: n × 2 row numbers, each pair once, sorted.
+def near_pairs(sketches: np.ndarray, is_new: np.ndarray, distance: float, limit: float, threads: int = 1) -> np.ndarray:
+    """Pairs of sketches that are at most `limit` apart, one of them new: n × 2 row numbers, each pair once, sorted.
 
-    `sketches`: n × LENGTH int16, in steps of 1 / UNIT. A pair at the full distance is found with a probability of 0.98,
-    a nearer pair with a higher one.
+    `sketches`: n × LENGTH int16, in steps of 1 / UNIT. A pair is found with a probability of 0.98 at this `distance`,
+    of 0.999 at three quarters of it, and of a third at one and a half.
     """
     if not is_new.any():
         return np.empty((0, 2), np.int64)
     found: list[np.ndarray] = []
     with ThreadPoolExecutor(threads) as pool:
-        for pairs in pool.map(lambda table: _of_table(sketches, is_new, distance, table), range(TABLES)):
+        for pairs in pool.map(lambda table: _of_table(sketches, is_new, distance, limit, table), range(TABLES)):
             found.append(pairs)
             if sum(map(len, found)) > 16 * PAIRS and len(found) > 8:
                 found = [np.unique(np.concatenate(found))]
@@ -43,14 +43,14 @@ def near_pairs(sketches: np.ndarray, is_new: np.ndarray, distance: float, thread
     return np.column_stack([codes >> 32, codes & 0xFFFFFFFF])
 
 
-def _of_table(sketches: np.ndarray, is_new: np.ndarray, distance: float, table: int) -> np.ndarray:
+def _of_table(sketches: np.ndarray, is_new: np.ndarray, distance: float, limit: float, table: int) -> np.ndarray:
     """The near pairs that share a bucket of one table, each as one number: first row × 2³² + second row."""
     order, starts, sizes = _buckets(_hashes(sketches, distance, table))
-    limit = round((distance * UNIT) ** 2)
+    farthest = round((limit * UNIT) ** 2)
     near = []
     for first, second in _candidates(order, starts, sizes, is_new):
         apart = sketches[first].astype(np.int32) - sketches[second]
-        close = np.einsum("ij,ij->i", apart, apart) <= limit
+        close = np.einsum("ij,ij->i", apart, apart) <= farthest
         low, high = np.minimum(first[close], second[close]), np.maximum(first[close], second[close])
         near.append(low << 32 | high)
     return np.concatenate([*near, np.empty(0, np.int64)])
@@ -59,12 +59,12 @@ def _of_table(sketches: np.ndarray, is_new: np.ndarray, distance: float, table: 
 def _hashes(sketches: np.ndarray, distance: float, table: int) -> np.ndarray:
     """The bucket of each sketch in a table: a hash of 64 bits."""
     directions, offsets, mixers = _directions(table)
-    step = STEPS * distance * UNIT * GRAIN
+    step = np.float32(STEPS * distance * UNIT * GRAIN)
     hashes = np.empty(len(sketches), np.uint64)
     for start in range(0, len(sketches), ROWS):
         # Exact: the sums are whole numbers below 2²⁴.
         along = sketches[start : start + ROWS].astype(np.float32) @ directions
-        places = np.floor((along.astype(np.float64) / step) + offsets).astype(np.int64).view(np.uint64)
+        places = np.floor(along / step + offsets).astype(np.int64).view(np.uint64)
         hashes[start : start + ROWS] = (places * mixers).sum(1, dtype=np.uint64)
     return hashes
 
@@ -75,7 +75,7 @@ def _directions(table: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     chance = np.random.Generator(np.random.PCG64([SEED, table]))
     directions = np.clip(np.rint(chance.normal(0, GRAIN, (LENGTH, VALUES))), -LARGEST, LARGEST).astype(np.float32)
     mixers = chance.integers(0, 1 << 63, VALUES, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    return directions, chance.random(VALUES), mixers
+    return directions, chance.random(VALUES, np.float32), mixers
 
 
 def _buckets(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

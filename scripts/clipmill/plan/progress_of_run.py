@@ -101,7 +101,7 @@ class Work:
 
 def steps_of_run(settings: Mapping[str, Any]) -> frozenset[str]:
     """The names of the steps with a backend, and of those that look for duplicates, for `of_run`."""
-    return frozenset([*settings["steps"], *settings["duplicates"]])
+    return frozenset([*settings["steps"], *settings.get("duplicates", ())])
 
 
 def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:

@@ -694,7 +694,9 @@ FINGERPRINTS: Table[Row] = Table(
             "1/1024",
             "numbers of 2 bytes, by which clips that may be alike are found: 64, or of each half",
         ),
-        Column("embedding", BYTES, "1/16384", "`embeddings`: mean embedding of its frames, 2 bytes for each number"),
+        Column(
+            "mean_embedding", BYTES, "1/16384", "`embeddings`: mean embedding of its frames, 2 bytes for each number"
+        ),
         Column("moves", BYTES, "8×8 bytes", "`pictures`: grey thumbnails, 8 per second"),
         Column("barred", FLAG, "", "`pictures`: whether bars were cut away of these thumbnails"),
         *ERROR,
@@ -708,7 +710,7 @@ PAIRS: Table[Row] = Table(
     (
         Column("first", INTEGER, "", "digest of the fingerprint of a clip, with its id"),
         Column("second", INTEGER, "", "that of the other one; the same in the row of a clip that has been compared"),
-        Column("similarity", SMALL, "0–1", "how alike they are", 4),
+        Column("similarity", REAL, "0–1", "how alike they are", 4),
     ),
 )
 
