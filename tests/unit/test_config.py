@@ -277,6 +277,8 @@ def test_what_a_command_cannot_do_without_is_named_once_it_is_asked_for():
         {"resources.text": {"threads": 2, "mem_mb": 100, "runtime": 1, "gpu": 0, "batch": 1}, "compile": True},
         {"text.easyocr.sha256": "0aF" * 21 + "0", "consistency.keep_embeddings": True},
         {"cut.frames": [33, 81], "export.buckets.frames": [33, 49, 81], "split.pieces": "exact", "cut.fps": 23.976},
+        {"duplicates.backend": "pictures", "duplicates.keep": "area", "limits.per_group": 2, "limits.per_video": 1},
+        {"duplicates.backend": "embeddings", "consistency.backend": "dinov2", "consistency.keep_embeddings": True},
         {"cut.frames": "4n+1", "export.buckets.frames": [81], "cut.size": {"short_side": 480, "fit": "crop"}},
     ],
 )
@@ -331,6 +333,15 @@ KEYS = ", ".join(CONFIG)
         ({"videos_per_shard": 0}, "videos_per_shard: 0 is none of: auto, a whole number from 1 on"),
         ({"split.detector": "magic"}, "split.detector: 'magic' is not one of: combined, content, adaptive"),
         ({"cut.preset": "slowest"}, "cut.preset: 'slowest' is not one of: ultrafast, superfast, "),
+        ({"duplicates.backend": "phash"}, "duplicates.backend: 'phash' is not one of: none, pictures, embeddings"),
+        ({"duplicates.keep": "aesthetics"}, "duplicates.keep: 'aesthetics' is no filter; did you mean `aesthetic`?"),
+        ({"duplicates.backend": "embeddings"}, "duplicates.backend: embeddings needs those of a model, and consis"),
+        (
+            {"duplicates.backend": "embeddings", "consistency.backend": "clip"},
+            "duplicates.backend: embeddings needs consistency.keep_embeddings: true",
+        ),
+        ({"limits.per_group": 2}, "limits.per_group: there are no groups without duplicates.backend; choose one"),
+        ({"limits.per_video": 0}, "limits.per_video: 0 is out of range, it must be at least 1"),
         ({"text.backend": "tesseract"}, "text.backend: `tesseract` is not known; choose from: rapidocr, easyocr"),
         ({"caption.backend": "vlm"}, "caption.backend: `vlm` is not known; choose from: describe, vllm, openai"),
         (

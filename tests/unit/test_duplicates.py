@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from films import decoded
 
@@ -18,6 +19,10 @@ from clipmill.duplicates.choosing import split_keys
 from clipmill.duplicates.groups import Candidates, Likeness, Limits, decide, videos_together
 from clipmill.duplicates.pairs import Fingerprints, find_pairs
 from clipmill.duplicates.shard import fingerprint_shard
+from clipmill.filters import reasons
+from clipmill.filters.columns import FILTERS, SOURCES
+from clipmill.report import judge
+from clipmill.scores.consistency.embedding_store import write_embeddings
 from clipmill.store import tables
 from clipmill.store.layout import Paths
 from default_config import CONFIG
@@ -345,3 +350,32 @@ def test_videos_with_clips_that_are_alike_are_in_one_split():
     splits = {video: split_of(together.get(video, video), 0.5, 3) for video in "abcde"}
     assert splits["a"] == splits["b"] == splits["c"]
     assert videos_together([["x", "y"], ["z"], ["y", "w"]]) == {"w": "w", "x": "w", "y": "w", "z": "z"}
+
+
+# --- the rest of the workflow ---------------------------------------------------------------------------------------
+
+
+def test_embeddings_are_the_mean_of_those_that_scoring_kept(tmp_path):
+    chance = np.random.default_rng(8)
+    vectors = chance.normal(size=(2, 3, 768)).astype(np.float16)
+    clips = [{"clip_id": name, "unfit": None} for name in ("a", "b", "c")]
+    clips.append({"clip_id": "short", "unfit": "too_short"})
+    rows = [{"clip_id": name, "embeddings": list(found)} for name, found in zip("ab", vectors, strict=True)]
+    write_embeddings(tmp_path, "000000", "clip", rows, {})
+    settings = {"backend": "embeddings", "model": {"backend": "clip"}}
+    one, other, none = fingerprint_shard(clips, tmp_path, "000000", settings, 0.0)
+    mean = vectors[0].astype(float).mean(0)
+    found = np.frombuffer(one["mean_embedding"], np.int16) / embedded.ONE
+    assert np.allclose(found, mean / np.linalg.norm(mean), atol=1e-4)
+    assert len({row["digest"] for row in (one, other, none)}) == 3
+    assert "sketch" not in none, "scoring has skipped it"
+
+
+def test_the_report_knows_what_was_dropped_here():
+    words = [str(reason) for reason in (reasons.DUPLICATE, reasons.PER_GROUP, reasons.PER_VIDEO)]
+    assert words == ["duplicate", "limit per group", "limit per video"]
+    assert judge.fates(pa.array([*words, None])).tolist() == [judge.DUPLICATE] * 3 + [judge.GONE_ON]
+    bounds = {name: {"min": None, "max": None} for name in SOURCES}
+    stages = judge.Judge(bounds, list(FILTERS), True, drops=True).stages
+    assert stages.index(judge.DUPLICATES) == len(FILTERS) == stages.index(judge.TEXTS) - 1
+    assert judge.DUPLICATES not in judge.Judge(bounds, list(FILTERS), True).stages
