@@ -5,6 +5,7 @@ out: work/fingerprints/<shard>.parquet; work/duplicates.parquet. Each rule is th
 
 # The steps of this run: fingerprints are compared, and duplicates or clips beyond a limit are dropped.
 WITH_FINGERPRINTS = config["duplicates"]["backend"] != "none"
+DROP_SETTINGS = {name: config[name] for name in ("duplicates", "limits")}
 WITH_DROPS = WITH_FINGERPRINTS or config["limits"]["per_video"] is not None
 DUPLICATE_STEPS = [
     name
@@ -90,9 +91,7 @@ if WITH_DROPS:
             mem_mb=resource("duplicates", "mem_mb"),
             runtime=resource("duplicates", "runtime"),
         params:
-            settings=lambda wildcards: as_json(
-                {"duplicates": config["duplicates"], "limits": config["limits"]}
-            ),
+            settings=lambda wildcards: as_json(DROP_SETTINGS),
         shell:
             r"""
             python "$CLIPMILL_SCRIPTS"/find_duplicates.py \
