@@ -5,6 +5,7 @@ out: work/fingerprints/<shard>.parquet; work/duplicates.parquet. Each rule is th
 
 # The steps of this run: fingerprints are compared, and duplicates or clips beyond a limit are dropped.
 WITH_FINGERPRINTS = config["duplicates"]["backend"] != "none"
+DROP_SETTINGS = {name: config[name] for name in ("duplicates", "limits")}
 WITH_DROPS = WITH_FINGERPRINTS or config["limits"]["per_video"] is not None
 DUPLICATE_STEPS = [
     name
@@ -16,22 +17,6 @@ DUPLICATE_STEPS = [
 ]
 # What the later steps read to know which clips are dropped here.
 DUPLICATES = [f"{WORK}/duplicates.parquet"] if WITH_DROPS else []
-
-
-def fingerprint_settings():
-    """Everything that a fingerprint depends on."""
-    backend = config["duplicates"]["backend"]
-    if backend == "embeddings":
-        return {"backend": backend, "model": backend_settings("consistency")}
-    return {"backend": backend}
-
-
-def all_fingerprints(wildcards):
-    """The fingerprints of all shards, if this run compares clips."""
-    return expand(
-        f"{WORK}/fingerprints/{{shard}}.parquet",
-        shard=SHARDS if WITH_FINGERPRINTS else [],
-    )
 
 
 if WITH_FINGERPRINTS:
@@ -56,7 +41,17 @@ if WITH_FINGERPRINTS:
             mem_mb=resource("instant", "mem_mb"),
             runtime=resource("instant", "runtime"),
         params:
-            settings=lambda wildcards: as_json(fingerprint_settings()),
+            # Everything that a fingerprint depends on.
+            settings=lambda wildcards: as_json(
+                {
+                    "backend": config["duplicates"]["backend"],
+                    **(
+                        {"model": backend_settings("consistency")}
+                        if config["duplicates"]["backend"] == "embeddings"
+                        else {}
+                    ),
+                }
+            ),
         shell:
             r"""
             python "$CLIPMILL_SCRIPTS"/fingerprint.py \
@@ -75,7 +70,10 @@ if WITH_DROPS:
     rule find_duplicates:
         """Find the clips of the run that are alike, and choose which of them stay, within the limits."""
         input:
-            fingerprints=all_fingerprints,
+            fingerprints=expand(
+                f"{WORK}/fingerprints/{{shard}}.parquet",
+                shard=SHARDS if WITH_FINGERPRINTS else [],
+            ),
             verdicts=expand(f"{WORK}/verdicts/{{shard}}.parquet", shard=SHARDS),
             removed=f"{WORK}/index/removed.jsonl",
         output:
@@ -90,9 +88,7 @@ if WITH_DROPS:
             mem_mb=resource("duplicates", "mem_mb"),
             runtime=resource("duplicates", "runtime"),
         params:
-            settings=lambda wildcards: as_json(
-                {"duplicates": config["duplicates"], "limits": config["limits"]}
-            ),
+            settings=lambda wildcards: as_json(DROP_SETTINGS),
         shell:
             r"""
             python "$CLIPMILL_SCRIPTS"/find_duplicates.py \

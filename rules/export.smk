@@ -64,7 +64,7 @@ rule export_dataset:
                 "export": config["export"],
                 "fps": config["cut"]["fps"],
                 "filters": filter_settings([*FILTER_ORDER, *LATE_FILTERS])["filters"],
-                **({"fingerprints": True} if WITH_FINGERPRINTS else {}),
+                **({"drops": DROP_SETTINGS} if WITH_DROPS else {}),
                 **({"has_target": True} if has_target(config["cut"]) else {}),
                 **(
                     {

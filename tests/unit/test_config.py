@@ -334,7 +334,7 @@ KEYS = ", ".join(CONFIG)
         ({"split.detector": "magic"}, "split.detector: 'magic' is not one of: combined, content, adaptive"),
         ({"cut.preset": "slowest"}, "cut.preset: 'slowest' is not one of: ultrafast, superfast, "),
         ({"duplicates.backend": "phash"}, "duplicates.backend: 'phash' is not one of: none, pictures, embeddings"),
-        ({"duplicates.keep": "aesthetics"}, "duplicates.keep: 'aesthetics' is no filter; did you mean `aesthetic`?"),
+        ({"duplicates.keep": "aesthetics"}, "duplicates.keep: 'aesthetics' is no score; did you mean `aesthetic`?"),
         ({"duplicates.backend": "embeddings"}, "duplicates.backend: embeddings needs those of a model, and consis"),
         (
             {"duplicates.backend": "embeddings", "consistency.backend": "clip"},

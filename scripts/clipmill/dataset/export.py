@@ -175,9 +175,9 @@ def export_dataset(
 
     `groups`: all shards, as `index.shard_groups` returns them. `settings`: the steps' `backends`, the arguments of
     `verdict.Late` as `late`, the values of quantiles as `thresholds`, the config's sections `export` and `filters`, and
-    `cut.fps` as `fps`; the table of `duplicates` as a list, if the run has it; `fingerprints` if clips are compared;
-    `has_target` if clips are cut for a trainer; the arguments of `Masks` as `masks` if masks are wanted.
-    `checks`: the results of `checks.check_backend`.
+    `cut.fps` as `fps`; if the run drops duplicates, their table as `duplicates` (a list of one) and the config's
+    sections `duplicates` and `limits` as `drops`; `has_target` if clips are cut for a trainer; the arguments of `Masks`
+    as `masks` if masks are wanted. `checks`: the results of `checks.check_backend`.
 
     At any moment a list of clips names only files that are there: a file is removed only after no list names it.
     Raises SetupError if a clip file is missing or has changed.
@@ -190,6 +190,7 @@ def export_dataset(
     summary = Summary(settings["backends"], settings["thresholds"], judgement)
     late = verdict.Late(**settings["late"])
     duplicates = rows_by_clip(settings.get("duplicates", []))
+    with_fingerprints = "drops" in settings and settings["drops"]["duplicates"]["backend"] != "none"
     together = split_keys(duplicates.values())
     common = common_texts(outdir, groups, late.checks["same_text"], gone)
     with ExitStack() as stack:
@@ -202,7 +203,7 @@ def export_dataset(
             out.error({"step": "index", **problem})
             summary.error("index", problem["kind"])
         for name, texts in _texts(outdir, groups, known):
-            shard = Shard.read(outdir, name, texts, gone, known, settings.get("fingerprints", False))
+            shard = Shard.read(outdir, name, texts, gone, known, with_fingerprints)
             verdicts = list(shard.verdicts(late, common, duplicates))
             metadata = _metadata(verdicts, clips, paths.clip_files, layout, export, known.metadata, together)
             out.verdicts(verdicts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -115,10 +115,19 @@ def write_card(
         all_splits=ALL_SPLITS,
         filters=_bounds(settings["filters"], settings["thresholds"]),
         questions=settings.get("judgement", {}).get("policy", ()),
+        drops=list(_drops(**settings["drops"])) if "drops" in settings else [],
         checks={name: value for name, value in checks.items() if value is not None and value is not False},
         models=models,
         formats=formats,
     )
+
+
+def _drops(duplicates: Mapping[str, Any], limits: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """What was dropped after the filters, as lines of the table of filters: what is counted, and the most that stay."""
+    if duplicates["backend"] != "none":
+        yield f"clips that are alike by {duplicates['backend']} (best {duplicates['keep']})", limits["per_group"] or 1
+    if limits["per_video"] is not None:
+        yield "clips of a video", limits["per_video"]
 
 
 def _bounds(filters: Mapping[str, Mapping[str, Any]], thresholds: Mapping[str, Any]) -> dict[str, dict[str, str]]:
