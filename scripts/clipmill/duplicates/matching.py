@@ -32,7 +32,7 @@ class Grid:
 
 
 # Thumbnails of which bars were cut away are blurred: these are compared in larger cells.
-SHARP, BLURRED = Grid(8, 1.0, 0.62), Grid(4, 0.3, 0.76)
+SHARP, BLURRED = Grid(8, 1.0, 0.75), Grid(4, 0.3, 0.8)
 
 
 def copy_similarity(halves: np.ndarray, moved: np.ndarray, same: float) -> np.ndarray:

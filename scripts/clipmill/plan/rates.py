@@ -46,7 +46,7 @@ DOCUMENTED = {
     ("thresholds", ""): (0.000001, 0.4),
     ("filter", ""): (0.001, 0.2),
     ("fingerprints", ""): (0.015, 0.4),
-    ("duplicates", ""): (0.001, 0.6),
+    ("duplicates", ""): (0.0005, 0.6),
     ("caption", "describe"): (0.12, 0.3),
     ("caption", "openai"): (0.0034, 0.6),
     ("rewrite", "rules"): (0.001, 0.3),

@@ -1,0 +1,176 @@
+"""How many copies `duplicates.backend: pictures` finds, and how often it is wrong, on films whose copies are known.
+
+    python tests/bench/bench_copies.py work --videos /my/videos
+
+Originals are the given videos and made films: pans over photographs, faces before a still background, and plain films.
+Of each film a copy of each kind is made by ffmpeg. All are decoded and split by the workflow. Two clips are copies if
+at least 0.8 of the shorter one is the same scene, and none if less than 0.2 is; what lies between is not judged.
+Mirrored films are copies of nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
+
+from clipmill.base.opencv import cv2
+from clipmill.demo import render
+from clipmill.duplicates.pairs import Fingerprints, find_pairs
+from clipmill.duplicates.shard import fingerprint_shard
+from clipmill.store import tables
+from clipmill.store.index import shard_sizes
+from default_config import CONFIG
+
+SIZE, FPS = (400, 224), 24
+SETTINGS = {**CONFIG["duplicates"], "backend": "pictures"}
+BOX = "drawbox=x=iw*{}:y=ih*{}:w=iw*{}:h=ih*{}:color={}:t=fill"
+LOGO = f"{BOX.format(0.82, 0.05, 0.13, 0.14, 'white')},{BOX.format(0.85, 0.08, 0.05, 0.08, 'red')}"
+# Filters of ffmpeg, further options, and frames that are missing at the start.
+KINDS: dict[str, tuple[str, list[str], int]] = {
+    "compressed": ("null", ["-crf", "34"], 0),
+    "smaller": ("scale=iw/2:-2:flags=area", ["-crf", "26"], 0),
+    "letterboxed": ("scale=320:180,pad=320:240:0:30", [], 0),
+    "pillarboxed": ("scale=240:180,pad=320:180:40:0", [], 0),
+    "brighter": ("eq=brightness=0.12:contrast=1.15", [], 0),
+    "darker": ("eq=gamma=0.7:saturation=0.6", [], 0),
+    "logo": (LOGO, [], 0),
+    "trimmed": ("trim=start_frame=4,setpts=PTS-STARTPTS", [], 4),
+    "trimmed_smaller": ("trim=start_frame=7,setpts=PTS-STARTPTS,scale=320:-2", ["-crf", "28", "-g", "37"], 7),
+    "rate": ("fps=30", ["-crf", "25"], 0),
+    "keys": ("null", ["-g", "20", "-sc_threshold", "0"], 0),
+    "all": (
+        "trim=start_frame=3,setpts=PTS-STARTPTS,scale=320:-2,eq=brightness=0.08,"
+        + BOX.format(0.03, 0.85, 0.1, 0.1, "yellow"),
+        ["-crf", "30"],
+        3,
+    ),
+    "mirrored": ("hflip", ["-crf", "20"], 0),
+}
+PICTURES = ["coffee.png", "chelsea.png", "astronaut.png", "motorcycle_left.png", "retina.jpg", "hubble_deep_field.jpg"]
+PICTURES += ["brick.png", "gravel.png", "moon.png", "camera.png", "coins.png", "rocket.jpg"]
+
+
+def face(seed: int, amount: float) -> Iterator[np.ndarray]:
+    """A face that sways by `amount` pixels and speaks, before a still background."""
+    chance, photograph = np.random.default_rng(seed), render.photograph("astronaut.png")
+    count = 5 * FPS
+    window = np.hanning(48) / np.sqrt((np.hanning(48) ** 2).sum())
+    sway = [np.convolve(chance.normal(size=count + 47), window, "valid") * amount for _ in range(2)]
+    mouth = np.abs(np.convolve(chance.normal(size=count + 5), np.hanning(6) / 2, "valid"))
+    place = np.array([[1.2, 0, SIZE[0] / 2 - 270], [0, 1.2, SIZE[1] / 2 - 132]])
+    still = cv2.warpAffine(photograph, place, SIZE, borderMode=cv2.BORDER_REFLECT)
+    for right, down, opened in zip(*sway, mouth, strict=True):
+        moved = place + [[0, 0, right], [0, 0, down]]
+        middle = (round(SIZE[0] / 2 + right), round(SIZE[1] / 2 + down))
+        mask = np.zeros(SIZE[::-1], np.float32)
+        cv2.ellipse(mask, middle, (60, 85), 0, 0, 360, 1, -1)
+        mask = cv2.GaussianBlur(mask, (31, 31), 0)[..., None]
+        frame = still * (1 - mask) + cv2.warpAffine(photograph, moved, SIZE, borderMode=cv2.BORDER_REFLECT) * mask
+        cv2.ellipse(frame, (middle[0], middle[1] + 40), (14, int(2 + 5 * opened)), 0, 0, 360, (40, 30, 70), -1)
+        yield np.clip(frame + chance.normal(0, 1.5, frame.shape), 0, 255).astype(np.uint8)
+
+
+def make(folder: Path, videos: Path | None) -> None:
+    """Render the originals, and encode the copies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, amount in enumerate((2.5, 2.5, 2, 0.6, 0.6, 1.5)):
+        render.encode(folder / f"original-face{number}.mp4", face(number, amount), SIZE, FPS)
+    chance = np.random.default_rng(5)
+    for number, pictures in enumerate(PICTURES[at : at + 4] for at in range(0, len(PICTURES), 4)):
+        shots = [
+            render.pan(render.photograph(name), SIZE, 4.2, FPS, chance.uniform(4, 60), chance.uniform(0, 360))
+            for name in pictures
+        ]
+        render.encode(folder / f"original-pans{number}.mp4", itertools.chain(*shots), SIZE, FPS)
+    for name, level in {"black": 0, "nearlyblack": 3, "grey": 120}.items():
+        frames = render.still(render.flat(SIZE, (level, level, level)), SIZE, 5, FPS)
+        render.encode(folder / f"original-{name}.mp4", frames, SIZE, FPS)
+    for number, path in enumerate(sorted(videos.iterdir()) if videos else ()):
+        if path.suffix == ".mp4":
+            ffmpeg(path, folder / f"original-video{number}.mp4", "scale=432:-2", ["-t", "30", "-crf", "20"])
+    for path in sorted(folder.glob("original-*.mp4")):
+        for kind, (change, options, _) in KINDS.items():
+            ffmpeg(path, folder / f"{kind}-{path.name.removeprefix('original-')}", change, options)
+
+
+def ffmpeg(source: Path, target: Path, change: str, options: list[str]) -> None:
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    fixed = ["-an", "-threads", "1", "-preset", "veryfast", "-pix_fmt", "yuv420p"]
+    command = [program, "-v", "error", "-y", "-nostdin", "-i", source, "-vf", change, *fixed, *options, target]
+    subprocess.run(command, check=True)
+
+
+def judge(outdir: Path) -> None:
+    """Compare all clips, and count."""
+    videos: dict[str, dict] = {}
+    clips: dict[str, dict] = {}
+    for shard in shard_sizes(outdir):
+        videos |= {row["video_id"]: row for row in tables.VIDEOS.rows(tables.VIDEOS.of(outdir, shard))}
+        rows = tables.CLIPS.rows(tables.CLIPS.of(outdir, shard))
+        clips |= {row["clip_id"]: row for row in rows if row["unfit"] is None}
+        path = tables.FINGERPRINTS.of(outdir, shard)
+        path.parent.mkdir(exist_ok=True)
+        tables.FINGERPRINTS.write(path, fingerprint_shard(rows, outdir, shard, SETTINGS, 0.0))
+    fingerprints = Fingerprints.read(outdir, shard_sizes(outdir))
+    pairs = find_pairs(outdir, fingerprints, SETTINGS, 2).rows.tolist()
+    found = {frozenset(fingerprints.ids[row] for row in pair) for pair in pairs}
+    rates = {row["name"]: row["fps"] for row in videos.values()}
+
+    def scene(clip_id: str) -> tuple[str, str, float, float]:
+        """The kind and the original of a clip, and its start and end there."""
+        kind, _, name = videos[clips[clip_id]["video_id"]]["name"].partition("-")
+        missing = KINDS[kind][2] / rates[f"original-{name}"] if kind != "original" else 0.0
+        return kind, name, clips[clip_id]["start"] + missing, clips[clip_id]["end"] + missing
+
+    right, missed, wrong = Counter(), Counter(), Counter()
+    for one, other in itertools.combinations(sorted(clips), 2):
+        (kind, name, start, end), (other_kind, other_name, other_start, other_end) = scene(one), scene(other)
+        same = name == other_name and (kind == "mirrored") == (other_kind == "mirrored")
+        both = max(0.0, min(end, other_end) - max(start, other_start)) / min(end - start, other_end - other_start)
+        is_plain = name.removesuffix(".mp4") in ("black", "nearlyblack", "grey")
+        if frozenset((one, other)) in found:
+            if same and both >= 0.8:
+                right["all"] += 1
+                right.update({kind, other_kind} if "original" in (kind, other_kind) else ())
+            elif not same or both < 0.2:
+                wrong[f"{name} and {other_name}"] += 1
+        elif same and both >= 0.8 and not is_plain:
+            missed["all"] += 1
+            missed.update({kind, other_kind} if "original" in (kind, other_kind) else ())
+    for kind in ("all", *(kind for kind in KINDS if kind != "mirrored"), "original"):
+        total = right[kind] + missed[kind]
+        what = "pairs" if kind == "all" else "pairs with the original" if kind != "original" else "with an original"
+        print(f"{kind}: {right[kind]:,} of {total:,} {what} found, {right[kind] / max(total, 1):.3f}")
+    count = right["all"] + wrong.total()
+    print(f"{wrong.total():,} of {count:,} found pairs are wrong: {dict(wrong.most_common(6))}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder for the films and for the run")
+    parser.add_argument("--videos", type=Path, help="folder of .mp4 files, the first 30 seconds of which are originals")
+    args = parser.parse_args()
+    films, outdir = args.folder.resolve() / "films", args.folder.resolve() / "run"
+    if not films.exists():
+        make(films, args.videos)
+    config = args.folder / "config.json"
+    config.write_text(json.dumps({"videos": str(films), "outdir": str(outdir), "videos_per_shard": 40}))
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", REPOSITORY / "Snakefile", "--cores", "2"]
+    subprocess.run([*snakemake, "--configfile", config, "--until", "split_videos"], check=True)
+    judge(outdir)
+
+
+if __name__ == "__main__":
+    main()
