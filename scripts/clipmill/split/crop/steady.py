@@ -18,11 +18,11 @@ def median(values: np.ndarray) -> np.ndarray:
     """The median along the first axis, as numpy's, in a third of the time."""
     ordered = np.sort(values, axis=0)
     middle = len(values) // 2
-    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    return np.asarray(ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2)
 
 
 def drift(frames: np.ndarray, edges: np.ndarray) -> float:
-    """By how many pixels edges move within frames (frames × height × width), as a root of mean squares.
+    """By how many pixels edges move from the first to the last of frames (frames × height × width), about.
 
     `edges`: which pixels to look at. They may shift, grow and turn, steadily in time: what a camera zooms at does so.
     After Lucas and Kanade ("An iterative image registration technique", 1981), with the median frame as the template.
@@ -44,8 +44,9 @@ def outermost(frames: np.ndarray, least: float, faint: float, otherwise: int) ->
     """The place where edges begin from the top, in rows, of frames × rows × columns of levels. None if nobody can tell.
 
     `least`: levels by which rows differ at an edge. `faint`: share of the strongest such steps, at least: coding leaves
-    less around an edge. `otherwise`: how many frames may differ in another way. A pixel of a frame that was made smaller is the mean of the pixels that were there. So the centre of
-    mass of the differences between rows is where the edge was, to a part of a row.
+    less around an edge. `otherwise`: how many frames may differ in another way. A pixel of a frame that was made
+    smaller is the mean of the pixels that were there. So the centre of mass of the differences between rows is where
+    the edge was, to a part of a row.
     """
     steps = cv2.sepFilter2D(np.diff(frames, axis=1).transpose(1, 2, 0), -1, SMOOTH, np.ones(1)).transpose(2, 0, 1)
     usual = median(steps)
