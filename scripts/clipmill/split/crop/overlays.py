@@ -26,8 +26,8 @@ BAND = 0.25  # share of a side from the edge in which overlays lie
 STILL_ELSEWHERE = 0.02  # share of all other edges that stand still, at most, or else the camera stands
 MOVES = 3.0  # grey levels: median deviation in time of a pixel of a moving picture
 MOVES_ALL, MOVES_AROUND = 0.4, 0.4  # share of such pixels in the picture, and beside an overlay
-HARDLY_ELSEWHERE = 0.003  # share of all other edges that stand still: with less, one of the two shares is enough
-MOVES_SOME = 0.15  # share of pixels that move, even so
+HARDLY_ELSEWHERE = 0.003  # share of all other edges that stand still: with less, MOVES_SOME of the picture is enough
+MOVES_SOME = 0.15
 JOINED = 0.03  # of the short side: parts of an overlay that are nearer are one
 LEAST_EDGE = 24  # pixels of edges in an overlay
 DENSE, DENSE_IN = 4, 5  # pixels of still edges in a square of so many pixels: fewer are chance
@@ -102,14 +102,16 @@ def _channel(levels: np.ndarray) -> _Channel:
     levels = np.ascontiguousarray(levels)
     gradients = np.array([_gradient(one) for one in levels])
     usual = median(gradients)
-    at = np.nonzero((usual**2).sum(0) >= EDGE**2)
-    there = gradients[:, :, *at]
+    rows, columns = np.nonzero((usual**2).sum(0) >= EDGE**2)
+    there = gradients[:, :, rows, columns]
     # Broad slopes hardly change as a picture moves.
-    fine = there - np.array([[cv2.blur(one, (FINE, FINE))[at] for one in gradient] for gradient in gradients])
+    fine = there - np.array(
+        [[cv2.blur(one, (FINE, FINE))[rows, columns] for one in gradient] for gradient in gradients]
+    )
     usual_fine = median(fine)
     still, nearly = np.zeros((2, *usual.shape[1:]), bool)
     for found, allowed in ((still, STRICT), (nearly, LOOSE)):
-        found[at] = _still(there, usual[:, *at], allowed) & _still(fine, usual_fine, allowed)
+        found[rows, columns] = _still(there, usual[:, rows, columns], allowed) & _still(fine, usual_fine, allowed)
     edges = float(np.mean([np.count_nonzero((one**2).sum(0) >= EDGE**2) for one in gradients]))
     return _Channel(levels, usual, still, nearly, edges)
 
@@ -187,10 +189,11 @@ def _is_at_border(box: Part, shape: tuple[int, ...]) -> bool:
 
 def _moves_behind(moves: np.ndarray, box: Part, reach: int, still_elsewhere: float) -> bool:
     """Whether the picture behind a box moves, as far as that can be told from what is around it, and elsewhere."""
-    enough = (float(moves.mean()) >= MOVES_ALL) + (_moves_around(moves, box, reach) >= MOVES_AROUND)
-    if enough == 1 and not _is_at_border(box, moves.shape):
-        return still_elsewhere <= HARDLY_ELSEWHERE
-    return enough == 2 and still_elsewhere <= STILL_ELSEWHERE
+    if _moves_around(moves, box, reach) < MOVES_AROUND:
+        return False
+    if moves.mean() >= MOVES_ALL:
+        return still_elsewhere <= STILL_ELSEWHERE
+    return still_elsewhere <= HARDLY_ELSEWHERE and not _is_at_border(box, moves.shape)
 
 
 def _moves_around(moves: np.ndarray, box: Part, reach: int) -> float:

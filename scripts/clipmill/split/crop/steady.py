@@ -18,11 +18,11 @@ def median(values: np.ndarray) -> np.ndarray:
     """The median along the first axis, as numpy's, in a third of the time."""
     ordered = np.sort(values, axis=0)
     middle = len(values) // 2
-    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    return np.asarray(ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) / 2)
 
 
 def drift(frames: np.ndarray, edges: np.ndarray) -> float:
-    """By how many pixels edges move within frames (frames × height × width), as a root of mean squares.
+    """By how many pixels edges move from the first to the last of frames (frames × height × width), about.
 
     `edges`: which pixels to look at. They may shift, grow and turn, steadily in time: what a camera zooms at does so.
     After Lucas and Kanade ("An iterative image registration technique", 1981), with the median frame as the template.
