@@ -14,7 +14,7 @@ from clipmill.base.human import counted
 from clipmill.base.journal import Journal
 from clipmill.base.progress import Progress
 from clipmill.base.workers import map_in_processes
-from clipmill.decode.upgrade import of_older_version
+from clipmill.decode.upgrade import holds_still
 from clipmill.decode.video import DecodePaths, DecodeSettings, decode_key, decode_video, pictures_key, video_file
 from clipmill.store.index import forget_lost, lost_videos, note_again
 from clipmill.store.layout import Paths
@@ -48,9 +48,10 @@ def remove_decoded(paths: DecodePaths) -> None:
 
 
 def is_current(row: Mapping[str, Any], video: IndexedVideo, settings: DecodeSettings) -> bool:
-    """Whether a VIDEOS row was made from the present file with the present settings, be it by an older version."""
-    key = row["decode_key"] or row["source_key"]  # older versions had one key
-    return key in (decode_key(video, settings), pictures_key(video, settings))
+    """Whether a VIDEOS row was made from the present file with the present settings, and holds in this version."""
+    if row["decode_key"]:
+        return bool(row["decode_key"] == decode_key(video, settings))
+    return bool(row["source_key"] == pictures_key(video, settings)) and holds_still(row)  # older versions had one key
 
 
 def decode_shard(
@@ -78,8 +79,9 @@ def decode_shard(
         for video in videos:
             video_id = video["video_id"]
             row = journal.get(video_id, decode_key(video, settings))
-            if row is None and (older := journal.get(video_id, pictures_key(video, settings))):
-                row = of_older_version(older, video)
+            older = journal.get(video_id, pictures_key(video, settings))
+            if row is None and older and holds_still(older):
+                row = {**older, "decode_key": older["source_key"]}
             if row and (row.get("error_kind") or (video_id not in lost and paths[video_id].hold(row["decode_key"]))):
                 row = {**row, "name": video["name"], "path": video["path"]}
                 parts[video_id] = row.pop("parts", [])

@@ -8,7 +8,14 @@ import pyarrow as pa
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, DecodedVideo
 
-FROZEN_BELOW = 0.05  # mean absolute difference of grey levels to the frame before; camera noise alone gives more
+# How far grey levels change in the square that changes most. Where a picture is repeated, compression still changes it:
+# most at key frames, less and less after fast motion, and hardly at a quarter of the frames.
+NO_CHANGE = 0.4  # a frame with less may be a repeated one
+HARDLY = 0.1  # share of the greatest change around it: less is what compression does beside fast motion
+CLEAR_CHANGE = 1.2  # two frames with more do not repeat a picture
+NEAR = 0.5  # seconds: a frame is judged with those around it
+STANDS = 0.03  # % of the short side per second: less is no motion
+SEEN_STEP = 0.1  # % of the short side: a motion of more per frame changes each frame, or else the frame is repeated
 EASYANIMATE_INTERVAL = 0.5  # seconds between the two frames whose flow EasyAnimate's motion score measures
 
 Sides = tuple[float, float, float, float]
@@ -46,7 +53,7 @@ def technical_score(clip: Clip, signals: pa.Table, borders: Sides = NO_BORDERS, 
         "clip_id": clip["clip_id"],
         "brightness": float(_numbers(shown, "luma_mean").mean()),
         "contrast": float(_numbers(shown, "luma_spread").mean()),
-        "frozen_share": _frozen_share(part),
+        "frozen_share": _frozen_share(clip, signals),
     }
     if kept.num_rows == 0:
         message = f"{clip['seconds']:.2f} s hold no sample; raise decode.samples_per_second"
@@ -72,13 +79,69 @@ def _numbers(part: pa.Table, column: str) -> np.ndarray:
     return part[column].cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
-def _frozen_share(part: pa.Table) -> float:
-    """Share of the clip's time in which nothing changes from one frame to the next."""
+def _frozen_share(clip: Clip, signals: pa.Table) -> float:
+    """Share of the clip's time in which frames repeat the one before.
+
+    While a picture moves by SEEN_STEP and more per frame, a frame without change is a repeated one. While it moves
+    less, some frames do not change either, and none is a repeated one. While nothing moves as a whole, small things
+    and noise still may: a frame is judged by its neighbours.
+    """
+    part = _part(clip, signals)
     times = part["time"].to_numpy()
     if len(times) < 2:
         return 0.0
-    still = _numbers(part, "difference")[1:] < FROZEN_BELOW
-    return float(np.diff(times)[still].sum() / (times[-1] - times[0]))
+    change = _clear_changes(clip, signals)[1:]
+    motion = _motion_of_frames(part)[1:]
+    steps = np.diff(times)
+    is_fast = motion * steps >= SEEN_STEP
+    still = ~(change >= NO_CHANGE) & is_fast
+    slow = ~is_fast & (motion < STANDS)
+    still[slow] = ~_changes_around(times[1:][slow], change[slow])
+    return float(steps[still].sum() / (times[-1] - times[0]))
+
+
+def _motion_of_frames(part: pa.Table) -> np.ndarray:
+    """Of each frame the motion between the kept frames before and after it, or of the nearest two; 0 if not known."""
+    motion = _numbers(part, "motion")
+    kept = np.flatnonzero(part["sample"].is_valid().to_numpy(zero_copy_only=False))
+    ends = kept[1:][~np.isnan(motion[kept[1:]])]  # the motion of the first kept frame began before the clip
+    if ends.size == 0:
+        return np.zeros(len(motion))
+    following = np.searchsorted(ends, np.arange(len(motion))).clip(max=ends.size - 1)
+    return motion[ends[following]]
+
+
+def _clear_changes(clip: Clip, signals: pa.Table) -> np.ndarray:
+    """The changes of the clip's frames; 0 where they are HARDLY of those around it, and nan at key frames.
+
+    Around it: the second greatest, also before and after the clip, since a cut is one great change. After fast motion
+    compression goes on to change a picture that stands.
+    """
+    times = signals["time"].to_numpy()
+    first, last = clip["start_frame"], clip["end_frame"]
+    start = int(np.searchsorted(times, times[first] - NEAR))
+    wide = signals.slice(start, int(np.searchsorted(times, times[last - 1] + NEAR, side="right")) - start)
+    is_key = wide["is_key"].to_numpy(zero_copy_only=False)
+    change = np.where(is_key, 0, _numbers(wide, "change"))
+    great = np.array([np.sort(change[around])[-2:].min() for around in _near(wide["time"].to_numpy())])
+    clear = np.where(is_key, np.nan, np.where(change < HARDLY * great, 0, change))
+    return clear[first - start : last - start]
+
+
+def _changes_around(times: np.ndarray, change: np.ndarray) -> np.ndarray:
+    """Whether something changes around each frame; key frames, whose change is nan, say nothing."""
+    found = np.zeros(len(times), bool)
+    for place, around in enumerate(_near(times)):
+        known = np.sort(change[around][~np.isnan(change[around])])
+        if known.size:
+            found[place] = known[known.size // 4] >= NO_CHANGE or known[-2:].min() >= CLEAR_CHANGE
+    return found
+
+
+def _near(times: np.ndarray) -> list[slice]:
+    """Of each frame those within NEAR seconds."""
+    first, last = np.searchsorted(times, times - NEAR), np.searchsorted(times, times + NEAR, side="right")
+    return [slice(*ends) for ends in zip(first.tolist(), last.tolist(), strict=True)]
 
 
 def _border_area(kept: pa.Table, borders: Sides) -> float | None:

@@ -286,6 +286,7 @@ SIGNALS: Table[Row] = Table(
         Column("delta_sat", SMALL, "0–255", "mean absolute difference of saturation to the frame before"),
         Column("delta_lum", SMALL, "0–255", "mean absolute difference of HSV value to the frame before"),
         Column("difference", SMALL, "0–255", "mean absolute difference of grey levels to the frame before"),
+        Column("change", SMALL, "0–255", "the same in the square of a thirtieth of the long side where it is greatest"),
         Column("luma_mean", SMALL, "0–255", "mean grey level"),
         Column("luma_spread", SMALL, "0–255", "standard deviation of grey levels"),
         Column(
@@ -298,7 +299,7 @@ SIGNALS: Table[Row] = Table(
         Column("border_top", SMALL, "share", "share of the height that is a black border at the top", 4),
         Column("border_right", SMALL, "share", "the same at the right", 4),
         Column("border_bottom", SMALL, "share", "the same at the bottom", 4),
-        Column("motion", SMALL, "% short side/second", "mean length of Farneback's flow from the last kept frame", 4),
+        Column("motion", SMALL, "% short side/second", "mean length of the flow from the last kept frame", 4),
         Column(
             "bars",
             SMALL_REALS,

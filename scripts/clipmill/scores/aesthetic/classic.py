@@ -53,7 +53,7 @@ def frame_score(frame: np.ndarray) -> float:
     mean, spread = (float(value[0, 0]) for value in cv2.meanStdDev(grey))
     clipped = float(np.count_nonzero((grey <= 5) | (grey >= 250)) / grey.size)
     parts = {
-        "sharpness": _rising(sharpness(frame), HALF_SHARPNESS),
+        "sharpness": _rising(sharpness(grey), HALF_SHARPNESS),
         "exposure": max(0.0, 1 - abs(mean - 118) / 118) * (1 - clipped),
         "contrast": _rising(spread, HALF_CONTRAST),
         "colour": _rising(colourfulness(frame), HALF_COLOUR),

@@ -1,0 +1,290 @@
+"""How far the points of a picture move to the next one: the camera's move, and things that move by themselves.
+
+The picture consists of layers, each with a similarity of its own (Wang and Adelson, "Representing moving images with
+layers", 1994). The first one is the camera's. In what it leaves unexplained, other moves are found by matching blocks.
+A pixel gets another move only where it explains the pictures much better, and where the pixel that it leads to is
+unexplained too: so noise, changes of light and uncovered ground do not move.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import numpy as np
+
+from clipmill.base.opencv import cv2
+from clipmill.decode.similarity import FlowPicture, Similarity, find_camera, median, refined
+
+PIXEL = 5  # side of the squares by which is judged what explains a pixel
+LEAST_NOISE, LEAST_ERROR = 0.3, 2.0  # squares of grey levels
+MISPLACED, FINE = 0.1, 0.2  # what an explained pixel may be off: pixels; share of the finest texture's energy
+BETTER = 0.6  # the share of the error that another move must save
+MARGIN = 8  # pixels around what is unexplained
+LEAST_PIXELS = 12  # a smaller group of pixels does not move
+EDGE = 0.25  # where an object ends: the share of the error beside its edge
+BLOCK, REACH = 7, 16  # pixels at half the size: side of a block, and how far it may move beside the camera
+SMALL = 1500  # pixels: if less is unexplained, blocks are matched at full size
+GRID = 4  # pixels at half the size: blocks are so far apart
+MOST_BLOCKS, MOST_MOVES = 20, 3
+CLOSE = 9  # pixels: gaps that an object's pixels may have
+ALIKE = 0.4  # share of a block's energy by which its match may differ
+
+
+class Flow(NamedTuple):
+    """The flow from one picture to the next: height × width × 2 (right, down) in pixels of a small picture.
+
+    `camera`: the part of the camera. `certainty`: the share of the texture that it explains, 0 to 1.
+    """
+
+    field: np.ndarray
+    camera: Similarity
+    certainty: float
+
+    def length(self) -> float:
+        """Mean length over the earlier picture's pixels, in short sides."""
+        return _mean_length(self.field)
+
+    def own_length(self) -> float:
+        """The same of what is left without the camera's part."""
+        return _mean_length(self.field - self.camera.flow(self.field.shape[:2]))
+
+
+def _mean_length(field: np.ndarray) -> float:
+    return float(cv2.mean(cv2.magnitude(field[..., 0], field[..., 1]))[0]) / min(field.shape[:2])
+
+
+def flow_between(before: FlowPicture, after: FlowPicture) -> Flow:
+    """The flow from `before` to `after`, pictures of the same size."""
+    camera, certainty = find_camera(before, after)
+    field = camera.flow(before.plain.shape)
+    for move, pixels in _objects(before, after, camera):
+        field[pixels] = move.flow(before.plain.shape)[pixels]
+    return Flow(field, camera, certainty)
+
+
+class _Light(NamedTuple):
+    """How grey levels of the later picture become those of the earlier one: gain · level + offset."""
+
+    gain: float = 1.0
+    offset: float = 0.0
+
+
+class _Pair:
+    """Two pictures in the same light, and what the camera's move leaves unexplained between them.
+
+    `window`: rows and columns around all that is unexplained. `error`, `limit` and `unexplained` are of this part.
+    """
+
+    def __init__(self, before: FlowPicture, after: FlowPicture, camera: Similarity):
+        self.before, self.after, self.camera = before, after, camera
+        shape = before.plain.shape
+        self.window = slice(0, shape[0]), slice(0, shape[1])
+        moved, seen = self._moved_back(camera)
+        self._light = _light(before.plain, moved, seen)
+        error = self._squares(moved)
+        error[~seen] = 0
+        known = error[::5, ::5][seen[::5, ::5]]
+        noise = max(LEAST_NOISE, 2 * median(known)) if known.size else LEAST_NOISE
+        finest = before.plain - cv2.blur(before.plain, (3, 3))
+        around = _smooth(error, PIXEL)
+        limit = 4 * (noise + _smooth(MISPLACED**2 * before.levels[0].steepness + FINE * finest * finest, PIXEL))
+        self.all_unexplained = ((around > limit) & (around > LEAST_ERROR) & seen).astype(np.uint8)
+        left, top, width, height = cv2.boundingRect(self.all_unexplained)
+        self.window = (
+            slice(max(0, top - MARGIN), top + height + MARGIN),
+            slice(max(0, left - MARGIN), left + width + MARGIN),
+        )
+        self.error, self.limit = around[self.window], limit[self.window]
+        self._sharp_error = _smooth(error[self.window], 3)
+        self.unexplained = self.all_unexplained[self.window] > 0
+
+    def _moved_back(self, move: Similarity) -> tuple[np.ndarray, np.ndarray]:
+        """The window of the later picture before a move, and which of its pixels are seen."""
+        shape = self.after.plain.shape
+        matrix = self._in_window(move)
+        size = self.before.plain[self.window].shape[::-1]
+        flags = cv2.WARP_INVERSE_MAP
+        moved = cv2.warpAffine(
+            self.after.plain, matrix, size, flags=cv2.INTER_LINEAR | flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        seen = cv2.warpAffine(np.ones(shape, np.uint8), matrix, size, flags=cv2.INTER_NEAREST | flags)
+        return moved, seen > 0
+
+    def _in_window(self, move: Similarity) -> np.ndarray:
+        """The matrix of a move from pixels of the window to those of the picture."""
+        matrix = move.matrix(self.after.plain.shape)
+        matrix[:, 2] += matrix[:, :2] @ [self.window[1].start, self.window[0].start]
+        return matrix
+
+    def _squares(self, moved: np.ndarray) -> np.ndarray:
+        plain = self.before.plain[self.window]
+        difference = plain - np.float32(self._light.gain) * moved - np.float32(self._light.offset)
+        return difference * difference
+
+    def error_of(self, move: Similarity) -> np.ndarray:
+        """Mean square of the error that a move leaves around each pixel of the window."""
+        moved, seen = self._moved_back(move)
+        error = np.minimum(self._squares(moved), 1e4)
+        error[~seen] = 1e4
+        return _smooth(error, PIXEL)
+
+    def leads_to_unexplained(self, move: Similarity) -> np.ndarray:
+        """Of each pixel: whether the later picture differs from the camera's at the place that it moves to."""
+        wide = cv2.dilate(self.all_unexplained, np.ones((3, 3), np.uint8))
+        found = cv2.warpAffine(
+            wide,
+            self._in_window(self.camera.inverse().after(move)),
+            self.error.shape[::-1],
+            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=1,
+        )
+        return found > 0
+
+    def extent(self, pixels: np.ndarray, error: np.ndarray) -> np.ndarray:
+        """The object of which `pixels` are seen to move: without its soft rim, and with what is even inside it."""
+        rim = EDGE * cv2.dilate(self._sharp_error, np.ones((7, 7), np.uint8))
+        inside = _hull(pixels & (self._sharp_error > rim))
+        return inside & (pixels | (~self.unexplained & (error <= self.limit)))
+
+
+def _objects(before: FlowPicture, after: FlowPicture, camera: Similarity) -> list[tuple[Similarity, np.ndarray]]:
+    """What moves by itself: moves and their pixels (height × width flags)."""
+    pair = _Pair(before, after, camera)
+    if pair.unexplained.sum() < LEAST_PIXELS:
+        return []
+    best = pair.error.copy()
+    objects = []
+    for shift in _block_shifts(pair):
+        found = _object(pair, Similarity(1, shift), best)
+        if found is not None:
+            move, pixels, error = found
+            best[pixels] = error[pixels]
+            everywhere = np.zeros(before.plain.shape, bool)
+            everywhere[pair.window] = pixels
+            objects.append((move, everywhere))
+    return objects
+
+
+def _object(pair: _Pair, start: Similarity, best: np.ndarray) -> tuple[Similarity, np.ndarray, np.ndarray] | None:
+    """The object that moves about as `start`: its move, its pixels, and the error around each pixel; None if none does.
+
+    `best`: the error that is left by the moves found before.
+    """
+    support = (pair.error_of(start) < BETTER * pair.error) & pair.unexplained
+    if support.sum() < LEAST_PIXELS:
+        return None
+    weights = np.zeros(pair.before.plain.shape, np.float32)
+    weights[pair.window] = cv2.dilate(support.astype(np.float32), np.ones((5, 5), np.uint8))
+    move = refined(pair.before.levels[0], pair.after.levels[0], start, 3, weights=weights)
+    error = pair.error_of(move)
+    moves = pair.unexplained & (error < BETTER * best) & (error < pair.limit + ALIKE * pair.error)
+    moves &= pair.leads_to_unexplained(move)
+    if moves.sum() < LEAST_PIXELS:
+        return None
+    return move, pair.extent(moves, error), error
+
+
+def _block_shifts(pair: _Pair) -> list[complex]:
+    """Shifts in short sides of blocks that the camera leaves unexplained, the most frequent ones first."""
+    is_small = pair.unexplained.sum() < SMALL
+    number = 0 if is_small else min(1, len(pair.before.levels) - 1)
+    before, after = pair.before.levels[number].texture, pair.after.levels[number].texture
+    shape = before.shape
+    around, reach = BLOCK // 2, 2 * REACH if is_small else REACH
+    if min(shape) <= BLOCK:
+        return []
+    wide = reach + around
+    padded = cv2.copyMakeBorder(after, wide, wide, wide, wide, cv2.BORDER_CONSTANT, value=300)
+    mean = cv2.blur(before, (BLOCK, BLOCK))
+    energy = (cv2.blur(before * before, (BLOCK, BLOCK)) - mean * mean) * BLOCK**2
+    places = _places_of_blocks(pair.all_unexplained, shape)
+    ends = np.rint(pair.camera.matrix(shape) @ [places[1], places[0], np.ones(len(places[0]))]).astype(int)
+    votes: defaultdict[tuple[int, int], float] = defaultdict(float)
+    for row, column, right, down in np.stack([*places, *ends], 1).tolist():
+        if not (0 <= right < shape[1] and 0 <= down < shape[0]):
+            continue
+        block = before[row - around : row + around + 1, column - around : column + around + 1]
+        area = padded[down : down + 2 * wide + 1, right : right + 2 * wide + 1]
+        shift, surety = _match(block, area, float(energy[row, column]))
+        if surety > 0:
+            votes[right + shift[0] - column, down + shift[1] - row] += surety
+    return [complex(*shift) / min(shape) for shift in _frequent(votes)]
+
+
+def _places_of_blocks(unexplained: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns at half the size of the middles of some blocks that are unexplained."""
+    size = max(1, shape[1] // GRID), max(1, shape[0] // GRID)
+    shares = cv2.resize(unexplained.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    found = np.stack(np.nonzero(shares > 0.25))
+    chosen = found[:, np.linspace(0, found.shape[1] - 1, min(found.shape[1], MOST_BLOCKS)).round().astype(int)]
+    rows, columns = (chosen * GRID + GRID // 2).astype(int)
+    around = BLOCK // 2
+    return rows.clip(around, shape[0] - around - 1), columns.clip(around, shape[1] - around - 1)
+
+
+def _match(block: np.ndarray, area: np.ndarray, energy: float) -> tuple[tuple[int, int], float]:
+    """Where in an area a block is found, right and down from the middle; and how surely, 0 to 1.
+
+    `energy`: the sum of the squares of the block's differences from its mean.
+    """
+    error = cv2.matchTemplate(area, block, cv2.TM_SQDIFF)
+    middle = error.shape[0] // 2
+    least, _, (right, down), _ = cv2.minMaxLoc(error)
+    if least >= ALIKE * min(float(error[middle, middle]), energy):
+        return (0, 0), 0.0
+    return (right - middle, down - middle), 1 - max(least, 0) / energy
+
+
+def _frequent(votes: dict[tuple[int, int], float]) -> list[tuple[int, int]]:
+    """The shifts with the most votes, neighbours together; only the first may rest on a single block."""
+    chosen: list[tuple[int, int]] = []
+    while votes and len(chosen) < MOST_MOVES:
+        sums = {shift: sum(votes.get(near, 0) for near in _neighbours(shift)) for shift in votes}
+        shift = max(sums, key=lambda one: (sums[one], one))
+        if chosen and sums[shift] < 1.5:
+            break
+        chosen.append(shift)
+        for near in _neighbours(shift):
+            votes.pop(near, None)
+    return chosen
+
+
+def _neighbours(shift: tuple[int, int]) -> list[tuple[int, int]]:
+    return [(shift[0] + right, shift[1] + down) for right in (-1, 0, 1) for down in (-1, 0, 1)]
+
+
+def _light(before: np.ndarray, moved: np.ndarray, seen: np.ndarray) -> _Light:
+    """The change of light between two pictures, from the pixels that agree."""
+    known = seen[::5, ::5]
+    old, new = before[::5, ::5][known], moved[::5, ::5][known]
+    if old.size < 20:
+        return _Light()
+    light = _Light(1.0, median(old - new))
+    for _ in range(2):
+        error = np.abs(old - light.gain * new - light.offset)
+        agree = error <= max(1.0, 2 * median(error))
+        x, y = new[agree], old[agree]
+        x_mean, y_mean = float(x.mean()), float(y.mean())
+        variance = float(np.square(x - x_mean).mean())
+        if variance < 1:
+            break
+        gain = min(2.0, max(0.5, float(((x - x_mean) * (y - y_mean)).mean()) / variance))
+        light = _Light(gain, y_mean - gain * x_mean)
+    return light
+
+
+def _smooth(values: np.ndarray, side: int) -> np.ndarray:
+    return cv2.blur(values, (side, side))
+
+
+def _hull(pixels: np.ndarray) -> np.ndarray:
+    """Convex hulls of the groups of pixels."""
+    joined = cv2.morphologyEx(pixels.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((CLOSE, CLOSE), np.uint8))
+    outlines, _ = cv2.findContours(joined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    hulls = np.zeros_like(joined)
+    for outline in outlines:
+        if cv2.contourArea(outline) >= LEAST_PIXELS:
+            cv2.fillConvexPoly(hulls, cv2.convexHull(outline), 1)
+    return hulls > 0

@@ -1,0 +1,300 @@
+"""How the camera moved between two pictures: the similarity that moves most of the first to its place in the second.
+
+Found directly from the grey levels, coarse to fine, by least squares with weights that leave out what moves by itself:
+Baker and Matthews, "Lucas-Kanade 20 years on" (2004), and Odobez and Bouthemy, "Robust multiresolution estimation of
+parametric motion models" (1995). Errors on made films are in docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+from cmath import rect
+from functools import cached_property
+from itertools import product
+from math import radians
+from typing import NamedTuple
+
+import numpy as np
+
+from clipmill.base.opencv import cv2
+
+WORK_SIDE = 120  # pixels of the short side at which pictures are compared, and up to less than twice as many
+LEAST_SIDE = 12  # the short side of the coarsest level, and up to less than twice as many
+CELLS = 8  # along the short side: the parts by which is judged how much a similarity explains
+LEAST_TEXTURE = 1.0  # grey levels: a cell with less says nothing
+POOR, POOR_CELLS = 0.45, 0.3  # a cell is hardly explained below this share; share of such cells for other starts
+SAVED = 0.02  # by how much a move must explain more of the texture than standing still
+STILL, CLEARLY = 0.4, 0.2  # the share of a cell that stands still is explained at least; and by so much better
+CLEARLY_STILL = 0.6  # of such cells STILL_CELLS of all are enough
+STILL_CELLS = 0.2  # share of the cells that decide between the two, from which on the camera stands still
+ROUNDS, LAST_ROUNDS = 6, 2  # of least squares
+NARROW = 0.5  # pixels: the last spread
+CONVERGED = 0.02  # pixels
+NOISE = 1.0  # grey levels
+ALL_PIXELS = 3_000  # of a smaller picture all pixels are compared
+FAR = 1e6  # the grey level of what is outside of a picture
+SEEN = 1e3  # beyond this one it plays a part
+ZOOMS, ROLLS = (1, 0.84, 1.19), (0, 8, -8, 16, -16)  # starts for fast zooms and rolls; degrees
+TRIED_STARTS = 2
+
+
+class Similarity(NamedTuple):
+    """z → factor · z + shift. A point z is right + i · down from the centre of the picture, in short sides."""
+
+    factor: complex = 1 + 0j
+    shift: complex = 0j
+
+    def after(self, first: Similarity) -> Similarity:
+        """The similarity `first`, then this one."""
+        return Similarity(self.factor * first.factor, self.factor * first.shift + self.shift)
+
+    def inverse(self) -> Similarity:
+        """The way back."""
+        return Similarity(1 / self.factor, -self.shift / self.factor)
+
+    def matrix(self, shape: tuple[int, ...]) -> np.ndarray:
+        """2 × 3, for pixels of a picture of this height and width."""
+        across, along = (shape[1] - 1) / 2, (shape[0] - 1) / 2
+        a, b = self.factor.real, self.factor.imag
+        right, down = self.shift.real * min(shape), self.shift.imag * min(shape)
+        return np.array(
+            [[a, -b, right + across - a * across + b * along], [b, a, down + along - b * across - a * along]]
+        )
+
+    def flow(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Where the pixels of a picture of this height and width go: height × width × 2 (right, down) pixels."""
+        right, down = places(shape)
+        points = right + 1j * down
+        moved = ((self.factor - 1) * points + self.shift) * min(shape)
+        return moved.astype(np.complex64).view(np.float32).reshape(*shape, 2)
+
+
+STANDING = Similarity()
+
+
+def places(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The places of columns and rows: right (1 × width) and down (height × 1) from the centre, in short sides."""
+    height, width = shape
+    right = (np.arange(width, dtype=np.float32) - (width - 1) / 2) / min(shape)
+    down = (np.arange(height, dtype=np.float32) - (height - 1) / 2) / min(shape)
+    return right[None], down[:, None]
+
+
+class Level:
+    """A picture at one size, float32 grey levels without their slow changes."""
+
+    def __init__(self, texture: np.ndarray):
+        self.texture, self.shape = texture, texture.shape
+
+    @cached_property
+    def change(self) -> np.ndarray:
+        """How grey levels change with the 4 parameters of a similarity (factor, shift): 4 × pixels."""
+        across = cv2.Sobel(self.texture, cv2.CV_32F, 1, 0, ksize=3, scale=min(self.shape) / 8)
+        along = cv2.Sobel(self.texture, cv2.CV_32F, 0, 1, ksize=3, scale=min(self.shape) / 8)
+        right, down = places(self.shape)
+        parameters = [across * right + along * down, along * right - across * down, across, along]
+        return np.stack(parameters).reshape(4, -1)
+
+    @cached_property
+    def steepness(self) -> np.ndarray:
+        """Square of the gradient, in grey levels per pixel: height × width."""
+        across, along = self.change[2:].reshape(2, *self.shape) / np.float32(min(self.shape))
+        return across * across + along * along
+
+    @cached_property
+    def telling(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pixels that are steeper than those around them, of a small picture all: numbers, `change`, `steepness`."""
+        least = cv2.blur(self.steepness, (15, 15)) if self.steepness.size > ALL_PIXELS else -1
+        numbers = np.flatnonzero(self.steepness > least)
+        return numbers, self.change[:, numbers], self.steepness.reshape(-1)[numbers]
+
+    @cached_property
+    def strength(self) -> np.ndarray:
+        """Grey levels without their sign."""
+        return np.abs(self.texture)
+
+    def moved_back(self, move: Similarity) -> np.ndarray:
+        """The picture before `move`; beyond its edges FAR."""
+        return cv2.warpAffine(
+            self.texture,
+            move.matrix(self.shape),
+            self.shape[::-1],
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,  # OpenCV's other ways round shifts, or stretch them
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=FAR,
+        )
+
+
+class FlowPicture:
+    """What is needed of a picture to measure flow; each picture is in two pairs. `grey`: height × width bytes."""
+
+    def __init__(self, grey: np.ndarray):
+        self.plain = cv2.GaussianBlur(_shrunk(grey).astype(np.float32), (0, 0), 1)
+        wide = max(9, min(self.plain.shape) // 4 | 1)
+        levels = [Level(self.plain - cv2.blur(self.plain, (wide, wide)))]
+        while min(levels[-1].shape) >= 2 * LEAST_SIDE:
+            levels.append(Level(cv2.pyrDown(levels[-1].texture)))
+        self.levels = levels
+        self.half = levels[1] if len(levels) > 1 else levels[0]
+
+
+def _shrunk(grey: np.ndarray) -> np.ndarray:
+    """A picture smaller by a whole number: means of squares, so that fine texture does not flicker when it moves."""
+    times = max(1, min(grey.shape) // WORK_SIDE)
+    if times == 1:
+        return grey
+    height, width = (side // times for side in grey.shape)
+    return cv2.resize(grey[: height * times, : width * times], (width, height), interpolation=cv2.INTER_AREA)
+
+
+def find_camera(before: FlowPicture, after: FlowPicture) -> tuple[Similarity, float]:
+    """The move of the whole picture, and the share of the texture that it explains (0 to 1; 0 if there is no texture).
+
+    Starts one after the other from standing still, the shift of the whole picture, and zooms and rolls, until one of
+    them explains enough. Where some textured parts stand exactly still, the camera does: what moves is an object,
+    however large.
+    """
+    standing = explained(before.half, after.half.texture)
+    if np.isnan(standing).all():
+        return STANDING, 0.0
+    moving, move = _best_start(before, after, standing)
+    if _mean(moving) < _mean(standing) + SAVED or _stands(standing, moving):
+        move = STANDING
+    move = refined(before.levels[0], after.levels[0], move, LAST_ROUNDS, NARROW)
+    if _is_small(move, before.plain.shape) and not _is_seen(move, before.half, after.half):
+        move = STANDING
+    return move, _mean(explained(before.half, after.half.moved_back(move)))
+
+
+def _is_seen(move: Similarity, before: Level, after: Level) -> bool:
+    """Whether a small move explains more than standing still; an object may have drawn it away from there.
+
+    The mean of the move and its inverse stands still, and is as blurred by interpolation as the move.
+    """
+    moved, back = after.moved_back(move), after.moved_back(move.inverse())
+    return _mean(explained(before, moved)) > _mean(explained(before, (moved + back) / 2))
+
+
+def _is_small(move: Similarity, shape: tuple[int, ...]) -> bool:
+    """Whether no pixel moves by more than one."""
+    return abs(move.factor - 1) * max(shape) / 2 + abs(move.shift) * min(shape) < 1
+
+
+Start = tuple[np.ndarray, Similarity]  # of each cell the share that is explained, and the move that explains it
+
+
+def _best_start(before: FlowPicture, after: FlowPicture, standing: np.ndarray) -> Start:
+    best = _better((standing, STANDING), _settled(before, after, STANDING, 2))
+    if (standing[~np.isnan(standing)] > CLEARLY_STILL).mean() > STILL_CELLS:  # no camera moves all of the picture
+        return best
+    if _is_poor(best):
+        best = _better(best, _settled(before, after, Similarity(1, _shift(before.half, after.half)[1])))
+    if _is_poor(best):
+        best = _better(best, _settled(before, after, STANDING))
+    if _is_poor(best):
+        for start in _zooms_and_rolls(before, after):
+            best = _better(best, _settled(before, after, start, 2))
+    return best
+
+
+def _better(one: Start, other: Start) -> Start:
+    known = ~(np.isnan(one[0]) | np.isnan(other[0]))
+    return other if _mean(other[0][known]) > _mean(one[0][known]) else one
+
+
+def _is_poor(start: Start) -> bool:
+    """Whether many cells are hardly explained. Noise leaves some error in all of them, a wrong move much in many."""
+    known = start[0][~np.isnan(start[0])]
+    return bool((known < POOR).mean() > POOR_CELLS)
+
+
+def _settled(before: FlowPicture, after: FlowPicture, move: Similarity, coarsest: int = 3) -> Start:
+    """A start refined from a coarse level down to half the size."""
+    finest = min(1, len(before.levels) - 1)
+    for level in range(min(coarsest, len(before.levels) - 1), finest - 1, -1):
+        move = refined(before.levels[level], after.levels[level], move, ROUNDS)
+    return explained(before.half, after.half.moved_back(move)), move
+
+
+def _shift(before: Level, after: Level, start: Similarity = STANDING) -> tuple[float, complex]:
+    """By phase correlation: how sure it is, and the shift that follows `start`."""
+    if min(before.shape) < 2:
+        return 0.0, 0j
+    window = cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F)
+    later = cv2.warpAffine(
+        after.texture, start.matrix(after.shape), after.shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
+    (right, down), sure = cv2.phaseCorrelate(before.texture.copy(), later, window)  # it may change its arguments
+    return sure, start.factor * complex(right, down) / min(before.shape)
+
+
+def _zooms_and_rolls(before: FlowPicture, after: FlowPicture) -> list[Similarity]:
+    """The likeliest zooms and rolls, each with its shift."""
+    level = min(2, len(before.levels) - 1)
+    found = []
+    for zoom, roll in product(ZOOMS, ROLLS):
+        start = Similarity(rect(zoom, radians(roll)))
+        sure, shift = _shift(before.levels[level], after.levels[level], start)
+        found.append((sure, Similarity(start.factor, shift)))
+    return [start for _, start in sorted(found, key=lambda one: -one[0])[:TRIED_STARTS]]
+
+
+def refined(
+    before: Level,
+    after: Level,
+    move: Similarity,
+    rounds: int,
+    spread: float = 1.0,
+    weights: np.ndarray | None = None,
+) -> Similarity:
+    """`move`, corrected by least squares (inverse compositional).
+
+    `spread`: pixels by which a place may be wrong and still counts. `weights`: of each pixel.
+    """
+    numbers, change, steepness = before.telling
+    scale = 1 / (NOISE + np.float32(spread**2) * steepness)
+    texture = before.texture.reshape(-1)[numbers]
+    weights = None if weights is None else weights.reshape(-1)[numbers]
+    for _ in range(rounds):
+        error = after.moved_back(move).reshape(-1)[numbers] - texture
+        counts = 1 / (1 + error * error * scale) ** 2  # Geman and McClure's
+        weighted = change * (counts if weights is None else counts * weights)
+        square = (weighted @ change.T).astype(float)
+        square[np.diag_indices(4)] += 1e-3 * square.trace() / 4 + 1e-9
+        _, solution = cv2.solve(square, (weighted @ error)[:, None].astype(float))
+        a, b, right, down = solution.ravel().tolist()
+        move = move.after(Similarity(complex(1 + a, b), complex(right, down)).inverse())
+        if not 1 / 3 < abs(move.factor) < 3:
+            return STANDING
+        if abs(a) + abs(b) + abs(right) + abs(down) < CONVERGED / min(before.shape):
+            break
+    return move
+
+
+def explained(before: Level, moved: np.ndarray) -> np.ndarray:
+    """Of each cell the share of its texture that is in its place in `moved`, 0 to 1; nan without texture or unseen."""
+    error = np.abs(before.texture - moved)
+    seen = (error < SEEN).astype(np.float32)
+    maps = cv2.merge([np.minimum(error, 255) * seen, before.strength * seen, seen])
+    cell = max(1, min(before.shape) // CELLS)
+    size = tuple(max(1, side // cell) for side in before.shape[::-1])
+    wrong, texture, visible = cv2.split(cv2.resize(maps, size, interpolation=cv2.INTER_AREA))
+    share = 1 - np.minimum(wrong / np.maximum(texture, 1e-3), 1)
+    share[(visible < 0.6) | (texture < LEAST_TEXTURE * visible)] = np.nan
+    return share
+
+
+def median(values: np.ndarray) -> float:
+    """The middle value; numpy's own is slow for few values, and slow to load."""
+    return float(np.partition(values.reshape(-1), values.size // 2)[values.size // 2])
+
+
+def _mean(shares: np.ndarray) -> float:
+    known = shares[~np.isnan(shares)]
+    return float(known.mean()) if known.size >= 4 else 0.0
+
+
+def _stands(standing: np.ndarray, moving: np.ndarray) -> bool:
+    """Whether enough cells stand still, though a move explains more of the picture. No camera leaves a part unmoved."""
+    still = (standing > STILL) & ~(moving > standing - CLEARLY)  # also what the move would put out of view
+    moved = moving > standing + CLEARLY
+    return bool(still.any() and still.sum() >= STILL_CELLS * (still.sum() + moved.sum()))
