@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from clipmill.base.errors import ItemError, item_error
 from clipmill.base.opencv import cv2
 from clipmill.captions import Answered, Answers, Clip
-from clipmill.captions.describe import FRAMES, camera_phrase
+from clipmill.captions.describe import camera_phrase
 from clipmill.captions.fields import CAPTION, FIELDS, read_fields, schema
 from clipmill.captions.language_step import Asking
 from clipmill.chat import Answer, ChatModel, Request, Task
@@ -29,7 +28,7 @@ class Captioner(Asking):
     `images`, or `video` at the true rate of the frames. `structured` asks for FIELDS, of which one is the caption.
     """
 
-    reads: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()  # facts that the prompt names
 
     def __init__(
         self,
@@ -57,6 +56,8 @@ class Captioner(Asking):
             structured=structured,
             sampling=[temperature, seed] if temperature else [0],
         )
+        if "{camera}" in prompt:
+            self.reads = ("camera", "camera_speed")
         self._frame_choice, self._max_side = FrameChoice(frames, frames_per_second), max_side
         self._structured, self._temperature, self._seed = structured, temperature, seed
 
@@ -131,10 +132,5 @@ def measured(clip: Clip) -> dict[str, Callable[[], str]]:
         "width": lambda: str(clip.facts.width),
         "height": lambda: str(clip.facts.height),
         "fps": lambda: f"{clip.facts.fps:.2f}",
-        "camera": lambda: _camera(clip),
+        "camera": lambda: camera_phrase(clip.facts) or "moves in a way that was not measured",
     }
-
-
-def _camera(clip: Clip) -> str:
-    phrase = camera_phrase(replace(clip.facts, frames=clip.frames(FRAMES)))
-    return phrase or "moves in a way that was not measured"
