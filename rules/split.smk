@@ -2,7 +2,7 @@
 in:  work/videos/<shard>.parquet, work/parts/<shard>.parquet, and the signals of its videos; work/shots/<shard>.parquet
      if a network wrote it
 out: work/transitions/<shard>.parquet, work/clips/<shard>.parquet, and the scores that need no frames:
-     work/scores/motion/, work/scores/technical/
+     work/scores/motion/, work/scores/camera/, work/scores/technical/
 """
 
 # Of the network's settings, only those of this step: its own step depends on the others. If clips have exact numbers of
@@ -27,6 +27,7 @@ rule split_videos:
         transitions=f"{WORK}/transitions/{{shard}}.parquet",
         clips=f"{WORK}/clips/{{shard}}.parquet",
         motion=f"{WORK}/scores/motion/{{shard}}.parquet",
+        camera=f"{WORK}/scores/camera/{{shard}}.parquet",
         technical=f"{WORK}/scores/technical/{{shard}}.parquet",
     log:
         f"{OUT}/logs/split/{{shard}}.log",
@@ -50,6 +51,7 @@ rule split_videos:
             --transitions {output.transitions:q} \
             --clips {output.clips:q} \
             --motion {output.motion:q} \
+            --camera {output.camera:q} \
             --technical {output.technical:q} \
             >{log:q} 2>&1
         """

@@ -1,4 +1,4 @@
-"""Split the videos of a shard into clips, and score their motion and technical quality from the signals."""
+"""Split the videos of a shard into clips, and score their motion, camera and technical quality from the signals."""
 
 from pathlib import Path
 
@@ -16,6 +16,7 @@ def main() -> None:
     parser.add_argument("--transitions", type=Path, required=True, help="table of transitions to write")
     parser.add_argument("--clips", type=Path, required=True, help="table of clips to write")
     parser.add_argument("--motion", type=Path, required=True, help="table of motion scores to write")
+    parser.add_argument("--camera", type=Path, required=True, help="table of what cameras do, to write")
     parser.add_argument("--technical", type=Path, required=True, help="table of technical scores to write")
     args = parser.parse_args()
     with measured(args.outdir, "split", args.shard, args.threads):
@@ -25,6 +26,7 @@ def main() -> None:
         tables.TRANSITIONS.write(args.transitions, split.transitions, {"settings": args.settings})
         tables.CLIPS.write(args.clips, split.clips, {"settings": args.settings})
         tables.MOTION.write(args.motion, split.motion)
+        tables.CAMERA.write(args.camera, split.camera)
         tables.TECHNICAL.write(args.technical, split.technical)
 
 

@@ -11,7 +11,7 @@ from clipmill.chat import Answer
 
 FACTS = dict.fromkeys(
     ("fps", "brightness", "contrast", "colourfulness", "sharpness", "motion", "consistency", "text_area"), 1.0
-) | {"width": 16, "height": 16, "frozen_share": 0.0}
+) | {"width": 16, "height": 16, "frozen_share": 0.0, "camera": "static", "camera_speed": 0.0}
 
 
 class Chat:

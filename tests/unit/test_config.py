@@ -149,7 +149,7 @@ def test_all_choices_stand_in_config_yaml():
 
 def test_the_filters_are_the_columns():
     assert [*columns.FILTERS, *columns.LATE_FILTERS] == list(CONFIG["filters"]) == list(columns.COLUMNS)
-    assert set(columns.FILTERS.values()) == {"facts", "technical", "motion", *METRICS}
+    assert set(columns.FILTERS.values()) == {"facts", "technical", "motion", "camera", *METRICS}
     written = yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))["properties"]["filters"]
     assert "properties" not in written
     bounds = [value for bound in written["default"].values() for value in bound.values()]

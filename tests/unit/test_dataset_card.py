@@ -109,7 +109,11 @@ def write(numbers: Numbers, models: list | None = None, **settings) -> str:
 def test_distributions_are_counted(tmp_path):
     numbers = Numbers(SPLITS[:1])
     numbers.shard(
-        [row(), row(cut_seconds=4.99, video_id="w"), row(cut_seconds=5.0, cut_fps=29.97003, text="cat " * 30)]
+        [
+            row(camera="pan_left"),
+            row(cut_seconds=4.99, video_id="w"),
+            row(cut_seconds=5.0, cut_fps=29.97003, text="cat " * 30),
+        ]
     )
     numbers.shard([row(split="validation", video_id="x", cut_width=128)])
     assert numbers.videos == 3 and numbers.clips == {"train": 3, "validation": 1}
@@ -118,6 +122,7 @@ def test_distributions_are_counted(tmp_path):
         "Resolution": [("64 × 48", 3), ("128 × 48", 1)],
         "Frames a second": [("25", 3), ("29.97", 1)],
         "Words of the text": [("0 to 24", 3), ("25 to 49", 1)],
+        "Camera": [("pan left", 1), ("unknown", 3)],
     }
     text = write(numbers)
     assert "| train | 3 | 0.00 |\n| validation | 1 | 0.00 |\n" in text

@@ -171,7 +171,7 @@ def test_active_filters_have_a_bound_and_keep_the_order():
 
 def test_filters_before_a_costly_score():
     cheap = ORDER[: ORDER.index("consistency")]
-    assert cheap[-2:] == ["motion", "motion_pixels"] and "colourfulness" in cheap
+    assert cheap[-2:] == ["subject_motion", "camera_certainty"] and "colourfulness" in cheap
     assert verdict.before("consistency", ORDER) == cheap
     assert verdict.before("aesthetic", [*cheap, "consistency", "aesthetic"]) == [*cheap, "consistency"]
     assert verdict.before("text", ORDER) == ORDER[: ORDER.index("text_area")]

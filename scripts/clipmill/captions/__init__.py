@@ -45,6 +45,10 @@ class ClipFacts:
     """Standard deviation of the Laplacian at a short side of 160, in grey levels."""
     motion: float | None = None
     """Mean speed of the picture's points, in percent of the frame's short side per second."""
+    camera: str | None = None
+    """What the camera does: a word of `store.tables.CAMERAS`."""
+    camera_speed: float | None = None
+    """How fast it moves the picture's points, in percent of the frame's short side per second."""
     consistency: float | None = None
     """Least likeness of neighbouring kept frames, 0 to 1; 1 is the same picture."""
     text_area: float | None = None

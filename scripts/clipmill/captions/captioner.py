@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from clipmill.captions import Clip
-from clipmill.captions.describe import FRAMES, camera_phrase
+from clipmill.captions.describe import camera_phrase
 from clipmill.captions.fields import CAPTION, FIELDS, read_fields, schema
 from clipmill.captions.looking import Looking
 from clipmill.chat import Answer, ChatModel, Task
@@ -65,6 +64,8 @@ class Captioner(Looking):
             seed,
             structured=structured,
         )
+        if "{camera}" in prompt:
+            self.reads = ("camera", "camera_speed")
 
     def _values(self, clip: Clip) -> Mapping[str, Callable[[], str]]:
         return measured(clip)
@@ -86,10 +87,5 @@ def measured(clip: Clip) -> dict[str, Callable[[], str]]:
         "width": lambda: str(clip.facts.width),
         "height": lambda: str(clip.facts.height),
         "fps": lambda: f"{clip.facts.fps:.2f}",
-        "camera": lambda: _camera(clip),
+        "camera": lambda: camera_phrase(clip.facts) or "moves in a way that was not measured",
     }
-
-
-def _camera(clip: Clip) -> str:
-    phrase = camera_phrase(replace(clip.facts, frames=clip.frames(FRAMES)))
-    return phrase or "moves in a way that was not measured"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
-from math import exp, inf, log
+from math import inf
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
 from clipmill.base.readers import Readers
 from clipmill.captions import Answers, Clip, ClipFacts
-from clipmill.captions.camera import Camera, camera_path
 from clipmill.decode.reading import FrameChoice, KeptFrames
+from clipmill.store.tables import MIXED, STATIC
 
 MAX_WORDS, MIN_WORDS = 80, 25
 FRAMES = FrameChoice(count=8)
@@ -36,9 +36,20 @@ COLOURFULNESS: Steps = (
 )
 DETAIL: Steps = ((6, "very little fine detail"), (14, "little fine detail"), (28, "a fair amount of detail"))
 MOTION: Steps = ((0.2, "hardly any"), (1, "a little"), (4, "moderate"), (12, "strong"))
-CAMERA_SPEED: Steps = ((5, "slowly "), (20, ""))  # percent of the short side per second
-STILL, NEARLY_STILL = 1.5, 5.0  # percent of the short side, over the whole clip
-ZOOM = log(1.06)  # the least change of scale over the clip that is mentioned
+CAMERA_SPEED: Steps = ((5, " slowly"), (20, ""))  # percent of the short side per second
+# A verb, after which the speed is said, and where to.
+CAMERA_WORDS = {
+    STATIC: ("is still", ""),
+    "pan_left": ("pans", " to the left"),
+    "pan_right": ("pans", " to the right"),
+    "tilt_up": ("tilts", " up"),
+    "tilt_down": ("tilts", " down"),
+    "zoom_in": ("zooms", " in"),
+    "zoom_out": ("zooms", " out"),
+    "roll_cw": ("turns", " clockwise"),
+    "roll_ccw": ("turns", " counter-clockwise"),
+    MIXED: ("moves", " in several directions"),
+}
 LEAST_COLOUR = 0.08  # the least share of the picture that is mentioned
 
 # Names people use for these colours (sRGB); a pixel gets the name of the colour that is nearest in CIELAB.
@@ -115,28 +126,24 @@ def opening(clip: ClipFacts, greys: Sequence[np.ndarray]) -> str:
     """Length in seconds, orientation, what the camera does, how much moves."""
     start = _article(f"{clip.seconds:.1f}-second {orientation(clip)}clip")
     movement = "" if clip.motion is None else level(clip.motion, MOTION, "very strong") + " movement"
-    camera = camera_path(greys)
-    if camera is None:
-        return f"{start} with {movement}" if movement else start
-    if _stands_still(camera):
-        still = "a still" if camera.path <= STILL else "an almost still"
+    if clip.camera == STATIC:
         where = moving_place(greys) if clip.motion is not None and clip.motion >= MOTION[0][0] else ""
-        return f"{start} from {still} camera" + (f", with {movement}{where}" if movement else "")
-    moves = camera_words(camera, clip)
-    start += f" in which the camera {moves}" if moves else ""
+        return f"{start} from a still camera" + (f", with {movement}{where}" if movement else "")
+    moves = camera_phrase(clip)
+    if not moves:
+        return f"{start} with {movement}" if movement else start
+    start += f" in which the camera {moves}"
     return f"{start}, with {movement} overall" if movement else start
 
 
 def camera_phrase(clip: ClipFacts) -> str:
-    """What the camera does, as a phrase with a verb, like `is still` or `pans to the left by …`; empty if not clear."""
-    camera = camera_path([_grey(frame) for frame in clip.frames])
-    if camera is None:
+    """What the camera does, as a phrase with a verb, like `is still` or `pans slowly to the left`; empty if unknown."""
+    if clip.camera not in CAMERA_WORDS:
         return ""
-    return "is still" if _stands_still(camera) else camera_words(camera, clip)
-
-
-def _stands_still(camera: Camera) -> bool:
-    return camera.path <= NEARLY_STILL and abs(camera.zoom) < ZOOM
+    verb, where = CAMERA_WORDS[clip.camera]
+    if clip.camera == STATIC or clip.camera_speed is None:
+        return f"{verb}{where}"
+    return f"{verb}{level(clip.camera_speed, CAMERA_SPEED, ' quickly')}{where}"
 
 
 def orientation(clip: ClipFacts) -> str:
@@ -145,32 +152,6 @@ def orientation(clip: ClipFacts) -> str:
         return ""
     steps: Steps = ((0.95, "vertical "), (1.05, "square "), (2.2, "horizontal "))
     return level(clip.width / clip.height, steps, "very wide ")
-
-
-def camera_words(camera: Camera, clip: ClipFacts) -> str:
-    """What the camera does, as a phrase with a verb; empty if the camera moves too little to mention."""
-    pans, amount = [], max(abs(camera.right), abs(camera.down))
-    if amount > NEARLY_STILL and np.hypot(camera.right, camera.down) >= 0.6 * camera.path:
-        if abs(camera.right) >= 0.4 * amount:
-            pans.append("pans to the right" if camera.right > 0 else "pans to the left")
-        if abs(camera.down) >= 0.4 * amount:
-            pans.append("tilts down" if camera.down > 0 else "tilts up")
-    zoom = ""
-    if abs(camera.zoom) >= ZOOM and camera.steady_zoom:
-        zoom = f"zooms {'in' if camera.zoom > 0 else 'out'} by about {100 * (exp(abs(camera.zoom)) - 1):.0f}%"
-    if not pans:
-        return zoom or ("moves to and fro" if camera.path > 2 * NEARLY_STILL else "")
-    speed = level(amount / clip.seconds, CAMERA_SPEED, "quickly ") if clip.seconds > 0 else ""
-    words = f"{speed}{' and '.join(pans)} by about {_span(camera, clip)}"
-    return f"{words} and {zoom}" if zoom else words
-
-
-def _span(camera: Camera, clip: ClipFacts) -> str:
-    """How far the camera goes, as a share of the frame's side along which it goes most."""
-    height, width = clip.frames[0].shape[:2]
-    across = abs(camera.right) >= abs(camera.down)
-    share = abs(camera.right) * min(height, width) / width if across else abs(camera.down) * min(height, width) / height
-    return f"{share:.0f}% of the frame's {'width' if across else 'height'}"
 
 
 def light(clip: ClipFacts, greys: Sequence[np.ndarray]) -> str:

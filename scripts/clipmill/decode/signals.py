@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,15 @@ BLACK_MEAN, BLACK_MAX = 16, 48  # grey levels: a row or column of a black border
 THUMBNAIL_SIDE = 8  # pixels
 DETAIL_WIDTHS = 0.003, 0.005  # standard deviations of the two Gaussians of `sharpness`, as shares of the short side
 DETAIL_SCALE = 4.0  # with it videos of 360 to 480 lines have the values of the Laplacian at their own size
+MOVES = (
+    "motion",
+    "subject_motion",
+    "camera_right",
+    "camera_down",
+    "camera_zoom",
+    "camera_roll",
+    "camera_certainty",
+)
 CHANGE_SIDE = 8  # pixels of the analysis picture
 
 
@@ -86,9 +96,9 @@ class KeptFrame:
 
 def kept_frame_signals(before: KeptFrame | None, frame: KeptFrame) -> dict[str, float | None]:
     """SIGNALS columns of a kept frame. `before`: the kept frame before it."""
-    motion = None
+    moved: dict[str, float | None] = dict.fromkeys(MOVES)
     if before is not None and before.picture.shape == frame.picture.shape and frame.time > before.time:
-        motion = motion_speed(before, frame)
+        moved = motion_signals(before, frame)
     left, top, right, bottom = black_borders(frame.grey)
     return {
         "sharpness": sharpness(frame.full_grey),
@@ -97,17 +107,27 @@ def kept_frame_signals(before: KeptFrame | None, frame: KeptFrame) -> dict[str, 
         "border_top": top,
         "border_right": right,
         "border_bottom": bottom,
-        "motion": motion,
+        **moved,
     }
 
 
-def motion_speed(earlier: KeptFrame, later: KeptFrame) -> float:
-    """Mean length of the flow between two kept frames, in percent of their short side per second.
+def motion_signals(earlier: KeptFrame, later: KeptFrame) -> dict[str, float | None]:
+    """How the picture moves between two kept frames, per second: the columns MOVES of SIGNALS.
 
-    The mean is one over the earlier frame's pixels, also over those that leave the view: of a pan it is its speed.
+    Means of lengths are over the earlier frame's pixels, also over those that leave the view: of a pan its speed. The
+    camera moves against the picture.
     """
-    flow = flow_between(earlier.of_flow, later.of_flow)
-    return 100 * flow.length() / (later.time - earlier.time)
+    flow, seconds = flow_between(earlier.of_flow, later.of_flow), later.time - earlier.time
+    camera = flow.camera
+    return {
+        "motion": 100 * flow.length() / seconds,
+        "subject_motion": 100 * flow.own_length() / seconds,
+        "camera_right": -100 * camera.shift.real / seconds,
+        "camera_down": -100 * camera.shift.imag / seconds,
+        "camera_zoom": math.log(abs(camera.factor)) / seconds,
+        "camera_roll": -math.degrees(cmath.phase(camera.factor)) / seconds,
+        "camera_certainty": flow.certainty,
+    }
 
 
 def sharpness(grey: np.ndarray) -> float:

@@ -28,9 +28,7 @@ def motion_score(clip: Clip, video: DecodedVideo, signals: pa.Table, crops: pa.T
 
     `crops`: the signals of the kept frames of a cropped clip.
     """
-    kept = _kept_frames(_part(clip, signals)) if crops is None else crops
-    speeds = _numbers(kept, "motion")[1:]  # the motion of the first kept frame began before the clip
-    speeds = speeds[~np.isnan(speeds)]
+    speeds = numbers(clip_pairs(clip, signals, crops), "motion")
     row: Row = {"clip_id": clip["clip_id"], "motion_pairs": len(speeds)}
     if len(speeds) == 0:
         message = f"{clip['seconds']:.2f} s hold fewer than two samples; raise decode.samples_per_second"
@@ -38,6 +36,13 @@ def motion_score(clip: Clip, video: DecodedVideo, signals: pa.Table, crops: pa.T
     speed = float(speeds.mean())
     pixels = speed / 100 * min(video["width"], video["height"]) * EASYANIMATE_INTERVAL
     return {**row, "motion": speed, "motion_pixels": pixels}
+
+
+def clip_pairs(clip: Clip, signals: pa.Table, crops: pa.Table | None = None) -> pa.Table:
+    """The kept frames of a clip whose motion is known and began in the clip. `crops`: as in `motion_score`."""
+    kept = _kept_frames(_part(clip, signals)) if crops is None else crops
+    kept = kept.slice(1)  # the motion of the first kept frame began before the clip
+    return kept.filter(kept["motion"].is_valid())
 
 
 def technical_score(clip: Clip, signals: pa.Table, borders: Sides = NO_BORDERS, crops: pa.Table | None = None) -> Row:
@@ -51,8 +56,8 @@ def technical_score(clip: Clip, signals: pa.Table, borders: Sides = NO_BORDERS, 
     shown = part if crops is None else crops
     row: Row = {
         "clip_id": clip["clip_id"],
-        "brightness": float(_numbers(shown, "luma_mean").mean()),
-        "contrast": float(_numbers(shown, "luma_spread").mean()),
+        "brightness": float(numbers(shown, "luma_mean").mean()),
+        "contrast": float(numbers(shown, "luma_spread").mean()),
         "frozen_share": _frozen_share(clip, signals),
     }
     if kept.num_rows == 0:
@@ -60,8 +65,8 @@ def technical_score(clip: Clip, signals: pa.Table, borders: Sides = NO_BORDERS, 
         return {**row, "error_kind": "too_few_samples", "error": message}
     return {
         **row,
-        "sharpness": float(_numbers(kept, "sharpness").mean()),
-        "colourfulness": float(_numbers(kept, "colourfulness").mean()),
+        "sharpness": float(numbers(kept, "sharpness").mean()),
+        "colourfulness": float(numbers(kept, "colourfulness").mean()),
         "border_area": _border_area(kept, borders),
     }
 
@@ -74,7 +79,7 @@ def _kept_frames(part: pa.Table) -> pa.Table:
     return part.filter(part["sample"].is_valid())
 
 
-def _numbers(part: pa.Table, column: str) -> np.ndarray:
+def numbers(part: pa.Table, column: str) -> np.ndarray:
     """A column as float64, missing values as nan."""
     return part[column].cast(pa.float64()).to_numpy(zero_copy_only=False)
 
@@ -102,7 +107,7 @@ def _frozen_share(clip: Clip, signals: pa.Table) -> float:
 
 def _motion_of_frames(part: pa.Table) -> np.ndarray:
     """Of each frame the motion between the kept frames before and after it, or of the nearest two; 0 if not known."""
-    motion = _numbers(part, "motion")
+    motion = numbers(part, "motion")
     kept = np.flatnonzero(part["sample"].is_valid().to_numpy(zero_copy_only=False))
     ends = kept[1:][~np.isnan(motion[kept[1:]])]  # the motion of the first kept frame began before the clip
     if ends.size == 0:
@@ -122,7 +127,7 @@ def _clear_changes(clip: Clip, signals: pa.Table) -> np.ndarray:
     start = int(np.searchsorted(times, times[first] - NEAR))
     wide = signals.slice(start, int(np.searchsorted(times, times[last - 1] + NEAR, side="right")) - start)
     is_key = wide["is_key"].to_numpy(zero_copy_only=False)
-    change = np.where(is_key, 0, _numbers(wide, "change"))
+    change = np.where(is_key, 0, numbers(wide, "change"))
     great = np.array([np.sort(change[around])[-2:].min() for around in _near(wide["time"].to_numpy())])
     clear = np.where(is_key, np.nan, np.where(change < HARDLY * great, 0, change))
     return clear[first - start : last - start]
@@ -146,7 +151,7 @@ def _near(times: np.ndarray) -> list[slice]:
 
 def _border_area(kept: pa.Table, borders: Sides) -> float | None:
     """Area under `borders` and those that are black in every kept frame; None if all kept frames are wholly black."""
-    sides = [_numbers(kept, f"border_{side}") for side in ("left", "top", "right", "bottom")]
+    sides = [numbers(kept, f"border_{side}") for side in ("left", "top", "right", "bottom")]
     if np.isnan(sides[0]).all():
         return None
     left, top, right, bottom = (max(np.nanmin(side), found) for side, found in zip(sides, borders, strict=True))

@@ -25,11 +25,12 @@ from clipmill.store.tables import Clip, DecodedVideo, Part, TransitionRow, Video
 
 @dataclass
 class Split:
-    """Rows of the tables TRANSITIONS, CLIPS, MOTION and TECHNICAL."""
+    """Rows of the tables TRANSITIONS, CLIPS, MOTION, CAMERA and TECHNICAL."""
 
     transitions: list[TransitionRow] = field(default_factory=list)
     clips: list[Clip] = field(default_factory=list)
     motion: list[Row] = field(default_factory=list)
+    camera: list[Row] = field(default_factory=list)
     technical: list[Row] = field(default_factory=list)
 
 
@@ -83,6 +84,7 @@ def _add_video(
         for cropped in cropper.crop(list(of_part)):
             split.clips.append(cropped.clip)
             split.motion.append(_without_needless_error(cropped.clip, cropped.motion(signals)))
+            split.camera.append(_without_needless_error(cropped.clip, cropped.camera(signals)))
             split.technical.append(_without_needless_error(cropped.clip, cropped.technical(signals)))
 
 

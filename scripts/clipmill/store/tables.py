@@ -300,6 +300,12 @@ SIGNALS: Table[Row] = Table(
         Column("border_right", SMALL, "share", "the same at the right", 4),
         Column("border_bottom", SMALL, "share", "the same at the bottom", 4),
         Column("motion", SMALL, "% short side/second", "mean length of the flow from the last kept frame", 4),
+        Column("subject_motion", SMALL, "% short side/second", "the same without the camera's part", 4),
+        Column("camera_right", SMALL, "% short side/second", "how far the camera moves to the right", 4),
+        Column("camera_down", SMALL, "% short side/second", "how far it moves down", 4),
+        Column("camera_zoom", SMALL, "1/second", "logarithm of the change of scale; positive inwards", 6),
+        Column("camera_roll", SMALL, "degree/second", "how far the camera turns clockwise", 4),
+        Column("camera_certainty", SMALL, "0–1", "share of the texture that the camera's move explains", 4),
         Column(
             "bars",
             SMALL_REALS,
@@ -373,6 +379,66 @@ MOTION: Table[Row] = Table(
             filter=120,
         ),
         Column("motion_pairs", INTEGER, "", "pairs of neighbouring kept frames that were measured"),
+        *ERROR,
+    ),
+)
+
+# Values of `camera`.
+STATIC, MIXED, UNKNOWN = "static", "mixed", "unknown"
+PANS, TILTS = ("pan_left", "pan_right"), ("tilt_up", "tilt_down")
+ZOOMS, ROLLS = ("zoom_out", "zoom_in"), ("roll_ccw", "roll_cw")
+CAMERAS = (STATIC, *PANS, *TILTS, *ZOOMS, *ROLLS, MIXED, UNKNOWN)
+
+CAMERA: Table[Row] = Table(
+    "camera",
+    layout.scores("camera"),
+    "clip",
+    (
+        CLIP_ID,
+        Column(
+            "camera",
+            TEXT,
+            "",
+            f"what the camera does: {', '.join(f'`{name}`' for name in CAMERAS)}",
+            filter=121,
+            words=CAMERAS,
+        ),
+        Column(
+            "camera_speed",
+            REAL,
+            "% short side/second",
+            "mean length of the flow that the camera's moves alone give: of a pan its speed",
+            4,
+            filter=122,
+        ),
+        Column(
+            "camera_zoom", REAL, "1/second", "mean change of scale: 0.1 is a tenth larger after a second", 6, filter=124
+        ),
+        Column("camera_roll", REAL, "degree/second", "mean turn of the camera, clockwise", 4, filter=125),
+        Column(
+            "camera_shake",
+            REAL,
+            "% short side/second",
+            "how far the shifts between kept frames lie from their mean (standard deviation)",
+            4,
+            filter=126,
+        ),
+        Column(
+            "subject_motion",
+            REAL,
+            "% short side/second",
+            "mean speed of the picture's points without the camera's part",
+            4,
+            filter=127,
+        ),
+        Column(
+            "camera_certainty",
+            REAL,
+            "0–1",
+            "mean share of the picture's texture that the camera's moves explain",
+            4,
+            filter=128,
+        ),
         *ERROR,
     ),
 )
@@ -671,7 +737,7 @@ VIDEO_SCORES = (
 
 # Scores that splitting computes from the signals, and scores of frames, each of which is a step of its own. A new score
 # is added here. Its columns are those of verdicts and metadata too, in this order.
-SIGNAL_SCORES = (MOTION, TECHNICAL)
+SIGNAL_SCORES = (MOTION, CAMERA, TECHNICAL)
 FRAME_SCORES = (CONSISTENCY, AESTHETIC, TEXT_SCORES)
 CLIP_SCORES = (*VIDEO_SCORES, *(column for table in (*SIGNAL_SCORES, *FRAME_SCORES) for column in scores(table)))
 

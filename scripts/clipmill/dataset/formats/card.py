@@ -44,7 +44,8 @@ class Numbers:
         self.short_at: Counter[int] = Counter(dict.fromkeys(rates, 0))
         self.broken: Counter[str] = Counter()
         self._spread: dict[str, Counter[Any]] = {
-            name: Counter() for name in ("Duration", "Resolution", "Frames a second", "Words of the text", "Bucket")
+            name: Counter()
+            for name in ("Duration", "Resolution", "Frames a second", "Words of the text", "Camera", "Bucket")
         }
 
     def shard(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -65,6 +66,7 @@ class Numbers:
                 ("Resolution", (row["cut_width"], row["cut_height"])),
                 ("Frames a second", round(row["cut_fps"], 2)),
                 ("Words of the text", words),
+                ("Camera", row.get("camera") or tables.UNKNOWN),
                 ("Bucket", bucket),
             ):
                 self._spread[name][value] += 1
@@ -76,6 +78,7 @@ class Numbers:
             "Resolution": lambda size: f"{size[0]} × {size[1]}",
             "Frames a second": lambda fps: f"{fps:g}",
             "Words of the text": lambda words: f"{words} to {words + WORDS_PER_ROW - 1}",
+            "Camera": lambda name: name.replace("_", " "),
             "Bucket": lambda name: "none" if name == "all" else name,
         }
         return {

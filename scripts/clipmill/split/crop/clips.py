@@ -17,6 +17,7 @@ from clipmill.decode.pictures import analysis_size
 from clipmill.decode.reading import FrameChoice, KeptFrames
 from clipmill.decode.signals import KeptFrame, kept_frame_signals
 from clipmill.shapes.sizes import stored_size
+from clipmill.split.camera import camera_score
 from clipmill.split.crop.scene import CropSettings, SceneCrop, Scenes
 from clipmill.split.measured import motion_score, technical_score
 from clipmill.store.table import Row
@@ -41,6 +42,10 @@ class CroppedClip:
     def motion(self, signals: pa.Table) -> Row:
         """Its MOTION row."""
         return self._lost() or motion_score(self.clip, self.video, signals, self.crops)
+
+    def camera(self, signals: pa.Table) -> Row:
+        """Its CAMERA row."""
+        return self._lost() or camera_score(self.clip, signals, self.crops)
 
     def technical(self, signals: pa.Table) -> Row:
         """Its TECHNICAL row."""
