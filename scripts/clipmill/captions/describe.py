@@ -277,6 +277,8 @@ def size(clip: ClipFacts) -> str:
 
 def moving_place(greys: Sequence[np.ndarray]) -> str:
     """Where the picture changes, for a camera that stands still: `, mostly on the left` or nothing."""
+    if len(greys) < 2:
+        return ""
     smooth = [cv2.GaussianBlur(grey, (0, 0), 2) for grey in greys]
     changed = np.mean([cv2.absdiff(a, b) > 15 for a, b in zip(smooth, smooth[1:], strict=False)], axis=0)
     return _mostly(place_of(changed)) if changed.mean() > 0.001 else ""
