@@ -212,9 +212,13 @@ def test_structured_answers_are_columns(made):
     assert chat.task.schema == schema(FIELDS)
     for row in rows.values():
         assert row["caption"] == "the dense of it"
-        assert {name: row[f"caption_{name}"] for name in FIELDS if name != "dense"} == {
-            name: f"the {name} of it" for name in FIELDS if name != "dense"
-        }
+        others = [name for name in FIELDS if name not in ("dense", "camera")]
+        assert {name: row[f"caption_{name}"] for name in others} == {name: f"the {name} of it" for name in others}
+        assert row["caption_camera"] == "The camera is still.", "as measured"
+    unknown = [{**clip, "camera": "unknown"} for clip in kept(made)]
+    rows = caption(made, captioner(chat, structured=True), unknown)
+    assert {row["caption_camera"] for row in rows.values()} == {"the camera of it"}
+    assert len(chat.asked) == len(unknown), "the model's own words were in the journal"
     cut = Answer(answer[:50], whole=False)
     rows = caption(made, captioner(Chat(lambda request: cut, revision="2"), structured=True))
     assert {row["error_kind"] for row in rows.values()} == {"cut_off"}

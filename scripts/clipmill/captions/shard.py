@@ -14,6 +14,7 @@ from pathlib import Path
 from clipmill.base.clip_rows import SYNC_SECONDS, ClipRows
 from clipmill.base.journal import Journal, fingerprint
 from clipmill.captions import Answers, Caption, CaptionBackend, Clip, ClipFacts, RewriteBackend
+from clipmill.captions.describe import camera_phrase
 from clipmill.decode.reading import KeptFrames
 from clipmill.store import tables
 from clipmill.store.layout import Paths
@@ -56,11 +57,25 @@ def caption_shards(
         for shard, rows in todo.items():
             with KeptFrames(outdir, shard) as kept_frames:
                 for row in rows:
-                    facts = {field.name: row[field.name] for field in fields(ClipFacts) if field.name != "frames"}
-                    yield Clip(ClipFacts(**facts), row, kept_frames)
+                    yield Clip(_facts(row), row, kept_frames)
 
     about = backend.about
-    return _finish(step, clips, key, lambda todo: backend.caption(to_read(todo)), outdir, max_error_rate)
+    rows = _finish(step, clips, key, lambda todo: backend.caption(to_read(todo)), outdir, max_error_rate)
+    measured = {row["clip_id"]: camera_phrase(_facts(row)) for mine in clips.values() for row in mine}
+    return [_with_measured_camera(row, measured[row["clip_id"]]) for row in rows]
+
+
+def _facts(row: Row) -> ClipFacts:
+    """The facts of a clip from all that is known of it."""
+    return ClipFacts(**{field.name: row[field.name] for field in fields(ClipFacts) if field.name != "frames"})
+
+
+def _with_measured_camera(row: Row, phrase: str) -> Row:
+    """A CAPTIONS row whose structured field says what the camera was measured to do, if that is known.
+
+    The journal keeps the model's own words.
+    """
+    return {**row, "caption_camera": f"The camera {phrase}."} if phrase and row.get("caption_camera") else row
 
 
 def rewrite_shards(

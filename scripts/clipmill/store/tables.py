@@ -616,7 +616,7 @@ CAPTIONS: Table[Row] = Table(
         Column("caption_action", TEXT, "", "`structured`: what happens"),
         Column("caption_setting", TEXT, "", "`structured`: where and when"),
         Column("caption_style", TEXT, "", "`structured`: the look"),
-        Column("caption_camera", TEXT, "", "`structured`: what the camera does"),
+        Column("caption_camera", TEXT, "", "`structured`: what the camera does, as measured if `camera` knows"),
         Column("caption_on_screen_text", TEXT, "", "`structured`: words that are seen"),
         *ERROR,
     ),
