@@ -129,8 +129,9 @@ def test_an_interrupted_run_takes_its_jobs_with_it_and_goes_on_by_the_same_comma
         assert run.ended(process).code != 0
     wait_for(lambda: all(job.end for job in run.record))
     assert run.of(DECODE.format("000001"))[0].state == "CANCELLED"
-    done = [job.comment for job in run.record if job.state == "COMPLETED"]
-    assert run.done().jobs["decode_videos"] in (2 - len(done), 2)  # the other may have ended before Snakemake had asked
+    # The other may have written its table before it was cancelled, and Snakemake may have heard of that or not.
+    is_there = (run.outdir / "work" / "videos" / "000000.parquet").exists()
+    assert run.done().jobs["decode_videos"] in ((1, 2) if is_there else (2,))
     assert job.number not in [job.number for job in run.record if job.state == "COMPLETED"]
 
 
