@@ -77,7 +77,7 @@ def test_without_tone_mapping_it_is_said(run):
 def test_a_filter_on_words_drops_by_what_the_video_is_and_decodes_nothing_anew(run):
     run.done()
     outcome = run.done(config={"filters": {"transfer": {"deny": ["pq"]}, "variable_rate": {"allow": [False]}}})
-    assert not {"decode_videos", "split_videos", "score_clips"} & outcome.jobs.keys() and outcome.jobs["filter_clips"]
+    assert not {"decode_videos", "split_videos"} & outcome.jobs.keys() and outcome.jobs["filter_clips"]
     reasons = {row["name"]: row["reason"] for row in run.verdicts()}
     assert reasons == {"sdr.mp4": None, "hlg.mp4": None, "pq.mp4": "transfer not allowed"}
     rows = pq.read_table(run.outdir / "dataset" / "metadata.parquet", columns=["name", "transfer"]).to_pylist()
