@@ -76,9 +76,11 @@ read_sections_of_command_line()
 if workflow.is_main_process:
     or_exit(check_everything)
 if config["classifiers"]:
-    from clipmill.config import complete
+    from clipmill.config import complete, load_schema
 
-    complete(config, Path(workflow.basedir) / "config" / "config.schema.yaml")
+    complete(
+        config, load_schema(Path(workflow.basedir) / "config" / "config.schema.yaml")
+    )
 # YAML reads off as false.
 config["decode"]["deinterlace"] = config["decode"]["deinterlace"] or "off"
 CALIBRATES = calibrates()
@@ -92,10 +94,10 @@ OUT = os.getenv("CLIPMILL_SPELLING") or spelling_of(config["outdir"])
 WORK = f"{OUT}/work"
 # Whether a network looks for the shots: a step of its own, for which decoding makes miniatures.
 BY_NETWORK = config["split"]["detector"] == "transnetv2"
-# The steps that have backends, each of which is checked before the first video is decoded.
 # Whether a language model answers questions about clips in a step of its own.
 JUDGES = config["judge"]["backend"] != "none"
 CLASSIFIERS = [CLASSIFIER + name for name in config["classifiers"]]
+# The steps that have backends, each of which is checked before the first video is decoded.
 WITH_BACKENDS = [
     *(backends.BY_DETECTOR if BY_NETWORK else ()),
     *(step for step in backends.AVAILABLE if step != "judge" or JUDGES),

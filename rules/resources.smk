@@ -11,9 +11,13 @@ METRICS = metrics_of(CLASSIFIERS)  # the costly scores of this run
 ENGINE_CLIPS = 2000  # kept clips per job whose model takes minutes to start
 
 
+def resources_key(step):
+    """The section of `resources` that says what a step's jobs may use: all classifiers have one."""
+    return "classifiers" if is_classifier(step) else step
+
+
 def resources_of(step):
-    """The section of the config that says what a step's jobs may use: all classifiers have one."""
-    return config["resources"]["classifiers" if is_classifier(step) else step]
+    return config["resources"][resources_key(step)]
 
 
 def resource(step, name):
@@ -91,7 +95,7 @@ def gpus_of(step):
     if workflow.is_main_process and limit is not None and wanted > limit:
         # Snakemake itself would give the job fewer, and say nothing.
         sys.exit(
-            f"resources.{'classifiers' if is_classifier(step) else step}.gpu: a job wants {wanted} GPUs, and the run may use {limit} at once; "
+            f"resources.{resources_key(step)}.gpu: a job wants {wanted} GPUs, and the run may use {limit} at once; "
             f"allow more with `--resources gpu={wanted}`, in the profile, or ask for fewer in the config"
         )
     return wanted

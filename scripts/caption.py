@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from clipmill.captions.shard import caption_shards, kept_clips
-from clipmill.cli import backend_on_device, group_parser, measured, run_step
-from clipmill.duplicates.choosing import dropped_clips
+from clipmill.cli import add_duplicates, backend_on_device, group_parser, measured, run_step
+from clipmill.duplicates.dropped import dropped_clips
 from clipmill.filters.shard import with_good_answers
 from clipmill.filters.verdict import Judgement
 from clipmill.store import tables
@@ -12,7 +12,7 @@ from clipmill.store import tables
 
 def main() -> None:
     parser = group_parser(__doc__)
-    parser.add_argument("--duplicates", type=Path, nargs="*", default=[], help="table of duplicates, if the run has it")
+    add_duplicates(parser)
     parser.add_argument("--output", type=Path, required=True, help="table of captions to write")
     args = parser.parse_args()
     with measured(args.outdir, "caption", args.shards[0], args.threads):

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from clipmill.cli import add_thresholds, measured, run_step, with_numbers
+from clipmill.cli import add_duplicates, add_thresholds, measured, run_step, with_numbers
 from clipmill.dataset.export import export_dataset
 from clipmill.filters.quantiles import read_resolved
 from clipmill.store.index import shard_groups, shard_sizes
@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--settings", type=json.loads, required=True, help="backends, verdicts and formats, as JSON")
     parser.add_argument("--clips-per-caption-job", type=int, help="decides which shards share a table of captions")
     parser.add_argument("--checks", type=Path, nargs="+", required=True, help="results of the checks of the backends")
-    parser.add_argument("--duplicates", type=Path, nargs="*", default=[], help="table of duplicates, if the run has it")
+    add_duplicates(parser)
     add_thresholds(parser)
     args = parser.parse_args()
     with measured(args.outdir, "export", "export"):

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from clipmill.captions.shard import caption_shards, kept_clips
-from clipmill.cli import backend_on_device, group_parser, measured, run_step
-from clipmill.duplicates.choosing import dropped_clips
+from clipmill.cli import add_duplicates, backend_on_device, group_parser, measured, run_step
+from clipmill.duplicates.dropped import dropped_clips
 from clipmill.store import tables
 
 
 def main() -> None:
     parser = group_parser(__doc__)
-    parser.add_argument("--duplicates", type=Path, nargs="*", default=[], help="table of duplicates, if the run has it")
+    add_duplicates(parser)
     parser.add_argument("--output", type=Path, required=True, help="table of answers to write")
     args = parser.parse_args()
     with measured(args.outdir, "judge", args.shards[0], args.threads):

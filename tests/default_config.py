@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from clipmill.config import defaults, load_schema
+import pytest
+
+from clipmill.base.errors import SetupError
+from clipmill.config import check_config, defaults, load_schema
 
 SCHEMA_PATH = Path(__file__).resolve().parents[1] / "config" / "config.schema.yaml"
 SCHEMA = load_schema(SCHEMA_PATH)
@@ -25,3 +29,12 @@ CUT_SETTINGS = {
     "tone_map": CONFIG["decode"]["tone_map"],
     "deinterlace": CONFIG["decode"]["deinterlace"],
 }
+
+
+def problems_of(config: dict[str, Any]) -> list[str]:
+    """What the check of a config finds wrong with it, line by line; it must find something."""
+    with pytest.raises(SetupError) as caught:
+        check_config(config, SCHEMA_PATH)
+    lines = str(caught.value).split("\n")
+    assert all(line.startswith("config: ") for line in lines)
+    return [line.removeprefix("config: ") for line in lines]

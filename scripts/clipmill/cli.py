@@ -61,6 +61,11 @@ def add_thresholds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--thresholds", type=Path, nargs="*", default=[], help="files with numbers for quantiles")
 
 
+def add_duplicates(parser: argparse.ArgumentParser) -> None:
+    """The flag of steps that leave out duplicates and clips beyond a limit."""
+    parser.add_argument("--duplicates", type=Path, nargs="*", default=[], help="table of duplicates, if the run has it")
+
+
 def with_numbers(settings: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
     """`settings`, with numbers in place of the quantiles in its `filters`."""
     resolved = read_resolved(args.thresholds)

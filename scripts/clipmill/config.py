@@ -114,9 +114,9 @@ def defaults(schema: dict[str, Any]) -> dict[str, Any]:
     return {name: _default(part, schema) for name, part in schema["properties"].items()}
 
 
-def complete(config: dict[str, Any], schema_path: Path) -> None:
+def complete(config: dict[str, Any], schema: dict[str, Any]) -> None:
     """Give each classifier of `config` the defaults of the keys that it leaves out, and a filter without bounds."""
-    usual = of_each("classifiers", load_schema(schema_path))
+    usual = of_each("classifiers", schema)
     config["classifiers"] = {name: _updated(usual, given) for name, given in config["classifiers"].items()}
     for name in config["classifiers"]:
         no_bounds = {"min": None, "max": None}
@@ -181,12 +181,13 @@ def check_set(config: dict[str, Any], keys: Sequence[str]) -> None:
 
 def check_config(config: dict[str, Any], schema_path: Path) -> None:
     """Raise SetupError with all problems of `config` against the schema and what no schema can say."""
-    validator = jsonschema.Draft202012Validator(load_schema(schema_path, config.get("classifiers") or ()))
+    schema = load_schema(schema_path, config.get("classifiers") or ())
+    validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
     problems = [*_not_finite("", config), *(line for error in errors for line in _explain(error))]
     if not problems:
         config = copy.deepcopy(config)
-        complete(config, schema_path)
+        complete(config, schema)
         problems = _cross_checks(config) or _language_checks(config, schema_path.parent / "prompts")
     if problems:
         raise SetupError("\n".join(f"config: {problem}" for problem in problems))
@@ -288,8 +289,9 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
     problems += _classifier_problems(config["classifiers"])
     problems += _export_problems(config["export"])
     problems += _target_problems(config)
+    numbers = [name for name in filters if name not in WORDS]
     for name, (low, high) in config["calibrate"]["quantiles"].items():
-        if name not in (numbers := [name for name in filters if name not in WORDS]):
+        if name not in numbers:
             problems.append(f"calibrate.quantiles: {name!r} is no filter of scores; choose from: {', '.join(numbers)}")
         elif _more(low, high):
             problems.append(f"calibrate.quantiles.{name}: {low} is more than {high}; no clip could pass")

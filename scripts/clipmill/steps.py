@@ -110,11 +110,8 @@ def score_table(name: str) -> Table[Any]:
     return tables.classifier(name) if is_classifier(name) else SCORE_TABLES[name]
 
 
-AFTER_FILTER = STEPS[STEPS.index(BY_NAME["filter"]) + 1 :]
-
-
 def after_filter(names: Collection[str]) -> list[Step]:
-    """AFTER_FILTER, and those among `names` that not every run has, in the order of the data."""
+    """The steps of a run after the filters, in the order of the data. `names`: as in `of_run`."""
     return [step for step in of_run(names) if step.level > BY_NAME["filter"].level]
 
 

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from whole import ORDINARY, find_transitions
+from whole import ORDINARY, find_transitions, single_part
 
 from clipmill.decode.frames import ArchiveWriter
-from clipmill.decode.parts import single_part
 from clipmill.decode.video import DecodePaths
 from clipmill.filters import columns, reasons, verdict
 from clipmill.report import write_report

@@ -13,7 +13,8 @@ import pytest
 
 from clipmill.base.opencv import cv2
 from clipmill.captions import ClipFacts
-from clipmill.captions.describe import CAMERA_WORDS, MAX_WORDS, MIN_WORDS, PALETTE, describe, place_of
+from clipmill.captions.camera import CAMERA_WORDS
+from clipmill.captions.describe import MAX_WORDS, MIN_WORDS, PALETTE, describe, place_of
 from clipmill.captions.rules import rewrite
 from clipmill.store import tables
 

@@ -15,8 +15,8 @@ from clipmill.base.opencv import cv2
 from clipmill.dataset.formats.assign import split_of
 from clipmill.demo import render
 from clipmill.duplicates import embedded, matching, search
-from clipmill.duplicates.choosing import split_keys
-from clipmill.duplicates.groups import Candidates, Likeness, Limits, decide, videos_together
+from clipmill.duplicates.dropped import split_keys, videos_together
+from clipmill.duplicates.groups import Candidates, Likeness, Limits, decide
 from clipmill.duplicates.pairs import Fingerprints, find_pairs
 from clipmill.duplicates.shard import fingerprint_shard
 from clipmill.filters import reasons

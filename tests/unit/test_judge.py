@@ -22,7 +22,7 @@ from clipmill.filters.shard import with_good_answers, with_good_caption
 from clipmill.filters.verdict import Judgement
 from clipmill.models import backends
 from clipmill.texts.questions import ANSWERS, columns_and_texts, policy_of, read_questions
-from default_config import CONFIG, SCHEMA_PATH
+from default_config import CONFIG, SCHEMA_PATH, problems_of
 
 PROMPTS = SCHEMA_PATH.parent / "prompts"
 PROMPT = "Look, and answer {{truly}}.\n{questions}"
@@ -304,10 +304,8 @@ def test_nothing_is_asked_by_default():
     ],
 )
 def test_a_config_that_cannot_be_right_is_explained(config, message):
-    with pytest.raises(SetupError) as caught:
-        check_config(config, SCHEMA_PATH)
-    (line,) = str(caught.value).split("\n")
-    assert line.startswith(f"config: {message}")
+    (line,) = problems_of(config)
+    assert line.startswith(message)
 
 
 def test_a_prompt_that_leaves_the_questions_out_is_refused(tmp_path):

@@ -7,13 +7,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from clipmill.decode.parts import LOOK, single_part
+from clipmill.decode.parts import LOOK
 from clipmill.split import scenes
 from clipmill.split.detectors import PartFinder
 from clipmill.split.settings import SplitSettings
 from clipmill.split.transitions import Transition
 from clipmill.split.transnetv2 import Shots
-from clipmill.store.tables import Clip
+from clipmill.store.tables import PROGRESSIVE, Clip, Part
 
 # What decoding finds of an ordinary video.
 ORDINARY = {
@@ -49,3 +49,17 @@ def video_clips(
 ) -> list[Clip]:
     whole: Any = {**ORDINARY, "frames": len(signals), "source_key": "k", **video}
     return scenes.video_clips(whole, [single_part(whole)], signals, transitions, settings)
+
+
+def single_part(video: Mapping[str, Any]) -> Part:
+    """The only part of a video in which nothing changes."""
+    return {
+        **{name: video[name] for name in LOOK},
+        "video_id": video["video_id"],
+        "part": 0,
+        "start": 0.0,
+        "end": video["seconds"],
+        "start_frame": 0,
+        "end_frame": video["frames"],
+        "interlaced_frames": None if video["field_order"] == PROGRESSIVE else f"0-{video['frames']}",
+    }

@@ -267,6 +267,15 @@ class Run:
         return "".join(path.read_text(encoding="utf-8") for path in sorted((self.outdir / "logs" / step).iterdir()))
 
 
+def of_two_photographs(place: Path) -> Run:
+    """A run in one shard: cameras over a cup of coffee, which is mostly red, and over a rocket."""
+    run = Run(place)
+    run.settings |= {"videos_per_shard": 4}
+    run.video("coffee.mp4", picture="coffee.png", speed=20)
+    run.video("rocket.mp4", picture="rocket.jpg", speed=20)
+    return run
+
+
 @dataclass
 class Saved:
     """A finished run, kept aside, from which `fresh` puts the run back in its place."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from runs import AFTER_FILTER, CHECKS, LAST, Run, Saved, explain, whole_plan
+from runs import AFTER_FILTER, CHECKS, LAST, Run, Saved, explain, of_two_photographs, whole_plan
 
 from clipmill.shots.graph import Graph
 
@@ -41,10 +41,7 @@ def two(run: Run, bound: float | None = 0.4, **more) -> dict:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Saved:
     """Two videos, a red and a grey one, in a run without classifiers."""
-    run = Run(tmp_path_factory.mktemp("classifiers") / "run")
-    run.settings |= {"videos_per_shard": 4}
-    run.video("coffee.mp4", picture="coffee.png", speed=20)
-    run.video("rocket.mp4", picture="rocket.jpg", speed=20)
+    run = of_two_photographs(tmp_path_factory.mktemp("classifiers") / "run")
     network(run.place / "red.onnx")
     assert run.done().jobs == whole_plan(1)
     return Saved(run)

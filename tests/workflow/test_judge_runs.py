@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from runs import NO_TEXT_CHECKS, Run, Saved
+from runs import NO_TEXT_CHECKS, Run, Saved, of_two_photographs
 
 from chat_server import Asked, ChatServer
 from clipmill.base.opencv import cv2
@@ -67,10 +67,7 @@ def config(server: ChatServer, file: str, with_caption: bool = False) -> dict[st
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Saved:
     """Two videos in a run that asks nothing."""
-    run = Run(tmp_path_factory.mktemp("judge") / "run")
-    run.settings |= {"videos_per_shard": 4}
-    run.video("coffee.mp4", picture="coffee.png", speed=20)
-    run.video("rocket.mp4", picture="rocket.jpg", speed=20)
+    run = of_two_photographs(tmp_path_factory.mktemp("judge") / "run")
     assert "judge_clips" not in run.done().jobs
     assert "judge" not in "".join(pq.read_schema(run.outdir / "verdicts.parquet").names)
     return Saved(run)

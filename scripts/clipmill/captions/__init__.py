@@ -42,7 +42,7 @@ class ClipFacts:
     colourfulness: float | None = None
     """M3 of Hasler and Süsstrunk (2003), 0 to about 150."""
     sharpness: float | None = None
-    """Standard deviation of the Laplacian at a short side of 160, in grey levels."""
+    """Strength of the fine detail, in grey levels; see `decode.signals.sharpness`."""
     motion: float | None = None
     """Mean speed of the picture's points, in percent of the frame's short side per second."""
     camera: str | None = None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from clipmill.captions import Clip
-from clipmill.captions.describe import camera_phrase
+from clipmill.captions.camera import camera_phrase
 from clipmill.captions.fields import CAPTION, FIELDS, read_fields, schema
 from clipmill.captions.looking import Looking
 from clipmill.chat import Answer, ChatModel, Task

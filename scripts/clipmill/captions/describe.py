@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields, replace
-from math import inf
 
 import numpy as np
 
@@ -17,14 +16,15 @@ from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
 from clipmill.base.readers import Readers
 from clipmill.captions import Answers, Clip, ClipFacts
+from clipmill.captions.camera import camera_phrase
 from clipmill.decode.reading import FrameChoice, KeptFrames
-from clipmill.store.tables import MIXED, STATIC
+from clipmill.store.tables import STATIC
+from clipmill.texts.levels import Steps, level
 
 MAX_WORDS, MIN_WORDS = 80, 25
 FRAMES = FrameChoice(count=8)
 WORK_SIDE = 240  # pixels: short side at which neighbouring frames are matched
 
-Steps = tuple[tuple[float, str], ...]
 # Each word holds for values below its number; callers of `level` give the word for all values above.
 BRIGHTNESS: Steps = ((30, "very dark"), (60, "dark"), (90, "dim"), (150, "medium-bright"), (200, "bright"))
 CONTRAST: Steps = ((25, "low contrast"), (65, "moderate contrast"))
@@ -36,20 +36,6 @@ COLOURFULNESS: Steps = (
 )
 DETAIL: Steps = ((6, "very little fine detail"), (14, "little fine detail"), (28, "a fair amount of detail"))
 MOTION: Steps = ((0.2, "hardly any"), (1, "a little"), (4, "moderate"), (12, "strong"))
-CAMERA_SPEED: Steps = ((5, " slowly"), (20, ""))  # percent of the short side per second
-# A verb, after which the speed is said, and where to.
-CAMERA_WORDS = {
-    STATIC: ("is still", ""),
-    "pan_left": ("pans", " to the left"),
-    "pan_right": ("pans", " to the right"),
-    "tilt_up": ("tilts", " up"),
-    "tilt_down": ("tilts", " down"),
-    "zoom_in": ("zooms", " in"),
-    "zoom_out": ("zooms", " out"),
-    "roll_cw": ("turns", " clockwise"),
-    "roll_ccw": ("turns", " counter-clockwise"),
-    MIXED: ("moves", " in several directions"),
-}
 LEAST_COLOUR = 0.08  # the least share of the picture that is mentioned
 
 # Names people use for these colours (sRGB); a pixel gets the name of the colour that is nearest in CIELAB.
@@ -134,16 +120,6 @@ def opening(clip: ClipFacts, greys: Sequence[np.ndarray]) -> str:
         return f"{start} with {movement}" if movement else start
     start += f" in which the camera {moves}"
     return f"{start}, with {movement} overall" if movement else start
-
-
-def camera_phrase(clip: ClipFacts) -> str:
-    """What the camera does, as a phrase with a verb, like `is still` or `pans slowly to the left`; empty if unknown."""
-    if clip.camera not in CAMERA_WORDS:
-        return ""
-    verb, where = CAMERA_WORDS[clip.camera]
-    if clip.camera == STATIC or clip.camera_speed is None:
-        return f"{verb}{where}"
-    return f"{verb}{level(clip.camera_speed, CAMERA_SPEED, ' quickly')}{where}"
 
 
 def orientation(clip: ClipFacts) -> str:
@@ -301,11 +277,6 @@ def place_of(weight: np.ndarray) -> str:
     y, x = round(height * 0.146), round(width * 0.146)  # the middle rectangle of half the frame's area
     middle = float(weight[y : height - y, x : width - x].sum()) / total
     return "in the centre" if middle >= 0.75 else "near the edges" if middle <= 0.2 else ""
-
-
-def level(value: float, steps: Steps, above: str) -> str:
-    """The word of the first step whose number is above `value`; `above` if there is none."""
-    return next((word for limit, word in (*steps, (inf, above)) if value < limit), above)
 
 
 def _grey(frame: np.ndarray) -> np.ndarray:

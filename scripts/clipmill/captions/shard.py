@@ -14,7 +14,7 @@ from pathlib import Path
 from clipmill.base.clip_rows import SYNC_SECONDS, ClipRows
 from clipmill.base.journal import Journal, fingerprint
 from clipmill.captions import Answers, Caption, CaptionBackend, Clip, ClipFacts, RewriteBackend
-from clipmill.captions.describe import camera_phrase
+from clipmill.captions.camera import camera_phrase
 from clipmill.decode.reading import KeptFrames
 from clipmill.store import tables
 from clipmill.store.layout import Paths
@@ -61,8 +61,8 @@ def caption_shards(
 
     about = backend.about
     rows = _finish(step, clips, key, lambda todo: backend.caption(to_read(todo)), outdir, max_error_rate)
-    measured = {row["clip_id"]: camera_phrase(_facts(row)) for mine in clips.values() for row in mine}
-    return [_with_measured_camera(row, measured[row["clip_id"]]) for row in rows]
+    known = {row["clip_id"]: row for mine in clips.values() for row in mine}
+    return [_with_measured_camera(row, known[row["clip_id"]]) for row in rows]
 
 
 def _facts(row: Row) -> ClipFacts:
@@ -70,12 +70,13 @@ def _facts(row: Row) -> ClipFacts:
     return ClipFacts(**{field.name: row[field.name] for field in fields(ClipFacts) if field.name != "frames"})
 
 
-def _with_measured_camera(row: Row, phrase: str) -> Row:
-    """A CAPTIONS row whose structured field says what the camera was measured to do, if that is known.
+def _with_measured_camera(row: Row, known: Row) -> Row:
+    """A CAPTIONS row whose structured field says what the camera was measured to do, if that is known of the clip.
 
     The journal keeps the model's own words.
     """
-    return {**row, "caption_camera": f"The camera {phrase}."} if phrase and row.get("caption_camera") else row
+    phrase = row.get("caption_camera") and camera_phrase(_facts(known))
+    return {**row, "caption_camera": f"The camera {phrase}."} if phrase else row
 
 
 def rewrite_shards(

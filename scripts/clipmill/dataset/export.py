@@ -29,7 +29,7 @@ from clipmill.dataset.formats.layout import Layout
 from clipmill.dataset.formats.masks import Masks
 from clipmill.dataset.formats.tree import Tree
 from clipmill.dataset.summary import Summary
-from clipmill.duplicates.choosing import rows_by_clip, split_keys
+from clipmill.duplicates.dropped import rows_by_clip, split_keys
 from clipmill.filters import reasons, verdict
 from clipmill.filters.reasons import Reason
 from clipmill.steps import OPTIONAL, Step, after_filter, by_name, found_by, of_run

@@ -15,6 +15,7 @@ import av
 
 from clipmill.decode.fields import Vote
 from clipmill.decode.filtering import Apply, graph_of, wired_graph
+from clipmill.decode.looks import bits_per_colour
 from clipmill.store.tables import BOTTOM_FIRST, TOP_FIRST
 
 REACH = 4  # pixels around a pixel over which both runs are compared: single lines of letters are no combs
@@ -50,7 +51,7 @@ class Deinterlacer:
     """
 
     def __init__(self, frame: av.VideoFrame, order: str):
-        depth = max(component.bits for component in frame.format.components)
+        depth = bits_per_colour(frame.format)
         self._graph = wired_graph(frame, lambda apply, picture: deinterlaced(apply, picture, order, depth))
         self._waiting: av.VideoFrame | None = None
         self._frames = 0

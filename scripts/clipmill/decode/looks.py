@@ -38,6 +38,11 @@ DAMAGE = "damage"  # damaged frames were left out
 PARAMETERS = "codec parameters"
 
 
+def bits_per_colour(pixels: av.video.format.VideoFormat) -> int:
+    """The bits of a pixel's colours, of that with the most."""
+    return max(component.bits for component in pixels.components)
+
+
 class Look(NamedTuple):
     """What is the same for all frames of a part. The fields have the words by which a change is reported."""
 
@@ -67,7 +72,7 @@ class Look(NamedTuple):
 
     @property
     def bit_depth(self) -> int:
-        return max(component.bits for component in av.video.format.VideoFormat(self.pixel_format).components)
+        return bits_per_colour(av.video.format.VideoFormat(self.pixel_format))
 
     @property
     def shown(self) -> tuple[int, int]:

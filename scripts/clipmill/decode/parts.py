@@ -30,21 +30,6 @@ def footage_of(video: DecodedVideo) -> Footage:
     return cast(Footage, {name: video[name] for name in Footage.__annotations__})  # type: ignore[literal-required]
 
 
-def single_part(video: DecodedVideo) -> Part:
-    """The only part of a video in which nothing changes."""
-    look = cast(Look, {name: video[name] for name in LOOK})  # type: ignore[literal-required]
-    return {
-        **look,
-        "video_id": video["video_id"],
-        "part": 0,
-        "start": 0.0,
-        "end": video["seconds"],
-        "start_frame": 0,
-        "end_frame": video["frames"],
-        "interlaced_frames": None if video["field_order"] == PROGRESSIVE else f"0-{video['frames']}",
-    }
-
-
 def field_order_of(part: Part, start_frame: int, end_frame: int) -> str:
     """The field order of some frames of a part: PROGRESSIVE if hardly any of them is interlaced."""
     if part["interlaced_frames"] is None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clipmill.duplicates.groups import Candidates, Likeness, Limits, decide, videos_together
+from clipmill.duplicates.groups import Candidates, Likeness, Limits, decide
 from clipmill.duplicates.pairs import NO_PAIRS, Fingerprints, Pairs, find_pairs
 from clipmill.store import tables
 from clipmill.store.index import removed_videos
@@ -50,25 +49,3 @@ def _among(candidates: Candidates, fingerprints: Fingerprints, pairs: Pairs) -> 
     of_row = np.array([number.get(clip_id, -1) for clip_id in fingerprints.ids], np.int64)
     both = pairs.within(of_row >= 0, 0.0)
     return Pairs(of_row[both.rows], both.similarity)
-
-
-def dropped_clips(paths: Iterable[Path]) -> dict[str, Row]:
-    """The rows of clips that do not stay, by id. `paths`: the table of this run, or none."""
-    return {clip_id: row for clip_id, row in rows_by_clip(paths).items() if row["reason"] is not None}
-
-
-def rows_by_clip(paths: Iterable[Path]) -> dict[str, Row]:
-    """All DUPLICATES rows, by id."""
-    return {row["clip_id"]: row for path in paths for row in tables.DUPLICATES.rows(path)}
-
-
-def split_keys(rows: Iterable[Row]) -> dict[str, str]:
-    """Videos of which clips that are alike stay: they must be in one split. Id -> the least id of its videos.
-
-    `rows`: DUPLICATES rows.
-    """
-    groups: defaultdict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        if row["duplicate_group"] is not None and row["reason"] is None:
-            groups[row["duplicate_group"]].add(row["video_id"])
-    return videos_together(groups.values())

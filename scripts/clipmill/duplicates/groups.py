@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,19 +137,3 @@ def _over_video(is_in: np.ndarray, dropped: set[int], clips: Candidates, limits:
     for staying in of_video.values():
         if len(staying) > limits.per_video:
             yield from sorted(staying, key=lambda clip: limits.lot(clips.ids[clip]))[limits.per_video :]
-
-
-def videos_together(groups: Iterable[Iterable[str]]) -> dict[str, str]:
-    """Videos that must be in one split: each one's id -> the least id of its videos. `groups`: videos of each group."""
-    parent: dict[str, str] = {}
-
-    def root(video: str) -> str:
-        while (up := parent.setdefault(video, video)) != video:
-            parent[video] = parent[up]
-            video = parent[video]
-        return video
-
-    for group in groups:
-        roots = sorted({root(video) for video in group})
-        parent |= dict.fromkeys(roots, roots[0])
-    return {video: root(video) for video in sorted(parent)}

@@ -14,7 +14,7 @@ from clipmill.texts.checks import CAPTION_FAULTS, TEXT_FAULTS
 class Reason:
     """The `stage` that spoke against a clip, and the `kind`.
 
-    Stages: split, size, a filter, duplicates, limit, caption, rewrite, text, cut.
+    Stages: split, size, a filter, duplicates, limit, judge or the column of a question, caption, rewrite, text, cut.
     """
 
     stage: str

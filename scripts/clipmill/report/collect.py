@@ -89,9 +89,8 @@ def collect(path: Path, judge: Judge, most_rows: int = MOST_ROWS) -> Collected:
     collected = Collected(judge, Tally(judge))
     chance = np.random.default_rng(SEED)
     for name, bound in judge.active.items():
-        for end in ("words",) if name in WORDS else ("min", "max"):
-            if name in WORDS or bound.get(end) is not None:
-                collected.near |= {(name, end, side): Nearest(CANDIDATES) for side in ("out", "in")}
+        for end in ["words"] if name in WORDS else [end for end in ("min", "max") if bound.get(end) is not None]:
+            collected.near |= {(name, end, side): Nearest(CANDIDATES) for side in ("out", "in")}
     total = tables.FINAL_VERDICTS.count(path)
     share = min(1.0, MOST_TEXTS / max(1, _kept(path)))
     rows = _Rows(judge, min(total, most_rows))

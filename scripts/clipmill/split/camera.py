@@ -58,5 +58,5 @@ def _label(moves: np.ndarray, lengths: np.ndarray) -> str:
     main = int(sizes.argmax())
     if np.delete(sizes, main).max() > OTHER * sizes[main]:
         return MIXED
-    back, forth = ((PANS), (TILTS), (ZOOMS), (ROLLS))[main]
+    back, forth = (PANS, TILTS, ZOOMS, ROLLS)[main]
     return forth if mean[main] > 0 else back
