@@ -38,7 +38,7 @@ from clipmill.steps import STEPS
 REPOSITORY = Path(__file__).resolve().parents[2]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
 SHARD_RULES = tuple(dict.fromkeys("score_clips" if step.metric else step.rule for step in STEPS))  # embedded backends
-AFTER_FILTER = tuple(step.rule for step in steps.AFTER_FILTER)
+AFTER_FILTER = tuple(step.rule for step in steps.after_filter(()))
 LAST = {"export_dataset": 1, "write_report": 1}
 CHECKS = {"check_embedded": 1}  # of all embedded backends, once
 SIZE = (160, 120)
