@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from fractions import Fraction
@@ -17,6 +18,7 @@ from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.journal import Journal
 from clipmill.base.opencv import cv2
 from clipmill.decode.frames import ArchiveWriter
+from clipmill.decode.looks import Watch
 from clipmill.decode.shard import decode_shard
 from clipmill.decode.video import DecodePaths, DecodeSettings, decode_key, decode_video
 from clipmill.demo import render
@@ -151,6 +153,16 @@ def test_a_video_that_goes_or_changes_meanwhile(whole, tmp_path, monkeypatch):
         add = ArchiveWriter.add
         patch.setattr(ArchiveWriter, "add", lambda *args: (add(*args), os.utime(path, ns=(2, 2))))
         assert error() == "changed"
+    video = entry(path)
+    with monkeypatch.context() as patch:  # so that what is read of it is broken
+        patch.setattr(ArchiveWriter, "add", lambda *args: (add(*args), os.truncate(path, 9000)))
+        assert error() == "changed"
+    shutil.copyfile(whole / "v.mp4", path)
+    video = entry(path)
+    with monkeypatch.context() as patch:  # when it is open and not read yet
+        patch.setattr("clipmill.decode.video.Watch", lambda *args: (path.unlink(), Watch(*args))[1])
+        assert error() == "vanished"
+    shutil.copyfile(whole / "v.mp4", path)
     video = entry(path)
     monkeypatch.setattr("clipmill.decode.media.Path.stat", refuse)
     assert error() == "unreadable"

@@ -228,6 +228,8 @@ def test_structured_answers_fill_their_columns(finished: Run):
         for row in rows:
             told = {name: row[name] for name in names}
             assert told.pop("caption_on_screen_text") == "EXIT ?"  # half a character cannot be written
+            camera = told.pop("caption_camera")  # as measured, whatever a model says of it
+            assert camera in ("The camera pans to the right.", "The camera pans slowly to the right.")
             assert told == {name: f"The {name.removeprefix('caption_')} of it." for name in told}
 
 

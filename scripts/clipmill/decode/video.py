@@ -139,11 +139,15 @@ def decode_video(
             opened.enter_context(atomic(paths.signals)),
             opened.enter_context(atomic(paths.miniatures)) if paths.miniatures else None,
         )
-        decoding, facts = _decoded(source, unready, settings, key, threads)
-        fields = [decoding.fields.found(part.start_frame, part.end_frame) for part in decoding.parts]
-        wanted = decoding.fields.wanted(fields)
-        if wanted != decoding.fields.made:
-            decoding, facts = _decoded(source, unready, settings, key, threads, wanted)
+        try:
+            decoding, facts = _decoded(source, unready, settings, key, threads)
+            fields = [decoding.fields.found(part.start_frame, part.end_frame) for part in decoding.parts]
+            wanted = decoding.fields.wanted(fields)
+            if wanted != decoding.fields.made:
+                decoding, facts = _decoded(source, unready, settings, key, threads, wanted)
+        except Exception:
+            _check_unchanged(source, video)  # whatever failed: if the file is another one by now, that is why
+            raise
         _check_unchanged(source, video)
     for part, of_part in zip(decoding.parts, fields, strict=True):
         part.fields = of_part
