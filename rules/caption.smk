@@ -1,5 +1,6 @@
 """
-in:  work/verdicts/<shard>.parquet, work/duplicates.parquet if the run has it, and the frames of the kept clips
+in:  work/verdicts/<shard>.parquet, work/duplicates.parquet if the run has it, and the frames of the kept clips, or
+     work/index/given/<shard>.parquet if captions are given
 out: work/captions/ and work/rewrites/ of a group of shards, named after the group's first shard
 
 Settings with a prompt come from a function: in a string Snakemake would take the prompt's {placeholders} for wildcards.
@@ -12,6 +13,7 @@ rule caption_clips:
         clips=of_group(f"{WORK}/clips/{{shard}}.parquet"),
         verdicts=of_group(f"{WORK}/verdicts/{{shard}}.parquet"),
         duplicates=DUPLICATES,
+        given=of_group(f"{WORK}/index/given/{{shard}}.parquet") if CAPTIONS_GIVEN else [],
         answers=f"{WORK}/judgements/{{shard}}.parquet" if JUDGES else [],
         check=checked("caption"),
     output:

@@ -87,11 +87,40 @@ CALIBRATES = calibrates()
 if CALIBRATES:
     or_exit(take_sample)
 
+
+
+def scenes_are_given():
+    """Whether the sheet gives the scenes. Jobs on other machines read it in the environment."""
+    if workflow.is_main_process and config["videos"] is not None:
+        # It needs pyarrow, which would load pandas.
+        from clipmill.store.table import spare_pandas
+
+        spare_pandas()
+        # No setting is a pandas object. To see that, Snakemake would import pandas, if it were there.
+        sys.modules.setdefault("pandas", None)
+        from clipmill.inputs.sheets import gives_scenes_of
+
+        given = gives_scenes_of(Path(config["videos"]))
+        if config["split"]["detector"] == "given" and not given:
+            sys.exit(
+                "config: split.detector: `given` needs a sheet with the columns start and end, or start_frame and "
+                f"end_frame; {config['videos']} gives no scenes"
+            )
+        os.environ.update(CLIPMILL_GIVEN=str(int(given)))
+    return os.getenv("CLIPMILL_GIVEN") == "1"
+
+
 # Jobs on other machines, where the same folders may have other real paths, get it by the environment.
 if workflow.is_main_process:
     os.environ.update(CLIPMILL_SPELLING=or_exit(spelling_of, config["outdir"]))
 OUT = os.getenv("CLIPMILL_SPELLING") or spelling_of(config["outdir"])
 WORK = f"{OUT}/work"
+# Whether the sheet gives the scenes: then no detector looks for them.
+SCENES_GIVEN = or_exit(scenes_are_given)
+if SCENES_GIVEN:
+    config["split"]["detector"] = "given"
+CAPTIONS_GIVEN = config["caption"]["backend"] == "given"
+GIVEN = SCENES_GIVEN or CAPTIONS_GIVEN  # then the sheet's further columns reach the metadata
 # Whether a network looks for the shots: a step of its own, for which decoding makes miniatures.
 BY_NETWORK = config["split"]["detector"] == "transnetv2"
 # Whether a language model answers questions about clips in a step of its own.

@@ -7,6 +7,8 @@ out: work/cuts/<shard>.parquet; beside it, undeclared, work/clip_files/<shard>/<
 CUT_SETTINGS = {
     **config["cut"],
     "min_seconds": config["split"]["min_seconds"],
+    # Scenes that the sheet gives are cut frame-exact.
+    **({"min_seconds": 0, "max_trim_seconds": 0} if SCENES_GIVEN else {}),
     "deinterlace": config["decode"]["deinterlace"],
     "resolutions": (
         config["export"]["buckets"]["resolutions"]

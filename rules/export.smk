@@ -18,6 +18,7 @@ rule export_dataset:
         needed=require_config_keys("videos"),
         thresholds=resolved("filter", "late"),
         duplicates=DUPLICATES,
+        given=expand(f"{WORK}/index/given/{{shard}}.parquet", shard=SHARDS if GIVEN else []),
         cuts=expand(f"{WORK}/cuts/{{shard}}.parquet", shard=SHARDS),
         checks=expand(f"{WORK}/checks/{{step}}.json", step=WITH_BACKENDS),
         removed=f"{WORK}/index/removed.jsonl",
@@ -65,6 +66,7 @@ rule export_dataset:
                 "fps": config["cut"]["fps"],
                 "filters": filter_settings([*FILTER_ORDER, *LATE_FILTERS])["filters"],
                 **({"drops": DROP_SETTINGS} if WITH_DROPS else {}),
+                **({"given": True} if GIVEN else {}),
                 **({"has_target": True} if has_target(config["cut"]) else {}),
                 **(
                     {

@@ -34,11 +34,6 @@ def find_shards():
             RunLock(outdir).check(run)
         return shard_sizes(outdir)
     # It needs pyarrow, which jobs need not load to parse the rules.
-    from clipmill.store.table import spare_pandas
-
-    spare_pandas()
-    # No setting is a pandas object. To see that, Snakemake would import pandas, if it were there.
-    sys.modules.setdefault("pandas", None)
     from clipmill.inputs.discovery import update_index
     from clipmill.inputs.sharding import Workers
 
@@ -51,6 +46,7 @@ def find_shards():
         config["videos_per_shard"],
         config["exclude"],
         Workers.of(CORES, CLUSTER_JOBS),
+        captions=CAPTIONS_GIVEN,
     )
 
 

@@ -1,6 +1,6 @@
 """
 in:  work/videos/<shard>.parquet, work/parts/<shard>.parquet, and the signals of its videos; work/shots/<shard>.parquet
-     if a network wrote it
+     if a network wrote it; work/index/given/<shard>.parquet if the sheet gives the scenes
 out: work/transitions/<shard>.parquet, work/clips/<shard>.parquet, and the scores that need no frames:
      work/scores/motion/, work/scores/camera/, work/scores/technical/
 """
@@ -23,6 +23,7 @@ rule split_videos:
         videos=f"{WORK}/videos/{{shard}}.parquet",
         parts=f"{WORK}/parts/{{shard}}.parquet",
         shots=f"{WORK}/shots/{{shard}}.parquet" if BY_NETWORK else [],
+        given=f"{WORK}/index/given/{{shard}}.parquet" if SCENES_GIVEN else [],
     output:
         transitions=f"{WORK}/transitions/{{shard}}.parquet",
         clips=f"{WORK}/clips/{{shard}}.parquet",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clipmill.captions.shard import caption_shards, kept_clips
+from clipmill.captions.shard import caption_shards, kept_clips, with_given_captions
 from clipmill.cli import add_duplicates, backend_on_device, group_parser, measured, run_step
 from clipmill.duplicates.dropped import dropped_clips
 from clipmill.filters.shard import with_good_answers
@@ -17,6 +17,8 @@ def main() -> None:
     args = parser.parse_args()
     with measured(args.outdir, "caption", args.shards[0], args.threads):
         clips = kept_clips(args.outdir, args.shards, dropped_clips(args.duplicates))
+        if args.settings["backend"] == "given":
+            clips = with_given_captions(clips, args.outdir)
         if settings := args.settings.pop("judgement", None):
             judgement = Judgement(**settings)
             table = tables.with_answers(tables.JUDGEMENTS, judgement.columns)

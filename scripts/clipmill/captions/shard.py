@@ -15,8 +15,10 @@ from clipmill.base.clip_rows import SYNC_SECONDS, ClipRows
 from clipmill.base.journal import Journal, fingerprint
 from clipmill.captions import Answers, Caption, CaptionBackend, Clip, ClipFacts, RewriteBackend
 from clipmill.captions.camera import camera_phrase
+from clipmill.captions.given import GIVEN_CAPTION
 from clipmill.decode.reading import KeptFrames
 from clipmill.store import tables
+from clipmill.store.given import OfClips
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
 
@@ -39,6 +41,15 @@ def kept_clips(outdir: Path, shards: Iterable[str], dropped: Collection[str]) ->
             if row["kept"] and row["clip_id"] not in dropped
         ]
     return clips
+
+
+def with_given_captions(clips: Rows, outdir: Path) -> Rows:
+    """The same clips with the caption that their scene, or else their video, is given; None if it is given none."""
+    found: Rows = {}
+    for shard, rows in clips.items():
+        given = OfClips(outdir, shard)
+        found[shard] = [{**row, GIVEN_CAPTION: given.caption(row)} for row in rows]
+    return found
 
 
 def caption_shards(

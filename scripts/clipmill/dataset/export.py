@@ -35,6 +35,7 @@ from clipmill.filters.reasons import Reason
 from clipmill.steps import OPTIONAL, Step, after_filter, by_name, found_by, of_run
 from clipmill.store import tables
 from clipmill.store.clip_files import is_intact
+from clipmill.store.given import OfClips, further_columns, scene_errors
 from clipmill.store.index import read_json_lines, removed_videos
 from clipmill.store.layout import Paths
 from clipmill.store.table import Column, Row, Table
@@ -54,11 +55,13 @@ Rows = dict[str, list[Row]]
 class Tables:
     """The tables of a run. `steps`: names of its steps that not every run has; others among them do not matter.
 
-    `judgement`: what the answers to its questions do, if it has any.
+    `judgement`: what the answers to its questions do, if it has any. `given`: the further columns of the sheet, which
+    the metadata has too.
     """
 
     steps: Collection[str]
     judgement: verdict.Judgement | None = None
+    given: tuple[Column, ...] = ()
 
     @property
     def answers(self) -> list[str]:
@@ -87,7 +90,8 @@ class Tables:
 
     @cached_property
     def metadata(self) -> Table[Row]:
-        return self._with_own_columns(tables.METADATA)
+        table = self._with_own_columns(tables.METADATA)
+        return replace(table, columns=(*table.columns, *self.given))
 
     def _with_own_columns(self, table: Table[Row]) -> Table[Row]:
         own = tables.scores(self.of_groups[tables.JUDGEMENTS.name]) if "judge" in self.steps else ()
@@ -145,11 +149,14 @@ class Shard:
                 row |= {"kept": reason is None, "reason": reason}
             yield row
 
-    def errors(self) -> Iterator[Row]:
-        """ERRORS rows, in the order of the videos, and of the steps for each: no matter which videos share a shard."""
+    def errors(self, of_scenes: Iterable[Row] = ()) -> Iterator[Row]:
+        """ERRORS rows, in the order of the videos, and of the steps for each: no matter which videos share a shard.
+
+        `of_scenes`: those of scenes that make no clips.
+        """
         names = {video["video_id"]: video["name"] for video in self.rows["videos"]}
         place = {video_id: number for number, video_id in enumerate(names)}
-        yield from sorted(self._errors_by_step(names), key=lambda error: place[error["video_id"]])
+        yield from sorted([*of_scenes, *self._errors_by_step(names)], key=lambda error: place[error["video_id"]])
 
     def _errors_by_step(self, names: dict[str, str]) -> Iterator[Row]:
         owner = {clip["clip_id"]: clip["video_id"] for clip in self.rows["clips"]}
@@ -177,7 +184,8 @@ def export_dataset(
     `verdict.Late` as `late`, the values of quantiles as `thresholds`, the config's sections `export` and `filters`, and
     `cut.fps` as `fps`; if the run drops duplicates, their table as `duplicates` (a list of one) and the config's
     sections `duplicates` and `limits` as `drops`; `has_target` if clips are cut for a trainer; the arguments of `Masks`
-    as `masks` if masks are wanted. `checks`: the results of `checks.check_backend`.
+    as `masks` if masks are wanted; `given` if a sheet or files beside the videos give scenes or captions. `checks`: the
+    results of `checks.check_backend`.
 
     At any moment a list of clips names only files that are there: a file is removed only after no list names it.
     Raises SetupError if a clip file is missing or has changed.
@@ -186,7 +194,8 @@ def export_dataset(
     gone, problems = removed_videos(outdir), read_json_lines(paths.problems)
     dataset, export = paths.dataset, settings["export"]
     judgement = verdict.Judgement(**settings["judgement"]) if "judgement" in settings else None
-    clips, known = Tree(dataset / "clips"), Tables(settings["backends"], judgement)
+    given = further_columns(outdir, next(iter(groups))) if settings.get("given") else ()
+    clips, known = Tree(dataset / "clips"), Tables(settings["backends"], judgement, given)
     summary = Summary(settings["backends"], settings["thresholds"], judgement)
     late = verdict.Late(**settings["late"])
     duplicates = rows_by_clip(settings.get("duplicates", []))
@@ -204,7 +213,10 @@ def export_dataset(
             summary.error("index", problem["kind"])
         for name, texts in _texts(outdir, groups, known):
             shard = Shard.read(outdir, name, texts, gone, known, with_fingerprints)
+            of_clips = OfClips(outdir, name) if settings.get("given") else None
             verdicts = list(shard.verdicts(late, common, duplicates))
+            if of_clips and given:
+                verdicts = [{**row, **of_clips.further(row)} for row in verdicts]
             metadata = _metadata(verdicts, clips, paths.clip_files, layout, export, known.metadata, together)
             out.verdicts(verdicts)
             out.clips(metadata)
@@ -212,7 +224,7 @@ def export_dataset(
             for row in rows:
                 for output in chosen.values():
                     output.clip(row)
-            for error in shard.errors():
+            for error in shard.errors(scene_errors(outdir, name, shard.rows["videos"]) if of_clips else ()):
                 out.error(error)
                 summary.error(error["step"], error["kind"])
             summary.shard(shard.rows["videos"], verdicts)

@@ -54,15 +54,19 @@ def write_sheet(config: dict[str, Any]) -> None:
         raise SetupError("calibrate: nothing is asked for; set calibrate.keep, as 0.3, or calibrate.quantiles")
     known = list_videos(config["videos"], Path(config["outdir"]), config["exclude"])
     drawn = sorted(known, key=lambda video: _lot(settings["seed"], video["id"]))[: settings["videos"]]
-    text = "".join(json.dumps(video) + "\n" for video in sorted(drawn, key=lambda video: video["id"]))
+    rows = []
+    for video in sorted(drawn, key=lambda video: video["id"]):
+        scenes = video.pop("scenes")
+        rows += [{**video, **scene} for scene in scenes] or [video]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
     if not sheet.exists() or _files(sheet.read_text(encoding="utf-8")) != _files(text):
         write_text(sheet, text)
 
 
-def _files(sheet: str) -> list[tuple[str, str]]:
-    """The ids of the videos of a sheet, and which files they are, however their paths are spelled."""
-    videos = map(json.loads, sheet.splitlines())
-    return [(video["id"], os.path.realpath(video["path"])) for video in videos]
+def _files(sheet: str) -> list[dict[str, Any]]:
+    """The rows of a sheet, and which files they are of, however their paths are spelled."""
+    rows = map(json.loads, sheet.splitlines())
+    return [{**row, "path": os.path.realpath(row["path"])} for row in rows]
 
 
 def _lot(seed: int, video_id: str) -> bytes:

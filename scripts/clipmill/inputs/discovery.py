@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from clipmill.base.errors import SetupError
-from clipmill.base.files import date_back, write_text
+from clipmill.base.files import atomic, date_back, write_text
 from clipmill.base.human import counted
 from clipmill.base.locks import one_at_a_time
 from clipmill.inputs.finding import Found, find_videos, nothing_found
+from clipmill.inputs.given import given_table
 from clipmill.inputs.identities import identity
 from clipmill.inputs.same_files import names_in_index, spelled_otherwise
 from clipmill.inputs.sharding import Workers, shards_of
@@ -43,17 +45,19 @@ def update_index(
     videos_per_shard: str | int = "auto",
     exclude: list[str] | None = None,
     workers: Workers | None = None,
+    captions: bool = False,
 ) -> dict[str, int]:
     """Find the videos, bring the index up to date, and return all shards: name -> number of videos.
 
     `workers`: what the jobs will run on, by which `auto` chooses the shards of new videos; None is one core.
+    `captions`: whether captions are given; scenes that a sheet gives are taken in any case.
     Writes only what has changed, and nothing while a run is at work on `outdir`. Raises SetupError where the input is
     missing, unreadable or holds no video.
     """
     paths = Paths(outdir)
     if _at_work(outdir):
         return shard_sizes(outdir)
-    found = find_videos(Path(videos), outdir, exclude or [])
+    found = find_videos(Path(videos), outdir, exclude or [], captions)
     if not found.names:
         raise SetupError(nothing_found(Path(videos), found.problems))
     try:
@@ -70,9 +74,12 @@ def update_index(
                 "%d files in %s had times in the future, as after a clock has jumped back: set to now", count, outdir
             )
         stored = _load(paths)
-        index = _merge(stored, _identify(found, stored), videos_per_shard, noted_again(outdir), workers or Workers())
+        identified, ids = _identify(found, stored)
+        index = _merge(stored, identified, videos_per_shard, noted_again(outdir), workers or Workers())
         _report(stored, index, found)
         _save(paths, stored, index, found.problems)
+        if found.given is not None:
+            _save_given(outdir, index, given_table(found.given, ids))
         remember_spelling(outdir)
     return shard_sizes(outdir)
 
@@ -85,16 +92,24 @@ def _at_work(outdir: Path) -> bool:
     return holder is not None
 
 
-def list_videos(videos: str | Path, outdir: Path, exclude: list[str]) -> list[dict[str, str]]:
-    """`path` and `id` of each video. The id is the one that it has in the index, or would get; nothing is written.
+def list_videos(videos: str | Path, outdir: Path, exclude: list[str]) -> list[dict[str, Any]]:
+    """`path`, `id` and `scenes` of each video: the times or frames of each scene that a sheet gives.
+
+    The id is the one that it has in the index, or would get; nothing is written.
 
     Raises SetupError where the input is missing, unreadable or holds no video.
     """
     found = find_videos(Path(videos), outdir, exclude)
-    identified = _identify(found, _load(Paths(outdir)))
+    identified, ids = _identify(found, _load(Paths(outdir)))
     if not len(identified):
         raise SetupError(nothing_found(Path(videos), found.problems))
-    return identified.select(["path", "video_id"]).rename_columns(["path", "id"]).to_pylist()
+    scenes: dict[str | None, list[dict[str, Any]]] = {}
+    for row in found.given or ():
+        scenes.setdefault(ids[row.place], []).append(row.times)
+    return [
+        {"path": video["path"], "id": video["video_id"], "scenes": scenes.get(video["video_id"], [])}
+        for video in identified.to_pylist()
+    ]
 
 
 # --- identities and shards -------------------------------------------------------------------------------------------
@@ -111,8 +126,11 @@ def _load(paths: Paths) -> pa.Table:
     return schema.empty_table()
 
 
-def _identify(found: Found, stored: pa.Table) -> pa.Table:
-    """Give each found video its identity: from the sheet, the index, or its name. Duplicates become problems."""
+def _identify(found: Found, stored: pa.Table) -> tuple[pa.Table, list[str | None]]:
+    """Give each found video its identity: from the sheet, the index, or its name. Duplicates become problems.
+
+    Returns the videos, and the id of each place of `found`; None for a duplicate.
+    """
     unnamed = [place for place, given in enumerate(found.ids) if given is None]
     old = names_in_index([found.names[i] for i in unnamed], [found.paths[i] for i in unnamed], stored)
     for place in unnamed:
@@ -134,7 +152,8 @@ def _identify(found: Found, stored: pa.Table) -> pa.Table:
         "mtime_ns": found.times,
     }
     schema = pa.schema([tables.INDEX.schema.field(name) for name in columns])
-    return pa.table(columns, schema=schema).filter(pa.array(first, pa.bool_()))
+    videos = pa.table(columns, schema=schema).filter(pa.array(first, pa.bool_()))
+    return videos, [video_id if is_first else None for video_id, is_first in zip(ids, first, strict=True)]
 
 
 def _merge(
@@ -209,6 +228,31 @@ def _save(paths: Paths, stored: pa.Table, index: pa.Table, problems: list[dict[s
     _write_if_changed(paths.problems, _json_lines(sorted(problems, key=lambda problem: problem["video"])))
     if not stored.equals(index) or not paths.videos.exists():
         tables.INDEX.write_parts(paths.videos, [index])
+
+
+def _save_given(outdir: Path, index: pa.Table, given: pa.Table) -> None:
+    """Write what is given of the videos of each shard, where it has changed: only then jobs run again for it."""
+    shard_of = dict(zip(index["video_id"].to_pylist(), index["shard"].to_pylist(), strict=True))
+    shards = np.array([shard_of[video_id] for video_id in given["video_id"].to_pylist()], np.int64)
+    order = np.argsort(shards, kind="stable")
+    given, shards = given.take(order), shards[order]
+    schema = given.schema.with_metadata(tables.GIVEN.schema_about().metadata)
+    for number in sorted(set(shard_of.values())):
+        first, end = np.searchsorted(shards, [number, number + 1]).tolist()
+        rows = given.slice(first, end - first).replace_schema_metadata(schema.metadata).combine_chunks()
+        path = tables.GIVEN.of(outdir, f"{number:06d}")
+        if not _is_same(path, rows):
+            path.parent.mkdir(exist_ok=True)
+            with atomic(path) as temporary:
+                pq.write_table(rows, temporary, compression="zstd")
+
+
+def _is_same(path: Path, rows: pa.Table) -> bool:
+    """Whether a file holds these rows with these columns. A damaged one does not."""
+    try:
+        return pq.read_table(path).equals(rows)
+    except (OSError, pa.ArrowException):
+        return False
 
 
 def _changed_shards(stored: pa.Table, index: pa.Table) -> set[int]:

@@ -8,18 +8,26 @@ import logging
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import islice, tee
 from pathlib import Path
+from typing import NamedTuple
 
 from clipmill.base.errors import SetupError
 from clipmill.base.files import clean_text
 from clipmill.base.human import counted, listed
 from clipmill.inputs.endings import PREVIEWS, SUFFIXES, USUAL, counted_endings, ending, recordings_of
-from clipmill.inputs.sheets import SHEETS, read_sheet
+from clipmill.inputs.given import GivenRow, Reader, text_of
+from clipmill.inputs.published import Cells
+from clipmill.inputs.sheets import SHEETS, Sheet, read_sheet
 from clipmill.store.layout import Paths
 
 log = logging.getLogger("clipmill")
+
+CAPTION_ENDING = ".txt"
+LONGEST_CAPTION = 100_000  # characters that are read of a caption's file
 
 FolderIdentity = tuple[int, int]
 """Device and inode: the same for a folder and for all links to it."""
@@ -36,30 +44,35 @@ class Found:
         self.times: list[int] = []
         self.problems: list[dict[str, str]] = []
         self.outdirs: list[str] = []  # of other runs
+        self.given: list[GivenRow] | None = None  # what is given of the videos; None if nothing is asked for
 
-    def add(self, name: str, path: str, status: os.stat_result, given_id: str | None = None) -> None:
+    def add(self, name: str, path: str, status: os.stat_result, given_id: str | None = None) -> bool:
+        """Add a video, unless its name cannot be used."""
         try:
             f"{name}{path}{given_id}".encode()
         except UnicodeEncodeError:
             self.problem(name, "bad_name", "the file's name, its folder's or its id is not valid UTF-8; rename it")
-            return
+            return False
         self.names.append(name)
         self.paths.append(path)
         self.ids.append(given_id)
         self.sizes.append(status.st_size)
         self.times.append(status.st_mtime_ns)
+        return True
 
     def problem(self, name: str, kind: str, message: str) -> None:
         self.problems.append({"video": clean_text(name), "kind": kind, "message": clean_text(message)})
 
 
-def find_videos(videos: Path, outdir: Path, exclude: list[str]) -> Found:
-    """Look through a folder or a sheet. `outdir` is never searched."""
+def find_videos(videos: Path, outdir: Path, exclude: list[str], captions: bool = False) -> Found:
+    """Look through a folder or a sheet. `outdir` is never searched. `captions`: whether given captions are wanted."""
     found = Found()
     if videos.is_dir():
         _search_folder(videos, outdir, exclude, found)
+        if captions:
+            found.given = list(_captions_beside(found))
     elif videos.suffix.lower() in SHEETS and videos.is_file():
-        _read_sheet(videos, exclude, found)
+        _read_sheet(videos, exclude, captions, found)
     elif videos.exists():
         raise SetupError(f"videos: {videos} is neither a folder nor a sheet ({', '.join(sorted(SHEETS))})")
     else:
@@ -153,44 +166,140 @@ def _excluded(name: str, patterns: list[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _read_sheet(sheet: Path, exclude: list[str], found: Found) -> None:
-    read = read_sheet(sheet)
-    names, ids = read.paths, read.ids
+def _captions_beside(found: Found) -> Iterator[GivenRow]:
+    """The captions in the `.txt` files beside the videos; an empty file is none."""
+    texts = [os.path.splitext(path)[0] + CAPTION_ENDING for path in found.paths]
+    with ThreadPoolExecutor(8) as pool:
+        for place, text in enumerate(pool.map(_caption_file, texts)):
+            if isinstance(text, OSError | ValueError):
+                name = os.path.splitext(found.names[place])[0] + CAPTION_ENDING
+                what = text.strerror if isinstance(text, OSError) else "it is not UTF-8"
+                found.problem(name, "bad_caption", f"the caption cannot be read ({what}); write it anew or remove it")
+            elif text:
+                yield GivenRow(None, place, caption=text)
+
+
+def _caption_file(path: str) -> str | None | OSError | ValueError:
+    """The text of a caption file; None if there is no such file."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read(LONGEST_CAPTION).strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        return error
+
+
+def _read_sheet(sheet: Path, exclude: list[str], captions: bool, found: Found) -> None:
+    read = read_sheet(sheet, captions)
+    if read.cells is not None:
+        found.given = []
+    rows = _rows_of_videos(sheet, read, found)
+    _add_rows(sheet, read, rows, exclude, found)
+
+
+class _SheetRow(NamedTuple):
+    """A row of a sheet, or one scene of it. `number`: of the row, from 1. `cells`: of the scene, if they are read."""
+
+    number: int
+    name: str | None
+    given_id: str | None
+    cells: Cells | None
+
+
+def _rows_of_videos(sheet: Path, read: Sheet, found: Found) -> Iterator[_SheetRow]:
+    """The rows of a sheet, and of a row with several scenes each of them. Rows that cannot be read become problems."""
+    if read.cells is None:
+        yield from (
+            _SheetRow(number, name, given_id, None)
+            for number, (name, given_id) in enumerate(zip(read.paths, read.ids, strict=True), 1)
+        )
+        return
+    by_stem = _Stems(sheet.absolute().parent)
+    for number, (name, given_id, cells) in enumerate(zip(read.paths, read.ids, read.cells, strict=True), 1):
+        try:
+            for scene in read.reader.rows(cells):
+                stem = text_of(scene.get("stem"))
+                named = name if stem is None else by_stem.name(stem)
+                yield _SheetRow(number, named, given_id, scene)
+        except ValueError as error:
+            found.problem(name or f"row {number}", "bad_row", f"{sheet.name} row {number}: {error}; correct the row")
+
+
+class _Stems:
+    """Finds video files by their names without the ending, in a folder and those below it."""
+
+    def __init__(self, folder: Path):
+        self._folder = str(folder)
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        files = (os.path.relpath(entry.path, self._folder) for entry in _walk(self._folder, "", set(), Found(), True))
+        return {Path(name).stem: name for name in files if ending(name) in SUFFIXES}
+
+    def name(self, stem: str) -> str:
+        """The path below the folder; the stem itself if there is no such file, which is then reported as missing."""
+        return self._names.get(stem, stem)
+
+
+def _add_rows(sheet: Path, read: Sheet, rows: Iterable[_SheetRow], exclude: list[str], found: Found) -> None:
     base = str(sheet.absolute().parent)
-    paths = [os.path.join(base, name) if name else "" for name in names]
-    seen_names: set[str | None] = set()
+    seen_names: dict[str | None, int | None] = {}  # each with the place of its video; None for one that is not used
     seen_ids: set[str | None] = set()
-    for row, (name, path, given_id, status) in enumerate(zip(names, paths, ids, _stats(paths), strict=True), 1):
+    for row, status in _with_stats(rows, base):
+        number, name, given_id, cells = row
+        where, place = f"{sheet.name} row {number}", None
         if name is None or status is None:
-            what = f"{sheet.name} row {row}: the column `{read.column}` is empty"
-            found.problem(f"row {row}", "no_path", f"{what}{read.remedy}")
+            found.problem(f"row {number}", "no_path", f"{where}: the column `{read.column}` is empty{read.remedy}")
         elif _excluded(name, exclude):
             continue
-        elif given_id in seen_ids or (given_id is None and name in seen_names):
+        elif read.has_scenes and seen_names.get(name) is not None:
+            place = seen_names[name]
+        elif not read.has_scenes and (given_id in seen_ids or (given_id is None and name in seen_names)):
             what = f"the id `{given_id}`" if given_id else "the path"
-            found.problem(name, "listed_twice", f"{sheet.name} row {row}: {what} stands in an earlier row already")
+            found.problem(name, "listed_twice", f"{where}: {what} stands in an earlier row already")
         elif isinstance(status, OSError):
-            what = f"{sheet.name} row {row}: {path} cannot be read ({status.strerror})"
-            found.problem(name, "missing", f"{what}{read.remedy}")
+            path = os.path.join(base, name)
+            found.problem(name, "missing", f"{where}: {path} cannot be read ({status.strerror}){read.remedy}")
         elif not stat.S_ISREG(status.st_mode):
-            found.problem(name, "not_a_file", f"{sheet.name} row {row}: {path} is not a file")
-        else:
-            found.add(name, path, status, given_id)
-        seen_names.add(name)
+            found.problem(name, "not_a_file", f"{where}: {os.path.join(base, name)} is not a file")
+        elif found.add(name, os.path.join(base, name), status, given_id):
+            place = len(found.names) - 1
+        if place is not None and cells is not None:
+            _add_given(where, read.reader, row, place, found)
+        seen_names[name] = place
         seen_ids.add(given_id)
         seen_ids.discard(None)
 
 
-def _stats(paths: list[str]) -> Iterator[os.stat_result | OSError | None]:
+def _add_given(where: str, reader: Reader, row: _SheetRow, place: int, found: Found) -> None:
+    """Add what a row gives of the video at `place`; a row whose times are none becomes a problem."""
+    assert row.cells is not None and found.given is not None
+    try:
+        times, caption, further = reader.given(row.cells)
+    except ValueError as error:
+        found.problem(found.names[place], "bad_times", f"{where}: {error}; correct the row")
+    else:
+        found.given.append(GivenRow(row.number, place, times, caption, further))
+
+
+def _with_stats(rows: Iterable[_SheetRow], base: str) -> Iterator[tuple[_SheetRow, os.stat_result | OSError | None]]:
+    """The rows with the status of their files, None for an empty path."""
+    ahead, behind = tee(rows)
+    paths = (os.path.join(base, row.name) if row.name else "" for row in ahead)
+    yield from zip(behind, _stats(paths), strict=True)
+
+
+def _stats(paths: Iterable[str]) -> Iterator[os.stat_result | OSError | None]:
     """The status of each path, None for an empty path. Several threads ask, since a network file system is slow."""
-    size = 4096
-    blocks = (paths[start : start + size] for start in range(0, len(paths), size))
+    left = iter(paths)
+    blocks = iter(lambda: list(islice(left, 4096)), [])
     with ThreadPoolExecutor(8) as pool:
         for block in pool.map(_stat_block, blocks):
             yield from block
 
 
-def _stat_block(paths: list[str]) -> list[os.stat_result | OSError | None]:
+def _stat_block(paths: Sequence[str]) -> list[os.stat_result | OSError | None]:
     results: list[os.stat_result | OSError | None] = []
     for path in paths:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,26 +14,34 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clipmill.base.errors import SetupError
+from clipmill.inputs.given import PATHS, Reader, column_of_paths, gives_scenes
+from clipmill.inputs.published import Cells, layout_of
 
 SHEETS = {".csv", ".tsv", ".jsonl", ".parquet"}
-PATHS = ("path", "file_name", "video")  # columns of paths; the first one that a sheet has. The hub uses the others
 OF_STRUCT = "path"  # the field of a path in a column of structs; its videos may also be in the field `bytes`
 
-# The names of all columns, then the cells of the column of paths and of `id`, row by row.
-Cells = tuple[list[str], list[Any], list[Any]]
+Choice = Callable[[Collection[str]], Collection[str] | None]
+"""From the names of all columns, those to read; None for all."""
+
+Columns = tuple[list[str], dict[str, list[Any]]]
+"""The names of all columns, then the cells of those that were read, row by row."""
 
 
 @dataclass(frozen=True)
 class Sheet:
     """A sheet's column of paths and its column `id` as texts, as they stand in the file; None where a cell is empty.
 
-    `column`: the name of the column of paths. `embeds`: whether it may hold videos themselves.
+    `column`: the name of the column of paths. `embeds`: whether it may hold videos themselves. `cells`: all cells of
+    each row, if what they give is wanted, and their `reader`. With `has_scenes` many rows may be of one video.
     """
 
     column: str
     paths: list[str | None]
     ids: list[str | None]
     embeds: bool
+    has_scenes: bool
+    cells: Sequence[Cells] | None
+    reader: Reader
 
     @property
     def remedy(self) -> str:
@@ -42,54 +50,104 @@ class Sheet:
         return said if self.embeds else ""
 
 
-def read_sheet(sheet: Path) -> Sheet:
-    """Raises SetupError if the sheet cannot be read or has no column of paths."""
+def read_sheet(sheet: Path, captions: bool = False) -> Sheet:
+    """Read the paths and ids; and if it gives scenes, or if `captions` are wanted of it, all other columns too.
+
+    Raises SetupError if the sheet cannot be read or has no column of paths.
+    """
+
+    def choice(columns: Collection[str]) -> Collection[str] | None:
+        if captions or gives_scenes(columns):
+            return None
+        return [name for name in (column_of_paths(columns), "id") if name in columns]
+
+    columns, cells = _read(sheet, choice)
+    column, layout = column_of_paths(columns), layout_of(columns)
+    if column is None and layout is None:
+        others = " or ".join(f"`{name}`" for name in PATHS[1:])
+        has = ", ".join(columns) or "none at all"
+        raise SetupError(f"videos: {sheet} has no column `path` (it has {has}), nor {others}")
+    rows = len(next(iter(cells.values()), []))
+    empty: list[Any] = [None] * rows
+    named = cells.get(column or "", empty)
+    has_scenes = gives_scenes(columns)
+    paths = [cell.get(OF_STRUCT) if isinstance(cell, dict) else cell for cell in named]
+    return Sheet(
+        column=column or PATHS[0],
+        paths=_texts(paths),
+        ids=_texts(empty if has_scenes else cells.get("id", empty)),
+        embeds=any(isinstance(cell, dict) for cell in named),
+        has_scenes=has_scenes,
+        cells=_Rows(cells, rows) if captions or has_scenes else None,
+        reader=Reader(columns, has_scenes),
+    )
+
+
+def sheet_columns(sheet: Path) -> list[str]:
+    """The names of the columns of a sheet, of JSON lines those of the first row. Raises SetupError as `read_sheet`."""
+    return _read(sheet, lambda columns: (), most=1)[0]
+
+
+def gives_scenes_of(videos: Path) -> bool:
+    """Whether `videos` is a sheet whose rows are scenes. Raises SetupError if it is a sheet that cannot be read."""
+    return videos.suffix.lower() in SHEETS and videos.is_file() and gives_scenes(sheet_columns(videos))
+
+
+class _Rows(Sequence[Cells]):
+    """The rows of columns, each made when it is asked for."""
+
+    def __init__(self, columns: dict[str, list[Any]], rows: int):
+        self._columns, self._rows = columns, rows
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def __getitem__(self, row: Any) -> Any:
+        if not 0 <= row < self._rows:
+            raise IndexError(row)
+        return {name: cells[row] for name, cells in self._columns.items()}
+
+
+def _read(sheet: Path, choice: Choice, most: int | None = None) -> Columns:
+    """The first `most` rows of a sheet, or all."""
     kind = sheet.suffix.lower()
     read = {".parquet": _parquet, ".jsonl": _json_lines}.get(kind, _delimited)
     try:
-        columns, cells, ids = read(sheet)
+        return read(sheet, choice, most)
     except PermissionError as error:
         raise SetupError(f"videos: {sheet} cannot be read ({error.strerror}); check its mode") from error
     except (ValueError, OSError, csv.Error) as error:  # pyarrow's and json's parse errors are ValueErrors
         raise SetupError(f"videos: {sheet} is not a readable {kind} sheet: {error}") from error
-    column = _column_of_paths(columns)
-    if column is None:
-        others = " or ".join(f"`{name}`" for name in PATHS[1:])
-        has = ", ".join(columns) or "none at all"
-        raise SetupError(f"videos: {sheet} has no column `path` (it has {has}), nor {others}")
-    embeds = any(isinstance(cell, dict) for cell in cells)
-    paths = [cell.get(OF_STRUCT) if isinstance(cell, dict) else cell for cell in cells]
-    return Sheet(column, _texts(paths), _texts(ids), embeds)
 
 
-def _column_of_paths(columns: Iterable[str]) -> str | None:
-    return next((name for name in PATHS if name in columns), None)
-
-
-def _delimited(sheet: Path) -> Cells:
-    names, ids = [], []
+def _delimited(sheet: Path, choice: Choice, most: int | None) -> Columns:
     with open(sheet, encoding="utf-8-sig", newline="") as handle:
         rows = csv.reader(handle, delimiter="\t" if sheet.suffix.lower() == ".tsv" else ",")
         columns = next(rows, [])
-        wanted = _column_of_paths(columns) or PATHS[0]
+        chosen = {name: columns.index(name) for name in _chosen(columns, choice)}
+        cells: dict[str, list[Any]] = {name: [] for name in chosen}
         for row in rows:
+            if most is not None and rows.line_num > most + 1:
+                break
             if len(row) > len(columns):
                 what = f"line {rows.line_num} has {len(row)} cells, the header {len(columns)}"
                 raise ValueError(f"{what}; put a path that holds the separator in quotes")
             if row:  # not a blank line
-                cells = dict(zip(columns, row, strict=False))
-                names.append(cells.get(wanted))
-                ids.append(cells.get("id"))
-    return columns, names, ids
+                for name, place in chosen.items():
+                    cells[name].append(row[place] if place < len(row) else None)
+    return columns, cells
 
 
-def _json_lines(sheet: Path) -> Cells:
+def _json_lines(sheet: Path, choice: Choice, most: int | None) -> Columns:
     columns: dict[str, None] = {}
-    records = []
+    records: list[dict[str, Any]] = []
+    kept: Collection[str] | None = None
     with open(sheet, encoding="utf-8-sig") as handle:
         for number, line in enumerate(handle, 1):
             if not line.strip():
                 continue
+            if most is not None and len(records) >= most:
+                break
             try:
                 record = json.loads(line)
             except ValueError as error:
@@ -97,19 +155,36 @@ def _json_lines(sheet: Path) -> Cells:
             if not isinstance(record, dict):
                 raise ValueError(f"line {number} is no JSON object")
             columns.update(dict.fromkeys(record))
-            records.append({name: record.get(name) for name in (*PATHS, "id")})
-    wanted = _column_of_paths(columns) or PATHS[0]
-    return list(columns), [record.get(wanted) for record in records], [record["id"] for record in records]
+            if not records:  # the first row tells what kind of sheet it is
+                kept = None if choice(record) is None else (*PATHS, "id")
+            records.append(record if kept is None else {name: record[name] for name in kept if name in record})
+    names = list(columns)
+    return names, {name: [record.get(name) for record in records] for name in _chosen(names, choice)}
 
 
-def _parquet(sheet: Path) -> Cells:
+def _parquet(sheet: Path, choice: Choice, most: int | None) -> Columns:
     with pq.ParquetFile(sheet) as file:
         schema = file.schema_arrow
-        wanted = _column_of_paths(schema.names)
-        table = file.read([_without_videos(schema.field(name)) for name in (wanted, "id") if name in schema.names])
+        if most is not None:
+            return schema.names, {}
+        chosen = _chosen(schema.names, choice)
+        paths = (column_of_paths(schema.names), "id")
+        chosen = [name for name in chosen if name in paths or not _holds_bytes(schema.field(name).type)]
+        table = file.read([_without_videos(schema.field(name)) if name in paths else name for name in chosen])
     empty = [None] * table.num_rows
-    names, ids = (table[name].to_pylist() if name in table.column_names else empty for name in (wanted, "id"))
-    return schema.names, names, ids
+    there = set(table.column_names)
+    return schema.names, {name: table[name].to_pylist() if name in there else empty for name in chosen}
+
+
+def _chosen(columns: list[str], choice: Choice) -> list[str]:
+    chosen = choice(columns)
+    return columns if chosen is None else list(chosen)
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    """Whether a column holds bytes, which may be whole videos, at any depth."""
+    inner = [kind.field(place).type for place in range(kind.num_fields)]
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or any(map(_holds_bytes, inner))
 
 
 def _without_videos(field: pa.Field) -> str:

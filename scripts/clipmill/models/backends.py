@@ -89,6 +89,7 @@ AVAILABLE: dict[str, dict[str, Entry]] = {
     },
     "caption": {
         "describe": Entry("clipmill.captions.describe:Describe"),
+        "given": Entry("clipmill.captions.given:Given"),
         **_chats(
             "clipmill.captions.captioner:Captioner",
             (

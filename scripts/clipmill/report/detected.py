@@ -23,6 +23,7 @@ from clipmill.report.collect import SEED
 from clipmill.report.footage import Footage
 from clipmill.report.judge import Amount
 from clipmill.split.detectors import Finder
+from clipmill.split.given import GIVEN
 from clipmill.split.scenes import video_clips
 from clipmill.split.settings import SplitSettings
 from clipmill.split.shard import read_shots
@@ -93,6 +94,8 @@ class Detected:
 def look(outdir: Path, settings: SplitSettings, most_frames: int = MOST_FRAMES) -> Detected:
     """Look at the videos, or at a random sample of them with about `most_frames` frames; one in memory at a time."""
     detected = Detected(settings.detector, Footage(settings))
+    if settings.detector == GIVEN:  # nothing was looked for
+        return detected
     for detector, setting, values in TRIED:
         if detector == "transnetv2" and settings.detector != detector:
             continue

@@ -149,7 +149,7 @@ def video_clips(
     scene = 0
     for part in parts:
         own = as_of_part(video, part)
-        exact = _exact_frames(own, times, clean_keys, is_clean, settings)
+        exact = exact_frames(own, times, clean_keys, is_clean, settings)
         first_frame, end_frame = part["start_frame"], part["end_frame"]
         inside = [one for one in transitions if first_frame <= one.start < end_frame and one.kind != CHANGE]
         edges = [first_frame, *(frame for one in inside for frame in (one.start, one.end)), end_frame]
@@ -164,7 +164,7 @@ def video_clips(
             pieces = _pieces_of_scene(times, start, end, clean_keys, exact, own["fps"], settings)
             for piece, (begin, stop, count, stands) in enumerate(pieces):
                 own["field_order"] = field_order_of(part, begin, stop)
-                clip = _clip(own, part["part"], times, scene, piece, begin, stop, count, settings)
+                clip = clip_row(own, part["part"], times, scene, piece, begin, stop, count, settings)
                 rows.append({**clip, "unfit": FROZEN} if stands else clip)
             scene += 1
     return rows
@@ -201,7 +201,7 @@ def _without_held(times: np.ndarray, start: int, end: int, fps: float) -> Iterat
         yield place, end, False
 
 
-def _exact_frames(
+def exact_frames(
     video: DecodedVideo, times: np.ndarray, clean_keys: np.ndarray, is_clean: np.ndarray, settings: SplitSettings
 ) -> ExactFrames | None:
     """What finds clips with exact numbers of frames, if the config wants such."""
@@ -239,7 +239,7 @@ def _pieces(
             yield exact.piece(begin, stop) or (begin, stop, 0)
 
 
-def _clip(
+def clip_row(
     video: DecodedVideo,
     part: int,
     times: np.ndarray,
@@ -250,7 +250,10 @@ def _clip(
     target_frames: int | None,
     settings: SplitSettings,
 ) -> Clip:
-    """A CLIPS row. `video`: with the facts of the clip's part, and with its field order."""
+    """A CLIPS row. `video`: with the facts of the clip's part, and with its field order.
+
+    `target_frames`: frames that its file must have; None if any number will do, 0 if the clip has too few.
+    """
     start, end = float(times[begin]), float(times[stop])
     unfit: str | None
     if target_frames == 0:

@@ -14,11 +14,13 @@ from clipmill.decode.parts import as_of_part, by_video
 from clipmill.decode.reading import KeptFrames, raise_if_lost, read_signals
 from clipmill.split.crop.clips import ClipCropper
 from clipmill.split.detectors import Finder
+from clipmill.split.given import GIVEN, given_clips
 from clipmill.split.scenes import video_clips
 from clipmill.split.settings import SplitSettings
 from clipmill.split.transitions import transition_rows
 from clipmill.split.transnetv2 import Shots
 from clipmill.store import tables
+from clipmill.store.given import given_rows
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, DecodedVideo, Part, TransitionRow, Video, without_error
 
@@ -44,12 +46,14 @@ def split_shard(
 ) -> Split:
     """The clips of all videos that were decoded, and their scores. `shots`: the table SHOTS, if there is one.
 
+    With the detector `given` the clips are the scenes that the sheet gives, and there are no transitions.
     Raises SetupError if the signals of a video are missing or damaged.
     """
     split = Split()
     lost = []
     parts_of = by_video(parts)
     of_network = read_shots(shots) if shots else {}
+    scenes = given_rows(outdir, shard) if settings.detector == GIVEN else None
     with KeptFrames(outdir, shard) as kept_frames:
         for video in videos:
             if video["error_kind"]:
@@ -60,24 +64,28 @@ def split_shard(
                 lost.append(error)
                 continue
             with naming(f"in the video {video['name']}"):
-                shots_of_video = of_network.get(video["video_id"])
-                _add_video(split, video, parts_of[video["video_id"]], signals, shots_of_video, kept_frames, settings)
+                parts = parts_of[video["video_id"]]
+                if scenes is None:
+                    transitions = Finder(signals, parts, of_network.get(video["video_id"])).find(settings)
+                    split.transitions += transition_rows(video, signals, transitions)
+                    clips = video_clips(video, parts, signals, transitions, settings)
+                else:
+                    clips = given_clips(video, parts, signals, scenes.get(video["video_id"], []), settings)
+                _add_clips(split, clips, video, parts, signals, kept_frames, settings)
     raise_if_lost(lost)
     return split
 
 
-def _add_video(
+def _add_clips(
     split: Split,
+    clips: Sequence[Clip],
     video: DecodedVideo,
     parts: Sequence[Part],
     signals: pa.Table,
-    shots: Shots | None,
     kept_frames: KeptFrames,
     settings: SplitSettings,
 ) -> None:
-    transitions = Finder(signals, parts, shots).find(settings)
-    split.transitions += transition_rows(video, signals, transitions)
-    clips = video_clips(video, parts, signals, transitions, settings)
+    """Add clips of one video, with their scores."""
     for number, of_part in groupby(clips, key=lambda clip: clip["part"]):
         part = parts[number]
         cropper = ClipCropper(as_of_part(video, part), part, signals, kept_frames, settings.crop)

@@ -266,6 +266,27 @@ INDEX: Table[IndexedVideo] = Table(
     "index", layout.INDEX, "video of the input", columns_of(IndexedVideo), "restore it, or use a new outdir"
 )
 
+
+class GivenScene(TypedDict):
+    """A scene that a sheet gives, or a whole video that is given a caption alone: a row of GIVEN."""
+
+    video_id: VideoId
+    row: Annotated[int | None, Field("", "number of its row in the sheet, from 1; missing if a file gives the caption")]
+    scene: Annotated[int | None, Field("", "number of the scene in its video, from 0; missing for the whole video")]
+    start: Annotated[float | None, Field("second", "when it begins; missing if frames are given")]
+    end: Annotated[float | None, Field("second", "when it ends")]
+    start_frame: Annotated[int | None, Field("frame", "its first frame; missing if times are given")]
+    end_frame: Annotated[int | None, Field("frame", "the first frame after it")]
+    caption: Annotated[str | None, Field("", "its caption; missing if it is given none")]
+
+
+GIVEN: Table[GivenScene] = Table(
+    "given",
+    layout.GIVEN,
+    "scene or caption that a sheet or a file beside the video gives; the sheet's further columns follow",
+    columns_of(GivenScene),
+)
+
 VIDEOS: Table[Video] = Table("videos", layout.VIDEOS, "video", columns_of(Video))
 
 PARTS: Table[Part] = Table(
@@ -890,6 +911,7 @@ BENCHMARKS: Table[Row] = Table(
 
 ALL = (
     INDEX,
+    GIVEN,
     VIDEOS,
     PARTS,
     SIGNALS,
@@ -918,7 +940,7 @@ ALL = (
 
 
 # Tables that only some runs have.
-OPTIONAL = (SHOTS, FINGERPRINTS, DUPLICATES, JUDGEMENTS)
+OPTIONAL = (GIVEN, SHOTS, FINGERPRINTS, DUPLICATES, JUDGEMENTS)
 
 
 def lost(outdir: Path, shards: Iterable[str], groups: Iterable[str], optional: Iterable[Table[Any]] = ()) -> list[str]:

@@ -1,0 +1,172 @@
+"""Sheets that say more of a video than where it is: its scenes, their captions, and further columns.
+
+A row with times or frames is one scene; many rows may be of one video. Published sheets have layouts of their own; see
+`published`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from clipmill.inputs.published import Cells, Layout, layout_of, seconds
+from clipmill.store import tables
+from clipmill.store.layout import CLASSIFIER
+from clipmill.store.table import Row
+from clipmill.texts.questions import JUDGE
+
+PATHS = ("path", "file_name", "video")  # columns of paths; the first one that a sheet has. The hub uses the others
+TIMES, FRAMES = ("start", "end"), ("start_frame", "end_frame")
+CAPTION = "caption"
+LARGEST_FRAME = 2**53
+
+# Names that the metadata has already: a sheet's column of such a name gets a prefix.
+TAKEN = {column.name for table in (tables.METADATA, tables.GIVEN) for column in table.columns} | {"text"}
+PREFIXES = (CLASSIFIER, JUDGE)
+PREFIX = "given_"
+
+# Kinds of values that a further column may have, and their types.
+KINDS = (({bool}, pa.bool_()), ({int}, pa.int64()), ({int, float}, pa.float64()), ({str}, pa.string()))
+
+
+@dataclass
+class GivenRow:
+    """What one row of a sheet gives, or one file beside a video. `place`: number of the video among those found."""
+
+    row: int | None
+    place: int
+    times: Row = field(default_factory=dict)
+    caption: str | None = None
+    further: Row = field(default_factory=dict)
+
+
+def column_of_paths(columns: Collection[str]) -> str | None:
+    return next((name for name in PATHS if name in columns), None)
+
+
+def gives_scenes(columns: Collection[str]) -> bool:
+    """Whether each row of a sheet with these columns is a scene of a video."""
+    if layout := layout_of(columns):
+        return layout.has_times
+    return column_of_paths(columns) is not None and any(set(columns) >= set(pair) for pair in (TIMES, FRAMES))
+
+
+def scene_columns(columns: Collection[str]) -> str:
+    """The columns by which a sheet gives scenes, in words."""
+    if layout := layout_of(columns):
+        return f"the layout of {layout.name}"
+    return "columns " + ", ".join(FRAMES if set(columns) >= set(FRAMES) else TIMES)
+
+
+class Reader:
+    """Turns the rows of one sheet into rows of scenes, in clipmill's own layout."""
+
+    def __init__(self, columns: Collection[str], with_scenes: bool):
+        self.layout: Layout | None = layout_of(columns)
+        self.path = column_of_paths(columns)
+        self._times = (FRAMES if set(columns) >= set(FRAMES) else TIMES) if with_scenes else ()
+
+    def rows(self, cells: Cells) -> Iterator[Cells]:
+        """The scenes of one row of the sheet. Raises ValueError if the row cannot be read."""
+        if self.layout:
+            yield from self.layout.rows(cells)
+        else:
+            yield cells
+
+    def given(self, cells: Cells) -> tuple[Row, str | None, Row]:
+        """The place, the caption and the further columns of a scene. Raises ValueError for a place that is none."""
+        times = self._place(cells)
+        own = {*PATHS, "stem", *TIMES, *FRAMES, CAPTION}
+        further = {name: value for name, value in cells.items() if name not in own}
+        return times, text_of(cells.get(CAPTION)), further
+
+    def _place(self, cells: Cells) -> Row:
+        if not self._times:
+            return {}
+        read = _frame if self._times == FRAMES else seconds
+        times = {}
+        for name in self._times:
+            if is_empty(cells.get(name)):
+                raise ValueError(f"the column `{name}` is empty")
+            try:
+                times[name] = read(cells[name])
+            except ValueError as error:
+                raise ValueError(f"the column `{name}`: {error}") from None
+        start, end = times.values()
+        if end <= start:
+            raise ValueError(f"`{self._times[1]}` ({end:g}) is not after `{self._times[0]}` ({start:g})")
+        return times
+
+
+def _frame(value: Any) -> int:
+    try:
+        number = int(value) if isinstance(value, str) else value
+        whole = int(number)
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError(f"{value!r} is no number of a frame") from None
+    if whole != number or not 0 <= whole <= LARGEST_FRAME:
+        raise ValueError(f"{value!r} is no number of a frame")
+    return whole
+
+
+def is_empty(cell: Any) -> bool:
+    """Whether a cell holds nothing, which may be a NaN."""
+    return cell is None or cell == "" or (isinstance(cell, float) and cell != cell)
+
+
+def text_of(cell: Any) -> str | None:
+    """A cell as a text; None if it is empty."""
+    text = None if is_empty(cell) else str(cell).strip()
+    return text or None
+
+
+def given_table(rows: Sequence[GivenRow], video_ids: Sequence[str | None]) -> pa.Table:
+    """The GIVEN table of all rows, with the sheet's further columns, each of one type.
+
+    `video_ids`: by the place of a video; None for one that is not used, whose rows are left out. Rows of a video follow
+    each other in the order of the sheet.
+    """
+    scenes: dict[str, int] = {}
+    records: list[Row] = []
+    further: list[Row] = []
+    for row in rows:
+        video_id = video_ids[row.place]
+        if video_id is None:
+            continue
+        scene = None
+        if row.times:
+            scene = scenes[video_id] = scenes.get(video_id, -1) + 1
+        records.append({"video_id": video_id, "row": row.row, "scene": scene, "caption": row.caption, **row.times})
+        further.append(row.further)
+    table = tables.GIVEN.from_rows(records)
+    for name in dict.fromkeys(name for row in further for name in row):
+        table = table.append_column(metadata_name(name), _column([row.get(name) for row in further]))
+    return table
+
+
+def metadata_name(column: str) -> str:
+    """The name of a sheet's further column in the metadata: its own, unless that name is taken."""
+    return PREFIX + column if column in TAKEN or column.startswith(PREFIXES) else column
+
+
+def _column(values: Iterable[Any]) -> pa.Array:
+    """Values as one column: truth values, numbers or texts, if all are of one kind; else texts.
+
+    Empty cells are missing. Lists and structs become JSON.
+    """
+    cells = [None if is_empty(value) else value for value in values]
+    kinds = {type(cell) for cell in cells} - {type(None)}
+    for kind, arrow_type in KINDS:
+        if kinds and kinds <= kind:
+            with suppress(OverflowError, pa.ArrowInvalid):  # a whole number that 64 bits cannot hold
+                return pa.array(cells, arrow_type)
+    return pa.array([cell if cell is None else _as_text(cell) for cell in cells], pa.string())
+
+
+def _as_text(cell: Any) -> str:
+    return json.dumps(cell, ensure_ascii=False, default=str) if isinstance(cell, dict | list | tuple) else str(cell)
