@@ -13,7 +13,9 @@ rule caption_clips:
         clips=of_group(f"{WORK}/clips/{{shard}}.parquet"),
         verdicts=of_group(f"{WORK}/verdicts/{{shard}}.parquet"),
         duplicates=DUPLICATES,
-        given=of_group(f"{WORK}/index/given/{{shard}}.parquet") if CAPTIONS_GIVEN else [],
+        given=(
+            of_group(f"{WORK}/index/given/{{shard}}.parquet") if CAPTIONS_GIVEN else []
+        ),
         answers=f"{WORK}/judgements/{{shard}}.parquet" if JUDGES else [],
         check=checked("caption"),
     output:

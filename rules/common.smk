@@ -88,7 +88,6 @@ if CALIBRATES:
     or_exit(take_sample)
 
 
-
 def scenes_are_given():
     """Whether the sheet gives the scenes. Jobs on other machines read it in the environment."""
     if workflow.is_main_process and config["videos"] is not None:
@@ -120,7 +119,9 @@ SCENES_GIVEN = or_exit(scenes_are_given)
 if SCENES_GIVEN:
     config["split"]["detector"] = "given"
 CAPTIONS_GIVEN = config["caption"]["backend"] == "given"
-GIVEN = SCENES_GIVEN or CAPTIONS_GIVEN  # then the sheet's further columns reach the metadata
+GIVEN = (
+    SCENES_GIVEN or CAPTIONS_GIVEN
+)  # then the sheet's further columns reach the metadata
 # Whether a network looks for the shots: a step of its own, for which decoding makes miniatures.
 BY_NETWORK = config["split"]["detector"] == "transnetv2"
 # Whether a language model answers questions about clips in a step of its own.

@@ -18,7 +18,9 @@ rule export_dataset:
         needed=require_config_keys("videos"),
         thresholds=resolved("filter", "late"),
         duplicates=DUPLICATES,
-        given=expand(f"{WORK}/index/given/{{shard}}.parquet", shard=SHARDS if GIVEN else []),
+        given=expand(
+            f"{WORK}/index/given/{{shard}}.parquet", shard=SHARDS if GIVEN else []
+        ),
         cuts=expand(f"{WORK}/cuts/{{shard}}.parquet", shard=SHARDS),
         checks=expand(f"{WORK}/checks/{{step}}.json", step=WITH_BACKENDS),
         removed=f"{WORK}/index/removed.jsonl",

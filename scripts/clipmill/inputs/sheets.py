@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clipmill.base.errors import SetupError
-from clipmill.inputs.given import PATHS, Reader, column_of_paths, gives_scenes
+from clipmill.inputs.given import CAPTION, PATHS, Reader, column_of_paths, gives_scenes
 from clipmill.inputs.published import Cells, layout_of
 
 SHEETS = {".csv", ".tsv", ".jsonl", ".parquet"}
+NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
+WHOLE = re.compile(r"-?(0|[1-9]\d*)")
 OF_STRUCT = "path"  # the field of a path in a column of structs; its videos may also be in the field `bytes`
 
 Choice = Callable[[Collection[str]], Collection[str] | None]
@@ -135,7 +138,17 @@ def _delimited(sheet: Path, choice: Choice, most: int | None) -> Columns:
             if row:  # not a blank line
                 for name, place in chosen.items():
                     cells[name].append(row[place] if place < len(row) else None)
-    return columns, cells
+    texts = (*PATHS, "id", CAPTION)
+    return columns, {name: column if name in texts else _numbers(column) for name, column in cells.items()}
+
+
+def _numbers(cells: list[Any]) -> list[Any]:
+    """The cells of a column as numbers, if all that are not empty are numbers as computers write them, not 007."""
+    found = [cell for cell in cells if cell]
+    if not all(map(NUMBER.fullmatch, found)):
+        return cells
+    read = int if all(map(WHOLE.fullmatch, found)) else float
+    return [read(cell) if cell else None for cell in cells]
 
 
 def _json_lines(sheet: Path, choice: Choice, most: int | None) -> Columns:
