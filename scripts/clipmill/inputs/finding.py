@@ -19,7 +19,7 @@ from clipmill.base.errors import SetupError
 from clipmill.base.files import clean_text
 from clipmill.base.human import counted, listed
 from clipmill.inputs.endings import PREVIEWS, SUFFIXES, USUAL, counted_endings, ending, recordings_of
-from clipmill.inputs.given import GivenRow, Reader, text_of
+from clipmill.inputs.given import GivenRow, Reader
 from clipmill.inputs.published import Cells
 from clipmill.inputs.sheets import SHEETS, Sheet, read_sheet
 from clipmill.store.layout import Paths
@@ -215,31 +215,33 @@ def _rows_of_videos(sheet: Path, read: Sheet, found: Found) -> Iterator[_SheetRo
             for number, (name, given_id) in enumerate(zip(read.paths, read.ids, strict=True), 1)
         )
         return
-    by_stem = _Stems(sheet.absolute().parent)
+    files = _Files(sheet.absolute().parent)
     for number, (name, given_id, cells) in enumerate(zip(read.paths, read.ids, read.cells, strict=True), 1):
         try:
             for scene in read.reader.rows(cells):
-                stem = text_of(scene.get("stem"))
-                named = name if stem is None else by_stem.name(stem)
-                yield _SheetRow(number, named, given_id, scene)
+                yield _SheetRow(number, files.name(scene) if read.reader.layout else name, given_id, scene)
         except ValueError as error:
             found.problem(name or f"row {number}", "bad_row", f"{sheet.name} row {number}: {error}; correct the row")
 
 
-class _Stems:
-    """Finds video files by their names without the ending, in a folder and those below it."""
+class _Files:
+    """Finds the files that rows of published sheets name: in a folder, or in those below it."""
 
     def __init__(self, folder: Path):
         self._folder = str(folder)
 
     @cached_property
-    def _names(self) -> dict[str, str]:
+    def _by_stem(self) -> dict[str, str]:
         files = (os.path.relpath(entry.path, self._folder) for entry in _walk(self._folder, "", set(), Found(), True))
         return {Path(name).stem: name for name in files if ending(name) in SUFFIXES}
 
-    def name(self, stem: str) -> str:
-        """The path below the folder; the stem itself if there is no such file, which is then reported as missing."""
-        return self._names.get(stem, stem)
+    def name(self, scene: Cells) -> str:
+        """The file's path below the folder. If there is none, what the row says, which is then reported as missing."""
+        path = scene.get("path")
+        if path is not None and os.path.exists(os.path.join(self._folder, path)):
+            return path
+        stem = scene["stem"] if path is None else Path(path).stem
+        return self._by_stem.get(stem, path or stem)
 
 
 def _add_rows(sheet: Path, read: Sheet, rows: Iterable[_SheetRow], exclude: list[str], found: Found) -> None:

@@ -14,14 +14,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from clipmill.inputs.published import Cells, Layout, layout_of, seconds
+from clipmill.inputs.published import FRAMES, TIMES, Cells, Layout, is_empty, layout_of, seconds, text_of
 from clipmill.store import tables
 from clipmill.store.layout import CLASSIFIER
 from clipmill.store.table import Row
 from clipmill.texts.questions import JUDGE
 
 PATHS = ("path", "file_name", "video")  # columns of paths; the first one that a sheet has. The hub uses the others
-TIMES, FRAMES = ("start", "end"), ("start_frame", "end_frame")
 CAPTION = "caption"
 LARGEST_FRAME = 2**53
 
@@ -54,13 +53,6 @@ def gives_scenes(columns: Collection[str]) -> bool:
     if layout := layout_of(columns):
         return layout.has_times
     return column_of_paths(columns) is not None and any(set(columns) >= set(pair) for pair in (TIMES, FRAMES))
-
-
-def scene_columns(columns: Collection[str]) -> str:
-    """The columns by which a sheet gives scenes, in words."""
-    if layout := layout_of(columns):
-        return f"the layout of {layout.name}"
-    return "columns " + ", ".join(FRAMES if set(columns) >= set(FRAMES) else TIMES)
 
 
 class Reader:
@@ -112,17 +104,6 @@ def _frame(value: Any) -> int:
     if whole != number or not 0 <= whole <= LARGEST_FRAME:
         raise ValueError(f"{value!r} is no number of a frame")
     return whole
-
-
-def is_empty(cell: Any) -> bool:
-    """Whether a cell holds nothing, which may be a NaN."""
-    return cell is None or cell == "" or (isinstance(cell, float) and cell != cell)
-
-
-def text_of(cell: Any) -> str | None:
-    """A cell as a text; None if it is empty."""
-    text = None if is_empty(cell) else str(cell).strip()
-    return text or None
 
 
 def given_table(rows: Sequence[GivenRow], video_ids: Sequence[str | None]) -> pa.Table:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from clipmill.base.errors import SetupError
 from clipmill.inputs.given import CAPTION, PATHS, Reader, column_of_paths, gives_scenes
-from clipmill.inputs.published import Cells, layout_of
+from clipmill.inputs.published import LONGEST_CELL, Cells, layout_of
 
 SHEETS = {".csv", ".tsv", ".jsonl", ".parquet"}
 NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
@@ -60,9 +60,9 @@ def read_sheet(sheet: Path, captions: bool = False) -> Sheet:
     """
 
     def choice(columns: Collection[str]) -> Collection[str] | None:
-        if captions or gives_scenes(columns):
+        if captions or gives_scenes(columns) or (column_of_paths(columns) is None and layout_of(columns)):
             return None
-        return [name for name in (column_of_paths(columns), "id") if name in columns]
+        return [name for name in (column_of_paths(columns), "id") if name and name in columns]
 
     columns, cells = _read(sheet, choice)
     column, layout = column_of_paths(columns), layout_of(columns)
@@ -81,7 +81,7 @@ def read_sheet(sheet: Path, captions: bool = False) -> Sheet:
         ids=_texts(empty if has_scenes else cells.get("id", empty)),
         embeds=any(isinstance(cell, dict) for cell in named),
         has_scenes=has_scenes,
-        cells=_Rows(cells, rows) if captions or has_scenes else None,
+        cells=_Rows(cells, rows) if choice(columns) is None else None,
         reader=Reader(columns, has_scenes),
     )
 
@@ -124,6 +124,7 @@ def _read(sheet: Path, choice: Choice, most: int | None = None) -> Columns:
 
 
 def _delimited(sheet: Path, choice: Choice, most: int | None) -> Columns:
+    csv.field_size_limit(LONGEST_CELL)
     with open(sheet, encoding="utf-8-sig", newline="") as handle:
         rows = csv.reader(handle, delimiter="\t" if sheet.suffix.lower() == ".tsv" else ",")
         columns = next(rows, [])

@@ -50,7 +50,8 @@ def given_clips(
         if exact:
             begin, stop, target = exact.piece(begin, stop) or (begin, stop, 0)
         clip = clip_row(own, part["part"], times, scene, 0, begin, stop, target, whole)
-        clips.append({**clip, "unfit": clip["unfit"] or _unfit(row, times)})
+        clip["unfit"] = clip["unfit"] or _unfit(row, times)
+        clips.append(clip)
     return sorted(clips, key=lambda clip: clip["start_frame"])
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from clipmill.base.errors import ItemError
 from clipmill.store import tables
 from clipmill.store.table import Column, Row
-from clipmill.store.tables import DecodedVideo, GivenScene, Part, Video
+from clipmill.store.tables import DecodedVideo, GivenScene, Part
 
 SLACK_FRAMES = 0.5  # by which times may be wrong: a scene begins and ends at the frames nearest to its times
 SLACK_SECONDS = 0.1  # by which a scene may end after the video: players count a last frame or the sound differently
@@ -120,7 +121,7 @@ def _words(row: GivenScene) -> str:
     return f"row {row['row']} of the sheet ({span})"
 
 
-def scene_errors(outdir: Path, shard: str, videos: Iterable[Video]) -> Iterator[Row]:
+def scene_errors(outdir: Path, shard: str, videos: Iterable[Any]) -> Iterator[Row]:
     """ERRORS rows of the scenes that make no clips. `videos`: the shard's VIDEOS rows."""
     scenes = given_rows(outdir, shard)
     parts_of: dict[str, list[Part]] = {}
