@@ -95,7 +95,7 @@ def test_models_have_an_environment_of_their_own_and_a_gpu(step, name):
 UNKNOWN = [
     ("text", "tesseract", "text.backend: `tesseract` is not known; choose from: rapidocr, easyocr"),
     ("consistency", "laion", "consistency.backend: `laion` is not known; choose from: histogram, clip, dinov2"),
-    ("caption", "vlm", "caption.backend: `vlm` is not known; choose from: describe, vllm, openai, transformers"),
+    ("caption", "vlm", "caption.backend: `vlm` is not known; choose from: describe, given, vllm, openai, transformers"),
 ]
 
 
