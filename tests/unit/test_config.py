@@ -339,7 +339,7 @@ KEYS = ", ".join(CONFIG)
         ({"limits.per_group": 2}, "limits.per_group: there are no groups without duplicates.backend; choose one"),
         ({"limits.per_video": 0}, "limits.per_video: 0 is out of range, it must be at least 1"),
         ({"text.backend": "tesseract"}, "text.backend: `tesseract` is not known; choose from: rapidocr, easyocr"),
-        ({"caption.backend": "vlm"}, "caption.backend: `vlm` is not known; choose from: describe, vllm, openai"),
+        ({"caption.backend": "vlm"}, "caption.backend: `vlm` is not known; choose from: describe, given, vllm, openai"),
         (
             {"caption.openai.base_urls": ["http://me:word@x/v1"]},
             "caption.openai.base_urls.0: must be an address as http://host:8000/v1, without name and password",

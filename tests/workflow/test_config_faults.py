@@ -41,7 +41,7 @@ def refused(run: Run):
         ({"split": {"detector": "contents"}}, ("split.detector", "'contents'", "combined, content, adaptive")),
         ({"aesthetic": {"backend": "beauty"}}, ("aesthetic.backend", "`beauty`", "not known", "classic, siglip-v2.5")),
         ({"filters": {"alignment": {"min": 0.2}}}, ("filters.alignment", "alignment.backend", "bounds to null")),
-        ({"caption": {"backend": "vlm"}}, ("caption.backend", "`vlm`", "not known", "describe, vllm, openai")),
+        ({"caption": {"backend": "vlm"}}, ("caption.backend", "`vlm`", "not known", "describe, given, vllm, openai")),
         ({"rewrite": {"backend": "openai"}}, ("rewrite.openai.model", "is not set", "as the server calls it")),
         (
             {"rewrite": {"backend": "openai", **NAMED, "prompt": "no"}},

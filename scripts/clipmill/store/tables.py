@@ -940,7 +940,7 @@ ALL = (
 
 
 # Tables that only some runs have.
-OPTIONAL = (GIVEN, SHOTS, FINGERPRINTS, DUPLICATES, JUDGEMENTS)
+OPTIONAL = (SHOTS, FINGERPRINTS, DUPLICATES, JUDGEMENTS)
 
 
 def lost(outdir: Path, shards: Iterable[str], groups: Iterable[str], optional: Iterable[Table[Any]] = ()) -> list[str]:
@@ -952,7 +952,8 @@ def lost(outdir: Path, shards: Iterable[str], groups: Iterable[str], optional: I
     names = {SHARD: shards, GROUP: groups}
     wanted: dict[str, str] = {}
     there: set[str] = set()
-    in_any_run = (table for table in ALL if table.name not in [one.name for one in OPTIONAL])
+    others = {table.name for table in (GIVEN, *OPTIONAL)}  # GIVEN is written before the jobs
+    in_any_run = (table for table in ALL if table.name not in others)
     for table in (*in_any_run, *optional):
         folder, _, place = table.path.removesuffix(".parquet").rpartition("/")
         if place in names and "<" not in folder:
