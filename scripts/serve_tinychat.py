@@ -15,6 +15,8 @@ def main() -> None:
     parser.add_argument("--places", type=int, default=8, help="questions that are asked or wait at the same time")
     parser.add_argument("--timeout-seconds", type=float, default=600, help="for one answer of the worker")
     args = parser.parse_args()
+    if args.places < 1 or args.timeout_seconds <= 0:
+        parser.error("--places and --timeout-seconds must be more than zero")
     try:
         from clipmill.extras.tinychat.server import Adapter, serve
     except ModuleNotFoundError as error:

@@ -81,7 +81,7 @@ def read_question(body: Any, model: str) -> Question:
     fields = {name: value for name, value in body.items() if value is not None}
     if (asked := fields.pop("model", None)) != model:
         raise Refusal(404, f"model: {asked!r} is not served here, but {model!r} is", "model", "model_not_found")
-    messages = fields.pop("messages", None)
+    prompt, pictures = _conversation(fields.pop("messages", None))
     temperature = _number(fields, "temperature", 1.0, 0.0, 2.0)
     top_p = _number(fields, "top_p", 1.0, 0.0, 1.0)
     max_tokens = _max_tokens(fields)
@@ -94,7 +94,6 @@ def read_question(body: Any, model: str) -> Question:
         accepted, advice = ONE_VALUE.get(name, (None, "the worker has no such setting; leave it out"))
         if value != accepted or isinstance(value, bool) != isinstance(accepted, bool):
             raise _bad(name, advice)
-    prompt, pictures = _conversation(messages)
     return Question(prompt, pictures, temperature, top_p, max_tokens)
 
 

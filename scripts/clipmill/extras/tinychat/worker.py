@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import httpx2
 
+from clipmill.base.errors import SetupError
 from clipmill.extras.tinychat.question import END, Question, Refusal
 
 MOST_BYTES = 1 << 20  # of one object; a prompt and 1024 tokens have some kilobytes
@@ -24,10 +26,12 @@ SEEING = ("vila", "llava")
 class Worker:
     """The worker at `url`. It mixes up two questions at the same time, so a caller asks one after the other.
 
-    `timeout_seconds`: for a whole answer.
+    `timeout_seconds`: for a whole answer. Raises SetupError if the URL is none.
     """
 
     def __init__(self, url: str, timeout_seconds: float):
+        if not re.fullmatch(r"https?://[^/\s?#]+/?", url):
+            raise SetupError(f"--worker {url}: this is no address such as http://127.0.0.1:40000")
         self._url, self._timeout = url, timeout_seconds
         self._client = httpx2.AsyncClient(
             base_url=url,
