@@ -32,7 +32,7 @@ from tinychat_worker import Asked, Said, TinyChatWorker
 TOOL = Path(__file__).resolve().parents[2] / "scripts" / "serve_tinychat.py"
 PRESET = merged(FOLDER / "captions" / "vila1.5-40b-awq.yaml")["caption"]
 MODEL = PRESET["openai"]["model"]
-PLACES, TIMEOUT = 3, 1.5
+PLACES, TIMEOUT = 3, 3.0
 TASK = Task(max_tokens=PRESET["max_tokens"], images=8)
 # The prompt of `hermes-2` in llava/conversation.py of VILA, for a question with eight pictures before its text.
 PROMPT = (

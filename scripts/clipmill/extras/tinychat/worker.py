@@ -51,7 +51,7 @@ class Worker:
                 response = await self._client.post("/worker_get_status")
             status = response.json()
             names, queue_length = [str(name) for name in status["model_names"]], int(status["queue_length"])
-        except (httpx2.TransportError, TimeoutError) as error:
+        except (httpx2.RequestError, TimeoutError) as error:
             raise self._fault(error, STATUS_SECONDS) from None
         except (ValueError, LookupError, TypeError):
             raise Refusal(502, f"{self._url}: this is no worker of TinyChat (status {response.status_code})") from None
@@ -70,7 +70,7 @@ class Worker:
                 while (await self.status())["queue_length"]:  # of a cancelled question, or of another client
                     await asyncio.sleep(IDLE_SECONDS)
                 return await self._ask(question)
-        except (httpx2.TransportError, TimeoutError) as error:
+        except (httpx2.RequestError, TimeoutError) as error:
             raise self._fault(error, self._timeout) from None
 
     async def _ask(self, question: Question) -> tuple[str, bool]:
