@@ -4,6 +4,7 @@
 # make transnetv2              fetch the weights that split.detector: transnetv2 needs
 # make awq                     install what `snakemake quantize` needs: the models' packages and AutoAWQ
 # make vllm                    install all of clipmill with vLLM, for GPUs, into .venv-vllm
+# make tinychat                install what scripts/serve_tinychat.py needs, an adapter for VILA1.5-AWQ
 # make slurm                   install what submits jobs to SLURM, into .venv, and into .venv-vllm if it is there
 # make quick                   check code and types and run the fast tests, in a minute; needs neither torch nor a browser
 # make lint                    check code, formats and which folder imports which
@@ -41,7 +42,7 @@ OUTDIR ?= demo/results
 endif
 export VIDEOS OUTDIR
 
-.PHONY: demo quick lint types test test-vllm test-slurm test-gpu bench bench-models bench-report lock install models transnetv2 awq vllm slurm
+.PHONY: demo quick lint types test test-vllm test-slurm test-gpu bench bench-models bench-report lock install models transnetv2 awq vllm tinychat slurm
 
 install: $(VENV)/core.stamp
 
@@ -90,6 +91,13 @@ vllm: $(VLLM)/vllm.stamp
 $(VLLM)/vllm.stamp: envs/vllm.in envs/vllm.txt
 	$(PYTHON) -m venv $(VLLM)
 	$(VLLM)/bin/python $(PIP_INSTALL) -r envs/vllm.in -c envs/vllm.txt
+	touch $@
+
+tinychat: $(VENV)/tinychat.stamp
+
+# What the packages say that they need is there already.
+$(VENV)/tinychat.stamp: envs/tinychat.txt $(VENV)/core.stamp
+	$(INSTALL) --no-deps -r envs/tinychat.txt
 	touch $@
 
 slurm: $(VENV)/slurm.stamp $(if $(wildcard $(VLLM)/vllm.stamp),$(VLLM)/slurm.stamp)
@@ -163,6 +171,7 @@ lock: $(VENV)/test.stamp
 	$(LOCK) -c envs/core.txt -o envs/models.txt envs/models.in
 	$(LOCK) -c envs/models.txt -o envs/awq.txt envs/awq.in
 	$(LOCK) --generate-hashes -c envs/models.txt -o envs/quick.txt envs/quick.in
+	$(LOCK) --generate-hashes --no-deps -o envs/tinychat.txt envs/tinychat.in
 	$(LOCK) --generate-hashes -c envs/models.txt -c envs/quick.txt -o envs/test.txt envs/test.in
 	$(LOCK) --generate-hashes --no-deps -o envs/slurm.txt envs/slurm.in
 	$(LOCK) --generate-hashes --no-deps -o envs/transnetv2.txt envs/transnetv2.in

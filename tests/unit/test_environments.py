@@ -103,7 +103,7 @@ def test_conda_environments_pin_what_the_virtual_environment_has(name):
     assert named == {package: locked[package] for package in named}
 
 
-@pytest.mark.parametrize("name", ["core", "models", "awq", "quick", "test", "vllm", "slurm", "transnetv2"])
+@pytest.mark.parametrize("name", ["core", "models", "awq", "quick", "test", "vllm", "slurm", "tinychat", "transnetv2"])
 def test_locks_hold_what_is_asked_for(name):
     asked = pinned(f"{name}.in")
     locked = pinned(f"{name}.txt")
@@ -118,6 +118,7 @@ def test_locks_agree_with_each_other(python):
     assert core.items() <= models.items() <= awq.items()
     assert core.items() <= quick.items() <= test.items()
     assert all(models[package] == test[package] for package in models.keys() & test.keys())
+    assert pinned("tinychat.txt", python).items() <= test.items()
 
 
 @cache
