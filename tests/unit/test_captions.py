@@ -17,6 +17,7 @@ from clipmill.base.opencv import cv2
 from clipmill.captions import Caption
 from clipmill.captions.describe import Describe
 from clipmill.captions.fields import FIELDS, read_fields, schema
+from clipmill.captions.language_step import NO_THINKING
 from clipmill.captions.looking import smaller
 from clipmill.captions.rewriter import Rewriter, loss
 from clipmill.captions.shard import caption_shards, rewrite_shards
@@ -27,8 +28,8 @@ from clipmill.texts.prompts import places, read_prompt
 
 
 def rewriter(chat, **changes) -> Rewriter:
-    settings = {"prompt": "Again: {caption}", "system": None, "max_tokens": 9, "temperature": 0, "seed": 0}
-    settings |= {"max_tries": 3, "max_growth": 1.2, "on_failure": "keep"}
+    settings = {"prompt": "Again: {caption}", "system": None, "template": NO_THINKING, "max_tokens": 9}
+    settings |= {"temperature": 0, "seed": 0, "max_tries": 3, "max_growth": 1.2, "on_failure": "keep"}
     return Rewriter(chat, **{**settings, **changes})
 
 

@@ -244,7 +244,8 @@ def test_a_caller_that_fails_is_told_its_own_error():
 def test_what_has_come_is_handed_over_before_the_job_ends(monkeypatch: pytest.MonkeyPatch, caplog):
     """Where answers and refused keys come at the same time."""
 
-    async def answer(self: Endpoint, name: str, *_: Any) -> Outcome:
+    async def answer(self: Endpoint, question: Any, *_: Any) -> Outcome:
+        name = question.request.id
         if int(name.split()[1]) % 4 == 1:
             raise SetupError("the key is refused")
         return name, Answer("Fine.")

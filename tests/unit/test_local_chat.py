@@ -403,6 +403,7 @@ def test_a_captioner_on_it_is_checked(folder):
         local(folder("qwen2_5_vl")),
         prompt="Describe the clip of {seconds} seconds.",
         system=None,
+        template={"enable_thinking": False},
         frames=2,
         frames_per_second=None,
         max_side=None,
