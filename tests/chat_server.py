@@ -24,8 +24,8 @@ from typing import Any
 import jsonschema
 import numpy as np
 
+from clipmill import checks
 from clipmill.base.opencv import cv2
-from clipmill.checks import QUESTIONS, TEXT
 
 # --- what a request may be --------------------------------------------------------------------------------------------
 
@@ -193,7 +193,7 @@ def refusal(status: int, said: str, code: str | None = None, **more: Any) -> Rep
 
 def is_check(asked: Asked) -> bool:
     """Whether a request is one of the check before a run."""
-    return asked.prompt in (TEXT, *QUESTIONS)
+    return asked.prompt in (checks.TEXT, *checks.QUESTIONS)
 
 
 def said_to_check(asked: Asked, sees: slice = slice(None)) -> str:

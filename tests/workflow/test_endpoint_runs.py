@@ -132,9 +132,7 @@ def test_each_clip_is_asked_for_once_and_has_its_own_texts(finished: Run, story:
     story.server.check()
     assert story.whole.jobs == {**whole_plan(1), "check_backend": 2}
     check_texts(finished, SLOW)
-    assert (
-        sum(map(is_check, story.server.asked)) == 3 + 1
-    )  # the check of captions by three sets of pictures, and of texts
+    assert sum(map(is_check, story.server.asked)) == 3 + 1  # captions by three sets of pictures, and texts
     asked = captions(story.server)
     assert len({one.digest for one in asked}) == len(SLOW) + 1
     assert len(asked) == 2 * len(SLOW) + 1  # each stumbled once, but the odd one
