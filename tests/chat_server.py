@@ -79,6 +79,7 @@ REQUEST = closed(
     temperature={"type": "number", "minimum": 0, "maximum": 2},
     top_p={"type": "number", "exclusiveMinimum": 0, "maximum": 1},
     seed={"type": "integer"},
+    reasoning_effort={"enum": ["none", "minimal", "low", "medium", "high", "xhigh"]},
     response_format=closed(
         ["type", "json_schema"],
         type={"const": "json_schema"},
