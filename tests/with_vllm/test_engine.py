@@ -98,15 +98,13 @@ def test_the_template_gets_its_values(model, tmp_path):
     folder = shutil.copytree(model("llama"), tmp_path / "copy")
     template = folder / "chat_template.jinja"
     template.write_text(template.read_text() + "{{ 'Do not think.' if enable_thinking is false else 'Think.' }}")
-    thinking, usual = engine(folder), engine(model("llama"))
+    thinking = engine(folder)
     asked = [Request("a", "Say a.")]
     off, on, none = (
         answered(thinking, asked, Task(12, template=values))
         for values in ({"enable_thinking": False}, {"enable_thinking": True}, None)
     )
     assert off != on == none
-    plain = answered(usual, asked, Task(12))
-    assert answered(usual, asked, Task(12, template={"enable_thinking": False})) == plain
 
 
 def test_what_is_drawn_depends_on_the_seed_alone(images):

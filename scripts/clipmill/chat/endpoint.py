@@ -228,7 +228,7 @@ class Endpoint:
 
         What helped is left out of later requests to this server too.
         """
-        left_out = set(server.left_out)
+        left_out, why = set(server.left_out), dict[str, str]()
         while True:
             fields = self._fields(question, left_out)
             try:
@@ -239,11 +239,11 @@ class Endpoint:
                 if part is None:
                     raise ItemError(REFUSED, str(error)) from None
                 left_out.add(part)
-                why = str(error)
+                why[part] = str(error)
                 continue
-            for part in left_out - server.left_out:
-                log.warning("%s; asked without %s from now on", why, part)
-            server.left_out |= left_out
+            for part in why.keys() - server.left_out:
+                log.warning("%s; asked without %s from now on", why[part], part)
+            server.left_out.update(why)
             return self._read(response, server.url)
 
     async def _post(self, body: bytes, server: _Server) -> httpx2.Response:
@@ -284,8 +284,8 @@ class Endpoint:
         return answer
 
     def _status_fault(self, error: openai.APIStatusError, url: str) -> Exception:
-        status, message = error.status_code, self._server_message(error)
-        where = f"{url}: status {status}: {message}"
+        status, message = error.status_code, _message(error)
+        where = f"{url}: status {status}: {self._line(message)}"
         if status in (401, 403):
             key = f"the variable {self._api_key_env}" if self._api_key_env else "a key (api_key_env is not set)"
             return SetupError(f"{where}; the server refuses {key}")
@@ -298,7 +298,7 @@ class Endpoint:
             return SetupError(f"{where}; the account's quota is used up")
         if status in (408, 409, 425, 429) or status >= 500:
             return _TryAgain("busy" if status == 429 else "server_error", where, _retry_after(error.response))
-        return _Refused(where, error.response.text)
+        return _Refused(where, message)
 
     def _connection_fault(self, error: Exception, server: _Server) -> _TryAgain:
         cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
@@ -310,13 +310,6 @@ class Endpoint:
             advice = "raise timeout_seconds, or ask less at once"
             return _TryAgain("timeout", f"{server.url}: no answer within {self._timeout:g} s; {advice}")
         return _TryAgain("broken_off", f"{server.url}: the answer broke off ({reason})")
-
-    def _server_message(self, error: openai.APIStatusError) -> str:
-        """The server's own message, in one line."""
-        body = error.body
-        body = body.get("error", body) if isinstance(body, dict) else body
-        body = body.get("message", body) if isinstance(body, dict) else body
-        return self._line(body if isinstance(body, str) else json.dumps(body) if body else error.response.text)
 
     def _line(self, text: str) -> str:
         """The beginning of a server's text, in one line. Keys are hidden first: half a key would not be recognised."""
@@ -352,7 +345,7 @@ class _Question:
 
 
 class _Refused(Exception):
-    """The server refuses the request. `said`: its whole answer."""
+    """The server refuses the request. `said`: its own message, which may hold a key."""
 
     def __init__(self, message: str, said: str):
         super().__init__(message)
@@ -386,6 +379,14 @@ async def _close(tasks: set[asyncio.Task], servers: list[_Server]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     for server in servers:
         await server.client.close()
+
+
+def _message(error: openai.APIStatusError) -> str:
+    """The server's own message. It may hold a key."""
+    body = error.body
+    body = body.get("error", body) if isinstance(body, dict) else body
+    body = body.get("message", body) if isinstance(body, dict) else body
+    return body if isinstance(body, str) else json.dumps(body) if body else error.response.text
 
 
 def _words(content: Any) -> Any:
