@@ -94,13 +94,13 @@ def _compare(model: ChatModel, task: Task) -> None:
 
 
 def _answer(model: ChatModel, task: Task, text: str, images: tuple[bytes, ...], most: int = FEW_TOKENS) -> str:
-    """The answer of a model, "" for an empty one. Raises SetupError if there is none, or if the model thinks aloud.
+    """The answer of a model, "" for an empty one. Raises SetupError if there is none, or only thoughts.
 
     A model that comes to no answer in `most` tokens, since it thinks, gets all tokens of the task.
     """
     outcomes = model.answers([Request("check", text, images)], replace(task, max_tokens=min(task.max_tokens, most)))
     (answer,) = (outcome[1] for outcome in outcomes if outcome)
-    if isinstance(answer, Answer) and not has_thoughts(answer.text):
+    if isinstance(answer, Answer) and (answer.whole or not has_thoughts(answer.text)):
         return answer.text
     fault = answer if isinstance(answer, ItemError) else only_thoughts(model.where)
     if fault.kind in (EMPTY, ONLY_THOUGHTS) and most < task.max_tokens:

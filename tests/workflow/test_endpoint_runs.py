@@ -35,12 +35,14 @@ def said_of(image: bytes) -> str:
 
 
 def answer(asked: Asked) -> Reply | str:
-    """Answers a check, a question for a caption, and one for its rewriting."""
+    """Answers a check, a question for a caption, and one for its rewriting; it thinks before the last two."""
     if is_check(asked):
         return said_to_check(asked)
     if asked.images:
-        return said_of(asked.images[0])
-    return json.dumps({"text": CAPTION.search(asked.prompt)[0].replace("A camera", "The camera")})
+        return f"<think>\nThe user wants a caption.\n</think>\n\n{said_of(asked.images[0])}"
+    return "{Shorter.}</think>" + json.dumps(
+        {"text": CAPTION.search(asked.prompt)[0].replace("A camera", "The camera")}
+    )
 
 
 def captions(server: ChatServer) -> list[Asked]:
@@ -137,6 +139,7 @@ def test_each_clip_is_asked_for_once_and_has_its_own_texts(finished: Run, story:
     assert len({one.digest for one in asked}) == len(SLOW) + 1
     assert len(asked) == 2 * len(SLOW) + 1  # each stumbled once, but the odd one
     assert len(rewrites(story.server)) == len(SLOW)
+    assert all(one.body["chat_template_kwargs"] == {"enable_thinking": False} for one in story.server.asked)
     assert {size for one in asked for size in one.sizes} == {(160, 120), (120, 160)}
     assert all(len(one.images) == 3 and "frames of one video clip of 1.5 seconds" in one.prompt for one in asked)
     assert {row["caption_model"] for row in finished.verdicts() if row["kept"]} == {"openai: m"}
