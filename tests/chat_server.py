@@ -24,6 +24,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 
+from clipmill import checks
 from clipmill.base.opencv import cv2
 
 # --- what a request may be --------------------------------------------------------------------------------------------
@@ -58,7 +59,7 @@ def message(role: str, *parts: dict[str, Any]) -> dict[str, Any]:
     return closed(["role", "content"], role={"const": role}, content={"anyOf": [TEXT, listed]}, name=TEXT)
 
 
-# Of OpenAI's "create chat completion" what is used here; `media_io_kwargs` is vLLM's.
+# Of OpenAI's "create chat completion" what is used here; `media_io_kwargs` and `chat_template_kwargs` are vLLM's.
 REQUEST = closed(
     ["model", "messages"],
     model=TEXT,
@@ -78,6 +79,7 @@ REQUEST = closed(
     temperature={"type": "number", "minimum": 0, "maximum": 2},
     top_p={"type": "number", "exclusiveMinimum": 0, "maximum": 1},
     seed={"type": "integer"},
+    reasoning_effort={"enum": ["none", "minimal", "low", "medium", "high", "xhigh"]},
     response_format=closed(
         ["type", "json_schema"],
         type={"const": "json_schema"},
@@ -89,6 +91,7 @@ REQUEST = closed(
             strict={"type": ["boolean", "null"]},
         ),
     ),
+    chat_template_kwargs={"type": "object", "minProperties": 1},
     media_io_kwargs=closed(
         ["video"], video=closed([], num_frames={"type": "integer"}, fps={"type": "number", "exclusiveMinimum": 0})
     ),
@@ -187,6 +190,17 @@ def refusal(status: int, said: str, code: str | None = None, **more: Any) -> Rep
     """An error in OpenAI's form; `more` are fields of the reply."""
     error = {"message": said, "type": "error", "param": None, "code": code}
     return Reply(status=status, body=json.dumps({"error": error}).encode(), **more)
+
+
+def is_check(asked: Asked) -> bool:
+    """Whether a request is one of the check before a run."""
+    return asked.prompt in (checks.TEXT, *checks.QUESTIONS)
+
+
+def said_to_check(asked: Asked, sees: slice = slice(None)) -> str:
+    """The answer to a check of a model that sees these of its pictures: it tells their mean colours."""
+    pictures = [cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR) for image in asked.images[sees]]
+    return "I see " + "; ".join(str(picture.mean(axis=(0, 1)).round().tolist()) for picture in pictures)
 
 
 Answering = Callable[[Asked], "Reply | str"]

@@ -1,24 +1,36 @@
-"""Tries a step's backend on a grey picture before the long run, so that errors of the set-up show at once."""
+"""Tries a step's backend on few pictures before the long run, so that errors of the set-up show at once."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.human import counted
 from clipmill.base.opencv import cv2
-from clipmill.chat import Request
+from clipmill.chat import EMPTY, ONLY_THOUGHTS, Answer, ChatModel, Request, Task, only_thoughts
 from clipmill.models.backends import explaining_missing_packages
 from clipmill.models.batches import in_batches
 from clipmill.scores import Backend, EmbeddedBackend
 from clipmill.scores.shard import finish
 from clipmill.shots.network import HEIGHT, WIDTH, WINDOW
 from clipmill.shots.transnetv2 import TransNetV2
+from clipmill.texts.checks import same
+from clipmill.texts.thoughts import has_thoughts
 
 TEXT = "A grey picture."
-FEW_TOKENS = 16  # most tokens of the test answer
+# Asked about two sets of pictures, until the answers to one question differ. A model that sees all pictures has other
+# words for the other set in at least one of them, even if it always answers with one word about one picture.
+QUESTIONS = (
+    "Describe each of these pictures, from the first to the last: its colour and its shapes.",
+    "What is the colour of the first picture?",
+    "What is the colour of the last picture?",
+)
+FEW_TOKENS = 64  # most tokens of the test answer, where these are enough
+SHOWN = 80  # characters of an answer in a message
 SHAPE = (512, 910, 3)  # of a kept frame: height, width, colours
 SMALL = (64, 96, 3)  # enough for a backend that takes any size and needs no device's memory
 
@@ -27,7 +39,8 @@ def check_backend(step: str, name: str, backend: Any) -> dict[str, Any]:
     """Run `backend` once and return its entry for models.json. Raises SetupError.
 
     `backend` was created by `backends.load`. If it measures frames, its files are found, every weight is read, and one
-    batch of one is computed on the device that it will run on. A language model answers once, on each of its servers.
+    batch of one is computed on the device that it will run on. Each server of a language model must
+    answer, and must see all of its pictures.
     """
     models: list[dict[str, Any]] = []
     with explaining_missing_packages():  # some packages are imported where they are used
@@ -47,12 +60,74 @@ def check_backend(step: str, name: str, backend: Any) -> dict[str, Any]:
 
 
 def _ask(backend: Any) -> None:
-    task = replace(backend.task, max_tokens=min(backend.task.max_tokens, FEW_TOKENS))
+    task = backend.task
     grey = cv2.imencode(".jpg", np.full(SHAPE, 128, np.uint8))[1].tobytes()
     for model in backend.chat.servers():
-        for outcome in model.answers([Request("check", TEXT, (grey,) * task.images)], task):
-            if outcome and isinstance(outcome[1], ItemError) and outcome[1].kind != "empty_answer":
-                raise SetupError(str(outcome[1])) from outcome[1]
+        if task.schema or not task.images:
+            _answer(model, task, TEXT, (grey,) * task.images)
+        if task.images:
+            # Without the schema, in which the answers to a judge's questions may well be the same.
+            _compare(model, replace(task, schema=None))
+
+
+def _compare(model: ChatModel, task: Task) -> None:
+    """Raise SetupError if the answers of a model do not depend on the first pictures, or not on the last ones.
+
+    Some servers drop all pictures but one and say nothing.
+    """
+    one, other, another = _pictures()
+    more = task.images - 1
+    shown = (one,) * more + (another,)
+    changes = {"all but the last": (other,) * more + (another,), "all but the first": (one,) + (other,) * more}
+    if not more:
+        changes = {"colour and shape": (other,)}
+    answer = cache(lambda question, images: _answer(model, task, question, images))
+    for what, changed in changes.items():
+        answers = ((answer(question, shown), answer(question, changed)) for question in QUESTIONS)
+        if all(same(first) == same(second) for first, second in answers):
+            first, second = answer(QUESTIONS[0], shown), answer(QUESTIONS[0], changed)
+            raise SetupError(
+                f"{model.where}: does not see all of its pictures. To two sets of {counted(task.images, 'picture')}, "
+                f"which differ in {what}, it answered {_short(first)} and {_short(second)}. Name a model that takes so "
+                "many pictures, or another server for it, or fewer frames"
+            )
+
+
+def _answer(model: ChatModel, task: Task, text: str, images: tuple[bytes, ...], most: int = FEW_TOKENS) -> str:
+    """The answer of a model, "" for an empty one. Raises SetupError if there is none, or only thoughts.
+
+    A model that comes to no answer in `most` tokens, since it thinks, gets all tokens of the task.
+    """
+    outcomes = model.answers([Request("check", text, images)], replace(task, max_tokens=min(task.max_tokens, most)))
+    (answer,) = (outcome[1] for outcome in outcomes if outcome)
+    if isinstance(answer, Answer) and (answer.whole or not has_thoughts(answer.text)):
+        return answer.text
+    fault = answer if isinstance(answer, ItemError) else only_thoughts(model.where)
+    if fault.kind in (EMPTY, ONLY_THOUGHTS) and most < task.max_tokens:
+        return _answer(model, task, text, images, task.max_tokens)
+    if fault.kind == EMPTY:
+        return ""
+    raise SetupError(str(fault)) from fault
+
+
+def _pictures() -> tuple[bytes, bytes, bytes]:
+    """Three JPEGs that nobody takes for one another: a yellow disc on blue, white stripes on red, black on green."""
+    height, width, _ = SHAPE
+    disc, stripes, square = (
+        np.full(SHAPE, colour, np.uint8) for colour in ((200, 40, 20), (20, 20, 210), (40, 170, 30))
+    )
+    cv2.circle(disc, (width // 2, height // 2), height // 3, (30, 220, 250), -1)
+    for left in range(0, width, width // 4):
+        stripes[:, left : left + width // 8] = 255
+    square[height // 4 : -height // 4, width // 3 : -width // 3] = 0
+    one, other, another = (cv2.imencode(".jpg", picture)[1].tobytes() for picture in (disc, stripes, square))
+    return one, other, another
+
+
+def _short(answer: str) -> str:
+    """The beginning of an answer, in quotes."""
+    line = " ".join(answer.split())
+    return repr(line if len(line) <= SHOWN else f"{line[:SHOWN]}…")
 
 
 def _try(backend: Any) -> None:

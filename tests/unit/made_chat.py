@@ -7,6 +7,7 @@ import random
 from made_shards import Shard
 
 from clipmill.captions.captioner import Captioner
+from clipmill.captions.language_step import NO_THINKING
 from clipmill.chat import Answer
 
 FACTS = dict.fromkeys(
@@ -17,7 +18,7 @@ FACTS = dict.fromkeys(
 class Chat:
     """A model that answers out of order, `say(request)`: a text, an Answer or an ItemError; keeps what it was asked."""
 
-    batch = 5
+    batch, where = 5, "made"
 
     def __init__(self, say, revision="1"):
         self.say, self.asked, self.most = say, [], 0
@@ -47,8 +48,9 @@ class Chat:
 
 
 def captioner(chat, **changes) -> Captioner:
-    settings = {"prompt": "Say {seconds}.", "system": None, "frames": 2, "frames_per_second": None, "max_side": None}
-    settings |= {"send": "images", "structured": False, "max_tokens": 9, "temperature": 0, "seed": 0}
+    settings = {"prompt": "Say {seconds}.", "system": None, "template": NO_THINKING, "frames": 2, "max_side": None}
+    settings |= {"frames_per_second": None, "send": "images", "structured": False}
+    settings |= {"max_tokens": 9, "temperature": 0, "seed": 0}
     return Captioner(chat, **{**settings, **changes})
 
 

@@ -17,8 +17,9 @@ from clipmill.base.opencv import cv2
 from clipmill.captions import Caption
 from clipmill.captions.describe import Describe
 from clipmill.captions.fields import FIELDS, read_fields, schema
+from clipmill.captions.language_step import NO_THINKING
 from clipmill.captions.looking import smaller
-from clipmill.captions.rewriter import Rewriter, loss
+from clipmill.captions.rewriter import FIELD, Rewriter, loss
 from clipmill.captions.shard import caption_shards, rewrite_shards
 from clipmill.chat import Answer, Request
 from clipmill.decode.frames import jpeg_size
@@ -27,8 +28,8 @@ from clipmill.texts.prompts import places, read_prompt
 
 
 def rewriter(chat, **changes) -> Rewriter:
-    settings = {"prompt": "Again: {caption}", "system": None, "max_tokens": 9, "temperature": 0, "seed": 0}
-    settings |= {"max_tries": 3, "max_growth": 1.2, "on_failure": "keep"}
+    settings = {"prompt": "Again: {caption}", "system": None, "template": NO_THINKING, "max_tokens": 9}
+    settings |= {"temperature": 0, "seed": 0, "max_tries": 3, "max_growth": 1.2, "on_failure": "keep"}
     return Rewriter(chat, **{**settings, **changes})
 
 
@@ -100,12 +101,33 @@ def test_too_many_faults_stop_the_job(made):
         ({"seed": 1}, 0),  # at temperature 0 nothing is drawn
         ({"temperature": 0.5}, 30),
         ({"system": "You are terse."}, 30),
+        ({"template": {"enable_thinking": True}}, 30),
+        ({"template": {"enable_thinking": False, "style": "plain"}}, 30),
+        ({"template": None}, 30),
     ],
 )
 def test_what_a_caption_depends_on(made, change, asks):
     caption(made, captioner(Chat(seen)))
     caption(made, captioner(chat := Chat(seen), **change))
     assert len(chat.asked) == asks
+
+
+@pytest.mark.slow
+def test_captions_of_before_the_template_are_kept_but_for_thoughts(made):
+    """Journals of older versions hold answers as they came; those with thoughts before them are asked again."""
+    caption(made, captioner(Chat(seen)))
+    path = made.outdir / "work" / "journals" / "caption" / "000000.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    thought, ended = (line["value"]["caption"] for line in lines[:2])
+    text = path.read_text()
+    for said, old in ((thought, f"<think>\\nThe user wants {thought}"), (ended, f"Well. </think> {ended}")):
+        assert text.count(f'"{said}"') == 1
+        text = text.replace(f'"{said}"', f'"{old}"')
+    path.write_text(text)
+    rows = caption(made, captioner(chat := Chat(seen)))
+    assert len(chat.asked) == 2 and not any("think" in row["caption"] for row in rows.values())
+    caption(made, captioner(chat := Chat(seen)))
+    assert chat.asked == []
 
 
 def test_another_revision_asks_anew_and_new_clips_are_asked_alone(made):
@@ -224,6 +246,15 @@ def test_structured_answers_are_columns(made):
     assert {row["error_kind"] for row in rows.values()} == {"cut_off"}
 
 
+@pytest.mark.parametrize(
+    "made_by", [schema(FIELDS), schema({"caption": FIELDS["dense"]}, ["judge_logo"]), schema(FIELD)]
+)
+def test_no_schema_has_the_length_that_llama_cpp_refuses(made_by):
+    """Its grammars take 1999 characters and 2001, but not 2000: github.com/ggml-org/llama.cpp/issues/27087."""
+    lengths = [part["maxLength"] for part in made_by["properties"].values() if "maxLength" in part]
+    assert lengths and max(lengths) < 2000
+
+
 @pytest.mark.parametrize("text", ["", "no JSON", "{}", '{"a": 1}', '{"a": "x"', '["a"]', '{"b": "x"}'])
 def test_what_has_not_the_fields_is_no_answer(text):
     with pytest.raises(ItemError) as caught:
@@ -309,6 +340,23 @@ def test_what_becomes_of_a_caption_without_a_good_rewriting(tmp_path, on_failure
             assert row["error_kind"] == "not_rewritten" and "it is empty" in row["error"]
 
 
+@pytest.mark.parametrize("on_failure", ["keep", "drop"])
+def test_what_the_server_refuses_is_asked_once(tmp_path, on_failure):
+    """The same question would be refused again; all others are tried as before."""
+
+    def say(request: Request) -> str | ItemError:
+        return ItemError("refused", "status 400: too long") if request.id == "c1" else good(request)
+
+    rows = rewrite(rewriter(chat := Chat(say), on_failure=on_failure), tmp_path)
+    assert [request.id for request in chat.asked] == ["c0", "c1", "c2"]
+    assert rows["c0"]["rewritten"] and rows["c2"]["rewritten"]
+    if on_failure == "keep":
+        assert (rows["c1"]["text"], rows["c1"]["rewritten"]) == (SAID["c1"], False)
+        assert rows["c1"]["refused_since"] == "status 400: too long"
+    else:
+        assert rows["c1"]["error"] == "no good answer in 1 try; the last one: status 400: too long"
+
+
 def test_faults_of_the_server_say_nothing_of_the_text(tmp_path):
     rows = rewrite(rewriter(chat := Chat(lambda request: ItemError("timeout", "too slow"))), tmp_path)
     assert {row["error_kind"] for row in rows.values()} == {"timeout"}
@@ -325,6 +373,8 @@ def test_faults_of_the_server_say_nothing_of_the_text(tmp_path):
         ("A red car drives by.", "", "it is empty"),
         ("A red car drives by.", "I'm sorry, but I cannot see the car that drives.", "it is a refusal"),
         ("A red car drives by.", "car drives " * 20, "it has 40 words, the caption 5"),
+        ("A red car drives by.", "The user wants a text on a red car.", "it holds thoughts"),
+        ("A red car drives by.", "A red car. <think>Drives?", "it holds thoughts"),
         ("It is so.", "Quite another thing.", None),  # no content word to lose
         ("一辆红色的汽车驶过。", "红色汽车驶过。", None),
         ("一辆红色的汽车驶过。", "猫在睡觉。", "it has none"),

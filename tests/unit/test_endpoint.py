@@ -244,7 +244,8 @@ def test_a_caller_that_fails_is_told_its_own_error():
 def test_what_has_come_is_handed_over_before_the_job_ends(monkeypatch: pytest.MonkeyPatch, caplog):
     """Where answers and refused keys come at the same time."""
 
-    async def answer(self: Endpoint, name: str, *_: Any) -> Outcome:
+    async def answer(self: Endpoint, question: Any, *_: Any) -> Outcome:
+        name = question.request.id
         if int(name.split()[1]) % 4 == 1:
             raise SetupError("the key is refused")
         return name, Answer("Fine.")
@@ -489,6 +490,8 @@ def test_each_server_is_checked_by_itself():
             Answer("It is."),
         ),
         (Reply(body=b'\n\n  {"choices": [{"message": {"content": "It is."}}]}'), Answer("It is.")),
+        (Reply("<think>A cat?</think>\n\nIt is."), Answer("It is.")),
+        (Reply(body=b'{"choices": [{"message": {"content": "It is.", "reasoning": "A cat?"}}]}'), Answer("It is.")),
     ],
 )
 def test_a_text_arrives_as_it_was_said(reply: Reply, answer: Answer):
@@ -567,6 +570,106 @@ def test_options_add_replace_and_remove_fields():
     body = body_of(Request("a", "?", temperature=0.7, seed=5), options=options).body
     assert body.keys() == {"model", "messages", "max_completion_tokens", "temperature", "top_p"}
     assert (body["max_completion_tokens"], body["temperature"], body["top_p"]) == (30, 1, 0.5)
+
+
+# --- servers that refuse a field --------------------------------------------------------------------------------------
+
+LONG = {**SCHEMA, "properties": {"a": {"type": "string", "maxLength": 9}, "b": {"type": "array", "maxItems": 3}}}
+NO_THINKING = {"enable_thinking": False}
+FULL = Task(max_tokens=64, schema={**LONG, "required": ["a", "b"]}, template=NO_THINKING)
+
+
+def lengths_of(asked: Asked) -> set[str]:
+    """The bounds on lengths in the schema of a request."""
+    return {word for word in ("maxLength", "maxItems") if word in json.dumps(asked.body.get("response_format"))}
+
+
+def without_template(asked: Asked) -> Reply | str:
+    if "chat_template_kwargs" in asked.body:
+        return refusal(400, "Unrecognized request argument supplied: chat_template_kwargs")
+    return "Fine."
+
+
+def strict(asked: Asked) -> Reply | str:
+    """A service that takes neither the template nor lengths, and names one of them at a time."""
+    if lengths_of(asked):
+        said = "Invalid schema for response_format 'answer': In context=(), 'maxLength' is not permitted."
+        return refusal(400, said) if "chat_template_kwargs" not in asked.body else without_template(asked)
+    return without_template(asked)
+
+
+def test_values_for_the_template_go_where_there_are_any():
+    assert body_of(Request("a", "?"), Task(64, template=NO_THINKING)).body["chat_template_kwargs"] == NO_THINKING
+    for none in (None, {}):
+        assert "chat_template_kwargs" not in body_of(Request("a", "?"), Task(64, template=none)).body
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Unrecognized request argument supplied: chat_template_kwargs",  # OpenAI
+        "Unknown parameter: 'chat_template_kwargs'.",  # OpenAI
+        'Invalid JSON payload received. Unknown name "chat_template_kwargs": Cannot find field.',  # Gemini
+        "chat_template is not supported for Mistral tokenizers.",  # vLLM
+    ],
+)
+def test_a_server_that_refuses_the_template_is_asked_without_it_from_then_on(said, caplog):
+    def answer(asked: Asked) -> Reply | str:
+        return refusal(400, said) if "chat_template_kwargs" in asked.body else "Fine."
+
+    task = Task(64, template=NO_THINKING)
+    with ChatServer(answer) as server, ChatServer(lambda asked: "Fine.") as other:
+        model = client(server)
+        assert ask(model, task=task) == Answer("Fine.")
+        assert collected(model.answers(questions(3), task)) == {f"clip {n}": Answer("Fine.") for n in range(3)}
+        assert len(server.asked) == 2 + 3
+        assert ask(client(other), task=task) == Answer("Fine.")
+    (warning,) = caplog.messages
+    assert warning.startswith(f"{server.url}: status 400: ")
+    assert warning.endswith("; asked without chat_template_kwargs from now on")
+    assert "chat_template_kwargs" in other.asked[0].body
+
+
+def test_a_service_that_takes_neither_template_nor_lengths():
+    with ChatServer(strict) as server:
+        model = client(server)
+        (checked,) = model.servers()  # what a check has learned is known afterwards
+        assert ask(checked, task=FULL) == ask(model, task=FULL) == Answer("Fine.")
+    assert [("chat_template_kwargs" in asked.body, len(lengths_of(asked))) for asked in server.asked] == [
+        (True, 2),
+        (False, 2),
+        (False, 0),
+        (False, 0),
+    ]
+    last = server.asked[-1].body["response_format"]["json_schema"]
+    assert last["strict"] is True and last["schema"]["properties"] == {"a": {"type": "string"}, "b": {"type": "array"}}
+
+
+@pytest.mark.parametrize("said", ["the prompt has 9000 tokens", "bad schema", "chat_template, schema: {your body}"])
+def test_what_is_refused_for_another_reason_is_not_asked_for_ever(said):
+    """A server may repeat the request in its answer, so a word in it proves nothing: later requests are whole."""
+
+    def answer(asked: Asked) -> Reply | str:
+        return refusal(400, said) if "long" in asked.prompt else "Fine."
+
+    with ChatServer(answer) as server:
+        model = client(server)
+        told = ask(model, Request("a", "long"), FULL)
+        assert isinstance(told, ItemError) and told.kind == "refused" and said in str(told)
+        tries = 1 + ("chat_template" in said) + ("schema" in said)
+        assert len(server.asked) == tries
+        assert ask(model, task=FULL) == Answer("Fine.")
+    assert server.asked[-1].body["chat_template_kwargs"] and lengths_of(server.asked[-1])
+
+
+def test_what_the_request_does_not_hold_is_not_left_out():
+    with ChatServer(lambda asked: refusal(400, "no schema, no chat_template_kwargs")) as server:
+        model = client(server, options={"response_format": None, "chat_template_kwargs": None})
+        assert ask(model, task=FULL).kind == "refused"
+    assert len(server.asked) == 1
+
+
+# --- one more kind of server ------------------------------------------------------------------------------------------
 
 
 def test_vilas_own_server_is_understood():

@@ -32,7 +32,8 @@ WISHED |= {"heavy_effects", "changed_speed", "static_overlay", "damaged", "nudit
 
 
 def judge(chat, questions: list[list[str]] = ASKED, **changes: Any) -> Judge:
-    settings = {"prompt": PROMPT, "system": None, "frames": 2, "frames_per_second": None, "max_side": None}
+    settings = {"prompt": PROMPT, "system": None, "template": None, "frames": 2, "max_side": None}
+    settings |= {"frames_per_second": None}
     return Judge(chat, questions=questions, **{**settings, "send": "images", "max_tokens": 99, **changes})
 
 

@@ -7,12 +7,14 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from made_chat import captioner
 from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
@@ -163,6 +165,36 @@ def test_a_system_message_is_part_of_the_question(model):
         assert prompt == (
             "<|im_start|>system\nbe brief<|im_end|>\n<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n"
         )
+
+
+THINKING = (
+    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% else %}<think>\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("kind", ["llama", "idefics3"])
+def test_the_template_gets_its_values(folder, tmp_path, kind, monkeypatch):
+    """One as Qwen3's opens thoughts, or closes them at once; another model gets the same values, and does not mind."""
+    warnings: list[str] = []
+    monkeypatch.setattr("transformers.processing_utils.logger.warning", warnings.append)
+    thinking, usual = shutil.copytree(folder(kind), tmp_path / "copy"), local(folder(kind))
+    template = thinking / "chat_template.jinja"
+    template.write_text(template.read_text() + THINKING)
+    made, request = local(thinking), Request("", "what?")
+    prompts = {
+        name: made._loaded._prompt(request, Task(8, template=values))
+        for name, values in {"off": {"enable_thinking": False}, "on": {"enable_thinking": True}, "null": None}.items()
+    }
+    assert prompts["off"].endswith("<think>\n\n</think>\n\n")
+    assert prompts["on"] == prompts["null"] and prompts["on"].endswith("assistant\n<think>\n")
+    off, on = (outcomes(made, [request], Task(8, template={"enable_thinking": value}))[""] for value in (False, True))
+    assert isinstance(off, Answer)
+    assert isinstance(on, ItemError) and on.kind == "only_thoughts"  # for it closes no thoughts in eight tokens
+    plain, told = (
+        outcomes(usual, [request], Task(8, template=values)) for values in (None, {"enable_thinking": False})
+    )
+    assert plain == told
+    assert warnings == []
 
 
 @pytest.mark.parametrize(("kind", "template_begins"), [("llama", True), ("idefics3", True), ("idefics3", False)])
@@ -399,10 +431,11 @@ def test_requests_are_taken_as_there_is_room(model):
 
 
 def test_a_captioner_on_it_is_checked(folder):
-    captioner = Captioner(
+    videos = Captioner(
         local(folder("qwen2_5_vl")),
         prompt="Describe the clip of {seconds} seconds.",
         system=None,
+        template={"enable_thinking": False},
         frames=2,
         frames_per_second=None,
         max_side=None,
@@ -412,5 +445,18 @@ def test_a_captioner_on_it_is_checked(folder):
         temperature=0,
         seed=0,
     )
-    told = check_backend("caption", "transformers", captioner)
+    told = check_backend("caption", "transformers", videos)
     assert [entry["model"] for entry in told["models"]] == [str(folder("qwen2_5_vl"))]
+
+
+def test_a_model_that_does_not_see_all_pictures_is_refused(folder, monkeypatch):
+    """The check sees it, whatever loses the pictures on their way."""
+    made, inputs = local(folder("idefics3")), _Loaded.inputs
+
+    def last_alone(self, requests, task):
+        return inputs(self, [replace(request, images=request.images[-1:]) for request in requests], task)
+
+    check_backend("caption", "transformers", captioner(made))
+    monkeypatch.setattr(_Loaded, "inputs", last_alone)
+    with pytest.raises(SetupError, match=f"^{folder('idefics3')}: does not see all of its pictures.* but the last, it"):
+        check_backend("caption", "transformers", captioner(made))

@@ -18,6 +18,7 @@ FINE = [
     "is little fine detail.",
     "Two men in white aprons cut bread, then butter it, then lay slices of cheese on it; the camera stays still.",
     "On the left, a girl in red shoes jumps; on the right, a girl in blue shoes jumps; behind them, a dog sleeps.",
+    "The user of a phone scrolls through a list of videos; the thumb moves upwards, and the list follows it.",
     "A caption at the bottom says “as requested by viewers” over a shot of a harbour.",
 ]
 
@@ -32,6 +33,10 @@ def test_ordinary_captions_pass(text):
 TEXTS = [
     ("too short", "A red car."),
     ("too long", " ".join(f"word{number}" for number in range(401))),
+    ("thoughts", "<think> The user wants a caption of a red car that drives along a road."),
+    ("thoughts", "A red car drives along a wet road. </think> A red car on a road."),
+    ("thoughts", "Okay, the user wants a caption of these frames, so a red car comes first."),
+    ("thoughts", "Got it, let's look at the frames: a red car drives along a wet road."),
     ("refusal", "I'm sorry, but I can't help with describing this particular video clip."),
     ("refusal", "As an AI language model, I am not able to watch videos of any kind."),
     ("refusal", "No video was provided, so that nothing can be said of it here."),
@@ -64,6 +69,7 @@ def test_captions_are_judged_before_they_are_rewritten():
     assert fault_of_caption("A red car.", True, CHECKS) is None  # its length is the text's
     assert fault_of_caption("Here is the caption: a red car.", True, CHECKS) is None  # that may be rewritten
     assert fault_of_caption("I cannot see the video.", True, CHECKS) == "refusal"
+    assert fault_of_caption("<think>A red car", True, CHECKS) == "thoughts"
 
 
 @pytest.mark.parametrize(

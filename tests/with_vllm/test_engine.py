@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -90,6 +91,20 @@ def test_a_schema_is_obeyed(images):
         found = read_fields(answer.text, FIELDS)
         assert json.loads(answer.text, strict=False).keys() == FIELDS.keys()
         assert {name: len(text) <= FIELDS[name] for name, text in found.items()} == dict.fromkeys(FIELDS, True)
+
+
+def test_the_template_gets_its_values(model, tmp_path):
+    """One as Qwen3's closes thoughts at once if it is told to, and opens them otherwise."""
+    folder = shutil.copytree(model("llama"), tmp_path / "copy")
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text() + "{{ 'Do not think.' if enable_thinking is false else 'Think.' }}")
+    thinking = engine(folder)
+    asked = [Request("a", "Say a.")]
+    off, on, none = (
+        answered(thinking, asked, Task(12, template=values))
+        for values in ({"enable_thinking": False}, {"enable_thinking": True}, None)
+    )
+    assert off != on == none
 
 
 def test_what_is_drawn_depends_on_the_seed_alone(images):

@@ -51,7 +51,13 @@ SETTINGS = {
 }
 # Small models say anything: nothing is asked of their texts.
 NO_TEXT_CHECKS = {"min_words": None, "max_words": None, "cut_off": False, "refusals": False, "meta_phrases": False}
-NO_TEXT_CHECKS |= {"repeated_words": None, "repeated_trigrams": None, "script": None, "same_text": None}
+NO_TEXT_CHECKS |= {
+    "thoughts": False,
+    "repeated_words": None,
+    "repeated_trigrams": None,
+    "script": None,
+    "same_text": None,
+}
 SMALL_MODELS_ON_THE_CPU = {step: {"gpu": 0, "mem_mb": 4000} for step in ("caption", "rewrite")}
 DROP_FROM_BOUNDING_SET = 24  # prctl
 PAST_MODES = (1, 2)  # the capabilities that read and write whatever a file's mode says

@@ -10,8 +10,7 @@ import pytest
 import yaml
 from runs import Outcome, call, explain, snakemake
 
-from chat_server import Asked, ChatServer
-from clipmill.checks import TEXT
+from chat_server import Asked, ChatServer, is_check
 
 LONG = "a {0} walks over wet stones in soft morning light while the camera follows it at a low height"
 FILE = "my prompts.jsonl"
@@ -20,7 +19,7 @@ PROMPTS = [{"prompt": "a cat", "id": 7}, "a dog {0}", {"prompt": "a cat"}]
 
 def answer(asked: Asked) -> str:
     """The text for a prompt: it stands in the question's last line."""
-    if asked.prompt == TEXT:
+    if is_check(asked):
         return '{"text": "Grey."}'
     wish = asked.prompt.splitlines()[-1]
     return "I can do that." if "broken" in wish else json.dumps({"text": LONG.replace("{0}", wish)})

@@ -17,9 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from runs import AFTER_FILTER, LAST, SHARD_RULES, Outcome, Run, Saved, explain, wait_for, whole_plan
 
-from chat_server import Asked, ChatServer, Reply, free_port, refusal
+from chat_server import Asked, ChatServer, Reply, free_port, is_check, refusal, said_to_check
 from clipmill.captions.fields import FIELDS
-from clipmill.checks import TEXT
 
 SLOW, ODD, MEDIUM = {"slow 1.mp4", "slow 2.mp4", "slow 3.mp4"}, "odd.mp4", {"medium 1.mp4", "medium 2.mp4"}
 CAPTION = re.compile(r"A camera glides over photograph (\w{12}) while soft daylight falls across the quiet scene\.")
@@ -36,21 +35,23 @@ def said_of(image: bytes) -> str:
 
 
 def answer(asked: Asked) -> Reply | str:
-    """Answers a check, a question for a caption, and one for its rewriting."""
-    if asked.prompt == TEXT:
-        return "All of it is grey."
+    """Answers a check, a question for a caption, and one for its rewriting; it thinks before the last two."""
+    if is_check(asked):
+        return said_to_check(asked)
     if asked.images:
-        return said_of(asked.images[0])
-    return json.dumps({"text": CAPTION.search(asked.prompt)[0].replace("A camera", "The camera")})
+        return f"<think>\nThe user wants a caption.\n</think>\n\n{said_of(asked.images[0])}"
+    return "{Shorter.}</think>" + json.dumps(
+        {"text": CAPTION.search(asked.prompt)[0].replace("A camera", "The camera")}
+    )
 
 
 def captions(server: ChatServer) -> list[Asked]:
     """What a server was asked of clips."""
-    return [asked for asked in server.asked if asked.images and asked.prompt != TEXT]
+    return [asked for asked in server.asked if asked.images and not is_check(asked)]
 
 
 def rewrites(server: ChatServer) -> list[Asked]:
-    return [asked for asked in server.asked if not asked.images and asked.prompt != TEXT]
+    return [asked for asked in server.asked if not asked.images and not is_check(asked)]
 
 
 def by(server: ChatServer | str, revision: str | None = None, **more: Any) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
 
     def stumbling(asked: Asked) -> Reply | str:
         key = asked.headers["authorization"]
-        if asked.images and asked.prompt != TEXT:
+        if asked.images and not is_check(asked):
             width, height = asked.sizes[0]
             if height > width:
                 return refusal(400, f"You are {key}: no portraits.")
@@ -133,11 +134,12 @@ def test_each_clip_is_asked_for_once_and_has_its_own_texts(finished: Run, story:
     story.server.check()
     assert story.whole.jobs == {**whole_plan(1), "check_backend": 2}
     check_texts(finished, SLOW)
-    assert [asked.prompt for asked in story.server.asked].count(TEXT) == 2  # the checks of both steps
+    assert sum(map(is_check, story.server.asked)) == 3 + 1  # captions by three sets of pictures, and texts
     asked = captions(story.server)
     assert len({one.digest for one in asked}) == len(SLOW) + 1
     assert len(asked) == 2 * len(SLOW) + 1  # each stumbled once, but the odd one
     assert len(rewrites(story.server)) == len(SLOW)
+    assert all(one.body["chat_template_kwargs"] == {"enable_thinking": False} for one in story.server.asked)
     assert {size for one in asked for size in one.sizes} == {(160, 120), (120, 160)}
     assert all(len(one.images) == 3 and "frames of one video clip of 1.5 seconds" in one.prompt for one in asked)
     assert {row["caption_model"] for row in finished.verdicts() if row["kept"]} == {"openai: m"}
@@ -208,7 +210,7 @@ def test_a_looser_threshold_asks_for_what_it_lets_in_and_for_what_had_failed(fin
 
 def test_structured_answers_fill_their_columns(finished: Run):
     def structured(asked: Asked) -> Reply | str:
-        if not asked.images or asked.prompt == TEXT:
+        if not asked.images or is_check(asked):
             return answer(asked)
         schema = asked.body["response_format"]["json_schema"]["schema"]
         fields = {name: f"The {name} of it." for name in schema["required"]}
@@ -242,7 +244,7 @@ def answering(count: int) -> Any:
 
     def some(asked: Asked) -> Reply | str:
         nonlocal came
-        came += bool(asked.images) and asked.prompt != TEXT
+        came += bool(asked.images) and not is_check(asked)
         return answer(asked) if came <= count else Reply(hold=NEVER)
 
     return some

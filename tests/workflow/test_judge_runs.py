@@ -11,9 +11,8 @@ import pytest
 import yaml
 from runs import NO_TEXT_CHECKS, Run, Saved, of_two_photographs
 
-from chat_server import Asked, ChatServer
+from chat_server import Asked, ChatServer, is_check, said_to_check
 from clipmill.base.opencv import cv2
-from clipmill.checks import TEXT
 
 LOGO = "Is there a logo of a rocket?"
 CAPTION = "A camera moves slowly over a still photograph."
@@ -28,8 +27,8 @@ def brown(asked: Asked) -> bool:
 
 def answer(asked: Asked) -> str:
     """Answers a check, questions and captions: there is a logo on what is not brown, and a cat is uncertain."""
-    if asked.prompt == TEXT:
-        return "All of it is grey."
+    if is_check(asked):
+        return said_to_check(asked)
     wanted = asked.body.get("response_format", {}).get("json_schema", {}).get("schema", {}).get("required", [])
     if not wanted:
         return CAPTION
@@ -39,7 +38,7 @@ def answer(asked: Asked) -> str:
 
 def of_clips(server: ChatServer) -> list[Asked]:
     """The requests about clips."""
-    return [asked for asked in server.asked if asked.prompt != TEXT and asked.images]
+    return [asked for asked in server.asked if not is_check(asked) and asked.images]
 
 
 def count(server: ChatServer, what: str) -> int:

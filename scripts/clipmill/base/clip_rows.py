@@ -6,7 +6,7 @@ import base64
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,19 @@ SYNC_SECONDS = 2.0  # new rows are synced to their journals together, once the o
 class ClipRows:
     """Rows of clips: those that the journals hold, and those that are added. Use as a context manager.
 
-    `journals` and `keys`, by clip id: the journal that keeps the clip's row, and the row's key in it.
+    `journals` and `keys`, by clip id: the journal that keeps the clip's row, and the row's key in it. `holds`: whether
+    a row of a journal is still good; another one is made again.
     """
 
-    def __init__(self, journals: Mapping[str, Journal], keys: Mapping[str, str], max_error_rate: float):
+    def __init__(
+        self,
+        journals: Mapping[str, Journal],
+        keys: Mapping[str, str],
+        max_error_rate: float,
+        holds: Callable[[Any], bool] = lambda row: True,
+    ):
         known = {clip_id: journals[clip_id].get(clip_id, key) for clip_id, key in keys.items()}
-        self.rows = {clip_id: _unpacked(row) for clip_id, row in known.items() if row is not None}
+        self.rows = {clip_id: _unpacked(row) for clip_id, row in known.items() if row is not None and holds(row)}
         self._journals, self._keys, self._max_error_rate = journals, keys, max_error_rate
         self._progress = Progress("clips", len(keys), len(self.rows))
         self._bad = 0

@@ -29,6 +29,7 @@ class Captioner(Looking):
         chat_model: ChatModel,
         prompt: str,
         system: str | None,
+        template: dict[str, Any] | None,
         frames: int,
         frames_per_second: float | None,
         max_side: int | None,
@@ -52,6 +53,7 @@ class Captioner(Looking):
             schema(self._texts, self._answers) if self._texts else None,
             frames,
             send == "video",
+            template,
         )
         super().__init__(
             "caption",

@@ -20,6 +20,7 @@ class Judge(Looking):
         chat_model: ChatModel,
         prompt: str,
         system: str | None,
+        template: dict[str, Any] | None,
         questions: Sequence[Sequence[str]],
         frames: int,
         frames_per_second: float | None,
@@ -28,7 +29,7 @@ class Judge(Looking):
         max_tokens: int,
     ):
         self._asked_columns = [column for column, _ in questions]
-        task = Task(max_tokens, system, schema({}, self._asked_columns), frames, send == "video")
+        task = Task(max_tokens, system, schema({}, self._asked_columns), frames, send == "video", template)
         super().__init__("judge", chat_model, asking(prompt, questions), task, frames_per_second, max_side)
 
     def _values(self, clip: Clip) -> Mapping[str, Callable[[], str]]:

@@ -9,6 +9,8 @@ from clipmill import chat
 from clipmill.chat import ChatModel, Task
 from clipmill.texts.prompts import PLACES, fill, places
 
+NO_THINKING = {"enable_thinking": False}
+
 
 class Asking:
     """A `chat` model and the `task` of its answers.
@@ -21,6 +23,10 @@ class Asking:
         self.step, self.chat, self.task = step, chat_model, task
         self._prompt, self._places = prompt, places(prompt, PLACES[step], f"{step}.prompt")
         self._asked = {"prompt": prompt, "system": task.system, "max_tokens": task.max_tokens, **more}
+        # Left out, so that journals of before the setting keep their keys: only a model that thinks answers otherwise
+        # now, and `shard.answers_are_clean` tells its old answers.
+        if task.template != NO_THINKING:
+            self._asked["template"] = task.template
 
     @property
     def about(self) -> dict[str, Any]:

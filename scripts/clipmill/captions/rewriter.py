@@ -7,14 +7,17 @@ import re
 from typing import Any
 
 from clipmill.base.errors import ItemError
+from clipmill.base.human import counted
 from clipmill.captions import Answers, Caption
 from clipmill.captions.fields import read_fields, schema
 from clipmill.captions.language_step import Asking
-from clipmill.chat import PASSING, Answer, ChatModel, Request, Task
+from clipmill.chat import PASSING, REFUSED, Answer, ChatModel, Request, Task
 from clipmill.texts.checks import is_refusal, words_of
 from clipmill.texts.prompts import PLACES
+from clipmill.texts.thoughts import has_thoughts
 
-FIELD = {"text": 2000}  # the answer's one field, and its most characters
+# The answer's one field, and its most characters: not 2000, which llama.cpp refuses of all numbers.
+FIELD = {"text": 1900}
 RETRY_TEMPERATURE = 0.7  # the most likely answer was refused: draw another one
 SLACK = 5  # words that every text may be longer than `max_growth` allows
 SHORT = 4  # letters: shorter words do not count as content words
@@ -40,6 +43,7 @@ class Rewriter(Asking):
         chat_model: ChatModel,
         prompt: str,
         system: str | None,
+        template: dict[str, Any] | None,
         max_tokens: int,
         temperature: float,
         seed: int,
@@ -51,7 +55,7 @@ class Rewriter(Asking):
             "rewrite",
             chat_model,
             prompt,
-            Task(max_tokens, system, schema(FIELD)),
+            Task(max_tokens, system, schema(FIELD), template=template),
             sampling=[temperature, seed],
             max_tries=max_tries,
             max_growth=max_growth,
@@ -74,12 +78,14 @@ class Rewriter(Asking):
                 text, fault = self._judge(asked[clip_id], answer)
                 if isinstance(fault, ItemError):
                     yield clip_id, fault
-                elif fault:
-                    todo[clip_id], why[clip_id] = asked[clip_id], fault
-                else:
+                elif not fault:
                     yield clip_id, {"text": text, "rewrite_model": self.model, "rewritten": True}
+                elif isinstance(answer, ItemError) and answer.kind == REFUSED:  # as it would be the next time
+                    yield clip_id, self._failed(asked[clip_id], fault, attempt + 1)
+                else:
+                    todo[clip_id], why[clip_id] = asked[clip_id], fault
         for clip_id, caption in todo.items():
-            yield clip_id, self._failed(caption, why[clip_id])
+            yield clip_id, self._failed(caption, why[clip_id], self._max_tries)
 
     def _request(self, clip_id: str, caption: str, attempt: int) -> Request:
         temperature = max(self._temperature, RETRY_TEMPERATURE) if attempt else self._temperature
@@ -97,9 +103,11 @@ class Rewriter(Asking):
             return "", str(error)
         return text, loss(caption, text, self._max_growth)
 
-    def _failed(self, caption: str, why: str) -> dict[str, Any] | ItemError:
+    def _failed(self, caption: str, why: str, tries: int) -> dict[str, Any] | ItemError:
         if self._on_failure == "drop":
-            return ItemError("not_rewritten", f"{self._max_tries} answers were refused, the last one since {why}")
+            return ItemError(
+                "not_rewritten", f"no good answer in {counted(tries, 'try', 'tries')}; the last one: {why}"
+            )
         return {
             "text": " ".join(caption.split()),
             "rewrite_model": self.model,
@@ -113,6 +121,8 @@ def loss(source: str, text: str, max_growth: float) -> str | None:
     before, after = words_of(source.lower()), words_of(text.lower())
     if not after:
         return "it is empty"
+    if has_thoughts(text) and not has_thoughts(source):
+        return "it holds thoughts about the answer"
     if is_refusal(text) and not is_refusal(source):
         return "it is a refusal"
     if len(after) > max_growth * len(before) + SLACK:

@@ -21,6 +21,7 @@ from clipmill.store import tables
 from clipmill.store.given import OfClips
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
+from clipmill.texts.thoughts import without_thoughts
 
 Rows = dict[str, list[Row]]
 """Rows of tables, by the shard that they belong to."""
@@ -105,6 +106,12 @@ def rewrite_shards(
     return _finish(step, captions, key, rewritten, outdir, max_error_rate)
 
 
+def answers_are_clean(row: Row) -> bool:
+    """Whether a row's texts have no thoughts before them. Those of older versions may: then the clip is asked again."""
+    texts = [text for name in ("caption", "text") if (text := row.get(name))]
+    return all(without_thoughts(text) == text.strip() for text in texts)
+
+
 def _finish(
     step: str,
     rows: Rows,
@@ -121,7 +128,7 @@ def _finish(
             journal = stack.enter_context(Journal(Paths(outdir).journal(step, shard)))
             owner |= {row["clip_id"]: journal for row in mine}
             keys |= {row["clip_id"]: key(row) for row in mine}
-        results = stack.enter_context(ClipRows(owner, keys, max_error_rate))
+        results = stack.enter_context(ClipRows(owner, keys, max_error_rate, answers_are_clean))
         todo = {shard: [row for row in mine if row["clip_id"] not in results.rows] for shard, mine in rows.items()}
         if any(todo.values()):
             with closing(work(todo)) as answers:  # the threads of a backend end before an error leaves this function

@@ -12,11 +12,15 @@ from typing import Any, Protocol
 
 from clipmill.base.errors import ItemError
 from clipmill.models.checkpoints import Checkpoint
+from clipmill.texts.thoughts import without_thoughts
 
 IDLE_SECONDS = 2.0  # a waiting backend yields None at least this often, so that finished answers are written down
 
 # Kinds of errors that do not depend on the request: the same request may succeed later.
 PASSING = frozenset({"timeout", "busy", "server_error", "broken_off", "bad_answer"})
+
+# Kinds of errors: of an answer that says nothing; of a request that is refused whenever it is asked.
+EMPTY, ONLY_THOUGHTS, REFUSED = "empty_answer", "only_thoughts", "refused"
 
 Outcome = tuple[str, "Answer | ItemError"]
 
@@ -26,7 +30,8 @@ class Task:
     """What all requests of a job have in common. `schema`: the JSON schema that an answer must obey, if any.
 
     `max_tokens`: length at which an answer is cut off. `system`: a message before the user's, for models that take one.
-    `images`: most images in a request; `as_video`: whether they are sent as one video.
+    `images`: most images in a request; `as_video`: whether they are sent as one video. `template`: values for the
+    model's chat template, as {"enable_thinking": False}.
     """
 
     max_tokens: int
@@ -34,6 +39,7 @@ class Task:
     schema: dict[str, Any] | None = None
     images: int = 0
     as_video: bool = False
+    template: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,8 @@ class ChatModel(Protocol):
 
     batch: int
     """Requests in progress at once. Never changes a value."""
+    where: str
+    """What messages call it: the address of its servers, or the model's name."""
     about: dict[str, Any]
     """Everything that its answers depend on: backend, model, revision. Part of the journal's key."""
 
@@ -86,6 +94,27 @@ def name(model: ChatModel) -> str:
     about = model.about
     revision = f" ({about['revision']})" if about["revision"] else ""
     return f"{about['backend']}: {about['model']}{revision}"
+
+
+def answer_of(text: str, whole: bool, where: str, why_empty: str = "") -> Answer | ItemError:
+    """The answer in the `text` that a model wrote: what comes after its thoughts. An ItemError if nothing does.
+
+    `where`: the server or the model. `why_empty`: words for the message if the text is empty.
+    """
+    said = without_thoughts(text)
+    if said:
+        return Answer(said, whole)
+    if text.strip():
+        return only_thoughts(where)
+    return ItemError(EMPTY, f"{where}: the answer is empty{why_empty}", lasting=False)
+
+
+def only_thoughts(where: str) -> ItemError:
+    """The error of an answer that ended before the model's thoughts did."""
+    what = (
+        "the model thought, and did not come to an answer; set template: {enable_thinking: false}, or raise max_tokens"
+    )
+    return ItemError(ONLY_THOUGHTS, f"{where}: {what}", lasting=False)
 
 
 def whole(text: str) -> str:

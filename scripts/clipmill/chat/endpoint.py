@@ -1,5 +1,7 @@
 """Any server that speaks OpenAI's chat protocol: vLLM, SGLang, VILA's own, a cloud service. Several may share the load.
 
+A server that refuses a field which it does not know, or the lengths in a schema, is asked without from then on.
+
 If a server is busy, slow or fails, the request is sent again, to another server if there is one. A server that cannot
 be reached is not used for a while, and its requests go to the others. If no server can be reached, the job ends.
 """
@@ -13,11 +15,13 @@ import json
 import logging
 import math
 import os
+import re
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -26,7 +30,19 @@ import pybase64
 import tenacity
 
 from clipmill.base.errors import ItemError, SetupError
-from clipmill.chat import IDLE_SECONDS, Answer, Outcome, Request, Task, media_kwargs, messages, whole
+from clipmill.chat import (
+    IDLE_SECONDS,
+    REFUSED,
+    Answer,
+    Outcome,
+    Request,
+    Task,
+    answer_of,
+    media_kwargs,
+    messages,
+    only_thoughts,
+    whole,
+)
 from clipmill.chat.keys import Secrets
 from clipmill.models.checkpoints import Checkpoint
 
@@ -34,6 +50,13 @@ log = logging.getLogger("clipmill")
 
 LONGEST_WAIT = 120.0  # seconds between two tries at most, whatever the server asks for
 LEFT_OUT_SECONDS = 20.0  # in which an unreachable server is not used, if there are others
+# What a request can do without, and the words by which a refusal names it. vLLM says chat_template of both its fields.
+TEMPLATE, LENGTHS = "chat_template_kwargs", "lengths in the schema"
+NAMED = {
+    TEMPLATE: r"chat_template",
+    LENGTHS: r"(?i)schema|response_?format|grammar|structured.output|(?:min|max)(?:Length|Items)",
+}
+LENGTH_WORDS = {"minLength", "maxLength", "minItems", "maxItems"}
 PLACE = f"@{uuid.uuid4().hex}@"  # stands for a picture in a message until the picture is put in
 
 
@@ -64,6 +87,8 @@ class Endpoint:
         self._api_key_env, self._headers = api_key_env, headers
         self._tries, self._backoff, self._timeout = tries, backoff_seconds, timeout_seconds
         self._secrets = Secrets()
+        self._left_out: defaultdict[str, set[str]] = defaultdict(set)  # by server: what it refuses
+        self.where = ", ".join(base_urls)
         self.about = {"backend": "openai", "model": model, "revision": revision, "options": options}
 
     def checkpoints(self) -> list[Checkpoint]:
@@ -74,7 +99,7 @@ class Endpoint:
         """One `Endpoint` for each server, so that a check can test each of them."""
         for url in self._urls:
             one = copy.copy(self)
-            one._urls = [url]
+            one._urls, one.where = [url], url
             yield one
 
     def answers(self, requests: Iterable[Request], task: Task) -> Iterator[Outcome | None]:
@@ -82,16 +107,15 @@ class Endpoint:
         for name in ("httpx2", "httpcore2", "openai"):  # they would log one line per request, and servers' messages
             logging.getLogger(name).setLevel(logging.WARNING)
         headers = self._request_headers()
-        servers = [_Server(url, self._client(url), headers) for url in self._urls]
+        servers = [_Server(url, self._client(url), headers, self._left_out[url]) for url in self._urls]
         loop = asyncio.new_event_loop()
         todo = iter(requests)
         under_way: set[asyncio.Task[Outcome]] = set()
         try:
             while True:
                 while len(under_way) < self.batch and (request := next(todo, None)) is not None:
-                    body = self._body(request, task)
-                    under_way.add(loop.create_task(self._answer(request.id, body, servers)))
-                    del request, body
+                    under_way.add(loop.create_task(self._answer(_Question(request, task), servers)))
+                    del request
                 if not under_way:
                     return
                 waiting = asyncio.wait(under_way, timeout=IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -135,8 +159,9 @@ class Endpoint:
         own = {name.lower(): self._secrets.fill(name, value) for name, value in self._headers.items()}
         return {**headers, **own, "content-type": "application/json"}
 
-    def _body(self, request: Request, task: Task) -> bytes:
-        """The request as JSON. Pictures are put in last, as bytes: the JSON encoder would read every character."""
+    def _fields(self, question: _Question, left_out: set[str]) -> dict[str, Any]:
+        """The fields of a request, with places for its pictures. `left_out`: what the server refuses, of NAMED."""
+        request, task = question.request, question.task
         fields: dict[str, Any] = {
             "model": self._model,
             "max_tokens": task.max_tokens,
@@ -147,15 +172,22 @@ class Endpoint:
             fields["seed"] = request.seed
         if task.as_video and request.images:
             fields["media_io_kwargs"] = media_kwargs(request)
+        if task.template and TEMPLATE not in left_out:
+            fields[TEMPLATE] = task.template
         if task.schema:
-            described = {"name": "answer", "schema": task.schema, "strict": True}
+            schema = without_lengths(task.schema) if LENGTHS in left_out else task.schema
+            described = {"name": "answer", "schema": schema, "strict": True}
             fields["response_format"] = {"type": "json_schema", "json_schema": described}
-        fields = {name: value for name, value in {**fields, **self._options}.items() if value is not None}
-        pictures = [pybase64.b64encode(image) for image in request.images]
+        return {name: value for name, value in {**fields, **self._options}.items() if value is not None}
+
+    def _body(self, fields: dict[str, Any], images: tuple[bytes, ...]) -> bytes:
+        """A request as JSON. Pictures are put in last, as bytes: the JSON encoder would read every character."""
+        pictures = [pybase64.b64encode(image) for image in images]
         between = json.dumps(fields).encode().split(PLACE.encode())
         return b"".join(part for pair in zip(between, [*pictures, b""], strict=True) for part in pair)
 
-    async def _answer(self, name: str, body: bytes, servers: list[_Server]) -> Outcome:
+    async def _answer(self, question: _Question, servers: list[_Server]) -> Outcome:
+        name = question.request.id
         retrying = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(self._tries),
             wait=self._wait_seconds,
@@ -163,7 +195,7 @@ class Endpoint:
             reraise=True,
         )
         try:
-            return name, await retrying(self._try, body, servers, Counter())
+            return name, await retrying(self._try, question, servers, Counter())
         except _Unreachable as error:
             raise SetupError(f"{error}; is the server up, and the address right? Run again when it answers") from error
         except _TryAgain as error:
@@ -171,7 +203,7 @@ class Endpoint:
         except ItemError as error:
             return name, error.with_traceback(None)
 
-    async def _try(self, body: bytes, servers: list[_Server], failures: Counter[_Server]) -> Answer:
+    async def _try(self, question: _Question, servers: list[_Server], failures: Counter[_Server]) -> Answer:
         """Ask the server with the fewest failures of this request, then the least load; if unreachable, the next."""
 
         def rank(server: _Server) -> tuple[bool, int, int]:
@@ -181,7 +213,7 @@ class Endpoint:
         while True:
             server = min(left, key=rank)
             try:
-                return await self._ask(body, server)
+                return await self._ask(question, server)
             except _Unreachable as error:
                 left.remove(server)
                 away.append(str(error))
@@ -191,7 +223,30 @@ class Endpoint:
                 failures[server] += 1
                 raise
 
-    async def _ask(self, body: bytes, server: _Server) -> Answer:
+    async def _ask(self, question: _Question, server: _Server) -> Answer:
+        """Ask once; and if the server refuses what the request can do without, once more without it.
+
+        What helped is left out of later requests to this server too.
+        """
+        left_out, why = set(server.left_out), dict[str, str]()
+        while True:
+            fields = self._fields(question, left_out)
+            try:
+                response = await self._post(self._body(fields, question.request.images), server)
+            except _Refused as error:
+                named = (part for part in NAMED if part not in left_out and re.search(NAMED[part], error.said))
+                part = next((part for part in named if self._fields(question, {*left_out, part}) != fields), None)
+                if part is None:
+                    raise ItemError(REFUSED, str(error)) from None
+                left_out.add(part)
+                why[part] = str(error)
+                continue
+            for part in why.keys() - server.left_out:
+                log.warning("%s; asked without %s from now on", why[part], part)
+            server.left_out.update(why)
+            return self._read(response, server.url)
+
+    async def _post(self, body: bytes, server: _Server) -> httpx2.Response:
         server.under_way += 1
         try:
             options: Any = {"headers": server.headers}
@@ -200,7 +255,7 @@ class Endpoint:
                     "/chat/completions", content=body, cast_to=httpx2.Response, options=options
                 )
             server.out_until = 0.0
-            return self._read(response, server.url)
+            return response
         except openai.APIStatusError as error:
             server.out_until = 0.0
             raise self._status_fault(error, server.url) from None
@@ -221,14 +276,16 @@ class Endpoint:
             raise _TryAgain("bad_answer", f"{url}: the answer is no chat completion: {begin!r}") from None
         if ended == "content_filter":
             raise ItemError("filtered", f"{url}: its content filter refused the answer")
-        if not text:
-            reason = self._line(str(ended))
-            raise ItemError("empty_answer", f"{url}: the answer is empty (finish_reason {reason})", lasting=False)
-        return Answer(text, whole=ended != "length")
+        if not text and (said.get("reasoning") or said.get("reasoning_content")):
+            raise only_thoughts(url)
+        answer = answer_of(text, ended != "length", url, f" (finish_reason {self._line(str(ended))})")
+        if isinstance(answer, ItemError):
+            raise answer
+        return answer
 
     def _status_fault(self, error: openai.APIStatusError, url: str) -> Exception:
-        status, message = error.status_code, self._server_message(error)
-        where = f"{url}: status {status}: {message}"
+        status, message = error.status_code, _message(error)
+        where = f"{url}: status {status}: {self._line(message)}"
         if status in (401, 403):
             key = f"the variable {self._api_key_env}" if self._api_key_env else "a key (api_key_env is not set)"
             return SetupError(f"{where}; the server refuses {key}")
@@ -241,7 +298,7 @@ class Endpoint:
             return SetupError(f"{where}; the account's quota is used up")
         if status in (408, 409, 425, 429) or status >= 500:
             return _TryAgain("busy" if status == 429 else "server_error", where, _retry_after(error.response))
-        return ItemError("refused", where)
+        return _Refused(where, message)
 
     def _connection_fault(self, error: Exception, server: _Server) -> _TryAgain:
         cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
@@ -253,13 +310,6 @@ class Endpoint:
             advice = "raise timeout_seconds, or ask less at once"
             return _TryAgain("timeout", f"{server.url}: no answer within {self._timeout:g} s; {advice}")
         return _TryAgain("broken_off", f"{server.url}: the answer broke off ({reason})")
-
-    def _server_message(self, error: openai.APIStatusError) -> str:
-        """The server's own message, in one line."""
-        body = error.body
-        body = body.get("error", body) if isinstance(body, dict) else body
-        body = body.get("message", body) if isinstance(body, dict) else body
-        return self._line(body if isinstance(body, str) else json.dumps(body) if body else error.response.text)
 
     def _line(self, text: str) -> str:
         """The beginning of a server's text, in one line. Keys are hidden first: half a key would not be recognised."""
@@ -276,11 +326,30 @@ class Endpoint:
 
 
 class _Server:
-    """One server. `out_until`: time on the monotonic clock until which it is not used."""
+    """One server. `out_until`: time on the monotonic clock until which it is not used.
 
-    def __init__(self, url: str, client: openai.AsyncOpenAI, headers: dict[str, Any]):
-        self.url, self.client, self.headers = url, client, headers
+    `left_out`: what is left out of its requests, of NAMED.
+    """
+
+    def __init__(self, url: str, client: openai.AsyncOpenAI, headers: dict[str, Any], left_out: set[str]):
+        self.url, self.client, self.headers, self.left_out = url, client, headers, left_out
         self.under_way, self.out_until = 0, 0.0
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A request and its task."""
+
+    request: Request
+    task: Task
+
+
+class _Refused(Exception):
+    """The server refuses the request. `said`: its own message, which may hold a key."""
+
+    def __init__(self, message: str, said: str):
+        super().__init__(message)
+        self.said = said
 
 
 class _TryAgain(Exception):
@@ -295,12 +364,29 @@ class _Unreachable(_TryAgain):
     """No server answers at the address."""
 
 
+def without_lengths(schema: Any) -> Any:
+    """A JSON schema, or a part of one, without bounds on the lengths of texts and lists."""
+    if isinstance(schema, list):
+        return [without_lengths(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {name: without_lengths(part) for name, part in schema.items() if name not in LENGTH_WORDS}
+
+
 async def _close(tasks: set[asyncio.Task], servers: list[_Server]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     for server in servers:
         await server.client.close()
+
+
+def _message(error: openai.APIStatusError) -> str:
+    """The server's own message. It may hold a key."""
+    body = error.body
+    body = body.get("error", body) if isinstance(body, dict) else body
+    body = body.get("message", body) if isinstance(body, dict) else body
+    return body if isinstance(body, str) else json.dumps(body) if body else error.response.text
 
 
 def _words(content: Any) -> Any:

@@ -14,7 +14,7 @@ import pybase64
 from clipmill.base.errors import ItemError, SetupError, in_line
 from clipmill.base.processes import children_die_with_us
 from clipmill.base.usage import starting
-from clipmill.chat import IDLE_SECONDS, Answer, Outcome, Request, Task, media_kwargs, messages
+from clipmill.chat import IDLE_SECONDS, REFUSED, Answer, Outcome, Request, Task, answer_of, media_kwargs, messages
 from clipmill.models import leases
 from clipmill.models.checkpoints import Checkpoint, find_language_model
 
@@ -41,6 +41,7 @@ class Engine:
         options: dict[str, Any],
     ):
         self._model, self._revision, self._trust = model, revision, trust_remote_code
+        self.where = model
         self._arguments = {
             "max_model_len": max_model_len,
             "gpu_memory_utilization": gpu_memory_utilization,
@@ -81,7 +82,7 @@ class Engine:
             for output in self._engine.llm_engine.step():
                 if output.finished and output.request_id in under_way:
                     under_way.remove(output.request_id)
-                    yield output.request_id, _answer(output.outputs[0])
+                    yield output.request_id, self._answer(output.outputs[0])
                     last = time.monotonic()
             if time.monotonic() - last > IDLE_SECONDS:
                 last = time.monotonic()
@@ -139,7 +140,7 @@ class Engine:
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
         chat = ChatParams(
-            chat_template_kwargs={"add_generation_prompt": True},
+            chat_template_kwargs={"add_generation_prompt": True, **(task.template or {})},
             media_io_kwargs=media_kwargs(request) if task.as_video else None,
         )
         renderer = self._engine.renderer
@@ -149,19 +150,16 @@ class Engine:
             self._engine.llm_engine.add_request(request.id, prompt, params)
         except (VLLMClientError, ValueError, TypeError) as error:
             # too long for the model, or more pictures than it takes
-            return ItemError("refused", f"{self._model}: vLLM refuses the request: {in_line(error, 300)}")
+            return ItemError(REFUSED, f"{self._model}: vLLM refuses the request: {in_line(error, 300)}")
         return None
+
+    def _answer(self, output: Any) -> Answer | ItemError:
+        ended = output.finish_reason
+        return answer_of(output.text, ended != "length", self.where, f" (finish_reason {ended!r})")
 
 
 def _base64(image: bytes) -> str:
     return pybase64.b64encode(image).decode()
-
-
-def _answer(output: Any) -> Answer | ItemError:
-    text = output.text.strip()
-    if not text:
-        return ItemError("empty_answer", f"the answer is empty (finish_reason {output.finish_reason!r})", lasting=False)
-    return Answer(text, whole=output.finish_reason != "length")
 
 
 def _with_advice(error: BaseException) -> str:

@@ -17,15 +17,18 @@ from PIL import Image
 
 from clipmill.base.errors import ItemError, SetupError, in_line
 from clipmill.base.usage import starting
-from clipmill.chat import Answer, Outcome, Request, Task
+from clipmill.chat import REFUSED, Answer, Outcome, Request, Task, answer_of
 from clipmill.chat.grammar import Grammar
 from clipmill.models import batches, gpu
 from clipmill.models.checkpoints import Checkpoint, find_language_model, load_transformers
 from clipmill.models.torchvision_ops import declare_missing_operators
+from clipmill.texts.thoughts import opened_thoughts
 
 declare_missing_operators()  # before transformers, which imports torchvision, is imported below
 
 log = logging.getLogger("clipmill")
+
+TAIL = 8  # tokens at the end of a prompt in which a template may open thoughts
 
 # Errors of tokenizers and processors for a request that they refuse; StopIteration: a picture's mark without a picture.
 REFUSALS = (ValueError, TypeError, LookupError, StopIteration)
@@ -42,6 +45,7 @@ class Local:
 
     def __init__(self, model: str, revision: str | None, dtype: str, trust_remote_code: bool):
         self._model, self._revision, self._dtype, self._trust = model, revision, dtype, trust_remote_code
+        self.where = model
         self._grammars: dict[str, Grammar] = {}
 
     @property
@@ -88,7 +92,7 @@ class Local:
             inputs = loaded.inputs(requests, task)
         except REFUSALS as error:
             why = "its text has a mark of a picture in it" if isinstance(error, StopIteration) else in_line(error)
-            fault = ItemError("refused", f"{self._model}: the request is refused: {why}")
+            fault = ItemError(REFUSED, f"{self._model}: the request is refused: {why}")
         if fault is None:
             return loaded.generate(inputs, requests, task, grammar)
         if len(asked) == 1:
@@ -172,7 +176,9 @@ class _Loaded:
                 do_sample=False,  # _Draw draws
                 logits_processor=processors,
             )
-        return [self._read(row) for row in rows[:, inputs["input_ids"].shape[1] :].tolist()]
+        asked, answered = rows.tensor_split([inputs["input_ids"].shape[1]], dim=1)
+        opened = opened_thoughts(self.tokenizer.decode(asked[0, -TAIL:]))  # by the template, which all rows have
+        return [self._read(row, opened) for row in answered.tolist()]
 
     def _prompt(self, request: Request, task: Task) -> str:
         """The request in the form of the model's own chat template, with a mark for each picture."""
@@ -183,8 +189,14 @@ class _Loaded:
             for message in conversation:
                 message["content"] = [{"type": "text", "text": message["content"]}]
             conversation[-1]["content"] = [{"type": kind} for kind in kinds] + conversation[-1]["content"]
+        # transformers warns, once per request, of values that the template does not use.
+        values = {
+            name: value for name, value in (task.template or {}).items() if name in str(self.processor.chat_template)
+        }
         try:
-            return self.processor.apply_chat_template(conversation, tokenize=False, add_generation_prompt=True)
+            return self.processor.apply_chat_template(
+                conversation, tokenize=False, add_generation_prompt=True, **values
+            )
         except Exception as error:  # a template is a program, and can raise any error
             raise SetupError(
                 f"{self.name}: its chat template does not take the conversation ({in_line(error)}); leave the step's "
@@ -196,12 +208,11 @@ class _Loaded:
         pixels = name.startswith("pixel_values") and value.is_floating_point()
         return value.to(self.model.device, self.model.dtype if pixels else None)
 
-    def _read(self, tokens: list[int]) -> Answer | ItemError:
+    def _read(self, tokens: list[int], opened: str = "") -> Answer | ItemError:
+        """The answer in `tokens`. `opened`: the mark at the end of the prompt that opens thoughts, if there is one."""
         end = next((number for number, token in enumerate(tokens) if token in self.ends), None)
-        text = self.tokenizer.decode(tokens[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
-        if not text:
-            return ItemError("empty_answer", f"{self.name}: the answer is empty", lasting=False)
-        return Answer(text, whole=end is not None)
+        text = self.tokenizer.decode(tokens[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return answer_of(opened + text, end is not None, self.name)
 
 
 class _Draw:

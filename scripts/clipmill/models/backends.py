@@ -84,7 +84,10 @@ AVAILABLE: dict[str, dict[str, Entry]] = {
         "none": Entry(None),
         **_chats(
             "clipmill.captions.judge:Judge",
-            ("prompt", "system", "questions", "frames", "frames_per_second", "max_side", "send", "max_tokens"),
+            (
+                *("prompt", "system", "template", "questions", "frames", "frames_per_second", "max_side", "send"),
+                "max_tokens",
+            ),
         ),
     },
     "caption": {
@@ -93,7 +96,7 @@ AVAILABLE: dict[str, dict[str, Entry]] = {
         **_chats(
             "clipmill.captions.captioner:Captioner",
             (
-                *("prompt", "system", "frames", "frames_per_second", "max_side", "send", "structured"),
+                *("prompt", "system", "template", "frames", "frames_per_second", "max_side", "send", "structured"),
                 *("max_tokens", "temperature", "seed"),
             ),
         ),
@@ -103,7 +106,7 @@ AVAILABLE: dict[str, dict[str, Entry]] = {
         **_chats(
             "clipmill.captions.rewriter:Rewriter",
             (
-                *("prompt", "system", "max_tokens", "temperature", "seed"),
+                *("prompt", "system", "template", "max_tokens", "temperature", "seed"),
                 *("max_tries", "max_growth", "on_failure"),
             ),
         ),

@@ -9,6 +9,8 @@ import re
 import unicodedata
 from typing import Any
 
+from clipmill.texts.thoughts import has_thoughts
+
 # Patterns are strings here. `re` compiles each when it is first used: WORD takes 10 ms, and all jobs and the parsing of
 # the rules import this module.
 # A word; a character of Chinese, Japanese or Korean counts as one.
@@ -49,8 +51,8 @@ Checks = dict[str, Any]
 # Kinds of fault.
 CUT_OFF, TOO_SHORT, TOO_LONG = "cut off", "too short", "too long"
 REFUSES, OTHER_SCRIPT, REPEATS_WORDS, REPEATS_ITSELF = "refusal", "in another script", "repeats words", "repeats itself"
-ABOUT_THE_TASK = "about the task"
-OF_WORDS = (REFUSES, OTHER_SCRIPT, REPEATS_WORDS, REPEATS_ITSELF)
+THOUGHTS, ABOUT_THE_TASK = "thoughts", "about the task"
+OF_WORDS = (THOUGHTS, REFUSES, OTHER_SCRIPT, REPEATS_WORDS, REPEATS_ITSELF)
 CAPTION_FAULTS = (CUT_OFF, *OF_WORDS)
 TEXT_FAULTS = (TOO_SHORT, TOO_LONG, *OF_WORDS, ABOUT_THE_TASK)
 
@@ -89,6 +91,8 @@ def fault_of_text(text: str, checks: Checks) -> str | None:
 
 
 def _fault_of_words(text: str, checks: Checks) -> str | None:
+    if checks["thoughts"] and has_thoughts(text):
+        return THOUGHTS
     if checks["refusals"] and is_refusal(text):
         return REFUSES
     if checks["script"] and share_in_script(text, checks["script"]) < LEAST_SHARE:
