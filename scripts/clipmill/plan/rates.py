@@ -48,6 +48,7 @@ DOCUMENTED = {
     ("fingerprints", ""): (0.015, 0.4),
     ("duplicates", ""): (0.0005, 0.6),
     ("caption", "describe"): (0.028, 0.3),
+    ("judge", "openai"): (0.0034, 0.6),
     ("caption", "openai"): (0.0034, 0.6),
     ("rewrite", "rules"): (0.001, 0.3),
     ("alignment", "none"): (0.0, 0.3),
