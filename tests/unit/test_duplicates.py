@@ -375,7 +375,8 @@ def test_the_report_knows_what_was_dropped_here():
     words = [str(reason) for reason in (reasons.DUPLICATE, reasons.PER_GROUP, reasons.PER_VIDEO)]
     assert words == ["duplicate", "limit per group", "limit per video"]
     assert judge.fates(pa.array([*words, None])).tolist() == [judge.DUPLICATE] * 3 + [judge.GONE_ON]
+    assert judge.fates(pa.array(["judge_logo yes", "judge failed"])).tolist() == [judge.BAD_ANSWER] * 2
     bounds = {name: {"min": None, "max": None} for name in SOURCES}
-    stages = judge.Judge(bounds, list(FILTERS), True, drops=True).stages
-    assert stages.index(judge.DUPLICATES) == len(FILTERS) == stages.index(judge.TEXTS) - 1
+    stages = judge.Judge(bounds, list(FILTERS), True, [judge.ANSWERS, judge.DUPLICATES]).stages
+    assert stages[len(FILTERS) :][:3] == [judge.DUPLICATES, judge.ANSWERS, judge.TEXTS]
     assert judge.DUPLICATES not in judge.Judge(bounds, list(FILTERS), True).stages

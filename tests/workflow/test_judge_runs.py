@@ -108,7 +108,8 @@ def test_clips_are_asked_once_before_their_captions(run, server):
     models = {model["step"]: model for model in json.loads((run.outdir / "models.json").read_text())}
     assert models["judge"]["columns"] == ["judge_model", "judge_logo", "judge_cat"]
     assert LOGO in (run.outdir / "dataset" / "README.md").read_text()
-    assert LOGO in (run.outdir / "report.html").read_text()
+    report = (run.outdir / "report.html").read_text()
+    assert LOGO in report and "no answer drops it" in report
     assert "judge_clips" in run.done("plan", config=config(server, questions(run))).output
 
     before = len(server.asked)

@@ -8,6 +8,7 @@ from clipmill.filters.columns import FILTERS, LATE_FILTERS, WORDS
 from clipmill.store import tables
 from clipmill.store.layout import is_classifier
 from clipmill.texts.checks import CAPTION_FAULTS, TEXT_FAULTS
+from clipmill.texts.questions import ANSWERS, JUDGE
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ REWRITE_FAILED = Reason("rewrite", "failed")
 COMMON_TEXT = Reason("text", "on many clips")
 CUT_FAILED = Reason("cut", "failed")
 
-# All reasons by their words, but for those of classifiers: see `from_words`.
+# All reasons by their words, but for those of classifiers and answers: see `from_words`.
 BY_WORDS = {
     str(reason): reason
     for reason in (
@@ -74,5 +75,7 @@ def from_words(text: str) -> Reason | None:
     """The reason with these words, as a table has them; None where they are no reason."""
     stage, _, kind = text.partition(" ")
     if is_classifier(stage) and kind in (MISSING, LOW, HIGH):
+        return Reason(stage, kind)
+    if stage.startswith(JUDGE) and kind in ANSWERS:
         return Reason(stage, kind)
     return BY_WORDS.get(text)

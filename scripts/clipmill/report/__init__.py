@@ -17,7 +17,7 @@ from clipmill.filters.columns import WORDS
 from clipmill.report import page, pictures, shots, whatif
 from clipmill.report.collect import MOST_ROWS, collect, columns, in_order, look
 from clipmill.report.costs import costs
-from clipmill.report.judge import GONE_ON, Judge
+from clipmill.report.judge import ANSWERS, DUPLICATES, GONE_ON, Judge
 from clipmill.split.settings import SplitSettings
 from clipmill.store.layout import Paths
 
@@ -37,9 +37,10 @@ def write_report(
         name: bound if name in WORDS else {end: _finite(value) for end, value in bound.items()}
         for name, bound in settings["filters"].items()
     }
-    judge = Judge(filters, settings["order"], settings["cascade"], settings.get("drops", False))
     paths = Paths(outdir)
     summary = json.loads(paths.summary.read_text(encoding="utf-8"))
+    beside = {DUPLICATES: settings.get("drops"), ANSWERS: summary.get("answers")}
+    judge = Judge(filters, settings["order"], settings["cascade"], [name for name, there in beside.items() if there])
     models = json.loads(paths.models.read_text(encoding="utf-8"))
     collected = collect(paths.final_verdicts, judge, MOST_ROWS)
 

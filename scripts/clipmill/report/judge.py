@@ -6,7 +6,7 @@ The page's script (`page.js`) computes the same for other thresholds: a change h
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +18,15 @@ from clipmill.steps import metrics_of
 from clipmill.store import tables
 from clipmill.store.layout import is_classifier
 from clipmill.store.table import FLAG
+from clipmill.texts.questions import JUDGE
 
 # Stages besides the filters: no threshold changes them.
-DUPLICATES, TEXTS, FILES = "duplicates", "texts", "files"
+DUPLICATES, ANSWERS, TEXTS, FILES = "duplicates", "answers", "texts", "files"
 
 # The fate of a clip in the run, as far as its scores do not say it.
-GONE_ON, NOT_CAPTIONED, BAD_TEXT, NOT_CUT, BAD_FILE, DUPLICATE, SHORT, SMALL = range(8)
+GONE_ON, NOT_CAPTIONED, BAD_TEXT, NOT_CUT, BAD_FILE, DUPLICATE, BAD_ANSWER, SHORT, SMALL = range(9)
+
+OTHERS = {DUPLICATE: DUPLICATES, BAD_ANSWER: ANSWERS, BAD_TEXT: TEXTS, BAD_FILE: FILES}
 
 Values = dict[str, np.ndarray]
 """By filter, a number per clip: its score, or of a filter on words the number of its word; NaN where it is missing."""
@@ -46,14 +49,14 @@ class Looked:
 class Judge:
     """Gives verdicts with the bounds of a run. `cascade`: whether costly scores were skipped for dropped clips.
 
-    `drops`: whether the run drops duplicates or clips beyond a limit. `words`: by filter on words, the words that were
-    seen so far. A word's number is its place.
+    `beside`: which of DUPLICATES (or limits) and ANSWERS drop clips in this run. `words`: by filter on words, the words
+    that were seen so far. A word's number is its place.
     """
 
-    def __init__(self, filters: verdict.Bounds, order: list[str], cascade: bool, drops: bool = False):
+    def __init__(self, filters: verdict.Bounds, order: list[str], cascade: bool, beside: Collection[str] = ()):
         self.filters = [*order, *LATE_FILTERS]
         self.table = tables.with_classifiers(tables.FINAL_VERDICTS, order)
-        self.stages = [*order, *([DUPLICATES] if drops else []), TEXTS, *LATE_FILTERS, FILES]
+        self.stages = [*order, *(name for name in (DUPLICATES, ANSWERS) if name in beside), TEXTS, *LATE_FILTERS, FILES]
         self.place = {name: place for place, name in enumerate(self.stages)}
         self.words: dict[str, list[str]] = {name: [] for name in self.filters if name in WORDS}
         self.active = verdict.active(filters, self.filters)
@@ -109,7 +112,7 @@ class Judge:
             unknown[name] = not_made & np.isnan(values[name])
         fate = fates(reasons)
         fails, unsure = np.zeros((2, len(has_text), len(self.stages)), bool)
-        for bad, stage in ((DUPLICATE, DUPLICATES), (BAD_TEXT, TEXTS), (BAD_FILE, FILES)):
+        for bad, stage in OTHERS.items():
             if stage in self.place:
                 fails[:, self.place[stage]] = fate == bad
         for name, out in failed.items():
@@ -148,6 +151,8 @@ def _fate(words: str) -> int:
         return NOT_CAPTIONED
     if reason.stage in LATE_FILTERS:
         return NOT_CUT
+    if reason == reasons.JUDGE_FAILED or reason.stage.startswith(JUDGE):
+        return BAD_ANSWER
     if reason in reasons.UNFIT.values():
         return SHORT
     if reason == reasons.TOO_SMALL:

@@ -1,7 +1,7 @@
 "use strict";
 // What if: recomputes verdicts from the table of scores. `judge.py` says what the bits and fates mean, `scales.py` the codes.
 (async () => {
-  const NOT_CAPTIONED = 1, BAD_TEXT = 2, NOT_CUT = 3, BAD_FILE = 4, DUPLICATE = 5;
+  const NOT_CAPTIONED = 1, BAD_TEXT = 2, NOT_CUT = 3, BAD_FILE = 4, DUPLICATE = 5, BAD_ANSWER = 6;
   const data = JSON.parse(document.getElementById("data").textContent);
   const find = (is, within = document) => within.querySelector(`[data-is="${is}"]`);
 
@@ -39,7 +39,7 @@
     return stages;
   }
   for (let row = 0; row < all; row++) {
-    const stage = { [DUPLICATE]: "duplicates", [BAD_TEXT]: "texts", [BAD_FILE]: "files" }[fate[row]];
+    const stage = { [DUPLICATE]: "duplicates", [BAD_ANSWER]: "answers", [BAD_TEXT]: "texts", [BAD_FILE]: "files" }[fate[row]];
     if (stage) mark(fails, row, placeOfStage[stage], true);
   }
   // `was`, `is`: a filter's bounds, or of a filter on words whether each word passes.
@@ -190,13 +190,14 @@
   function show() {
     const now = tally();
     const touched = filters.filter(changed);
+    const names = new Set(filters.map(({ name }) => name));
     const active = new Set(filters.filter(isActive).map(({ name }) => name));
     const moved = new Set(touched.map(({ name }) => name));
     const untouched = Math.min(stages, ...touched.map(({ stage }) => stage)); // stages before this one are as in the run, and count all clips
     now.passed.forEach((stage, place) => {
       const { row, was, clips, hours: time, unknown, bar } = cells[place], same = place < untouched;
       const name = data.stages[place];
-      row.hidden = !(active.has(name) || name === "texts" || name === "files");
+      row.hidden = names.has(name) && !active.has(name);
       clips.textContent = same ? was.clips : about + count(stage.clips);
       time.textContent = same ? was.hours : aboutTime + hours(stage.seconds);
       unknown.textContent = stage.unknown ? about + count(stage.unknown) : "";

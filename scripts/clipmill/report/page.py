@@ -21,7 +21,7 @@ from clipmill.filters.columns import COLUMNS, LATE_FILTERS, WORDS
 from clipmill.report import whatif
 from clipmill.report.collect import Collected
 from clipmill.report.costs import Cost
-from clipmill.report.judge import DUPLICATES, FILES, GONE_ON, TEXTS
+from clipmill.report.judge import ANSWERS, DUPLICATES, FILES, GONE_ON, TEXTS
 from clipmill.report.pictures import Picture
 from clipmill.report.scales import Scale, histogram
 from clipmill.store.benchmarks import MUCH_START
@@ -34,7 +34,8 @@ MOST_WORDS = 40
 MOST_ERRORS = 200  # lines of the list of errors
 SHORT_WORD = 3  # letters
 HIDDEN = "(not shown)"
-STAGES = {DUPLICATES: "duplicates and limits", TEXTS: "texts pass their checks", FILES: "dataset"}
+STAGES = {DUPLICATES: "duplicates and limits", ANSWERS: "no answer drops it"}
+STAGES |= {TEXTS: "texts pass their checks", FILES: "dataset"}
 # Shapes by their names; a shape within 3 % has the name too.
 SHAPES = {"9:16": 9 / 16, "3:4": 3 / 4, "1:1": 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9, "1.85:1": 1.85}
 SHAPES |= {"2:1": 2, "2.39:1": 2.39}
