@@ -18,6 +18,7 @@ from clipmill.scores.shard import score_shard
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, ClipWithText
+from clipmill.texts.cleaning import cleaned
 
 OTHERS = 16  # texts of other clips that a clip is compared with, for the margin
 TEXT_BATCH = 32
@@ -43,16 +44,21 @@ def align_shard(
     cosine of the clip with up to OTHERS of the shard's other texts, drawn by the clip's identity; it is missing if
     there is no other text. The same text in other clips does not count as another text.
     """
-    texts = text_features(backend, {clip["text"] for clip in clips}, outdir, shard)
+    clean = {text: cleaned(text) for text in {clip["text"] for clip in clips}}
+    texts = text_features(backend, {*clean.values()}, outdir, shard)
     wanted = {clip["clip_id"] for clip in clips}
     scored = score_shard("alignment", backend, clips, wanted, outdir, shard, max_error_rate, threads)
     positions = {text: number for number, text in enumerate(texts)}
     features = np.array(list(texts.values()), np.float64)
-    return [_row(row, positions[clip["text"]], features) for clip, row in zip(clips, scored, strict=True)]
+    return [_row(row, positions[clean[clip["text"]]], features) for clip, row in zip(clips, scored, strict=True)]
 
 
 def text_features(backend: AlignmentBackend, texts: set[str], outdir: Path, shard: str) -> dict[str, np.ndarray]:
-    """One unit feature per text, in alphabetical order: the mean direction of the features of its pieces."""
+    """One unit feature per text, in alphabetical order: the mean direction of the features of its pieces.
+
+    `texts`: as `texts.cleaning` returns them. The journal names them so too, and older versions cleaned no text: their
+    features hold for the texts that need no cleaning.
+    """
     packed: dict[str, str] = {}
     with Journal(Paths(outdir).journal("alignment_texts", shard)) as journal:
         key = fingerprint(backend.about)
