@@ -14,11 +14,11 @@ from clipmill.base.errors import SetupError
 from clipmill.base.journal import Journal, fingerprint
 from clipmill.base.progress import Progress
 from clipmill.models.batches import in_batches
+from clipmill.models.clip_texts import cleaned
 from clipmill.scores.shard import score_shard
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, ClipWithText
-from clipmill.texts.cleaning import cleaned
 
 OTHERS = 16  # texts of other clips that a clip is compared with, for the margin
 TEXT_BATCH = 32
@@ -56,8 +56,8 @@ def align_shard(
 def text_features(backend: AlignmentBackend, texts: set[str], outdir: Path, shard: str) -> dict[str, np.ndarray]:
     """One unit feature per text, in alphabetical order: the mean direction of the features of its pieces.
 
-    `texts`: as `texts.cleaning` returns them. The journal names them so too, and older versions cleaned no text: their
-    features hold for the texts that need no cleaning.
+    `texts`: cleaned by `models.clip_texts`. The journal has them as they are here. Older versions cleaned no text, so
+    their features hold for texts that need no cleaning.
     """
     packed: dict[str, str] = {}
     with Journal(Paths(outdir).journal("alignment_texts", shard)) as journal:

@@ -14,9 +14,9 @@ from clipmill.base.errors import SetupError
 from clipmill.base.usage import starting
 from clipmill.models import gpu
 from clipmill.models.checkpoints import MODEL_FILES, TOKENIZER_FILES, Checkpoint, find_model
+from clipmill.models.clip_texts import cleaned
 from clipmill.scores.classifiers import Frames
 from clipmill.scores.vision import Architecture, VisionBackend
-from clipmill.texts.cleaning import cleaned
 
 TAKE = "take tokenizer.json, or what the model's release has instead, into its folder"
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from clipmill.texts.cleaning import cleaned
+from clipmill.models.clip_texts import cleaned
 
 pytestmark = pytest.mark.torch  # ftfy comes with the models' packages
 
