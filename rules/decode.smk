@@ -4,8 +4,23 @@ out: work/videos/<shard>.parquet, work/parts/<shard>.parquet; beside them, undec
      work/signals/ and in work/frames/, and in work/miniatures/ if a network looks for the shots
 """
 
-# Nothing but the section of the config where no miniatures are wanted: see clipmill.decode.shard.
-DECODE_SETTINGS = {**config["decode"], **({"miniatures": True} if BY_NETWORK else {})}
+
+def asks_for(score):
+    """Whether a bound asks for a score, or `calibrate` for its quantile."""
+    bounds = config["filters"][score].values()
+    wishes = config["calibrate"]["quantiles"] if CALIBRATES else ()
+    return score in wishes or any(bound is not None for bound in bounds)
+
+
+# What decoding makes beside the rest, where it is wanted: see clipmill.decode.video.EXTRAS.
+EXTRAS = {
+    "miniatures": BY_NETWORK,
+    "motion_easyanimate": asks_for("motion_easyanimate"),
+}
+DECODE_SETTINGS = {
+    **config["decode"],
+    **{name: True for name, wanted in EXTRAS.items() if wanted},
+}
 
 
 rule decode_videos:
