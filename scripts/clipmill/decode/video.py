@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -312,8 +313,7 @@ class _Decoding:
         self.kept_threads = max(1, threads // 2)  # of a small video, kept frames are half of the work
         self.last_kept: KeptFrame | None = None
         self.kept = self.next_kept = 0
-        self.whole_step = easyanimate.frames_between(float(self.clock.rate)) if paths.easyanimate else None
-        self.last_whole: _Whole | None = None
+        self.whole_frames: easyanimate.Pairs | None = None
         self.waiting: deque[tuple[Future[Any], ...]] = deque()
 
     def run(self) -> _Facts:
@@ -458,8 +458,10 @@ class _Decoding:
         frame, row, part = placed.shown, placed.row, placed.part
         self.fields.look(placed.frame, row["frame"])
         if part is not self.measured_part:  # no frame is compared with one of another part
-            self.measured_part, self.last_kept, self.last_whole = part, None, None
+            self.measured_part, self.last_kept = part, None
             self.frame_signals = FrameSignals()
+            if self.paths.easyanimate:
+                self.whole_frames = easyanimate.Pairs(float(self.clock.rate))
         small = part.pictures.analysis(frame)
         grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         row |= self.frame_signals.measure(small, grey)
@@ -472,12 +474,11 @@ class _Decoding:
             further.append(self.of_kept.submit(_kept_frame_row, self.last_kept, measured, part.pictures.grey(frame)))
             self.waiting.append((further[-1], self.of_archive.submit(self.archive.add, row["sample"], picture)))
             self.last_kept = measured
-        if self.whole_step and (row["frame"] - part.start_frame) % self.whole_step == 0:
-            whole = _Whole(row["frame"], part.pictures.whole(frame))
-            if self.last_whole is not None:
-                further.append(self.of_kept.submit(_whole_frame_row, self.last_whole, whole))
+        if self.whole_frames is not None:
+            pair = self.whole_frames.put(row["frame"], row["content"], partial(part.pictures.whole, frame))
+            if pair is not None:
+                further.append(self.of_kept.submit(easyanimate.whole_frame_signals, *pair))
                 self.waiting.append((further[-1],))
-            self.last_whole = whole
         self._wait_for_kept(KEPT_IN_FLIGHT * self.kept_threads)
         return further
 
@@ -521,19 +522,6 @@ class _Decoding:
 def _kept_frame_row(before: KeptFrame | None, frame: KeptFrame, full: np.ndarray) -> Row:
     """The SIGNALS columns that only kept frames have. `full`: all pixels of the frame in grey."""
     return {**kept_frame_signals(before, frame), **bar_signals(full, frame.small)}
-
-
-class _Whole(NamedTuple):
-    """A frame that is compared in full size: its number, and all of its pixels in grey."""
-
-    frame: int
-    grey: np.ndarray
-
-
-def _whole_frame_row(before: _Whole, after: _Whole) -> Row:
-    """The SIGNALS columns of a frame that is compared in full size."""
-    length = easyanimate.mean_length(before.grey, after.grey)
-    return {"easyanimate_since": before.frame, "easyanimate_flow": length}
 
 
 _Measured = tuple[Row, list[Future[Row]]]
