@@ -4,18 +4,15 @@ out: work/videos/<shard>.parquet, work/parts/<shard>.parquet; beside them, undec
      work/signals/ and in work/frames/, and in work/miniatures/ if a network looks for the shots
 """
 
+from clipmill.filters.verdict import active
 
-def asks_for(score):
-    """Whether a bound asks for a score, or `calibrate` for its quantile."""
-    bounds = config["filters"][score].values()
-    wishes = config["calibrate"]["quantiles"] if CALIBRATES else ()
-    return score in wishes or any(bound is not None for bound in bounds)
-
-
-# What decoding makes beside the rest, where it is wanted: see clipmill.decode.video.EXTRAS.
+# What decoding makes beside the rest, and whether it is wanted: see clipmill.decode.video.EXTRAS. A score is wanted if it
+# has a bound, or if `calibrate` is to find one.
+WISHES = config["calibrate"]["quantiles"] if CALIBRATES else {}
 EXTRAS = {
     "miniatures": BY_NETWORK,
-    "motion_easyanimate": asks_for("motion_easyanimate"),
+    "motion_easyanimate": "motion_easyanimate" in WISHES
+    or active(config["filters"], ["motion_easyanimate"]),
 }
 DECODE_SETTINGS = {
     **config["decode"],

@@ -17,9 +17,7 @@ def main() -> None:
     with measured(args.outdir, "decode", args.shard, args.threads):
         settings, extras = decode_settings(args.settings)
         videos = read_videos(args.videos)
-        rows, parts = decode_shard(
-            videos, args.outdir, args.shard, settings, args.threads, args.max_error_rate, extras
-        )
+        rows, parts = decode_shard(videos, args.outdir, args.shard, settings, args.threads, args.max_error_rate, extras)
         tables.VIDEOS.write(args.output, rows, {"settings": args.settings})
         tables.PARTS.write(args.parts, parts, {"settings": args.settings})
 

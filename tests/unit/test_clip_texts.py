@@ -1,9 +1,11 @@
 """Texts are cleaned as the tokenizers cleaned them with which CLIP and VideoCLIP-XL were trained."""
 
 import json
+import sys
 
 import pytest
 
+from clipmill.base.errors import SetupError
 from clipmill.models.clip_texts import cleaned
 
 pytestmark = pytest.mark.torch  # ftfy comes with the models' packages
@@ -30,3 +32,9 @@ ORIGINAL = {
 @pytest.mark.parametrize("text", ORIGINAL, ids=json.dumps)
 def test_a_text_is_cleaned_as_the_original_does(text):
     assert cleaned(text) == ORIGINAL[text]
+
+
+def test_a_missing_package_is_named_with_its_cure(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ftfy", None)
+    with pytest.raises(SetupError, match="^the package `ftfy` is not installed; run `make models`"):
+        cleaned("A red car.")

@@ -1,8 +1,8 @@
 """The flow that EasyAnimate's score of motion is the mean of: Farnebäck's, of the full frame.
 
-Source: aigc-apps/EasyAnimate at commit c2a70d1, easyanimate/video_caption/compute_motion_score.py. It compares frames of
-a clip file, counted from its first one. Clips are found after decoding, so here frames are counted from the first one of
-a part of the video, and anew from each cut that EasyAnimate would find (cutscene_detect.py).
+Source: aigc-apps/EasyAnimate at commit c2a70d1, easyanimate/video_caption/compute_motion_score.py. It compares frames
+of a clip file, counted from its first one. Clips are found after decoding. So here frames are counted from the first
+one of a part of the video, and anew from each cut that EasyAnimate would find (cutscene_detect.py).
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ class Pairs:
 
 def whole_frame_signals(before: Whole, after: Whole) -> dict[str, float]:
     """SIGNALS columns of the second frame of a pair. The length of the flow is its mean over all pixels."""
-    flow = cv2.calcOpticalFlowFarneback(
-        before.grey, after.grey, None, PYRAMID, LEVELS, WINDOW, ITERATIONS, NEIGHBOURS, WIDTH, flags=0
+    flow = np.empty((*before.grey.shape, 2), np.float32)
+    cv2.calcOpticalFlowFarneback(
+        before.grey, after.grey, flow, PYRAMID, LEVELS, WINDOW, ITERATIONS, NEIGHBOURS, WIDTH, flags=0
     )
     length = float(np.mean(cv2.magnitude(flow[..., 0], flow[..., 1])))
     return {"easyanimate_since": before.frame, "easyanimate_flow": length}

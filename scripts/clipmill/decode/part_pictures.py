@@ -42,9 +42,9 @@ class PartPictures:
         return full_grey(frame, self._grey_scaler, self._turn)
 
     def whole(self, frame: av.VideoFrame) -> np.ndarray:
-        """All pixels in grey as OpenCV's reader gives them, on which EasyAnimate's flow is measured: as they are stored.
+        """All pixels in grey, as they are stored, on which EasyAnimate's flow is measured.
 
-        It makes grey of blue, green and red. Of the luma itself the flow is 4 % longer or shorter.
+        Grey is made of blue, green and red, as OpenCV's reader does. Of the luma itself the flow differs by up to 4 %.
         """
         picture = small_bgr(frame, frame.width, frame.height, self._whole_scaler, UPRIGHT)
         return cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)

@@ -15,7 +15,15 @@ from clipmill.base.journal import Journal
 from clipmill.base.progress import Progress
 from clipmill.base.workers import map_in_processes
 from clipmill.decode.upgrade import holds_still
-from clipmill.decode.video import EXTRAS, DecodePaths, DecodeSettings, decode_key, decode_video, pictures_key, video_file
+from clipmill.decode.video import (
+    EXTRAS,
+    DecodePaths,
+    DecodeSettings,
+    decode_key,
+    decode_video,
+    pictures_key,
+    video_file,
+)
 from clipmill.store.index import forget_lost, lost_videos, note_again
 from clipmill.store.layout import Paths
 from clipmill.store.tables import DecodedVideo, FailedVideo, IndexedVideo, Part

@@ -310,8 +310,8 @@ SIGNALS: Table[Row] = Table(
             "easyanimate_since",
             SMALL_INTEGER,
             "frame",
-            "the frame with which this one is compared for `motion_easyanimate`; missing if it is not, and in all frames "
-            "if no bound asks for that score",
+            "the frame with which this one is compared for `motion_easyanimate`; missing if there is none, and in all "
+            "frames if that score has no bound",
         ),
         Column("easyanimate_flow", SMALL, "pixel", "mean length of Farnebäck's flow of the full frame between them", 4),
         Column(
