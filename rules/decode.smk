@@ -4,8 +4,20 @@ out: work/videos/<shard>.parquet, work/parts/<shard>.parquet; beside them, undec
      work/signals/ and in work/frames/, and in work/miniatures/ if a network looks for the shots
 """
 
-# Nothing but the section of the config where no miniatures are wanted: see clipmill.decode.shard.
-DECODE_SETTINGS = {**config["decode"], **({"miniatures": True} if BY_NETWORK else {})}
+from clipmill.filters.verdict import active
+
+# What decoding makes beside the rest, and whether it is wanted: see clipmill.decode.video.EXTRAS. A score is wanted if it
+# has a bound, or if `calibrate` is to find one.
+WISHES = config["calibrate"]["quantiles"] if CALIBRATES else {}
+EXTRAS = {
+    "miniatures": BY_NETWORK,
+    "motion_easyanimate": "motion_easyanimate" in WISHES
+    or active(config["filters"], ["motion_easyanimate"]),
+}
+DECODE_SETTINGS = {
+    **config["decode"],
+    **{name: True for name, wanted in EXTRAS.items() if wanted},
+}
 
 
 rule decode_videos:

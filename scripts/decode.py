@@ -15,11 +15,9 @@ def main() -> None:
     parser.add_argument("--parts", type=Path, required=True, help="table of their parts to write")
     args = parser.parse_args()
     with measured(args.outdir, "decode", args.shard, args.threads):
-        settings, miniatures = decode_settings(args.settings)
+        settings, extras = decode_settings(args.settings)
         videos = read_videos(args.videos)
-        rows, parts = decode_shard(
-            videos, args.outdir, args.shard, settings, args.threads, args.max_error_rate, miniatures
-        )
+        rows, parts = decode_shard(videos, args.outdir, args.shard, settings, args.threads, args.max_error_rate, extras)
         tables.VIDEOS.write(args.output, rows, {"settings": args.settings})
         tables.PARTS.write(args.parts, parts, {"settings": args.settings})
 

@@ -14,6 +14,7 @@ from clipmill.base.opencv import cv2
 from clipmill.chat import EMPTY, ONLY_THOUGHTS, Answer, ChatModel, Request, Task, only_thoughts
 from clipmill.models.backends import explaining_missing_packages
 from clipmill.models.batches import in_batches
+from clipmill.models.clip_texts import cleaned
 from clipmill.scores import Backend, EmbeddedBackend
 from clipmill.scores.shard import finish
 from clipmill.shots.network import HEIGHT, WIDTH, WINDOW
@@ -132,7 +133,7 @@ def _short(answer: str) -> str:
 
 def _try(backend: Any) -> None:
     if hasattr(backend, "measure_texts"):
-        pieces = backend.pieces(TEXT)
+        pieces = backend.pieces(cleaned(TEXT))
         in_batches(backend.measure_texts, pieces, len(pieces))
     shape = SMALL if isinstance(backend, EmbeddedBackend) else SHAPE
     units = list(backend.prepare([np.full(shape, 128, np.uint8)]))

@@ -64,11 +64,16 @@ class Decoded:
 
 
 def decoded(
-    path: Path, folder: Path | None = None, settings: DecodeSettings = SETTINGS, threads: int = 1, video_id: str = "v"
+    path: Path,
+    folder: Path | None = None,
+    settings: DecodeSettings = SETTINGS,
+    threads: int = 1,
+    video_id: str = "v",
+    easyanimate: bool = False,
 ) -> Decoded:
     """Decode a video; the files go to `folder`, by default beside it."""
     folder = folder or path.with_name(f"{path.name}.decoded")
-    paths = DecodePaths(folder / "frames.zip", folder / "signals.parquet")
+    paths = DecodePaths(folder / "frames.zip", folder / "signals.parquet", easyanimate=easyanimate)
     row, parts = decode_video(entry(path, video_id), paths, settings, threads)
     return Decoded(path, row, parts, tables.SIGNALS.read(paths.signals), paths)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from clipmill.alignment.clip import ClipAlignment
 from clipmill.alignment.shard import OTHERS, align_shard
 from clipmill.alignment.videoclip_xl import VideoClipXl
 from clipmill.base.errors import SetupError
+from clipmill.base.journal import Journal, fingerprint
 from clipmill.base.opencv import cv2
 from clipmill.decode.frames import ArchiveWriter, FrameArchive
 from clipmill.decode.reading import FrameChoice
@@ -139,6 +141,20 @@ def test_nothing_is_measured_twice(tmp_path):
     assert changed["video1_0"]["alignment"] == first["video1_0"]["alignment"]
     align(spy := Spy(version=2), clips, tmp_path)
     assert (len(spy.clips), len(spy.texts)) == (3, 4)
+
+
+def test_texts_are_cleaned_and_what_is_finished_of_clean_ones_stays(tmp_path):
+    """The journal of an older version, which cleaned no text, holds the features of texts as they were."""
+    clips = make_clips(tmp_path, ["０", "0 &nbsp; 1", "2"])
+    older = {"０": "2", "2": "2"}  # of the first text a feature along another axis
+    with Journal(Paths(tmp_path).journal("alignment_texts", SHARD)) as journal:
+        key = fingerprint(Spy().about)
+        for text, axis in older.items():
+            feature = np.eye(3, dtype=np.float32)[int(axis)]
+            journal.add([(fingerprint(text), key, base64.b64encode(feature.tobytes()).decode())])
+    rows = align(spy := Spy(), clips, tmp_path)
+    assert spy.texts == [[0], [0], [1]], "that of the clean text is not measured again"
+    assert [row["alignment"] for row in rows.values()] == pytest.approx([1.0, 0.5**0.5, 1.0])
 
 
 def test_lost_frames_cost_their_clip_its_score(tmp_path):

@@ -132,6 +132,17 @@ def test_zero_shot_is_the_softmax_of_two_texts(models, name, dtype, tolerance):
     assert backend.finish(values)[STEP] == pytest.approx(np.mean(values))
 
 
+def test_zero_shot_cleans_texts_for_clip_alone(models):
+    """To the tokenizer of SigLIP, whose authors did not replace them, wide letters are other letters."""
+    dirty, clean = ("a photo with the ｒｅｄ logo", NEGATIVE), (POSITIVE, NEGATIVE)
+    assert measured(zero_shot(models["clip"], dirty)) == measured(zero_shot(models["clip"], clean))
+    assert zero_shot(models["clip"], dirty).about != zero_shot(models["clip"], clean).about
+    tokens = [zero_shot(models["siglip"], texts)._tokens.tolist() for texts in (dirty, clean)]
+    assert tokens[0] != tokens[1]
+    assert zero_shot(models["clip"]).about["texts"] == [POSITIVE, NEGATIVE]
+    assert "cleaned" not in zero_shot(models["clip"]).about, "finished scores of clean texts stay"
+
+
 def test_a_text_that_is_too_long_is_refused(models):
     with pytest.raises(SetupError, match=r"takes 16 tokens, and 'red red .*' has 31; shorten it$"):
         measured(zero_shot(models["siglip"], ("red " * 30, "a")))

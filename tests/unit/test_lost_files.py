@@ -12,6 +12,7 @@ from made_shards import Levels, Shard
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.decode.reading import FrameChoice, KeptFrames, read_miniatures, read_signals
 from clipmill.decode.shard import decode_shard
+from clipmill.decode.video import MINIATURES
 from clipmill.demo import render
 from clipmill.split.settings import SplitSettings
 from clipmill.split.shard import split_shard
@@ -103,7 +104,7 @@ def decoded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict]]
         shot = (render.photograph("coffee.png"), (64, 48), 1.5, 10)
         render.encode(folder / f"{name}.mp4", render.pan(*shot, speed), (64, 48), 10)
         videos.append(entry(folder / f"{name}.mp4", name))
-    decode_shard(videos, folder / "out", SHARD, SETTINGS, 1, 1.0, miniatures=True)
+    decode_shard(videos, folder / "out", SHARD, SETTINGS, 1, 1.0, {MINIATURES})
     return folder / "out", videos
 
 
@@ -113,7 +114,7 @@ def outdir(decoded: tuple[Path, list[dict]], tmp_path: Path) -> Path:
 
 
 def again(decoded: tuple[Path, list[dict]], outdir: Path) -> tuple[list, list]:
-    return decode_shard(decoded[1], outdir, SHARD, SETTINGS, 1, 1.0, miniatures=True)
+    return decode_shard(decoded[1], outdir, SHARD, SETTINGS, 1, 1.0, {MINIATURES})
 
 
 def test_what_is_lost_is_decoded_again_and_nothing_else(decoded, outdir: Path):

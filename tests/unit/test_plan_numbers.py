@@ -13,7 +13,7 @@ from clipmill.base.errors import ItemError
 from clipmill.base.human import duration
 from clipmill.captions.describe import Describe
 from clipmill.captions.rules import Rules
-from clipmill.decode.video import DecodeSettings, decode_key
+from clipmill.decode.video import EASYANIMATE, DecodeSettings, decode_key
 from clipmill.demo import render
 from clipmill.inputs.discovery import update_index
 from clipmill.models import backends
@@ -221,6 +221,10 @@ def test_a_first_plan_goes_by_the_documented_rates(outdir):
     assert plan["clips"]["an_hour"] == pytest.approx(3600 / 6.5)
     assert plan["clips"]["an_hour_from"] == plan["clips"]["kept_share_from"] == "assumed"
     assert plan["disk"][2]["bytes_to_come"] == pytest.approx(plan["videos"]["bytes"])
+    asked = {**settings(), "decode": {**CONFIG["decode"], EASYANIMATE: True}}
+    slower = by_rule(make_plan(outdir, asked, sample=200))["decode_videos"]["core_hours"]
+    seconds, _ = rates.DOCUMENTED["decode", EASYANIMATE]
+    assert slower == pytest.approx((0.01 * seconds + starts) / 3600, abs=1e-6)
     assert not (outdir / "work" / "journals").exists()
 
 
@@ -451,6 +455,7 @@ def test_the_rates_are_those_of_the_docs():
     assert f"takes {rates.START} s" in text
     for step, backend in rates.DOCUMENTED.keys() - {
         ("decode", ""),
+        ("decode", EASYANIMATE),
         ("split", ""),
         ("thresholds", ""),
         ("filter", ""),

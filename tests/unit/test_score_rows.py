@@ -36,6 +36,7 @@ def test_too_few_samples_are_an_error_not_a_zero(pan):
     row = motion_score(pan.clip(0, 6), pan.row, pan.signals)  # one sample
     assert row == {
         "clip_id": "v_0-6",
+        "motion_easyanimate": None,
         "motion_pairs": 0,
         "error_kind": "too_few_samples",
         "error": "0.50 s hold fewer than two samples; raise decode.samples_per_second",

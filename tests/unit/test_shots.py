@@ -21,6 +21,7 @@ from whole import find_transitions, video_clips
 from clipmill.base.errors import SetupError
 from clipmill.decode.reading import read_miniatures
 from clipmill.decode.shard import decode_settings, decode_shard
+from clipmill.decode.video import MINIATURES
 from clipmill.demo import render
 from clipmill.shots import weights
 from clipmill.shots.graph import Graph
@@ -52,9 +53,9 @@ def colours(*parts: tuple[int, int, int]):
     return frames
 
 
-def decoded_shard(folder: Path, paths: list[Path], miniatures: bool = True) -> list:
+def decoded_shard(folder: Path, paths: list[Path], extras: tuple[str, ...] = (MINIATURES,)) -> list:
     videos = [entry(path, f"v{number}") for number, path in enumerate(paths)]
-    return decode_shard(videos, folder / "out", SHARD, SETTINGS, 1, 1.0, miniatures)[0]
+    return decode_shard(videos, folder / "out", SHARD, SETTINGS, 1, 1.0, extras)[0]
 
 
 def written(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -78,22 +79,22 @@ def test_miniatures_are_small_pictures_of_all_frames(tmp_path):
 def test_nothing_else_depends_on_miniatures(tmp_path):
     """All other files have the same bytes, and the keys are the same; a video without miniatures is decoded again."""
     path = Film(panned(), seconds=1).render(tmp_path / "a.mp4")
-    rows = decoded_shard(tmp_path, [path], miniatures=False)
+    rows = decoded_shard(tmp_path, [path], ())
     before = written(tmp_path)
     assert not any("miniatures" in name for name in before)
     assert decoded_shard(tmp_path, [path]) == rows
     after = written(tmp_path)
     assert [name for name in after.keys() - before.keys() if "miniatures" not in name] == []
     assert len(after) == len(before) + 1 and all(after[name][1] == before[name][1] for name in before)
-    for wanted in (True, False):
-        assert decoded_shard(tmp_path, [path], miniatures=wanted) == rows
+    for wanted in ((MINIATURES,), ()):
+        assert decoded_shard(tmp_path, [path], wanted) == rows
     assert written(tmp_path) == after, "nothing is written again"
 
 
 def test_the_settings_say_whether_miniatures_are_wanted():
     section = CONFIG["decode"]
-    assert decode_settings(section) == (SETTINGS, False)
-    assert decode_settings({**section, "miniatures": True}) == (SETTINGS, True)
+    assert decode_settings(section) == (SETTINGS, set())
+    assert decode_settings({**section, "miniatures": True}) == (SETTINGS, {MINIATURES})
 
 
 # --- the weights ------------------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def test_the_preset_runs_with_embedded_backends_over_it(run: Run):
     assert outcome.code == 0, outcome.output
     assert {row["name"]: row["reason"] for row in run.verdicts()} == {
         "pans.mp4": None,
-        "crawls.mp4": "motion_pixels low",
+        "crawls.mp4": "motion_easyanimate low",
     }
 
 

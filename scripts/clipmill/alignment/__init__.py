@@ -16,7 +16,7 @@ class AlignmentBackend(FrameScore, Protocol):
     two methods for texts. Features are float32 of length 1."""
 
     def pieces(self, text: str) -> list[list[int]]:
-        """The tokens of a text, in one or more pieces that the model can take."""
+        """The tokens of a cleaned text (`models.clip_texts`), in one or more pieces that the model can take."""
 
     def measure_texts(self, pieces: list[list[int]]) -> list[np.ndarray]:
         """One feature per piece: one batch, on the device."""

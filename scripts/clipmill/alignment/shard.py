@@ -14,6 +14,7 @@ from clipmill.base.errors import SetupError
 from clipmill.base.journal import Journal, fingerprint
 from clipmill.base.progress import Progress
 from clipmill.models.batches import in_batches
+from clipmill.models.clip_texts import cleaned
 from clipmill.scores.shard import score_shard
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
@@ -43,16 +44,21 @@ def align_shard(
     cosine of the clip with up to OTHERS of the shard's other texts, drawn by the clip's identity; it is missing if
     there is no other text. The same text in other clips does not count as another text.
     """
-    texts = text_features(backend, {clip["text"] for clip in clips}, outdir, shard)
+    clean = {text: cleaned(text) for text in {clip["text"] for clip in clips}}
+    texts = text_features(backend, {*clean.values()}, outdir, shard)
     wanted = {clip["clip_id"] for clip in clips}
     scored = score_shard("alignment", backend, clips, wanted, outdir, shard, max_error_rate, threads)
     positions = {text: number for number, text in enumerate(texts)}
     features = np.array(list(texts.values()), np.float64)
-    return [_row(row, positions[clip["text"]], features) for clip, row in zip(clips, scored, strict=True)]
+    return [_row(row, positions[clean[clip["text"]]], features) for clip, row in zip(clips, scored, strict=True)]
 
 
 def text_features(backend: AlignmentBackend, texts: set[str], outdir: Path, shard: str) -> dict[str, np.ndarray]:
-    """One unit feature per text, in alphabetical order: the mean direction of the features of its pieces."""
+    """One unit feature per text, in alphabetical order: the mean direction of the features of its pieces.
+
+    `texts`: cleaned by `models.clip_texts`. The journal has them as they are here. Older versions cleaned no text, so
+    their features hold for texts that need no cleaning.
+    """
     packed: dict[str, str] = {}
     with Journal(Paths(outdir).journal("alignment_texts", shard)) as journal:
         key = fingerprint(backend.about)

@@ -6,6 +6,8 @@ video's clock counts the film that is there: after a leap it goes on where the l
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import av
 
 # Containers that are sent or recorded as a stream: a pause in their time stamps is lost film. In others, such as the
@@ -24,8 +26,8 @@ class Clock:
         assert stream.time_base is not None  # FFmpeg sets it for each stream that it finds
         self.unit = stream.time_base
         self._numerator, self._denominator = self.unit.numerator, self.unit.denominator
-        rate = stream.average_rate or stream.guessed_rate or 25
-        self._usual = max(1, round(1 / rate / self.unit))
+        self.rate = stream.average_rate or stream.guessed_rate or Fraction(25)  # frames per second, as announced
+        self._usual = max(1, round(1 / self.rate / self.unit))
         if container in STREAMED:
             self._most = LOST_AFTER / float(self.unit), LOST_FRAMES
         else:

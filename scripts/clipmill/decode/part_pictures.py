@@ -6,8 +6,9 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from clipmill.base.opencv import cv2
 from clipmill.decode.miniatures import miniature
-from clipmill.decode.pictures import Turn, analysis_size, full_grey, small_bgr
+from clipmill.decode.pictures import UPRIGHT, Turn, analysis_size, full_grey, small_bgr
 from clipmill.decode.tone import ToneMap
 
 
@@ -26,6 +27,7 @@ class PartPictures:
         scale = min(1.0, short_side / min(width, height))
         self._kept_size = max(1, round(width * scale)), max(1, round(height * scale))
         self._miniature_scaler, self._grey_scaler = VideoReformatter(), VideoReformatter()
+        self._whole_scaler = VideoReformatter()
 
     def analysis(self, frame: av.VideoFrame) -> np.ndarray:
         """The picture that scene cuts and signals are computed from."""
@@ -38,6 +40,14 @@ class PartPictures:
     def grey(self, frame: av.VideoFrame) -> np.ndarray:
         """All pixels in grey, on which bars are measured."""
         return full_grey(frame, self._grey_scaler, self._turn)
+
+    def whole(self, frame: av.VideoFrame) -> np.ndarray:
+        """All pixels in grey, as they are stored, on which EasyAnimate's flow is measured.
+
+        Grey is made of blue, green and red, as OpenCV's reader does. Of the luma itself the flow differs by up to 4 %.
+        """
+        picture = small_bgr(frame, frame.width, frame.height, self._whole_scaler, UPRIGHT)
+        return cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
 
     def miniature(self, frame: av.VideoFrame) -> bytes:
         """The picture that the network of the detector `transnetv2` sees."""

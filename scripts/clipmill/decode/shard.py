@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,27 +15,31 @@ from clipmill.base.journal import Journal
 from clipmill.base.progress import Progress
 from clipmill.base.workers import map_in_processes
 from clipmill.decode.upgrade import holds_still
-from clipmill.decode.video import DecodePaths, DecodeSettings, decode_key, decode_video, pictures_key, video_file
+from clipmill.decode.video import (
+    EXTRAS,
+    DecodePaths,
+    DecodeSettings,
+    decode_key,
+    decode_video,
+    pictures_key,
+    video_file,
+)
 from clipmill.store.index import forget_lost, lost_videos, note_again
 from clipmill.store.layout import Paths
 from clipmill.store.tables import DecodedVideo, FailedVideo, IndexedVideo, Part
 
 log = logging.getLogger("clipmill")
 
-# The key that the rule adds to its settings if miniatures are wanted. In other runs the settings stay what they were,
-# so that Snakemake decodes nothing again.
-MINIATURES = "miniatures"
+
+def decode_settings(settings: Mapping[str, Any]) -> tuple[DecodeSettings, frozenset[str]]:
+    """The settings of the rule taken apart: the section of the config, and which EXTRAS are wanted."""
+    own = {name: value for name, value in settings.items() if name not in EXTRAS}
+    return DecodeSettings(**own), EXTRAS & settings.keys()
 
 
-def decode_settings(settings: Mapping[str, Any]) -> tuple[DecodeSettings, bool]:
-    """The settings of the rule taken apart: the section of the config, and whether miniatures are wanted."""
-    own = {name: value for name, value in settings.items() if name != MINIATURES}
-    return DecodeSettings(**own), MINIATURES in settings
-
-
-def with_miniatures(about: Mapping[str, Any]) -> bool:
-    """Whether the job that wrote a table of videos was asked for miniatures. `about`: how the table was made."""
-    return MINIATURES in about.get("settings", {})
+def extras_of(about: Mapping[str, Any]) -> frozenset[str]:
+    """Which EXTRAS the job that wrote a table of videos was asked for. `about`: how the table was made."""
+    return EXTRAS & about.get("settings", {}).keys()
 
 
 def remove_decoded(paths: DecodePaths) -> None:
@@ -61,18 +65,18 @@ def decode_shard(
     settings: DecodeSettings,
     threads: int,
     max_error_rate: float,
-    miniatures: bool = False,
+    extras: Collection[str] = (),
 ) -> tuple[list[DecodedVideo | FailedVideo], list[Part]]:
     """VIDEOS and PARTS rows of a shard's videos, in their order; finished ones come from the journal.
 
-    `miniatures`: whether they are wanted too. No other result depends on it, so no key does: a video without them is
-    decoded once more, and its scores stay as they are.
+    `extras`: those of EXTRAS that are wanted too. No other result depends on them, so no key does: a video without them
+    is decoded once more, and its scores stay as they are.
 
     Raises SetupError if more than the share `max_error_rate` of the videos failed.
     """
     rows: dict[str, DecodedVideo | FailedVideo] = {}
     parts: dict[str, list[Part]] = {}
-    paths = {video["video_id"]: DecodePaths.of(outdir, shard, video["video_id"], miniatures) for video in videos}
+    paths = {video["video_id"]: DecodePaths.of(outdir, shard, video["video_id"], extras) for video in videos}
     passing: list[str] = []
     lost = lost_videos(outdir, shard)
     with Journal(Paths(outdir).journal("decode", shard)) as journal:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -22,6 +23,7 @@ from clipmill.base.errors import ItemError
 from clipmill.base.files import atomic
 from clipmill.base.journal import fingerprint
 from clipmill.base.opencv import cv2
+from clipmill.decode import easyanimate
 from clipmill.decode.bars import bar_signals
 from clipmill.decode.clock import Clock, Rate
 from clipmill.decode.complete import Completeness
@@ -49,8 +51,13 @@ log = logging.getLogger("clipmill")
 VERSION = 4  # part of every key of decoding: raise it when the same file and settings give other results
 PICTURES_VERSION = 2  # the same for the pictures alone, on which scores and captions depend
 ROWS_AT_ONCE = 2048
-KEPT_IN_FLIGHT = 6  # kept frames per thread that wait to be measured and written
+KEPT_IN_FLIGHT = 6  # kept frames, and pairs of whole ones, per thread that wait to be measured and written
 FRAMES_AT_ONCE, PIXELS_IN_FLIGHT = 8, 8_000_000  # a batch is full at whichever is reached first
+
+# What decoding makes only if a run asks for it: the names of the keys that the rule then adds to its settings. In other
+# runs the settings stay what they were, so that Snakemake decodes nothing again.
+MINIATURES, EASYANIMATE = "miniatures", "motion_easyanimate"
+EXTRAS = frozenset({MINIATURES, EASYANIMATE})
 
 
 @dataclass(frozen=True)
@@ -67,17 +74,23 @@ class DecodeSettings:
 
 @dataclass(frozen=True)
 class DecodePaths:
-    """Where the files of a video go. `miniatures` is None if nobody wants them."""
+    """Where the files of a video go. `miniatures` is None if nobody wants them.
+
+    `easyanimate`: whether somebody wants the columns `easyanimate_…` of the signals.
+    """
 
     frames: Path
     signals: Path
     miniatures: Path | None = None
+    easyanimate: bool = False
 
     @staticmethod
-    def of(outdir: Path, shard: str, video_id: str, miniatures: bool = False) -> DecodePaths:
+    def of(outdir: Path, shard: str, video_id: str, extras: Collection[str] = ()) -> DecodePaths:
+        """`extras`: those of EXTRAS that are wanted."""
         paths = Paths(outdir)
-        small = paths.miniatures(shard, video_id) if miniatures else None
-        return DecodePaths(paths.frames(shard, video_id), paths.signals(shard, video_id), small)
+        small = paths.miniatures(shard, video_id) if MINIATURES in extras else None
+        files = paths.frames(shard, video_id), paths.signals(shard, video_id)
+        return DecodePaths(*files, small, EASYANIMATE in extras)
 
     @property
     def tables(self) -> list[Path]:
@@ -85,15 +98,18 @@ class DecodePaths:
         return [path for path in (self.signals, self.miniatures) if path]
 
     def hold(self, key: str) -> bool:
-        """Whether all files are there, whole, and made under `key`."""
-        return archive_key(self.frames) == key and all(_table_key(path) == key for path in self.tables)
+        """Whether all files are there, whole, with all that is wanted, and made under `key`."""
+        if archive_key(self.frames) != key or any(_about(path).get("source_key") != key for path in self.tables):
+            return False
+        return not self.easyanimate or _about(self.signals).get(EASYANIMATE) == easyanimate.VERSION
 
 
-def _table_key(path: Path) -> str | None:
+def _about(path: Path) -> dict[str, Any]:
+    """How a table was made; nothing if it cannot be read."""
     try:
-        return table.about(path).get("source_key")
+        return table.about(path)
     except (OSError, ValueError):
-        return None
+        return {}
 
 
 def decode_key(video: IndexedVideo, settings: DecodeSettings) -> str:
@@ -138,6 +154,7 @@ def decode_video(
             opened.enter_context(atomic(paths.frames)),
             opened.enter_context(atomic(paths.signals)),
             opened.enter_context(atomic(paths.miniatures)) if paths.miniatures else None,
+            paths.easyanimate,
         )
         try:
             decoding, facts = _decoded(source, unready, settings, key, threads)
@@ -296,7 +313,8 @@ class _Decoding:
         self.kept_threads = max(1, threads // 2)  # of a small video, kept frames are half of the work
         self.last_kept: KeptFrame | None = None
         self.kept = self.next_kept = 0
-        self.waiting: deque[tuple[Future[Row], Future[None]]] = deque()
+        self.whole_frames: easyanimate.Pairs | None = None
+        self.waiting: deque[tuple[Future[Any], ...]] = deque()
 
     def run(self) -> _Facts:
         """Decode in this thread. Meanwhile others measure: one all frames, some the kept ones; and one writes these."""
@@ -330,9 +348,10 @@ class _Decoding:
 
     def _write(self, frames: Iterator[av.VideoFrame]) -> None:
         """Measure all frames; write the signals in batches as the numbers come in."""
-        schema = tables.SIGNALS.schema_about({"source_key": self.key})
-        rows: list[tuple[Row, Future[Row] | None]] = []
-        measured: deque[Future[list[tuple[Row, Future[Row] | None]]]] = deque()
+        extras = {EASYANIMATE: easyanimate.VERSION} if self.paths.easyanimate else {}
+        schema = tables.SIGNALS.schema_about({"source_key": self.key, **extras})
+        rows: list[_Measured] = []
+        measured: deque[Future[list[_Measured]]] = deque()
         with ExitStack() as opened:
             writer = opened.enter_context(pq.ParquetWriter(self.paths.signals, schema, compression="zstd"))
             miniatures = None
@@ -342,7 +361,10 @@ class _Decoding:
             def flush() -> None:
                 if miniatures:
                     miniatures.write([row.pop("miniature") for row, _ in rows])
-                done = [row if kept is None else {**row, **kept.result()} for row, kept in rows]
+                for row, further in rows:
+                    for columns in further:
+                        row.update(columns.result())
+                done = [row for row, _ in rows]
                 writer.write_table(tables.SIGNALS.from_rows(done).replace_schema_metadata(schema.metadata))
                 rows.clear()
 
@@ -428,30 +450,37 @@ class _Decoding:
             )
         )
 
-    def _measure(self, batch: list[_Placed]) -> list[tuple[Row, Future[Row] | None]]:
-        """The frames' rows, each with the future of the further columns if the frame is kept."""
+    def _measure(self, batch: list[_Placed]) -> list[_Measured]:
+        """The frames' rows, each with the futures of further columns."""
         return [(placed.row, self._measure_frame(placed)) for placed in batch]
 
-    def _measure_frame(self, placed: _Placed) -> Future[Row] | None:
+    def _measure_frame(self, placed: _Placed) -> list[Future[Row]]:
         frame, row, part = placed.shown, placed.row, placed.part
         self.fields.look(placed.frame, row["frame"])
         if part is not self.measured_part:  # no frame is compared with one of another part
             self.measured_part, self.last_kept = part, None
             self.frame_signals = FrameSignals()
+            if self.paths.easyanimate:
+                self.whole_frames = easyanimate.Pairs(float(self.clock.rate))
         small = part.pictures.analysis(frame)
         grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         row |= self.frame_signals.measure(small, grey)
         if self.paths.miniatures:
             row["miniature"] = part.pictures.miniature(frame)
-        if "sample" not in row:
-            return None
-        picture = part.pictures.kept(frame)
-        measured = KeptFrame(placed.time, picture, small, grey)
-        kept = self.of_kept.submit(_kept_frame_row, self.last_kept, measured, part.pictures.grey(frame))
-        self.waiting.append((kept, self.of_archive.submit(self.archive.add, row["sample"], picture)))
-        self.last_kept = measured
+        further = []
+        if "sample" in row:
+            picture = part.pictures.kept(frame)
+            measured = KeptFrame(placed.time, picture, small, grey)
+            further.append(self.of_kept.submit(_kept_frame_row, self.last_kept, measured, part.pictures.grey(frame)))
+            self.waiting.append((further[-1], self.of_archive.submit(self.archive.add, row["sample"], picture)))
+            self.last_kept = measured
+        if self.whole_frames is not None:
+            pair = self.whole_frames.put(row["frame"], row["content"], partial(part.pictures.whole, frame))
+            if pair is not None:
+                further.append(self.of_kept.submit(easyanimate.whole_frame_signals, *pair))
+                self.waiting.append((further[-1],))
         self._wait_for_kept(KEPT_IN_FLIGHT * self.kept_threads)
-        return kept
+        return further
 
     def _wait_for_kept(self, left: int) -> None:
         """Wait until at most `left` kept frames are not measured or not written yet."""
@@ -493,6 +522,10 @@ class _Decoding:
 def _kept_frame_row(before: KeptFrame | None, frame: KeptFrame, full: np.ndarray) -> Row:
     """The SIGNALS columns that only kept frames have. `full`: all pixels of the frame in grey."""
     return {**kept_frame_signals(before, frame), **bar_signals(full, frame.small)}
+
+
+_Measured = tuple[Row, list[Future[Row]]]
+"""The row of a frame, and its further columns, which take longer."""
 
 
 class _Placed(NamedTuple):

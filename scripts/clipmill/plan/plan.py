@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from clipmill.base.files import newer
-from clipmill.decode.shard import MINIATURES
-from clipmill.decode.video import DecodePaths
+from clipmill.decode.video import EASYANIMATE, EXTRAS, MINIATURES, DecodePaths
 from clipmill.models import backends
 from clipmill.plan import rates
 from clipmill.plan.headers import Estimate, carried_over, estimate
@@ -213,7 +212,7 @@ def _rules(work: Work, amounts: Amounts, settings: Mapping[str, Any]) -> Iterato
         for name in names:
             rate = _own_rate(work, amounts, by_name(name), settings)
             if rate is None and not used["gpu"]:
-                rate = rates.find(name, settings["steps"].get(name, {}).get("backend", ""))
+                rate = rates.find(name, _backend(name, settings))
             found.append(rate)
         jobs = len(work.missing[step.name])
         amount = amounts.waiting(step) if jobs else 0.0
@@ -236,6 +235,13 @@ def _rules_of_steps(settings: Mapping[str, Any]) -> Iterator[tuple[str, list[str
     for step in of_run(steps_of_run(settings)):
         if step.name not in later:
             yield rules.get(step.name, (step.rule, [step.name]))
+
+
+def _backend(step: str, settings: Mapping[str, Any]) -> str:
+    """The backend of a step, by which its documented rate is known; of decoding, what makes it slow."""
+    if step == "decode":
+        return EASYANIMATE if EASYANIMATE in settings[step] else ""
+    return settings["steps"].get(step, {}).get("backend", "")
 
 
 def _outdated(outdir: Path, files: Iterable[str]) -> bool:
@@ -348,7 +354,7 @@ def _alike(step: Step, path: Path, settings: Mapping[str, Any]) -> bool:
 def _disk(work: Work, amounts: Amounts, hours: Estimate, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """One row per folder: how many bytes will be added to it."""
     decode = settings["decode"]
-    measured = _bytes_an_hour(work, MINIATURES in decode)
+    measured = _bytes_an_hour(work, EXTRAS & decode.keys())
     documented = {
         "frames": _frame_bytes(hours, decode) * decode["samples_per_second"] * HOUR_SECONDS,
         "signals": rates.SIGNAL_BYTES_AN_HOUR,
@@ -381,11 +387,11 @@ def _frame_bytes(hours: Estimate, decode: Mapping[str, Any]) -> float:
     return rates.FRAME_BYTES_A_PIXEL * sum(pixels) / len(pixels) if pixels else math.nan
 
 
-def _bytes_an_hour(work: Work, miniatures: bool) -> dict[str, float] | None:
+def _bytes_an_hour(work: Work, extras: Collection[str]) -> dict[str, float] | None:
     """Bytes of each folder of decoding per hour of video, over the sample of decoded videos; None if there are none."""
-    sizes, seconds = dict.fromkeys(("frames", "signals", *(["miniatures"] if miniatures else [])), 0), 0.0
+    sizes, seconds = dict.fromkeys(("frames", "signals", *([MINIATURES] if MINIATURES in extras else [])), 0), 0.0
     for shard, video_id, length in work.measured.drawn:
-        paths = DecodePaths.of(work.outdir, shard, video_id, miniatures)
+        paths = DecodePaths.of(work.outdir, shard, video_id, extras)
         try:
             found = {name: getattr(paths, name).stat().st_size for name in sizes}
         except FileNotFoundError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clipmill.base.files import newer
-from clipmill.decode.shard import decode_settings, is_current, with_miniatures
+from clipmill.decode.shard import decode_settings, extras_of, is_current
 from clipmill.plan.headers import HeaderSample, Video
 from clipmill.shapes.rates import file_seconds
 from clipmill.steps import ALL, Step, by_name, of_run
@@ -150,11 +150,11 @@ def _count_clips(shard: Shard, path: Path, fps: float | None) -> None:
 
 def _look_at_videos(work: Work, shard: Shard, gone: set[str], settings: Mapping[str, Any]) -> None:
     """Note which videos of a shard are decoded from their present file with the present settings, and their lengths."""
-    decode, miniatures = decode_settings(settings)
+    decode, extras = decode_settings(settings)
     path, wanted = tables.VIDEOS.of(work.outdir, shard.name), Paths(work.outdir).shard(shard.name)
     shard.whole = not newer(wanted, path)
     known = {}
-    if path.exists() and (not miniatures or with_miniatures(table.about(path))):
+    if path.exists() and extras <= extras_of(table.about(path)):
         columns = ["video_id", "decode_key", "source_key", "seconds", "error_kind"]
         known = {row["video_id"]: row for row in tables.VIDEOS.read(path, columns).to_pylist()}
     for video in read_videos(wanted):

@@ -29,9 +29,11 @@ class Rate:
     error: float | None = None
 
 
-# (folder of the step in benchmarks/, backend): core-seconds per unit, core-seconds per start. Without a GPU.
+# (folder of the step in benchmarks/, backend): core-seconds per unit, core-seconds per start. Without a GPU. Decoding
+# has no backend, but another rate with the score `motion_easyanimate`.
 DOCUMENTED = {
     ("decode", ""): (170.0, 0.4),
+    ("decode", "motion_easyanimate"): (650.0, 0.4),
     ("shots", "transnetv2"): (2000.0, 1.5),
     ("split", ""): (2.4, 0.7),
     ("consistency", "histogram"): (0.027, 0.3),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, DecodedVideo
@@ -26,16 +27,27 @@ NO_BORDERS: Sides = (0.0, 0.0, 0.0, 0.0)
 def motion_score(clip: Clip, video: DecodedVideo, signals: pa.Table, crops: pa.Table | None = None) -> Row:
     """MOTION row of one clip: mean over its pairs of neighbouring kept frames, both inside the clip.
 
-    `crops`: the signals of the kept frames of a cropped clip.
+    `crops`: the signals of the kept frames of a cropped clip. EasyAnimate's score is that of the whole picture.
     """
     speeds = numbers(clip_pairs(clip, signals, crops), "motion")
-    row: Row = {"clip_id": clip["clip_id"], "motion_pairs": len(speeds)}
+    row: Row = {
+        "clip_id": clip["clip_id"],
+        "motion_easyanimate": _easyanimate(clip, signals),
+        "motion_pairs": len(speeds),
+    }
     if len(speeds) == 0:
         message = f"{clip['seconds']:.2f} s hold fewer than two samples; raise decode.samples_per_second"
         return {**row, "error_kind": "too_few_samples", "error": message}
     speed = float(speeds.mean())
     pixels = speed / 100 * min(video["width"], video["height"]) * EASYANIMATE_INTERVAL
     return {**row, "motion": speed, "motion_pixels": pixels}
+
+
+def _easyanimate(clip: Clip, signals: pa.Table) -> float | None:
+    """Mean over the pairs of frames inside the clip; None if decoding was not asked for it, or if there is no pair."""
+    part = _part(clip, signals)
+    pairs = part.filter(pc.greater_equal(part["easyanimate_since"], clip["start_frame"]))
+    return float(numbers(pairs, "easyanimate_flow").mean()) if pairs.num_rows else None
 
 
 def clip_pairs(clip: Clip, signals: pa.Table, crops: pa.Table | None = None) -> pa.Table:

@@ -328,6 +328,14 @@ SIGNALS: Table[Row] = Table(
         Column("camera_roll", SMALL, "degree/second", "how far the camera turns clockwise", 4),
         Column("camera_certainty", SMALL, "0–1", "share of the texture that the camera's move explains", 4),
         Column(
+            "easyanimate_since",
+            SMALL_INTEGER,
+            "frame",
+            "the frame with which this one is compared for `motion_easyanimate`; missing if there is none, and in all "
+            "frames if that score has no bound",
+        ),
+        Column("easyanimate_flow", SMALL, "pixel", "mean length of Farnebäck's flow of the full frame between them", 4),
+        Column(
             "bars",
             SMALL_REALS,
             "share",
@@ -396,6 +404,15 @@ MOTION: Table[Row] = Table(
             REAL,
             "pixel",
             "the same in pixels of the full frame, from one frame to the next at 2 per second (EasyAnimate's unit)",
+            4,
+            filter=115,
+        ),
+        Column(
+            "motion_easyanimate",
+            REAL,
+            "pixel",
+            "what EasyAnimate measures, for its thresholds: mean length of Farnebäck's flow of the full frame, 2 per "
+            "second; missing if it has no bound, since it costs more than all else of decoding",
             4,
             filter=120,
         ),

@@ -14,6 +14,7 @@ from clipmill.base.errors import SetupError
 from clipmill.base.usage import starting
 from clipmill.models import gpu
 from clipmill.models.checkpoints import MODEL_FILES, TOKENIZER_FILES, Checkpoint, find_model
+from clipmill.models.clip_texts import cleaned
 from clipmill.scores.classifiers import Frames
 from clipmill.scores.vision import Architecture, VisionBackend
 
@@ -55,8 +56,10 @@ class ZeroShot(VisionBackend):
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the score depends on."""
-        return super().about | self._frames.about | {"texts": self.texts}
+        """What the score depends on. Texts that need no cleaning have the scores of older versions, which did none."""
+        clean = [cleaned(text) for text in self.texts]
+        texts = {"texts": self.texts} if clean == self.texts else {"texts": self.texts, "cleaned": clean}
+        return super().about | self._frames.about | texts
 
     def start(self, units: list[np.ndarray]) -> Callable[[], list[float]]:
         """The share of each picture."""
@@ -75,11 +78,13 @@ class ZeroShot(VisionBackend):
     def _tokens(self) -> torch.Tensor:
         """Tokens of both texts, on the device. They are filled up to the model's length, as SigLIP was trained."""
         length = self._network.config.text_config.max_position_embeddings
-        from transformers import AutoTokenizer
+        from transformers import AutoTokenizer, CLIPTokenizer
 
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.checkpoint.path, local_files_only=True)
-            tokens = tokenizer(self.texts, padding="max_length", max_length=length, verbose=False).input_ids
+            # Those of other models, such as SigLIP's, clean a text as their own authors did.
+            texts = [cleaned(text) for text in self.texts] if isinstance(tokenizer, CLIPTokenizer) else self.texts
+            tokens = tokenizer(texts, padding="max_length", max_length=length, verbose=False).input_ids
         except MemoryError:
             raise
         except Exception as error:  # a damaged file can raise any error in the readers
