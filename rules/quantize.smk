@@ -3,7 +3,8 @@ in:  the config alone: `model`; the run's captions, where there are some
 out: the folder `out`, a model in 4 bits. Undeclared: Snakemake would delete files from a folder that is not its own
 """
 
-QUANTIZERS = {"autoawq": "awq", "llm-compressor": "llm-compressor"}  # backend: its conda environment
+# The conda environment of each backend.
+QUANTIZERS = {"autoawq": "awq", "llm-compressor": "llm-compressor"}
 
 
 rule quantize:

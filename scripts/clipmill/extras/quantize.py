@@ -61,7 +61,7 @@ BACKENDS = {
     "autoawq": Backend("autoawq", _BOTH, ".qweight", "autoawq", "make awq", 1),
     "llm-compressor": Backend(
         "llm_compressor",
-        (*_BOTH, "qwen3_moe", "gemma3_text", "phi3", "granite", "olmo3", "exaone4", "smollm3"),
+        (*_BOTH, "qwen3_moe", "gemma3_text", "phi3", "olmo3", "exaone4", "smollm3"),
         ".weight_packed",
         "llmcompressor",
         "make llm-compressor`, then `source .venv-llm-compressor/bin/activate",
