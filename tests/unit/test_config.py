@@ -19,7 +19,7 @@ from clipmill.config import check_config, check_files, check_set, defaults, load
 from clipmill.cut.clip import CutSettings
 from clipmill.dataset import formats
 from clipmill.decode.video import DecodeSettings
-from clipmill.extras.quantize import QuantizeSettings
+from clipmill.extras.quantize import BACKENDS, QuantizeSettings
 from clipmill.filters import columns
 from clipmill.models import backends
 from clipmill.split.settings import SplitSettings
@@ -175,7 +175,8 @@ def test_filters_that_are_named_come_first():
 
 
 def test_steps_with_backends_are_the_same_everywhere():
-    steps = {name for name, part in CONFIG.items() if isinstance(part, dict) and "backend" in part} - {"duplicates"}
+    with_backends = {name for name, part in CONFIG.items() if isinstance(part, dict) and "backend" in part}
+    steps = with_backends - {"duplicates"} - COMMANDS
     assert steps == set(backends.AVAILABLE)
     assert steps < set(CONFIG["resources"])
     for step in steps:
@@ -215,6 +216,10 @@ def test_every_job_that_the_rules_ask_for_has_resources():
 def test_settings_are_the_sections_of_the_config(section, settings, more):
     assert {field.name for field in fields(settings)} == set(SCHEMA["properties"][section]["properties"]) | more
     check_without_defaults(settings)
+
+
+def test_what_quantizes_is_the_same_everywhere():
+    assert SCHEMA["properties"]["quantize"]["properties"]["backend"]["enum"] == list(BACKENDS)
 
 
 def check_without_defaults(settings: type) -> None:

@@ -62,6 +62,7 @@ IMPORTED = {
         *("caption", "rewrite", "clipmill.captions.captioner", "clipmill.captions.rewriter", "clipmill.chat.local"),
     ],
     "awq.yaml": ["quantize", "clipmill.extras.quantize", "clipmill.extras.calibration_texts"],
+    "llm-compressor.yaml": ["quantize", "clipmill.extras.quantize", "clipmill.extras.calibration_texts"],
     "vllm.yaml": [
         *("check", "fetch_models", "judge", "caption", "rewrite"),
         *("clipmill.captions.captioner", "clipmill.captions.judge", "clipmill.captions.rewriter"),
@@ -99,11 +100,13 @@ def test_conda_environments_pin_what_the_virtual_environment_has(name):
     named = pins(packages, python)
     assert len(named) == len(packages), "every package is pinned"
     own = name.replace(".yaml", ".txt")
-    locked = pinned(own if own in ("awq.txt", "vllm.txt") else "models.txt", python)
+    locked = pinned(own if (ENVS / own).exists() else "models.txt", python)
     assert named == {package: locked[package] for package in named}
 
 
-@pytest.mark.parametrize("name", ["core", "models", "awq", "quick", "test", "vllm", "slurm", "tinychat", "transnetv2"])
+@pytest.mark.parametrize(
+    "name", [*("core", "models", "awq", "llm-compressor"), *("quick", "test", "vllm", "slurm", "tinychat", "transnetv2")]
+)
 def test_locks_hold_what_is_asked_for(name):
     asked = pinned(f"{name}.in")
     locked = pinned(f"{name}.txt")
@@ -113,9 +116,10 @@ def test_locks_hold_what_is_asked_for(name):
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 def test_locks_agree_with_each_other(python):
-    names = ("core", "models", "awq", "quick", "test")
-    core, models, awq, quick, test = (pinned(f"{name}.txt", python) for name in names)
+    names = ("core", "models", "awq", "llm-compressor", "quick", "test")
+    core, models, awq, llm_compressor, quick, test = (pinned(f"{name}.txt", python) for name in names)
     assert core.items() <= models.items() <= awq.items()
+    assert core.items() <= llm_compressor.items()
     assert core.items() <= quick.items() <= test.items()
     assert all(models[package] == test[package] for package in models.keys() & test.keys())
     assert pinned("tinychat.txt", python).items() <= test.items()
@@ -167,7 +171,7 @@ def test_conda_environments_can_be_installed(name):
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("lock", ["core.txt", "vllm.txt"])
+@pytest.mark.parametrize("lock", ["core.txt", "vllm.txt", "llm-compressor.txt"])
 def test_what_submits_to_slurm_finds_what_it_needs(lock):
     """It is installed alone. numpy is left out: see envs/slurm.in."""
     locked, own = pinned(lock), pinned("slurm.txt")
@@ -178,7 +182,7 @@ def test_what_submits_to_slurm_finds_what_it_needs(lock):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("lock", ["core.txt", "models.txt", "vllm.txt"])
+@pytest.mark.parametrize("lock", ["core.txt", "models.txt", "vllm.txt", "llm-compressor.txt"])
 def test_snakemakes_report_finds_what_it_does_not_bring(lock):
     """Each of the environments that Snakemake itself runs in; that of the tests has more than users have."""
     assert {"pygments", "jinja2"} <= pinned(lock).keys()

@@ -16,6 +16,7 @@ import pytest
 from hub import SCRIPTS, refused
 from safetensors.numpy import save_file
 
+from clipmill.base.journal import fingerprint
 from clipmill.extras import quantize
 from clipmill.extras.calibration_texts import GENERIC, find_texts
 from clipmill.extras.quantize import (
@@ -27,7 +28,7 @@ from clipmill.extras.quantize import (
     quantize_model,
     read_about,
 )
-from clipmill.models.checkpoints import Checkpoint
+from clipmill.models.checkpoints import Checkpoint, find_model
 from clipmill.store import table, tables
 from default_config import CONFIG
 
@@ -81,23 +82,28 @@ def test_linear_layers_are_those_of_the_blocks_alone(tmp_path):
             ("no causal language model", "its model_type is qwen2_5_vl"),
         ),
         ({"model_type": "bert"}, ("bert is no causal",)),
+        (LLAMA | {"model_type": "mixtral", "architectures": ["MixtralForCausalLM"]}, ("no causal language model",)),
+        (
+            LLAMA | {"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"]},
+            ("backend autoawq cannot", "type qwen3_moe; set quantize.backend to llm-compressor"),
+        ),
         (LLAMA | {"quantization_config": {"quant_method": "awq"}}, ("is quantized already (awq)",)),
         ({}, ("config.json", "KeyError: 'model_type'")),
         ([], ("config.json", "TypeError")),
     ],
 )
 def test_other_models_are_refused(tmp_path, config, parts):
-    line = refused(check_model, make_model(tmp_path / "model", config))
+    line = refused(check_model, make_model(tmp_path / "model", config), "autoawq")
     assert all(part in line for part in (str(tmp_path), *parts)), line
 
 
 def test_a_folder_that_is_no_whole_model_is_refused(tmp_path):
     checkpoint = make_model(tmp_path / "model")
-    assert check_model(checkpoint) == LLAMA
+    assert check_model(checkpoint, "autoawq") == check_model(checkpoint, "llm-compressor") == LLAMA
     (checkpoint.path / "config.json").write_text('{"model_type": "lla')
-    assert "JSONDecodeError" in refused(check_model, checkpoint)
+    assert "JSONDecodeError" in refused(check_model, checkpoint, "autoawq")
     (checkpoint.path / "config.json").unlink()
-    assert "no config.json beside the weights" in refused(check_model, checkpoint)
+    assert "no config.json beside the weights" in refused(check_model, checkpoint, "autoawq")
     out = tmp_path / "out"
     (checkpoint.path / "model.safetensors").rename(checkpoint.path / "pytorch_model.bin")
     assert "holds no model*.safetensors" in refused(quantize_model, checkpoint.model, out, SETTINGS, tmp_path, 0)
@@ -116,9 +122,11 @@ def test_groups_that_do_not_divide_a_layer_are_refused(tmp_path):
     assert "mlp.gate_proj; nor do 128, 64, 32: name another model" in line
 
 
-def test_layers_that_autoawq_cannot_look_at_are_refused(tmp_path):
+def test_layers_that_cannot_be_divided_into_rows_are_refused(tmp_path):
+    """But for those that choose among experts: they stay as they are."""
+    check_layers(make_model(tmp_path / "mixture", gate=(4, 256)), 128)
     line = refused(check_layers, make_model(tmp_path / "model", v_proj=(32, 256)), 128)
-    assert line.endswith("AutoAWQ needs a multiple of 64 outputs, which mlp.v_proj has not")
+    assert line.endswith("a layer needs a multiple of 64 outputs, which mlp.v_proj has not")
 
 
 def test_damaged_and_empty_weights_are_refused(tmp_path):
@@ -147,11 +155,22 @@ def test_only_a_folder_that_was_made_here_may_be_replaced(tmp_path):
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
 
-def test_without_the_packages_the_message_says_how_to_install_them(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "awq", None)
-    checkpoint = make_model(tmp_path / "model")
-    line = refused(quantize_model, checkpoint.model, tmp_path / "new" / "out", SETTINGS, tmp_path, 0)
-    assert "is not installed; run `make awq`" in line
+@pytest.mark.parametrize(
+    ("backend", "package", "install"),
+    [
+        ("autoawq", "awq", "make awq`, or"),
+        (
+            "llm-compressor",
+            "compressed_tensors",
+            "make llm-compressor`, then `source .venv-llm-compressor/bin/activate`, or",
+        ),
+    ],
+)
+def test_without_the_packages_the_message_says_how_to_install_them(tmp_path, monkeypatch, backend, package, install):
+    monkeypatch.setitem(sys.modules, package, None)
+    checkpoint, settings = make_model(tmp_path / "model"), replace(SETTINGS, backend=backend)
+    line = refused(quantize_model, checkpoint.model, tmp_path / "new" / "out", settings, tmp_path, 0)
+    assert f"is not installed; run `{install} use --sdm conda" in line
     assert not any((tmp_path / "new").iterdir())
 
 
@@ -244,7 +263,7 @@ def test_weights_are_written_as_safetensors_in_half_precision(tmp_path, monkeypa
         "a.scales": torch.ones(2, 64, dtype=torch.float16),
         "b.weight": torch.rand(16, 32).T,
     }
-    quantize._save(tensors, torch.bfloat16, tmp_path)
+    quantize._save(tensors, {"a"}, torch.bfloat16, tmp_path)
     weights = sorted(tmp_path.glob("*.safetensors"))
     assert len(weights) == files
     found = {name: values for path in weights for name, values in load_file(path).items()}
@@ -263,7 +282,7 @@ def test_weights_are_written_as_safetensors_in_half_precision(tmp_path, monkeypa
 
 @pytest.fixture
 def made(monkeypatch):
-    """Stands in for AutoAWQ; calls it got."""
+    """Stands in for the backends; calls it got."""
     calls = []
 
     def stand_in(checkpoint, config, calibration, settings, folder):
@@ -289,7 +308,7 @@ def test_a_second_run_does_nothing_and_a_change_makes_it_anew(tmp_path, made):
     assert not quantize_model(model, out, SETTINGS, tmp_path, 0)
     assert content(out) == first and len(made) == 1
     changes = [replace(SETTINGS, group_size=64), replace(SETTINGS, calibration_tokens=64)]
-    changes += [replace(SETTINGS, calibration_samples=8)]
+    changes += [replace(SETTINGS, calibration_samples=8), replace(SETTINGS, backend="llm-compressor")]
     for number, settings in enumerate(changes, 2):
         assert quantize_model(model, out, settings, tmp_path, 0)
         assert len(made) == number
@@ -299,6 +318,17 @@ def test_a_second_run_does_nothing_and_a_change_makes_it_anew(tmp_path, made):
     (tmp_path / "model" / "tokenizer.json").write_text('{"other": 1}')
     assert quantize_model(model, out, SETTINGS, tmp_path, 0)
     assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
+def test_a_model_of_before_the_backends_is_up_to_date(tmp_path, made):
+    """What AutoAWQ made then has this key, and no word of a backend."""
+    checkpoint, out = make_model(tmp_path / "model"), tmp_path / "out"
+    revision = find_model(checkpoint.model, None, quantize.FILES).revision
+    key = fingerprint(1, revision, 128, 512, find_texts(None, tmp_path, 128).digest)
+    out.mkdir()
+    (out / "clipmill.json").write_text(json.dumps({"made_by": "clipmill quantize", "key": key}))
+    assert not quantize_model(checkpoint.model, out, SETTINGS, tmp_path, 0)
+    assert made == []
 
 
 def test_a_failure_leaves_what_was_there(tmp_path, made, monkeypatch):
@@ -321,6 +351,7 @@ def test_a_failure_leaves_what_was_there(tmp_path, made, monkeypatch):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from clipmill.base.journal import fingerprint
 from clipmill.extras import quantize
 
 def stand_in(checkpoint, config, calibration, settings, folder):
@@ -329,7 +360,7 @@ def stand_in(checkpoint, config, calibration, settings, folder):
     os.kill(os.getpid(), signal.SIGKILL)
 
 quantize._quantize = stand_in
-settings = quantize.QuantizeSettings(None, 64, None, 128, 512)
+settings = quantize.QuantizeSettings("autoawq", None, 64, None, 128, 512)
 quantize.quantize_model(sys.argv[1], Path(sys.argv[2]), settings, Path("."), 0)
 """
 

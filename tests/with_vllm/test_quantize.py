@@ -6,22 +6,29 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import awq_kernel
 import numpy as np
 import pytest
 import torch
-from runs import Outcome, call, explain, snakemake, wait_for
+from runs import REPOSITORY, Outcome, call, explain, snakemake, wait_for
 from safetensors.torch import load_file
+from scaled_models import HEADS, PROMPT, READ, Scaled, scaled
 
-from clipmill.extras import quantize
 from clipmill.extras.calibration_texts import GENERIC
+from clipmill.extras.quantize import BACKENDS
 from clipmill.store import tables
 
 ORDER = (0, 4, 1, 5, 2, 6, 3, 7)  # where the first, second … number of eight stands in AWQ's 32 bits
-PROMPT = list(range(40, 120))
+# The Python of each backend's environment. `make test-vllm` installs the second one, as users do.
+PYTHON = {
+    "autoawq": Path(sys.executable),
+    "llm-compressor": REPOSITORY / ".venv-llm-compressor" / "bin" / "python",
+}
 
 
 @dataclass(frozen=True)
@@ -30,12 +37,15 @@ class Quantizing:
 
     place: Path
     model: Path
+    backend: str = "autoawq"
 
     def command(self, out: str, *arguments: str) -> list[str]:
-        settings = {"quantize": {"calibration_samples": 2, "calibration_tokens": 48}, "outdir": "run"}
+        few = {"calibration_samples": 2, "calibration_tokens": 48}
+        settings = {"quantize": {"backend": self.backend, **few}, "outdir": "run"}
         (self.place / "my.json").write_text(json.dumps(settings))
         named = ["--configfile", "my.json", "--config", f"model={self.model}", f"out={out}"]
-        return [*snakemake(), *named, "--set-resources", "quantize:gpu=0", *arguments, "--", "quantize"]
+        start = [str(PYTHON[self.backend]), *snakemake()[1:]]
+        return [*start, *named, "--set-resources", "quantize:gpu=0", *arguments, "--", "quantize"]
 
     def run(self, out: str) -> Outcome:
         return call(self.command(out), self.place)
@@ -46,29 +56,34 @@ class Quantizing:
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory, model) -> Quantizing:
-    """The folder `small`, made once, without videos and captions."""
-    quantizing = Quantizing(tmp_path_factory.mktemp("quantizing"), model("llama"))
+@pytest.fixture(scope="module", params=BACKENDS)
+def done(request, tmp_path_factory, model) -> Quantizing:
+    """The folder `small`, made once by each backend, without videos and captions."""
+    quantizing = Quantizing(tmp_path_factory.mktemp("quantizing"), model("llama"), request.param)
     outcome = quantizing.run("small")
     assert outcome.code == 0, outcome.output + quantizing.log
     assert outcome.jobs == {"quantize": 1}
     return quantizing
 
 
-def unpacked(packed: torch.Tensor) -> torch.Tensor:
+def unpacked(packed: torch.Tensor, order: tuple[int, ...] = tuple(range(8))) -> torch.Tensor:
     """The numbers of 4 bits in the last dimension."""
-    shifts = torch.tensor(ORDER, dtype=torch.int32) * 4
+    shifts = torch.tensor(order, dtype=torch.int32) * 4
     return ((packed.unsqueeze(-1) >> shifts) & 15).flatten(-2)
 
 
 def weights(folder: Path, group: int = 128) -> dict[str, torch.Tensor]:
     """All weights of a model in 4 bits, as those that are not."""
     found = load_file(folder / "model.safetensors")
-    for name in [name.removesuffix(".qweight") for name in found if name.endswith(".qweight")]:
+    for name in [name.removesuffix(".qweight") for name in found if name.endswith(".qweight")]:  # AWQ's layout
         scales = found.pop(f"{name}.scales").float().repeat_interleave(group, 0)
-        zeros = unpacked(found.pop(f"{name}.qzeros")).repeat_interleave(group, 0)
-        found[f"{name}.weight"] = ((unpacked(found.pop(f"{name}.qweight")) - zeros) * scales).T
+        zeros = unpacked(found.pop(f"{name}.qzeros"), ORDER).repeat_interleave(group, 0)
+        found[f"{name}.weight"] = ((unpacked(found.pop(f"{name}.qweight"), ORDER) - zeros) * scales).T
+    for name in [name.removesuffix("_packed") for name in found if name.endswith("_packed")]:  # compressed-tensors
+        scales = found.pop(f"{name}_scale").float().repeat_interleave(group, 1)
+        zeros = unpacked(found.pop(f"{name}_zero_point").T).T.repeat_interleave(group, 1)
+        found[name] = (unpacked(found.pop(f"{name}_packed")) - zeros) * scales
+        assert tuple(found.pop(f"{name}_shape")) == found[name].shape
     return {name: values.float() for name, values in found.items()}
 
 
@@ -83,6 +98,24 @@ def scores(folder: Path, tensors: dict[str, torch.Tensor]) -> np.ndarray:
         return model(torch.tensor([PROMPT])).logits[0].log_softmax(-1).numpy()
 
 
+LAYOUTS = {
+    "autoawq": {
+        **{"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True, "version": "gemm"},
+        "modules_to_not_convert": None,
+    },
+    "llm-compressor": {
+        **{"quant_method": "compressed-tensors", "format": "pack-quantized", "quantization_status": "compressed"},
+        "config_groups": {
+            "group_0": {
+                "targets": ["Linear"],
+                "weights": dict(num_bits=4, type="int", symmetric=False, strategy="group", group_size=128),
+            }
+        },
+        "ignore": ["lm_head", "re:.*mlp.gate$"],
+    },
+}
+
+
 def test_what_is_written(done):
     small = done.place / "small"
     assert "calibrates on 2 of the 32 generic texts of clipmill: no caption in run" in done.log
@@ -91,14 +124,7 @@ def test_what_is_written(done):
     assert {path.name for path in small.iterdir()} == same | {"config.json", "model.safetensors", "clipmill.json"}
     assert all((small / name).read_bytes() == (done.model / name).read_bytes() for name in same)
     config, original = (json.loads((folder / "config.json").read_text()) for folder in (small, done.model))
-    assert config.pop("quantization_config") == {
-        "quant_method": "awq",
-        "bits": 4,
-        "group_size": 128,
-        "zero_point": True,
-        "version": "gemm",
-        "modules_to_not_convert": None,
-    }
+    assert config.pop("quantization_config") == LAYOUTS[done.backend]
     assert config == original | {"dtype": "float16"}
     assert all(path.stat().st_mode & 0o444 == small.stat().st_mode & 0o444 for path in small.iterdir())
     assert not [path.name for path in done.place.iterdir() if path.name.startswith(".small")]
@@ -119,45 +145,45 @@ def test_its_weights_are_near_the_original_s(done):
     assert np.corrcoef(original.ravel(), quantized.ravel())[0, 1] > 0.9
 
 
-SIZES = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 64}
-SIZES |= {"vocab_size": 512, "max_position_embeddings": 256, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+def by_autoawq(model):
+    """Scale by AutoAWQ, and leave it at that."""
+    from clipmill.extras.autoawq import Quantizer, awq
 
-
-@pytest.mark.parametrize("heads", [1, 2])
-@pytest.mark.parametrize("kind", quantize.MODEL_TYPES)
-def test_but_for_rounding_a_model_stays_the_same(kind, heads):
-    """What is scaled up in one layer is scaled down before it, also with fewer heads of keys than of queries."""
-    torch, awq, transformers = quantize._packages()
-    config = transformers.AutoConfig.for_model(kind, **SIZES, num_key_value_heads=heads)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
-        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-        for values in model.parameters():
-            if values.dim() > 1:  # channels of different sizes, as those of trained models
-                values.normal_(0, 0.1).mul_(torch.rand(values.shape[1]).add(0.1))
-            else:
-                values.add_(0.1 * torch.randn(values.shape))
-    model.config.use_cache = False
-    before = {name: values.clone() for name, values in model.state_dict().items()}
-    with torch.inference_mode():
-        expected = model(torch.tensor([PROMPT])).logits.clone()
+    kind = model.config.model_type
     wrapped = awq.models.auto.AWQ_CAUSAL_LM_MODEL_MAP[kind](
         model, kind, False, model.config, awq.models._config.AwqConfig(), None
     )
     wrapped.quantize(
         None,
         {"w_bit": 4, "q_group_size": 64, "zero_point": True, "version": "GEMM"},
-        calib_data=[PROMPT[:32]],
+        calib_data=[READ],
         max_calib_samples=1,
-        max_calib_seq_len=32,
-        export_compatible=True,  # scale, and leave it at that
+        max_calib_seq_len=len(READ),
+        export_compatible=True,
         apply_clip=False,
-        quantizer_cls=quantize._quantizer(awq),
+        quantizer_cls=Quantizer,
     )
-    assert any(not torch.equal(values, before[name]) for name, values in model.state_dict().items())
-    with torch.inference_mode():
-        found = model(torch.tensor([PROMPT])).logits
-    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
+
+
+@cache
+def scaled_by_llm_compressor() -> dict[tuple[str, int], Scaled]:
+    """Models of all types, in the environment of llm-compressor; by type and number of heads."""
+    script = Path(__file__).with_name("scaled_models.py")
+    done = subprocess.run([PYTHON["llm-compressor"], script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = [Scaled(**json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {(one.kind, one.heads): one for one in found}
+
+
+@pytest.mark.parametrize("heads", HEADS)
+@pytest.mark.parametrize(
+    ("backend", "kind"), [(name, kind) for name, backend in BACKENDS.items() for kind in backend.model_types]
+)
+def test_but_for_rounding_a_model_stays_the_same(backend, kind, heads):
+    """What is scaled up in one layer is scaled down before it, also with fewer heads of keys than of queries."""
+    found = scaled(kind, heads, by_autoawq) if backend == "autoawq" else scaled_by_llm_compressor()[kind, heads]
+    assert found.changed
+    assert found.difference < 1e-4
 
 
 def test_vllm_reads_it(done):

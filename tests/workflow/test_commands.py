@@ -44,11 +44,12 @@ def test_quantize_says_what_it_needs(tmp_path):
 
 
 def test_quantize_leaves_other_folders_alone(tmp_path):
-    """Whatever its name holds."""
+    """Whatever its name holds, and whichever package quantizes."""
     foreign = tmp_path / "a {model}' $HOME"
     foreign.mkdir()
     (foreign / "config.json").write_text("{}")
-    outcome = command(tmp_path, "model=m", f"out={foreign.name}", "--set-resources", "quantize:gpu=0", "--", "quantize")
+    named = ["model=m", f"out={foreign.name}", "quantize={backend: llm-compressor}"]
+    outcome = command(tmp_path, *named, "--set-resources", "quantize:gpu=0", "--", "quantize")
     assert explain(outcome, f"failed: out: {foreign} exists and was not made by", "nothing in it is touched")
     assert [path.name for path in foreign.iterdir()] == ["config.json"]
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != ".snakemake") == [foreign.name, "out"]

@@ -1,19 +1,19 @@
-"""Language models in 4 bits: AutoAWQ turns a checkpoint into one that vLLM loads, in a quarter of the size.
+"""Language models in 4 bits: a checkpoint becomes one that vLLM loads, in a quarter of the size.
 
 AWQ rounds the weights of all linear layers, in groups that share a scale. Before that it scales up the channels whose
 inputs are large on texts like those that the model will read. Everything else in the model's folder stays as it was, so
-the result can be used wherever the original can.
+the result can be used wherever the original can. BACKENDS lists the packages that can do it: each has a module here.
 """
 
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import logging
 import re
 import shutil
 import time
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -34,30 +34,69 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("clipmill")
 
-# Types of models for which quantizing, loading and comparing was tested: dense models whose linear layers have the same
-# names in transformers and in their files.
-MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "cohere", "stablelm")
+# Types of models for which quantizing and comparing was tested with both backends: dense models whose linear layers
+# have the same names in transformers and in their files.
+_BOTH = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "cohere", "stablelm")
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A package that quantizes.
+
+    `module`: its module in this folder, with the function `quantize`. Only this module imports the package.
+    `model_types`: a test shows that such models compute the same afterwards, except for rounding. `packed`: the end of
+    the names of tensors with numbers of 4 bits. `package`: the package's name on the registry. `install`: the
+    command that installs it. `method`: part of the key; raise its number when a change here changes the weights.
+    """
+
+    module: str
+    model_types: tuple[str, ...]
+    packed: str
+    package: str
+    install: str
+    method: int | str
+
+
+BACKENDS = {
+    "autoawq": Backend("autoawq", _BOTH, ".qweight", "autoawq", "make awq", 1),
+    "llm-compressor": Backend(
+        "llm_compressor",
+        (*_BOTH, "qwen3_moe", "gemma3_text", "phi3", "olmo3", "exaone4", "smollm3"),
+        ".weight_packed",
+        "llmcompressor",
+        "make llm-compressor`, then `source .venv-llm-compressor/bin/activate",
+        "llm-compressor 1",
+    ),
+}
 # Weights only as safetensors. The licence of a model is copied to the quantized model.
 FILES = (*(name for name in LANGUAGE_FILES if not name.endswith(PICKLES)), "LICENSE*", "NOTICE*", "USE_POLICY*")
 
 BITS = 4  # the only number that vLLM reads
 GROUP_SIZES = (128, 64, 32)
-ROWS = 64  # outputs that AutoAWQ processes together
+ROWS = 64  # outputs that AutoAWQ, and vLLM's fast kernel, process together
 SHARD = "5GB"
 
 ABOUT = "clipmill.json"  # file in the written folder that says what its weights depend on
-METHOD = 1  # raise it when a change here changes the weights
 
 
 @dataclass(frozen=True)
 class QuantizeSettings:
     """The section `quantize` of the config."""
 
+    backend: str
     revision: str | None
     group_size: int
     calibration_texts: str | None
     calibration_samples: int
     calibration_tokens: int
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What a backend returns. `tensors`: all weights, by name. `layout`: what config.json says about them."""
+
+    tensors: dict[str, Tensor]
+    layout: dict[str, Any]
 
 
 def quantize_model(model: str, out: Path, settings: QuantizeSettings, outdir: Path, gpus: int) -> bool:
@@ -70,10 +109,11 @@ def quantize_model(model: str, out: Path, settings: QuantizeSettings, outdir: Pa
     out = out.expanduser().resolve()
     before = read_about(out)
     checkpoint = find_model(model, settings.revision, FILES)
-    config = check_model(checkpoint)
+    config = check_model(checkpoint, settings.backend)
     check_layers(checkpoint, settings.group_size)
     calibration = find_texts(settings.calibration_texts, outdir, settings.calibration_samples)
-    key = fingerprint(METHOD, checkpoint.revision, settings.group_size, settings.calibration_tokens, calibration.digest)
+    method = BACKENDS[settings.backend].method
+    key = fingerprint(method, checkpoint.revision, settings.group_size, settings.calibration_tokens, calibration.digest)
     if before and before["key"] == key:
         log.info("%s is up to date: %s in %d bits", out, model, BITS)
         return False
@@ -83,6 +123,7 @@ def quantize_model(model: str, out: Path, settings: QuantizeSettings, outdir: Pa
         about = {
             "made_by": "clipmill quantize",
             **checkpoint.about(),
+            "backend": settings.backend,
             "group_size": settings.group_size,
             "calibration": {"texts": len(calibration.texts), "of": calibration.source},
             "versions": versions,
@@ -111,8 +152,8 @@ def read_about(out: Path) -> dict[str, Any] | None:
     )
 
 
-def check_model(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The model's config.json. Raises SetupError unless it is that of a language model that can be quantized."""
+def check_model(checkpoint: Checkpoint, backend: str) -> dict[str, Any]:
+    """The model's config.json. Raises SetupError unless `backend` can quantize this model."""
     path = checkpoint.path / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -128,10 +169,16 @@ def check_model(checkpoint: Checkpoint) -> dict[str, Any]:
     if done := config.get("quantization_config"):
         method = done.get("quant_method", "another way")
         raise SetupError(f"{checkpoint.model}: is quantized already ({method}); name the model that it was made from")
-    if kind not in MODEL_TYPES or not any(name.endswith("ForCausalLM") for name in classes):
+    able = [name for name, entry in BACKENDS.items() if kind in entry.model_types]
+    if not able or not any(name.endswith("ForCausalLM") for name in classes):
         raise SetupError(
             f"{checkpoint.model}: {', '.join(classes) or kind} is no causal language model that can be quantized here; "
-            f"its model_type is {kind}, choose one of: {', '.join(MODEL_TYPES)}"
+            f"its model_type is {kind}, choose one of: {', '.join(BACKENDS[backend].model_types)}"
+        )
+    if backend not in able:
+        raise SetupError(
+            f"{checkpoint.model}: quantize.backend {backend} cannot quantize a model of the type {kind}; "
+            f"set quantize.backend to {able[0]}"
         )
     return config
 
@@ -154,11 +201,14 @@ def check_layers(checkpoint: Checkpoint, group_size: int) -> None:
             f"{uneven}; {hint}"
         )
     if uneven := _kinds(name for name, (outputs, _) in shapes.items() if outputs % ROWS):
-        raise SetupError(f"{checkpoint.model}: AutoAWQ needs a multiple of {ROWS} outputs, which {uneven} has not")
+        raise SetupError(f"{checkpoint.model}: a layer needs a multiple of {ROWS} outputs, which {uneven} has not")
 
 
 def linear_shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, int]]:
-    """(outputs, inputs) of the linear layers to quantize, by the names of their weights. Read from the files' heads."""
+    """(outputs, inputs) of the linear layers to quantize, by the names of their weights. Read from the files' heads.
+
+    The layers that choose among experts stay as they are: they are small, and a wrong choice costs more than rounding.
+    """
     from safetensors import SafetensorError, safe_open
 
     shapes = {}
@@ -167,7 +217,7 @@ def linear_shapes(checkpoint: Checkpoint) -> dict[str, tuple[int, int]]:
             with safe_open(path, "numpy") as file:
                 for name in file.keys():  # noqa: SIM118, it is no dict
                     shape = file.get_slice(name).get_shape()
-                    if len(shape) == 2 and re.search(r"\.\d+\..*\.weight$", name):
+                    if len(shape) == 2 and re.search(r"\.\d+\..*(?<!\.mlp\.gate)\.weight$", name):
                         shapes[name] = tuple(shape)
         except SafetensorError as error:
             raise SetupError(f"{path}: a damaged or half downloaded file ({error}); fetch the model again") from error
@@ -194,7 +244,16 @@ def _quantize(
     folder: Path,
 ) -> dict[str, str]:
     """Write the model in 4 bits to `folder`. Returns the versions of the packages that made it."""
-    torch, awq, transformers = _packages()
+    backend = BACKENDS[settings.backend]
+    with explaining_missing_packages(backend.install):
+        import torch
+
+        from clipmill.models.torchvision_ops import declare_missing_operators
+
+        declare_missing_operators()
+        module = importlib.import_module(f"clipmill.extras.{backend.module}")
+        import transformers
+    transformers.utils.logging.set_verbosity_error()
     on_gpu = gpu.device().type == "cuda"
     half = _half_precision(config)
     tokenizer = _load_tokenizer(transformers, checkpoint)
@@ -209,28 +268,19 @@ def _quantize(
         transformers.AutoModelForCausalLM, checkpoint, dtype=getattr(torch, half) if on_gpu else torch.float32
     )
     model.config.use_cache = False
-    known = set(model.state_dict())
-    method = {"w_bit": BITS, "q_group_size": settings.group_size, "zero_point": True, "version": "GEMM"}
-    wrapped = awq.models.auto.AWQ_CAUSAL_LM_MODEL_MAP[config["model_type"]](
-        model, config["model_type"], False, model.config, awq.models._config.AwqConfig(), None
-    )
+    # transformers joins experts into tensors of 3 dimensions, which a backend takes apart again.
+    known = {name for name, values in model.state_dict().items() if values.dim() < 3}
     started = time.monotonic()
-    wrapped.quantize(
-        tokenizer,
-        method,
-        calib_data=pieces,
-        max_calib_samples=len(pieces),
-        max_calib_seq_len=max(map(len, pieces)),
-        quantizer_cls=_quantizer(awq),
-    )
+    quantized = module.quantize(model, tokenizer, pieces, settings.group_size, getattr(torch, half))
     log.info("quantized in %.0f s on the %s", time.monotonic() - started, "GPU" if on_gpu else "CPU")
-    tensors = dict(model.state_dict())
-    _check_quantized(checkpoint, known, tensors)
+    tensors = quantized.tensors
+    done = {name.removesuffix(backend.packed) for name in tensors if name.endswith(backend.packed)}
+    _check_quantized(checkpoint, settings.backend, known, done, tensors)
     if config.get("tie_word_embeddings", getattr(model.config, "tie_word_embeddings", False)):
         tensors.pop("lm_head.weight", None)  # it is the same tensor as the embedding
-    _save(tensors, getattr(torch, half), folder)
-    _save_others(checkpoint, {**config, **_declared(config, half, settings.group_size)}, folder)
-    return {"autoawq": version("autoawq"), "torch": torch.__version__, "transformers": transformers.__version__}
+    _save(tensors, done, getattr(torch, half), folder)
+    _save_others(checkpoint, {**config, **_precision(config, half), "quantization_config": quantized.layout}, folder)
+    return {name: version(name) for name in (backend.package, "torch", "transformers")}
 
 
 def join_texts(texts: Iterable[str], encode: Any, length: int) -> list[list[int]]:
@@ -244,45 +294,6 @@ def join_texts(texts: Iterable[str], encode: Any, length: int) -> list[list[int]
         raise SetupError("the texts to calibrate on have no token; name others by quantize.calibration_texts")
     length = min(length, len(tokens))
     return [tokens[start : start + length] for start in range(0, len(tokens) - length + 1, length)]
-
-
-def _quantizer(awq: Any) -> type:
-    """AutoAWQ's quantizer class, corrected: on the CPU it would spoil the weights.
-
-    While it tries scales it multiplies weights in place, and then restores the values that it saved before. On a GPU
-    these are a copy. On the CPU they are the weights themselves: these would keep the first scales that were tried.
-    """
-
-    class Quantizer(awq.quantize.quantizer.AwqQuantizer):
-        def _compute_best_scale(self, x: Tensor, w_mean: Tensor, x_mean: Tensor, module: Any, *others: Any) -> Tensor:
-            copying = module.register_state_dict_post_hook(_copy_values)
-            try:
-                return super()._compute_best_scale(x, w_mean, x_mean, module, *others)
-            finally:
-                copying.remove()
-
-    return Quantizer
-
-
-def _copy_values(_module: Any, state: dict[str, Tensor], *_others: Any) -> None:
-    """A hook that replaces the values in a module's state by copies."""
-    for name in state:
-        state[name] = state[name].clone()
-
-
-def _packages() -> tuple[Any, Any, Any]:
-    """The modules torch, awq and transformers."""
-    with explaining_missing_packages("make awq"):
-        import torch
-
-        from clipmill.models.torchvision_ops import declare_missing_operators
-
-        declare_missing_operators()
-        with warnings.catch_warnings(record=True):  # awq warns that it is no longer developed: see docs/quantize.md
-            import awq.models.auto
-            import transformers
-    transformers.utils.logging.set_verbosity_error()
-    return torch, awq, transformers
 
 
 def _load_tokenizer(transformers: Any, checkpoint: Checkpoint) -> Any:
@@ -301,21 +312,23 @@ def _half_precision(config: Mapping[str, Any]) -> str:
     return own if own in ("float16", "bfloat16") else "float16"
 
 
-def _declared(config: Mapping[str, Any], half: str, group_size: int) -> dict[str, Any]:
-    """The entries of config.json about the written weights."""
-    method = {"quant_method": "awq", "bits": BITS, "group_size": group_size, "zero_point": True, "version": "gemm"}
-    name = "dtype" if "dtype" in config else "torch_dtype"  # all versions read the older name
-    return {name: half, "quantization_config": {**method, "modules_to_not_convert": None}}
+def _precision(config: Mapping[str, Any], half: str) -> dict[str, str]:
+    """The entry of config.json about the weights that are not quantized."""
+    return {"dtype" if "dtype" in config else "torch_dtype": half}  # all versions read the older name
 
 
-def _check_quantized(checkpoint: Checkpoint, known: set[str], tensors: Mapping[str, Tensor]) -> None:
-    """Raise SetupError unless just the linear layers are in 4 bits, no tensor is lost, and all numbers are finite."""
+def _check_quantized(
+    checkpoint: Checkpoint, backend: str, known: set[str], done: set[str], tensors: Mapping[str, Tensor]
+) -> None:
+    """Raise SetupError unless just the linear layers are in 4 bits, no tensor is lost, and all numbers are finite.
+
+    `known`: names of the model's weights before. `done`: names of the layers in 4 bits.
+    """
     wanted = {name.removesuffix(".weight") for name in linear_shapes(checkpoint)}
-    done = {name.removesuffix(".qweight") for name in tensors if name.endswith(".qweight")}
     lost = {name for name in known - tensors.keys() if name.removesuffix(".weight") not in done}
     if wrong := sorted((wanted ^ done) | lost):
         raise SetupError(
-            f"{checkpoint.model}: AutoAWQ left {len(wrong)} of its layers out, as {wrong[0]}; name another model"
+            f"{checkpoint.model}: {backend} left {len(wrong)} of its layers out, as {wrong[0]}; name another model"
         )
     if broken := [
         name for name, values in tensors.items() if values.is_floating_point() and not values.isfinite().all()
@@ -325,13 +338,12 @@ def _check_quantized(checkpoint: Checkpoint, known: set[str], tensors: Mapping[s
         )
 
 
-def _save(tensors: Mapping[str, Tensor], half: Any, folder: Path) -> None:
-    """Write the weights as safetensors: those in 4 bits as they are, all others in half precision."""
+def _save(tensors: Mapping[str, Tensor], done: set[str], half: Any, folder: Path) -> None:
+    """Write the weights as safetensors: those of the layers `done` as they are, all others in half precision."""
     from huggingface_hub import split_torch_state_dict_into_shards
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    done = {name.rpartition(".")[0] for name in tensors if name.endswith(".qweight")}
     kept = {name: values if name.rpartition(".")[0] in done else values.to(half) for name, values in tensors.items()}
     plan = split_torch_state_dict_into_shards(kept, max_shard_size=SHARD)
     for file, names in plan.filename_to_tensors.items():
