@@ -235,11 +235,22 @@ def test_what_the_codec_crops_is_cropped_in_copies_too(plain, tmp_path, left, me
 def late(plain: Path, beeps: Path, target: Path, picture: float, sound: float, *coding: str) -> Path:
     """A file whose picture and sound begin after so many seconds; the beeps are at whole seconds of the picture."""
     given = ("-itsoffset", str(picture), "-i", str(plain), "-itsoffset", str(sound), "-i", str(beeps))
-    run(*given, "-map", "0:v", "-map", "1:a", *(coding or ("-c:v", "copy", "-c:a", "aac")), str(target))
-    return target
+    tracks = ("-map", "0:v", "-map", "1:a")
+    if not coding:
+        run(*given, *tracks, "-c:v", "copy", "-c:a", "aac", str(target))
+        return target
+    # Where the start of a frame lies over two packets, FFmpeg's reader gives that frame and some more the time stamps of
+    # the next ones. How large frames are decides it, which depends on the processor.
+    for quality in range(3, 9):
+        run("-y", *given, *tracks, *coding, "-q:v", str(quality), str(target))
+        with av.open(str(target)) as container:
+            times = [frame.pts for packet in container.demux() for frame in packet.decode() if packet.stream.index == 0]
+        if len(set(np.diff(times))) == 1:
+            return target
+    raise AssertionError("FFmpeg reads each of the files unevenly")
 
 
-MPEG = ("-fps_mode", "passthrough", "-c:v", "mpeg2video", "-q:v", "3", "-c:a", "mp2")
+MPEG = ("-fps_mode", "passthrough", "-c:v", "mpeg2video", "-c:a", "mp2")
 
 
 @pytest.mark.parametrize("name", ["v.mkv", "v.mp4", "v.mov", "v.ts", "v.flv", "v.avi", "v.mpg"])

@@ -35,6 +35,7 @@ class Clock:
         self.first: int | None = None  # time stamp of the first frame since the last leap
         self._base = 0.0  # its time
         self.pts: int | None = None
+        self._given: int | None = None  # the last frame's time stamp as the file has it
         self._last = 0
         self.frames = self.repaired = self.leaps = 0
 
@@ -61,11 +62,16 @@ class Clock:
         """Go on to the next frame. `leaps`: whether it follows the last one at once, whatever their time stamps say."""
         pts, usual = frame.pts, frame.duration or self._usual
         if leaps:
-            self._base, self.first = self.seconds, pts
+            self._base, self.first, self._given = self.seconds, pts, pts
             self.leaps += 1
         elif self.pts is not None and (pts is None or pts <= self.pts):
-            pts = self.pts + usual
+            # If only repairs have run ahead of the stream, it may catch up: one wrong time stamp moves few frames.
+            is_ahead = pts is not None and self._given is not None and pts > self._given
+            self._given = pts
+            pts = self.pts + (max(1, usual // 2) if is_ahead else usual)
             self.repaired += 1
+        else:
+            self._given = pts
         pts = pts or 0
         if self.first is None:
             self.first = pts
