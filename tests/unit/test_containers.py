@@ -239,8 +239,8 @@ def late(plain: Path, beeps: Path, target: Path, picture: float, sound: float, *
     if not coding:
         run(*given, *tracks, "-c:v", "copy", "-c:a", "aac", str(target))
         return target
-    # Where the start of a frame lies over two packets, FFmpeg's reader gives that frame and some more the time stamps of
-    # the next ones. How large frames are decides it, which depends on the processor.
+    # Where the start of a frame lies over two packets, FFmpeg's reader gives it and some more frames the time stamps of
+    # the next ones. The size of frames decides it, which depends on the processor.
     for quality in range(3, 9):
         run("-y", *given, *tracks, *coding, "-q:v", str(quality), str(target))
         with av.open(str(target)) as container:
