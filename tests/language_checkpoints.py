@@ -49,6 +49,8 @@ QWEN_IMAGE, QWEN_VIDEO = (f"<|vision_start|><|{kind}_pad|><|vision_end|>" for ki
 # Of two layers one has linear attention, as three of four in the published Qwen3.5.
 LINEAR_ATTENTION = {"layer_types": ["linear_attention", "full_attention"], "linear_key_head_dim": 64}
 LINEAR_ATTENTION |= {"linear_value_head_dim": 64, "linear_num_key_heads": 2, "linear_num_value_heads": 4}
+# A quarter of each head is turned: 16 of its 64 numbers, in pairs.
+QWEN3_5_ROPE = {"mrope_interleaved": True, "mrope_section": [2, 3, 3], "partial_rotary_factor": 0.25}
 QWEN_MEAN, QWEN_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 
 
@@ -88,7 +90,7 @@ def make_qwen3_5(folder: Path, positions: int = POSITIONS) -> Path:
     """Qwen3.5 and Qwen3.6, `Qwen/Qwen3.5-9B`: Qwen3-VL's pictures, and layers of linear attention."""
     vision = {"depth": 2, "hidden_size": 64, "num_heads": 4, "intermediate_size": 128, "out_hidden_size": 256}
     vision |= {"patch_size": 16, "num_position_embeddings": 256}
-    return _make_qwen(folder, "Qwen3_5", "Qwen3VLVideoProcessor", vision, {"mrope_interleaved": True}, positions)
+    return _make_qwen(folder, "Qwen3_5", "Qwen3VLVideoProcessor", vision, QWEN3_5_ROPE, positions)
 
 
 def _make_qwen(
@@ -190,7 +192,8 @@ def make_gemma4(folder: Path, positions: int = POSITIONS) -> Path:
     ids = {f"{name}_id": number for name in names if (number := getattr(tokenizer, f"{name}_id")) is not None}
     config = transformers.Gemma4Config(
         text_config=text,
-        vision_config=vision | {"num_key_value_heads": 4, "head_dim": 16, "standardize": True},
+        vision_config=vision
+        | {"num_key_value_heads": 4, "head_dim": 16, "standardize": True, "default_output_length": 70},
         video_token_id=tokenizer.convert_tokens_to_ids("<|video|>"),
         tie_word_embeddings=False,
         **ids,
@@ -208,7 +211,7 @@ def make_minicpmv4_6(folder: Path, positions: int = POSITIONS) -> Path:
     names |= {"slice_end_token": "<|vision_end|>", "image_id_start_token": "<global-img>"}
     names |= {"image_id_end_token": "<fake_token_around_image>"}
     tokenizer = _tokenizer("<|image_pad|>", "<|video_pad|>", positions, names)
-    rope = {"rope_type": "default", "mrope_section": [8, 12, 12], "rope_theta": 1e6, "mrope_interleaved": True}
+    rope = {"rope_type": "default", "rope_theta": 1e6, **QWEN3_5_ROPE}
     text = {**_language(positions), "model_type": "qwen3_5_text", "head_dim": 64, **LINEAR_ATTENTION}
     vision = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = transformers.MiniCPMV4_6Config(
