@@ -356,6 +356,24 @@ def test_files_that_are_no_model_to_chat_with(folder, tmp_path, lost, said, why)
         list(local(copy).answers(questions(), Task(8, system="be brief")))
 
 
+def test_a_processor_that_misses_something_is_one_line(model, folder, tmp_path, monkeypatch):
+    """As the processor of InternVL does, where the tokenizer is that of another form of the model."""
+    copy = shutil.copytree(folder("internvl"), tmp_path / "copy")
+    config = json.loads((copy / "tokenizer_config.json").read_text())
+    del config["start_image_token"]
+    (copy / "tokenizer_config.json").write_text(json.dumps(config))
+    why = "its code or its files do not fit transformers .* has no attribute start_image_token.*; name another revision"
+    with pytest.raises(SetupError, match=f"^{copy}: {why}"):
+        list(local(copy).answers(questions(1), Task(8, images=1)))
+
+    def inputs(*_):
+        raise AttributeError("no pixels")
+
+    monkeypatch.setattr(_Loaded, "inputs", inputs)
+    with pytest.raises(SetupError, match="do not fit transformers .*AttributeError: no pixels"):
+        list(model("idefics3").answers(questions(1), Task(8, images=1)))
+
+
 def test_weights_of_another_size(folder, tmp_path):
     copy = shutil.copytree(folder("llama"), tmp_path / "copy")
     config = json.loads((copy / "config.json").read_text())
