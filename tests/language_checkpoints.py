@@ -255,7 +255,10 @@ def _language(positions: int) -> dict[str, Any]:
 
 
 def _tokenizer(image: str, video: str, positions: int, names: dict[str, str] | None = None) -> Any:
-    """The tokenizer, with a template whose pictures and videos are these texts. `names`: a processor's for its tokens."""
+    """The tokenizer, with a template whose pictures and videos are these texts.
+
+    `names`: the names under which a processor looks for special tokens.
+    """
     transformers = _transformers()
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 

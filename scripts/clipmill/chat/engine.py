@@ -160,7 +160,8 @@ class Engine:
             return ItemError("refused", f"{self._model}: vLLM refuses the request: {in_line(error, 300)}")
         except AttributeError as error:  # mostly of a processor that comes with the model, for other versions
             raise SetupError(
-                f"{self._model}: its processor does not fit this vLLM ({in_line(error)}); name another revision or model"
+                f"{self._model}: its processor does not fit this vLLM ({in_line(error)}); name another revision or "
+                "model"
             ) from error
         return None
 

@@ -98,10 +98,10 @@ def find_model(
 ) -> Checkpoint:
     """The files of `model` that match the patterns `files`: of a folder, a single file, or fetched from the hub.
 
-    `revision` is a commit, branch or tag of the hub; None is the published one, else the newest. `further`: asked for
-    more patterns once these files are there. A folder holds all files anyway, so they count there only if it has no
-    weights otherwise: the checksums of other folders stay the same. Raises SetupError if the model, the revision or the
-    files cannot be found; it says what was tried and what to do.
+    `revision` is a commit, branch or tag of the hub; None is the published one, else the newest. `further` is asked for
+    more patterns once these files are there. In a folder such files are part of the checksum only if `files` finds no
+    weights: checksums of other folders stay as they were. Raises SetupError if the model, the revision or the files
+    cannot be found; it says what was tried and what to do.
     """
     path = Path(model).expanduser()
     if path.is_file():
@@ -350,10 +350,10 @@ def _snapshot(model: str, revision: str | None, files: Sequence[str], further: F
             if patterns and not any(name.endswith(".safetensors") for name in chosen):
                 folder = Path(snapshot_download(model, revision=revision, allow_patterns=list(patterns)))
                 chosen = _choose(_names(folder), files)
-        if patterns := further(folder, chosen):
+        if more := further(folder, chosen):
             # of the same commit; with the files that are there, since the hub's library warns if nothing matches
-            snapshot_download(model, revision=folder.name, allow_patterns=[*safe, *patterns])
-            chosen = _choose(_names(folder), (*files, *patterns))
+            snapshot_download(model, revision=folder.name, allow_patterns=[*safe, *more])
+            chosen = _choose(_names(folder), (*files, *more))
     except HFValidationError:
         raise SetupError(
             f"{model}: neither a folder or file of this machine nor the name of a model of the hub, as in owner/name"
