@@ -110,7 +110,18 @@ def test_a_request_that_is_too_long_costs_itself(images):
     assert {found[name].kind for name in ("long", "many")} == {"refused"}
 
 
+def test_a_processor_that_misses_something_is_one_line(images, monkeypatch):
+    def render(*_):
+        raise AttributeError("no pixels")
+
+    answered(images, requests(1), TASK)
+    monkeypatch.setattr(images._engine.renderer, "render_chat", render)
+    with pytest.raises(SetupError, match=r"its processor does not fit this vLLM \(AttributeError: no pixels\); name"):
+        answered(images, requests(1), TASK)
+
+
 def test_of_a_checkpoints_settings_for_drawing_only_the_ends_are_followed(images, model, tmp_path, monkeypatch):
+    """The last test that uses `images`: a second engine of this process takes its state with it when it ends."""
     monkeypatch.setattr("clipmill.chat.engine._answer", lambda output: output)
     asked = [replace(request, id=f"{request.id}, {n}") for request in requests(4) for n in (1, 2)]
 
@@ -129,16 +140,6 @@ def test_of_a_checkpoints_settings_for_drawing_only_the_ends_are_followed(images
     for row, whole in zip(cut, plain, strict=True):
         first = next(place for place, token in enumerate(whole) if token in ends | stops)
         assert row == whole[: first + 1]
-
-
-def test_a_processor_that_misses_something_is_one_line(images, monkeypatch):
-    def render(*_):
-        raise AttributeError("no pixels")
-
-    answered(images, requests(1), TASK)
-    monkeypatch.setattr(images._engine.renderer, "render_chat", render)
-    with pytest.raises(SetupError, match=r"its processor does not fit this vLLM \(AttributeError: no pixels\); name"):
-        answered(images, requests(1), TASK)
 
 
 def test_what_it_says_of_itself(model):
