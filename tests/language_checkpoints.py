@@ -46,6 +46,11 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 QWEN_IMAGE, QWEN_VIDEO = (f"<|vision_start|><|{kind}_pad|><|vision_end|>" for kind in ("image", "video"))
+# Of two layers one has linear attention, as three of four in the published Qwen3.5.
+LINEAR_ATTENTION = {"layer_types": ["linear_attention", "full_attention"], "linear_key_head_dim": 64}
+LINEAR_ATTENTION |= {"linear_value_head_dim": 64, "linear_num_key_heads": 2, "linear_num_value_heads": 4}
+# A quarter of each head is turned: 16 of its 64 numbers, in pairs.
+QWEN3_5_ROPE = {"mrope_interleaved": True, "mrope_section": [2, 3, 3], "partial_rotary_factor": 0.25}
 QWEN_MEAN, QWEN_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 
 
@@ -80,6 +85,14 @@ def make_qwen3_vl(folder: Path, positions: int = POSITIONS) -> Path:
     return _make_qwen(folder, "Qwen3VL", "Qwen3VLVideoProcessor", vision, {"mrope_interleaved": True}, positions)
 
 
+@seeded
+def make_qwen3_5(folder: Path, positions: int = POSITIONS) -> Path:
+    """Qwen3.5 and Qwen3.6, `Qwen/Qwen3.5-9B`: Qwen3-VL's pictures, and layers of linear attention."""
+    vision = {"depth": 2, "hidden_size": 64, "num_heads": 4, "intermediate_size": 128, "out_hidden_size": 256}
+    vision |= {"patch_size": 16, "num_position_embeddings": 256}
+    return _make_qwen(folder, "Qwen3_5", "Qwen3VLVideoProcessor", vision, QWEN3_5_ROPE, positions)
+
+
 def _make_qwen(
     folder: Path, name: str, videos: str, vision: dict[str, Any], rope: dict[str, Any], positions: int
 ) -> Path:
@@ -87,7 +100,9 @@ def _make_qwen(
     tokenizer = _tokenizer(QWEN_IMAGE, QWEN_VIDEO, positions)
     rope = {"rope_type": "default", "mrope_section": [8, 12, 12], "rope_theta": 1e6, **rope}
     rope["type"] = rope["rope_type"]  # its older name, which some versions look for
-    text = {**_language(positions), "rope_parameters": rope, **({"head_dim": 64} if name == "Qwen3VL" else {})}
+    text = {**_language(positions), "rope_parameters": rope, **({"head_dim": 64} if name.startswith("Qwen3") else {})}
+    if name == "Qwen3_5":
+        text |= LINEAR_ATTENTION
     kinds = ("image_token_id", "<|image_pad|>"), ("video_token_id", "<|video_pad|>")
     kinds += ("vision_start_token_id", "<|vision_start|>"), ("vision_end_token_id", "<|vision_end|>")
     config = getattr(transformers, f"{name}Config")(
@@ -98,7 +113,8 @@ def _make_qwen(
     )
     side = 2 * vision["patch_size"]  # of the square that is one token
     pixels = {"patch_size": vision["patch_size"], "temporal_patch_size": 2, "merge_size": 2}
-    pixels |= {"image_mean": QWEN_MEAN, "image_std": QWEN_STD, "processor_class": f"{name}Processor"}
+    processor = "Qwen3VL" if name == "Qwen3_5" else name
+    pixels |= {"image_mean": QWEN_MEAN, "image_std": QWEN_STD, "processor_class": f"{processor}Processor"}
     pixels |= {"size": {"shortest_edge": 4 * side**2, "longest_edge": 64 * side**2}}  # areas, in pixels
     _write(folder / "preprocessor_config.json", pixels | {"image_processor_type": "Qwen2VLImageProcessor"})
     _write(folder / "video_preprocessor_config.json", pixels | {"video_processor_type": videos})
@@ -127,12 +143,107 @@ def make_idefics3(folder: Path, positions: int = POSITIONS) -> Path:
     return _save(folder, transformers.Idefics3ForConditionalGeneration(config), tokenizer)
 
 
+@seeded
+def make_internvl(folder: Path, positions: int = POSITIONS) -> Path:
+    """InternVL3.5 as transformers has it, `OpenGVLab/InternVL3_5-8B-HF`: images in tiles, videos frame by frame."""
+    transformers = _transformers()
+    names = {"start_image_token": "<|vision_start|>", "end_image_token": "<|vision_end|>"}
+    names |= {"context_image_token": "<|image_pad|>", "video_token": "<|video_pad|>"}
+    tokenizer = _tokenizer("<|image_pad|>\n", "<|video_pad|>\n", positions, names)
+    vision = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = transformers.InternVLConfig(
+        text_config={**_language(positions), "model_type": "qwen3", "head_dim": 64},
+        vision_config=vision | {"image_size": [56, 56], "patch_size": [14, 14]},
+        image_token_id=tokenizer.context_image_token_id,
+        image_seq_length=4,
+        tie_word_embeddings=False,
+    )
+    side = {"height": 56, "width": 56}
+    processor = transformers.InternVLProcessor(
+        transformers.GotOcr2ImageProcessorPil(size=side, min_patches=1, max_patches=4),
+        tokenizer,
+        transformers.InternVLVideoProcessor(size=side),
+        image_seq_length=4,
+        chat_template=tokenizer.chat_template,
+    )
+    processor.save_pretrained(folder)
+    return _save(folder, transformers.InternVLForConditionalGeneration(config), tokenizer)
+
+
+@seeded
+def make_gemma4(folder: Path, positions: int = POSITIONS) -> Path:
+    """Gemma 4, `google/gemma-4-31B-it`: images and videos, layers that see 128 tokens and layers that see all."""
+    transformers = _transformers()
+    names = {"image_token": "<|image_pad|>", "boi_token": "<|vision_start|>", "eoi_token": "<|vision_end|>"}
+    names |= {"audio_token": "<image>", "boa_token": "<global-img>", "eoa_token": "<end_of_utterance>"}
+    tokenizer = _tokenizer("<|image_pad|>", "<|video|>", positions, names)
+    processor = transformers.Gemma4Processor(
+        transformers.Gemma4AudioFeatureExtractor(),
+        transformers.Gemma4ImageProcessorPil(max_soft_tokens=70),
+        tokenizer,
+        transformers.Gemma4VideoProcessor(max_soft_tokens=70),
+        chat_template=tokenizer.chat_template,
+        image_seq_length=70,
+    )  # adds <|video|> to the tokenizer
+    text = _language(positions) | {"num_key_value_heads": 2, "num_global_key_value_heads": 1, "attention_k_eq_v": True}
+    text |= {"head_dim": 64, "global_head_dim": 128, "sliding_window": 128, "hidden_size_per_layer_input": 0}
+    text |= {"layer_types": ["sliding_attention", "full_attention"], "use_bidirectional_attention": "vision"}
+    vision = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    ids = {f"{name}_id": number for name in names if (number := getattr(tokenizer, f"{name}_id")) is not None}
+    config = transformers.Gemma4Config(
+        text_config=text,
+        vision_config=vision
+        | {"num_key_value_heads": 4, "head_dim": 16, "standardize": True, "default_output_length": 70},
+        video_token_id=tokenizer.convert_tokens_to_ids("<|video|>"),
+        tie_word_embeddings=False,
+        **ids,
+    )
+    processor.save_pretrained(folder)
+    return _save(folder, transformers.Gemma4ForConditionalGeneration(config), tokenizer)
+
+
+@seeded
+def make_minicpmv4_6(folder: Path, positions: int = POSITIONS) -> Path:
+    """MiniCPM-V 4.6, `openbmb/MiniCPM-V-4.6`: Qwen3.5's language, and pictures in slices."""
+    transformers = _transformers()
+    names = {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>", "image_start_token": "<image>"}
+    names |= {"image_end_token": "<end_of_utterance>", "slice_start_token": "<|vision_start|>"}
+    names |= {"slice_end_token": "<|vision_end|>", "image_id_start_token": "<global-img>"}
+    names |= {"image_id_end_token": "<fake_token_around_image>"}
+    tokenizer = _tokenizer("<|image_pad|>", "<|video_pad|>", positions, names)
+    rope = {"rope_type": "default", "rope_theta": 1e6, **QWEN3_5_ROPE}
+    text = {**_language(positions), "model_type": "qwen3_5_text", "head_dim": 64, **LINEAR_ATTENTION}
+    vision = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = transformers.MiniCPMV4_6Config(
+        text_config={**text, "rope_parameters": rope},
+        vision_config=vision | {"image_size": 56, "patch_size": 14},
+        insert_layer_id=0,
+        image_size=56,
+        downsample_mode="4x",
+        image_token_id=tokenizer.image_token_id,
+        video_token_id=tokenizer.video_token_id,
+        tie_word_embeddings=False,
+    )
+    processor = transformers.MiniCPMV4_6Processor(
+        transformers.MiniCPMV4_6ImageProcessorPil(downsample_mode="4x", scale_resolution=168),
+        transformers.MiniCPMV4_6VideoProcessor(downsample_mode="4x", scale_resolution=168),
+        tokenizer,
+        chat_template=tokenizer.chat_template,
+    )
+    processor.save_pretrained(folder)
+    return _save(folder, transformers.MiniCPMV4_6ForConditionalGeneration(config), tokenizer)
+
+
 MAKERS: dict[str, Callable[..., Path]] = {
     "llama": make_llama,
     "qwen2_vl": make_qwen2_vl,
     "qwen2_5_vl": make_qwen2_5_vl,
     "qwen3_vl": make_qwen3_vl,
+    "qwen3_5": make_qwen3_5,
     "idefics3": make_idefics3,
+    "internvl": make_internvl,
+    "gemma4": make_gemma4,
+    "minicpmv4_6": make_minicpmv4_6,
 }
 
 
@@ -143,8 +254,11 @@ def _language(positions: int) -> dict[str, Any]:
     return sizes | {"tie_word_embeddings": False, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 0}
 
 
-def _tokenizer(image: str, video: str, positions: int) -> Any:
-    """The tokenizer, with a template whose pictures and videos are these texts."""
+def _tokenizer(image: str, video: str, positions: int, names: dict[str, str] | None = None) -> Any:
+    """The tokenizer, with a template whose pictures and videos are these texts.
+
+    `names`: the names under which a processor looks for special tokens.
+    """
     transformers = _transformers()
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -162,6 +276,7 @@ def _tokenizer(image: str, video: str, positions: int) -> Any:
         pad_token=PAD,
         model_max_length=positions,
         chat_template=TEMPLATE.replace("IMAGE", image).replace("VIDEO", video),
+        **({"extra_special_tokens": names} if names else {}),
     )
 
 

@@ -24,11 +24,12 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 # Looks models up in a process of its own, since huggingface_hub reads its environment once, when it is imported.
 LOOK_UP = """
 import json, sys
-from clipmill.models.checkpoints import find_model
+from clipmill.models.checkpoints import find_language_model, find_model
 from clipmill.base.errors import SetupError
 for model, revision, files in json.loads(sys.argv[1]):
     try:
-        found = find_model(model, revision, files)
+        find = find_model if isinstance(files, list) else find_language_model
+        found = find(model, revision, files)
         print(json.dumps([str(found.path), found.about()]))
     except SetupError as error:
         print(json.dumps(str(error)))
@@ -58,8 +59,11 @@ class Hub:
         self.asked: list[str] = []
         self.url = ""
 
-    def look_up(self, home: Path, *calls: tuple[str, str | None, list[str]], **environment: str) -> list[Any]:
-        """What `find_model` says to each call with this hub as HF_ENDPOINT: path and `about()`, or the error's text."""
+    def look_up(self, home: Path, *calls: tuple[str, str | None, list[str] | bool], **environment: str) -> list[Any]:
+        """What `find_model` says to each call with this hub as HF_ENDPOINT: path and `about()`, or the error's text.
+
+        With a truth value in place of patterns it is `find_language_model`: whether the model's own code is trusted.
+        """
         settings = {"HF_HOME": str(home), "HF_ENDPOINT": self.url, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
         done = subprocess.run(
             [sys.executable, "-c", LOOK_UP, json.dumps(calls)],

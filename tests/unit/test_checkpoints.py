@@ -16,7 +16,7 @@ import pytest
 from hub import COMMIT, SCRIPTS, refused, serving
 
 from clipmill.models import checkpoints, published
-from clipmill.models.checkpoints import Checkpoint, find_file, find_model
+from clipmill.models.checkpoints import Checkpoint, find_file, find_language_model, find_model
 
 pytestmark = pytest.mark.torch  # for huggingface-hub
 
@@ -125,6 +125,86 @@ def test_a_cut_download_is_not_taken_for_a_whole_one(hub, home):
     assert (Path(path) / "model.safetensors").read_bytes() == SAFE["model.safetensors"]
 
 
+LANGUAGE = {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": b"s", "LICENSE": b"text"}
+TWICE = {  # the same in other forms, as some repositories have it
+    **{name: b"x" for name in ("tekken.json", "tiktoken.model", "spiece.model", "vocab.txt", "hf_quant_config.json")},
+    **{name: b"x" for name in ("params.json", "consolidated.safetensors", "original/consolidated.safetensors")},
+    **{name: b"x" for name in ("onnx/model.onnx", "model-q4.gguf", "llm/model.safetensors", "pytorch_model.bin")},
+}
+
+
+def files_of(path: str) -> set[str]:
+    return {file.relative_to(path).as_posix() for file in Path(path).rglob("*") if file.is_file()}
+
+
+def test_a_language_model_is_fetched_in_one_form(hub, home):
+    quantized = json.dumps({"quantization_config": {}, "llm_cfg": {}}).encode()
+    hub.models["maker/usual"] = {**LANGUAGE, **TWICE, "config.json": quantized, "own.py": b"pass"}
+    ((path, about),) = hub.look_up(home, ("maker/usual", COMMIT, False))
+    assert files_of(path) == {"config.json", "tokenizer.json", "model.safetensors"}
+    asked = list(hub.asked)
+    assert hub.look_up(home, ("maker/usual", COMMIT, False), HF_HUB_OFFLINE="1") == [[path, about]]
+    assert hub.asked == asked
+    assert files_of(hub.look_up(home, ("maker/usual", COMMIT, True))[0][0]) - files_of(path) == set()
+    assert (Path(path) / "own.py").is_file()
+
+
+INDEX = b'{"weight_map": {"a": "parts/a.safetensors", "b": "b.safetensors"}}'
+# Files besides config.json; whether the model's own code is trusted; what is fetched of them.
+OTHER_FORMS = {
+    "maker/tiktoken": (("model.safetensors", "tiktoken.model"), False, {"model.safetensors", "tiktoken.model"}),
+    "maker/qwen": (("model.safetensors", "qwen.tiktoken"), False, {"model.safetensors", "qwen.tiktoken"}),
+    "maker/t5": (("pytorch_model.bin", "spiece.model"), False, {"pytorch_model.bin", "spiece.model"}),
+    "maker/bert": (("model.safetensors", "vocab.txt"), False, {"model.safetensors", "vocab.txt"}),
+    "maker/modelopt": (
+        ("model.safetensors", "tokenizer.json", "hf_quant_config.json"),
+        False,
+        {"model.safetensors", "tokenizer.json", "hf_quant_config.json"},
+    ),
+    "maker/mistral": (
+        ("params.json", "tekken.json", "consolidated.safetensors", "original/c.pth"),
+        False,
+        {"params.json", "tekken.json", "consolidated.safetensors"},
+    ),
+    "maker/indexed": (
+        ("model.safetensors.index.json", "tokenizer.json", "parts/a.safetensors", "b.safetensors", "c.safetensors"),
+        False,
+        {"model.safetensors.index.json", "tokenizer.json", "parts/a.safetensors", "b.safetensors"},
+    ),
+    "maker/vila": (
+        ("llm/model.safetensors", "llm/vocab.json", "vision_tower/model.safetensors", "checkpoint-9/model.safetensors"),
+        True,
+        {"llm/model.safetensors", "llm/vocab.json", "vision_tower/model.safetensors"},
+    ),
+}
+
+
+def test_language_models_of_other_forms(hub, home):
+    config = b'{"llm_cfg": {}, "vision_tower_cfg": {}}'
+    for model, (names, _, _) in OTHER_FORMS.items():
+        hub.models[model] = {name: INDEX if name.endswith("index.json") else b"{}" for name in names}
+        hub.models[model]["config.json"] = config
+    calls = [(model, None, trusted) for model, (_, trusted, _) in OTHER_FORMS.items()]
+    found = hub.look_up(home, *calls)
+    fetched = {about["model"]: files_of(path) - {"config.json"} for path, about in found}
+    assert fetched == {model: fetched for model, (_, _, fetched) in OTHER_FORMS.items()}
+    assert hub.look_up(home, *calls, HF_HUB_OFFLINE="1") == found
+
+
+def test_a_cache_that_an_earlier_version_filled_is_enough(hub, home):
+    """Earlier versions fetched the usual files alone."""
+    hub.models["maker/usual"] = {**LANGUAGE, **TWICE, "config.json": b'{"quantization_config": {}}'}
+    ((path, about),) = hub.look_up(home, ("maker/usual", COMMIT, list(checkpoints.LANGUAGE_FILES)))
+    assert hub.look_up(home, ("maker/usual", COMMIT, False), HF_HUB_OFFLINE="1") == [[path, about]]
+
+
+def test_parts_of_a_model_are_not_fetched_for_code_that_is_not_trusted(hub, home):
+    hub.models["maker/parts"] = {"config.json": b'{"llm_cfg": {}}', "llm/model.safetensors": b"s"}
+    (line,) = hub.look_up(home, ("maker/parts", COMMIT, False))
+    assert "holds no model*.safetensors or pytorch_model*.bin" in line
+    assert not any(name.endswith("llm/model.safetensors") for name in hub.asked)
+
+
 @pytest.mark.parametrize(("asked", "taken"), [(None, "32bd64288804d66eefd0ccbe215aa642df71cc41"), ("main", "main")])
 def test_a_published_model_is_pinned_and_has_a_licence(monkeypatch, asked, taken):
     import huggingface_hub
@@ -175,6 +255,25 @@ def test_a_folder_is_known_by_what_it_holds(tmp_path):
     (folders[1] / "model.safetensors").rename(folders[1] / "model-2.safetensors")
     revisions.add(find_model(str(folders[1]), None, FILES).revision)
     assert len(revisions) == 3
+
+
+def test_a_folder_with_usual_weights_is_not_known_by_files_of_other_forms(tmp_path):
+    for name, content in LANGUAGE.items():
+        (tmp_path / name).write_bytes(content)
+    revision = find_language_model(str(tmp_path), None, False).revision
+    for name, content in TWICE.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    assert find_language_model(str(tmp_path), None, False).revision == revision
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "pytorch_model.bin").unlink()
+    mistral = find_language_model(str(tmp_path), None, False).revision
+    (tmp_path / "params.json").write_bytes(b"{ }")
+    assert find_language_model(str(tmp_path), None, False).revision not in (revision, mistral)
+    (tmp_path / "config.json").write_bytes(b"[]")
+    assert "config.json: no JSON object; fetch" in refused(find_language_model, str(tmp_path), None, False)
+    (tmp_path / "config.json").write_bytes(b"{")
+    assert "config.json: no JSON (JSONDecodeError" in refused(find_language_model, str(tmp_path), None, False)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):

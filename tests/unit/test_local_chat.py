@@ -92,7 +92,15 @@ def questions(images: int = 0, **more) -> list[Request]:
         ("qwen2_vl", 2, True),
         ("qwen3_vl", 2, False),
         ("qwen3_vl", 3, True),
+        ("qwen3_5", 2, False),
+        ("qwen3_5", 3, True),
         ("idefics3", 3, False),
+        ("internvl", 1, False),
+        ("internvl", 3, True),
+        ("gemma4", 2, False),
+        ("gemma4", 3, True),
+        ("minicpmv4_6", 2, False),
+        ("minicpmv4_6", 3, True),
     ],
 )
 def test_answers_are_those_of_each_request_alone(model, kind, images, as_video):
@@ -103,7 +111,13 @@ def test_answers_are_those_of_each_request_alone(model, kind, images, as_video):
     assert len({told.text for told in found.values()}) > 3
 
 
-@pytest.mark.parametrize(("kind", "images"), [("llama", 0), ("qwen2_5_vl", 2), ("idefics3", 1)])
+@pytest.mark.parametrize(
+    ("kind", "images"),
+    [
+        *(("llama", 0), ("qwen2_5_vl", 2), ("qwen3_5", 2), ("idefics3", 1)),
+        *(("internvl", 1), ("gemma4", 2), ("minicpmv4_6", 2)),
+    ],
+)
 def test_answers_are_those_of_the_usual_way(model, folder, kind, images):
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
@@ -121,7 +135,7 @@ def test_answers_are_those_of_the_usual_way(model, folder, kind, images):
         assert outcomes(model(kind), [request], Task(8, images=images))[request.id].text == text
 
 
-@pytest.mark.parametrize("kind", ["qwen2_5_vl", "idefics3"])
+@pytest.mark.parametrize("kind", ["qwen2_5_vl", "qwen3_5", "idefics3", "internvl", "gemma4", "minicpmv4_6"])
 def test_an_answer_depends_on_each_picture(model, kind):
     first, second = pictures(2), pictures(2, seed=1)
     asked = [Request(str(number), "?", (first[0], last)) for number, last in enumerate((first[1], second[1]))]
@@ -372,6 +386,24 @@ def test_files_that_are_no_model_to_chat_with(folder, tmp_path, lost, said, why)
         (copy / lost).write_text(said)
     with pytest.raises(SetupError, match=f"^{copy}.*{why}"):
         list(local(copy).answers(questions(), Task(8, system="be brief")))
+
+
+def test_a_processor_that_misses_something_is_one_line(model, folder, tmp_path, monkeypatch):
+    """As the processor of InternVL does, where the tokenizer is that of another form of the model."""
+    copy = shutil.copytree(folder("internvl"), tmp_path / "copy")
+    config = json.loads((copy / "tokenizer_config.json").read_text())
+    del config["start_image_token"]
+    (copy / "tokenizer_config.json").write_text(json.dumps(config))
+    why = "its code or its files do not fit transformers .* has no attribute start_image_token.*; name another revision"
+    with pytest.raises(SetupError, match=f"^{copy}: {why}"):
+        list(local(copy).answers(questions(1), Task(8, images=1)))
+
+    def inputs(*_):
+        raise AttributeError("no pixels")
+
+    monkeypatch.setattr(_Loaded, "inputs", inputs)
+    with pytest.raises(SetupError, match="do not fit transformers .*AttributeError: no pixels"):
+        list(model("idefics3").answers(questions(1), Task(8, images=1)))
 
 
 def test_weights_of_another_size(folder, tmp_path):

@@ -97,13 +97,23 @@ def test_presets_of_captioners_say_what_one_must_know(preset):
     caption = merged(preset)["caption"]
     if caption["backend"] == "vllm":
         model = caption["vllm"]["model"]
-        assert f"Licence of the weights: {LICENCES[model]}, by the model card" in head
-        assert caption["vllm"]["trust_remote_code"] == model.startswith("OpenGVLab/")
+        licence = f"{LICENCES[model]}, by the model card" if model in LICENCES else "not found"
+        assert f"Licence of the weights: {licence}" in head
+        assert "\n# Tried: " in head
+        own_code = model.startswith(("OpenGVLab/InternVL2", "allenai/", "Kwai-Keye/"))
+        assert caption["vllm"]["trust_remote_code"] == own_code
 
 
 def test_the_documentation_lists_the_presets():
     for preset in CAPTIONS:
         assert f"| `{preset.stem}` |" in DOCUMENTS["captions.md"]
+        head, caption = preset.read_text(encoding="utf-8"), merged(preset)["caption"]
+        if caption["backend"] == "vllm":
+            memory = re.search(r"# GPU memory: (\d+ GB)", head)[1]
+            row = f"| `{preset.stem}` | `{caption['vllm']['model']}` |"
+            (line,) = (line for line in DOCUMENTS["captions.md"].splitlines() if line.startswith(row))
+            assert f"| {memory} |" in line
+            assert line.endswith("| sent |") == (caption["send"] == "video")
     for preset in FOLDER.glob("*.yaml"):
         assert f"| `config/presets/{preset.name}` |" in DOCUMENTS["configuration.md"]
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import psutil
@@ -21,9 +22,9 @@ from clipmill.chat.engine import Engine
 FIELDS = {"subject": 20, "action": 12}
 
 
-def engine(folder, **options) -> Engine:
+def engine(folder, dtype: str = "float32", stops: tuple[int, ...] = (), **options) -> Engine:
     options = {"enforce_eager": True, **options}
-    return Engine(str(folder), None, 2048, 0.9, "float32", None, False, options)
+    return Engine(str(folder), None, 2048, 0.9, dtype, None, False, [*stops], options)
 
 
 def pictures(seed: int, count: int = 4) -> tuple[bytes, ...]:
@@ -123,6 +124,45 @@ def test_a_request_that_is_too_long_costs_itself(images):
     assert {found[name].kind for name in ("long", "many")} == {"refused"}
 
 
+def test_a_processor_that_misses_something_is_one_line(images, monkeypatch):
+    def render(*_):
+        raise AttributeError("no pixels")
+
+    answered(images, requests(1), TASK)
+    monkeypatch.setattr(images._engine.renderer, "render_chat", render)
+    with pytest.raises(SetupError, match=r"its processor does not fit this vLLM \(AttributeError: no pixels\); name"):
+        answered(images, requests(1), TASK)
+
+
+def test_of_a_checkpoints_settings_for_drawing_only_the_ends_are_followed(images, model, tmp_path, monkeypatch):
+    """The last test that uses `images`: a second engine of this process takes its state with it when it ends."""
+    monkeypatch.setattr("clipmill.chat.engine._answer", lambda output: output)
+    asked = [replace(request, id=f"{request.id}, {n}") for request in requests(4) for n in (1, 2)]
+
+    def tokens(engine: Engine) -> list[list[int]]:
+        found = dict(filter(None, engine.answers(iter(asked), TASK)))
+        return [[*found[request.id].token_ids] for request in asked]
+
+    plain = tokens(images)
+    ends, stops = {row[3] for row in plain[:4]}, {row[3] for row in plain[4:]}
+    copy = shutil.copytree(model("qwen2_5_vl"), tmp_path / "copy")
+    said = {"do_sample": True, "temperature": 1.5, "top_k": 3, "repetition_penalty": 5.0, "eos_token_id": [2, *ends]}
+    (copy / "generation_config.json").write_text(json.dumps(said))
+    made = engine(copy, stops=(*stops,))
+    cut = tokens(made)
+    assert made._engine.get_default_sampling_params().repetition_penalty == 5.0  # what a server would follow
+    for row, whole in zip(cut, plain, strict=True):
+        first = next(place for place, token in enumerate(whole) if token in ends | stops)
+        assert row == whole[: first + 1]
+
+
+def test_what_it_says_of_itself(model):
+    """Without further ends it says what earlier versions said, whose journals have it in their keys."""
+    about = engine(model("llama")).about
+    assert "stop_token_ids" not in about
+    assert engine(model("llama"), stops=(7, 5)).about == about | {"stop_token_ids": [5, 7]}
+
+
 def test_a_model_that_is_none(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "no such", "architectures": ["NoSuch"]}')
     (tmp_path / "model.safetensors").write_bytes(b"")
@@ -130,9 +170,13 @@ def test_a_model_that_is_none(tmp_path):
         list(engine(tmp_path).answers(iter(requests(1)), TASK))
 
 
-def test_a_video_at_its_true_rate(model):
-    """Qwen3-VL is told the time of each picture in words, so that the rate shows in the answer."""
-    videos = engine(model("qwen3_vl"))
+@pytest.mark.parametrize(("kind", "dtype"), [("qwen3_vl", "float32"), ("qwen3_5", "bfloat16")])
+def test_a_video_at_its_true_rate(model, kind, dtype):
+    """They are told the time of each picture in words, so that the rate shows in the answer.
+
+    On a CPU vLLM computes Qwen3.5's linear attention in bfloat16 alone.
+    """
+    videos = engine(model(kind), dtype)
     task = Task(12, images=4, as_video=True)
     asked = [Request(f"{fps}", "Say it.", pictures(0), fps=fps) for fps in (0.5, 2.0, 2.0001)]
     found = answered(videos, asked, task)
@@ -148,7 +192,7 @@ from clipmill.chat import Request, Task
 from clipmill.chat.engine import Engine
 
 if __name__ == "__main__":
-    engine = Engine(sys.argv[1], None, 2048, 0.9, "float32", None, False, {"enforce_eager": True})
+    engine = Engine(sys.argv[1], None, 2048, 0.9, "float32", None, False, [], {"enforce_eager": True})
     for outcome in engine.answers((Request(str(n), f"Say {n}.") for n in range(10**6)), Task(100)):
         print("answered", flush=True)
 """

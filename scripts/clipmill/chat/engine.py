@@ -24,7 +24,11 @@ log = logging.getLogger("clipmill")
 class Engine:
     """A model in vLLM, spread over the job's GPUs. Without a GPU it needs a build of vLLM that runs on the CPU.
 
-    Settings that are null are left to vLLM. `options`: more arguments of `vllm.LLM`.
+    Settings that are null are left to vLLM. `stop_token_ids`: tokens that end an answer, besides those that the model's
+    tokenizer and its generation_config.json name. `options`: more arguments of `vllm.LLM`.
+
+    What generation_config.json says of drawing (`repetition_penalty`, `top_p`, …) is not followed, as in `local`:
+    vLLM's server does follow it.
     """
 
     batch = 256
@@ -38,8 +42,10 @@ class Engine:
         dtype: str,
         quantization: str | None,
         trust_remote_code: bool,
+        stop_token_ids: list[int],
         options: dict[str, Any],
     ):
+        self._stops = stop_token_ids
         self._model, self._revision, self._trust = model, revision, trust_remote_code
         self.where = model
         self._arguments = {
@@ -55,7 +61,8 @@ class Engine:
     def about(self) -> dict[str, Any]:
         """See `ChatModel`. Finds the files."""
         chosen = {name: value for name, value in self._arguments.items() if name != "gpu_memory_utilization"}
-        return {"backend": "vllm", **self._checkpoint.identity(), **chosen}
+        stops = {"stop_token_ids": sorted(self._stops)} if self._stops else {}  # earlier journals know no such key
+        return {"backend": "vllm", **self._checkpoint.identity(), **chosen, **stops}
 
     def checkpoints(self) -> list[Checkpoint]:
         """See `ChatModel`."""
@@ -136,6 +143,7 @@ class Engine:
             max_tokens=task.max_tokens,
             temperature=request.temperature,
             seed=request.seed if request.temperature else None,
+            stop_token_ids=self._stops,
             structured_outputs=StructuredOutputsParams(json=task.schema) if task.schema else None,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
@@ -151,6 +159,11 @@ class Engine:
         except (VLLMClientError, ValueError, TypeError) as error:
             # too long for the model, or more pictures than it takes
             return ItemError(REFUSED, f"{self._model}: vLLM refuses the request: {in_line(error, 300)}")
+        except AttributeError as error:  # mostly of a processor that comes with the model, for other versions
+            raise SetupError(
+                f"{self._model}: its processor does not fit this vLLM ({in_line(error)}); name another revision or "
+                "model"
+            ) from error
         return None
 
     def _answer(self, output: Any) -> Answer | ItemError:

@@ -90,6 +90,8 @@ class Local:
         fault = None
         try:
             inputs = loaded.inputs(requests, task)
+        except AttributeError as error:
+            raise _other_version(self._model, error) from error
         except REFUSALS as error:
             why = "its text has a mark of a picture in it" if isinstance(error, StopIteration) else in_line(error)
             fault = ItemError(REFUSED, f"{self._model}: the request is refused: {why}")
@@ -251,11 +253,16 @@ def _load(checkpoint: Checkpoint, precision: torch.dtype, trust: bool) -> _Loade
     except (ValueError, OSError, ImportError, LookupError) as error:
         code = "; set trust_remote_code to true if you trust it" if "trust_remote_code" in str(error) else ""
         raise SetupError(f"{name}: transformers does not read it: {in_line(error)}{code}") from error
+    except (AttributeError, TypeError) as error:
+        raise _other_version(name, error) from error
     if cls is None:
         raise SetupError(
             f"{name}: a {config.model_type} writes no texts; name a vision-language model or a language model"
         )
-    model = gpu.placed(load_transformers(cls, checkpoint, dtype=precision, trust_remote_code=trust), name)
+    try:
+        model = gpu.placed(load_transformers(cls, checkpoint, dtype=precision, trust_remote_code=trust), name)
+    except (AttributeError, TypeError) as error:
+        raise _other_version(name, error) from error
     tokenizer = getattr(processor, "tokenizer", processor)
     if not (processor.chat_template or tokenizer.chat_template):
         raise SetupError(f"{name}: has no chat template; name a model that is made for chat, an -Instruct one mostly")
@@ -269,6 +276,16 @@ def _load(checkpoint: Checkpoint, precision: torch.dtype, trust: bool) -> _Loade
     # Nothing else: a checkpoint may ask for sampling and penalties that the config of the run does not mention.
     model.generation_config = transformers.GenerationConfig(eos_token_id=ends, pad_token_id=tokenizer.pad_token_id)
     return _Loaded(name, model, processor, tokenizer, ends)
+
+
+def _other_version(name: str, error: Exception) -> SetupError:
+    """A processor or model that looks for what is not there: mostly its own code, made for other versions."""
+    import transformers
+
+    return SetupError(
+        f"{name}: its code or its files do not fit transformers {transformers.__version__} ({in_line(error)}); name "
+        "another revision or model, or its form for transformers (often named -hf)"
+    )
 
 
 def _class(config: Any) -> Any:

