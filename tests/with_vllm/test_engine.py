@@ -94,20 +94,6 @@ def test_a_schema_is_obeyed(images):
         assert {name: len(text) <= FIELDS[name] for name, text in found.items()} == dict.fromkeys(FIELDS, True)
 
 
-def test_the_template_gets_its_values(model, tmp_path):
-    """One as Qwen3's closes thoughts at once if it is told to, and opens them otherwise."""
-    folder = shutil.copytree(model("llama"), tmp_path / "copy")
-    template = folder / "chat_template.jinja"
-    template.write_text(template.read_text() + "{{ 'Do not think.' if enable_thinking is false else 'Think.' }}")
-    thinking = engine(folder)
-    asked = [Request("a", "Say a.")]
-    off, on, none = (
-        answered(thinking, asked, Task(12, template=values))
-        for values in ({"enable_thinking": False}, {"enable_thinking": True}, None)
-    )
-    assert off != on == none
-
-
 def test_what_is_drawn_depends_on_the_seed_alone(images):
     def drawn(seed: int) -> Answer | ItemError:
         request = Request("a", "Say a.", pictures(0), temperature=1.0, seed=seed)
@@ -136,7 +122,7 @@ def test_a_processor_that_misses_something_is_one_line(images, monkeypatch):
 
 def test_of_a_checkpoints_settings_for_drawing_only_the_ends_are_followed(images, model, tmp_path, monkeypatch):
     """The last test that uses `images`: a second engine of this process takes its state with it when it ends."""
-    monkeypatch.setattr("clipmill.chat.engine._answer", lambda output: output)
+    monkeypatch.setattr("clipmill.chat.engine.Engine._answer", lambda _, output: output)
     asked = [replace(request, id=f"{request.id}, {n}") for request in requests(4) for n in (1, 2)]
 
     def tokens(engine: Engine) -> list[list[int]]:
@@ -154,6 +140,20 @@ def test_of_a_checkpoints_settings_for_drawing_only_the_ends_are_followed(images
     for row, whole in zip(cut, plain, strict=True):
         first = next(place for place, token in enumerate(whole) if token in ends | stops)
         assert row == whole[: first + 1]
+
+
+def test_the_template_gets_its_values(model, tmp_path):
+    """One as Qwen3's closes thoughts at once if it is told to, and opens them otherwise."""
+    folder = shutil.copytree(model("llama"), tmp_path / "copy")
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text() + "{{ 'Do not think.' if enable_thinking is false else 'Think.' }}")
+    thinking = engine(folder)
+    asked = [Request("a", "Say a.")]
+    off, on, none = (
+        answered(thinking, asked, Task(12, template=values))
+        for values in ({"enable_thinking": False}, {"enable_thinking": True}, None)
+    )
+    assert off != on == none
 
 
 def test_what_it_says_of_itself(model):
