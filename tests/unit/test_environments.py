@@ -106,7 +106,10 @@ def test_conda_environments_pin_what_the_virtual_environment_has(name):
 
 @pytest.mark.parametrize(
     "name",
-    [*("core", "models", "awq", "llm-compressor"), *("quick", "test", "docs", "vllm", "slurm", "tinychat", "transnetv2")],
+    [
+        *("core", "models", "awq", "llm-compressor"),
+        *("quick", "test", "docs", "vllm", "slurm", "tinychat", "transnetv2"),
+    ],
 )
 def test_locks_hold_what_is_asked_for(name):
     asked = pinned(f"{name}.in")

@@ -1,6 +1,7 @@
 """docs/recipes.md: the commands of each recipe are run on small videos, or planned where they need a GPU or a cluster.
 
-A command that this file does not know fails, and so does a key, preset, profile or target that does not exist.
+Those of docs/tutorial.md are planned. A command that this file does not know fails, and so does a key, preset, profile
+or target that does not exist.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ from runs import REPOSITORY, SNAKEMAKE, Outcome, call, make_video
 
 from chat_server import Asked, ChatServer, is_check, said_to_check
 
-PAGE = (REPOSITORY / "docs" / "recipes.md").read_text(encoding="utf-8")
-RECIPES = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", PAGE, re.MULTILINE))
+SECTION = re.compile(r"^## (.+)\n((?:(?!## ).*\n)*)", re.MULTILINE)
+RECIPES, TUTORIAL = (
+    dict(SECTION.findall((REPOSITORY / "docs" / name).read_text(encoding="utf-8")))
+    for name in ("recipes.md", "tutorial.md")
+)
 BLOCK = re.compile(r"^```(\w+)(?: title=\"(.+?)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SERVER = "http://gpu-server:8000/v1"
-WEB, PHONE, LIST = "10,000 web clips on SLURM for Wan 2.2", "Phone videos for an LTX-2 LoRA with sound", "A published cut list"
-ELSEWHERE, SUBJECT = "Captions from a server that runs elsewhere", "Only clips with my subject"
-WEEKLY = "Add videos every week"
+WEB, PHONE = "10,000 web clips on SLURM for Wan 2.2", "Phone videos for an LTX-2 LoRA with sound"
+LIST, ELSEWHERE = "A published cut list", "Captions from a server that runs elsewhere"
+SUBJECT, WEEKLY = "Only clips with my subject", "Add videos every week"
 PLANNED = {WEB, PHONE}  # need a cluster, a GPU, or videos too large for a test
 CAPTION = "A camera moves slowly over a still photograph."
 
@@ -86,7 +90,7 @@ class Kitchen:
                 for name in re.findall(r"^(\w+),", content, re.MULTILINE)[1:]:
                     make_video(path.with_name(f"{name}.mp4"), seconds=2.5, speed=60)
             elif videos := yaml.safe_load(content).get("videos"):
-                self.add_video(Path(videos), "first")
+                self.add_video(self.here / videos, "first")
 
     def add_video(self, videos: Path, name: str) -> None:
         if not videos.suffix and not (videos / f"{name}.mp4").exists():
@@ -100,7 +104,8 @@ class Kitchen:
             return
         program, *arguments = shlex.split(line)
         if program == "make":
-            subprocess.run(["make", "--dry-run", "--silent", "-C", REPOSITORY, *arguments], check=True, capture_output=True)
+            command = ["make", "--dry-run", "--silent", "-C", REPOSITORY, *arguments]
+            subprocess.run(command, check=True, capture_output=True)
         elif program == "source":
             assert f"{arguments[0].partition('/')[0]}\n" in (REPOSITORY / "Makefile").read_text(encoding="utf-8")
         elif program == "cp":
@@ -150,6 +155,14 @@ def test_web_clips_on_slurm(kitchen):
 def test_phone_videos_with_sound(kitchen):
     kitchen.cook(RECIPES[PHONE], planned=True)
     assert [outcome.planned["cut_clips"] for outcome in kitchen.outcomes] == [1, 1]
+
+
+def test_the_tutorial_can_be_planned(kitchen):
+    """Its steps from the settings on. They were run by hand: its videos take a minute."""
+    for step in ("3. Say what you want", "4. Look before you start", "5. Run"):
+        kitchen.cook(TUTORIAL[step], planned=True)
+    assert "clips have the numbers of frames [33, 49, 81] at 16 per second" in kitchen.outcomes[0].output
+    assert kitchen.outcomes[1].planned["cut_clips"] == 1
 
 
 def test_a_published_list(kitchen):
