@@ -1,3 +1,4 @@
+# make install                 install what every run needs, into .venv
 # make demo                    render sample videos and make a dataset of them
 # make demo VIDEOS=/my/videos  make a dataset of your own videos
 # make models                  install what the model backends need: torch, transformers, EasyOCR

@@ -87,11 +87,16 @@ def test_the_first_screen_stays_short():
         assert (ROOT / picture).stat().st_size < 200_000
 
 
+def test_the_index_names_all_pages():
+    listed = set(re.findall(r"\]\(([\w./-]+\.md)", page("index.md")))
+    assert listed >= {path.name for path in DOCS.glob("*.md")} - {"index.md"}
+
+
 def test_the_numbers_of_the_first_screen_stand_where_it_says():
     """The three measured claims, with the pages that say how they were measured."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     claims = {
-        "benchmarks.md#whole-runs": ("20 minutes of film", "321.8", "108.2"),
+        "benchmarks.md#whole-runs": ("20 minutes of film", "321.8", "108.2", "1.48"),
         "shots.md#what-they-find": ("clips that hold two shots, before any filter", "11 %", "83 %"),
         "benchmarks.md#kills": ("100", "kills", "All five runs", "none had been computed twice"),
     }
