@@ -1,3 +1,4 @@
+# make install                 install what every run needs, into .venv
 # make demo                    render sample videos and make a dataset of them
 # make demo VIDEOS=/my/videos  make a dataset of your own videos
 # make models                  install what the model backends need: torch, transformers, EasyOCR
@@ -19,6 +20,7 @@
 # make bench VIDEOS=/my/videos measure speed on other videos
 # make bench-models            measure the models' speed against the usual way: ten minutes without a GPU
 # make bench-report            measure the report of a million clips: some minutes
+# make docs                    build the documentation as a site: site/html/index.html
 # make lock                    resolve the pinned packages again
 
 PYTHON ?= python3
@@ -45,7 +47,7 @@ OUTDIR ?= demo/results
 endif
 export VIDEOS OUTDIR
 
-.PHONY: demo quick lint types test test-vllm test-slurm test-gpu bench bench-models bench-report lock install models transnetv2 awq llm-compressor vllm tinychat slurm
+.PHONY: demo docs quick lint types test test-vllm test-slurm test-gpu bench bench-models bench-report lock install models transnetv2 awq llm-compressor vllm tinychat slurm
 
 install: $(VENV)/core.stamp
 
@@ -78,6 +80,10 @@ awq: $(VENV)/awq.stamp
 
 $(VENV)/awq.stamp: envs/awq.in envs/awq.txt $(VENV)/models.stamp
 	$(INSTALL) -r envs/awq.in -c envs/awq.txt
+	touch $@
+
+$(VENV)/docs.stamp: envs/docs.txt $(VENV)/core.stamp
+	$(INSTALL) -r envs/docs.txt
 	touch $@
 
 $(VENV)/quick.stamp: envs/quick.txt $(VENV)/core.stamp
@@ -174,6 +180,14 @@ bench-models: $(VENV)/models.stamp
 bench-report: $(VENV)/test.stamp
 	$(BIN)/python tests/bench/bench_report.py $(BENCH)
 
+# Links instead of copies: a link from docs/ to another folder leads to the same page on GitHub and on the site. A wrong
+# link, and a page that the navigation leaves out, fail.
+docs: $(VENV)/docs.stamp
+	rm -rf site && mkdir -p site/pages/tests
+	ln -s $(addprefix ../../,README.md CHANGELOG.md CONTRIBUTING.md LICENSE SECURITY.md config docs profiles scripts) site/pages/
+	ln -s ../../../tests/data site/pages/tests/data
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 # Each lock keeps to the one before it, so that all fit into one environment.
 lock: $(VENV)/test.stamp
 	$(LOCK) --generate-hashes -o envs/core.txt envs/core.in
@@ -183,6 +197,7 @@ lock: $(VENV)/test.stamp
 	$(LOCK) --generate-hashes -c envs/models.txt -o envs/quick.txt envs/quick.in
 	$(LOCK) --generate-hashes --no-deps -o envs/tinychat.txt envs/tinychat.in
 	$(LOCK) --generate-hashes -c envs/models.txt -c envs/quick.txt -o envs/test.txt envs/test.in
+	$(LOCK) --generate-hashes -c envs/models.txt -c envs/test.txt -o envs/docs.txt envs/docs.in
 	$(LOCK) --generate-hashes --no-deps -o envs/slurm.txt envs/slurm.in
 	$(LOCK) --generate-hashes --no-deps -o envs/transnetv2.txt envs/transnetv2.in
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --python-platform x86_64-manylinux_2_31 --python-version 3.12 \

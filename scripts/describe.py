@@ -1,6 +1,7 @@
-"""Write what follows from the definitions: config/config.yaml, and the reference of tables and keys, docs/tables.md.
+"""Write what follows from the definitions: config/config.yaml, the reference docs/tables.md, and the README's badges.
 
-The keys are defined in config/config.schema.yaml, tables and filters in scripts/clipmill/store/tables.py.
+The keys are defined in config/config.schema.yaml, tables and filters in scripts/clipmill/store/tables.py. A badge shows
+what a file of the repository says: the licence, the oldest Python and Snakemake, and what continuous integration runs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = ROOT / "config" / "config.schema.yaml"
 CONFIG = ROOT / "config" / "config.yaml"
 DOCS = ROOT / "docs" / "tables.md"
+PICTURES = ROOT / "docs" / "pictures"
 
 HEAD = """\
 # All settings with their defaults. Made from config.schema.yaml by `python scripts/describe.py`: do not edit.
@@ -57,6 +59,26 @@ TYPES = {
     "boolean": "true or false",
     "null": "`null`",
 }
+
+# By badge: what it is about, the file that says so, and how it says it.
+BADGES = {
+    "licence": ("licence", "LICENSE", r"(Apache) License\s+Version (2\.0)"),
+    "python": ("python", "Makefile", r"needs Python (3\.\d+) (or newer)"),
+    "snakemake": ("snakemake", "Snakefile", r'min_version\("([\d.]+)"\)'),
+    "ci": ("CI", ".github/workflows/ci.yml", r"bash (\.ci/run)"),
+}
+LETTER, PADDING = 6.6, 10  # pixels: about the width of a letter of the badges, and the room at its sides
+BADGE = """\
+<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" aria-label="{label}: {words}">
+<title>{label}: {words}</title>
+<rect width="{width}" height="20" rx="3" fill="#1d6f78"/>
+<path d="M3 0h{left}v20H3a3 3 0 0 1-3-3V3a3 3 0 0 1 3-3z" fill="#444"/>
+<g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">
+<text x="5" y="14" textLength="{label_length}">{label}</text>
+<text x="{words_x}" y="14" textLength="{words_length}">{words}</text>
+</g>
+</svg>
+"""
 
 Part = dict[str, Any]  # of the schema
 
@@ -285,11 +307,35 @@ def reference(schema: Part) -> str:
     return "\n".join([DOCS_HEAD, *of_tables(), *of_keys(schema)]) + "\n"
 
 
+# --- badges -----------------------------------------------------------------------------------------------------------
+
+
+def badge(name: str) -> str:
+    """The text of docs/pictures/badge-<name>.svg."""
+    label, file, pattern = BADGES[name]
+    found = re.search(pattern, (ROOT / file).read_text(encoding="utf-8"))
+    if found is None:
+        raise ValueError(f"{file} does not say what the badge `{name}` shows ({pattern})")
+    words = {"licence": "-", "python": " "}.get(name, "").join(found.groups())
+    label_length, words_length = (round(len(text) * LETTER) for text in (label, words))
+    return BADGE.format(
+        label=label,
+        words=words,
+        label_length=label_length,
+        words_length=words_length,
+        left=label_length + PADDING - 3,
+        words_x=label_length + PADDING + 5,
+        width=label_length + words_length + 2 * PADDING,
+    )
+
+
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     schema = load_schema(SCHEMA)
     CONFIG.write_text(config_yaml(schema), encoding="utf-8")
     DOCS.write_text(reference(schema), encoding="utf-8")
+    for name in BADGES:
+        (PICTURES / f"badge-{name}.svg").write_text(badge(name), encoding="utf-8")
 
 
 if __name__ == "__main__":

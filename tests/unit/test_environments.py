@@ -106,7 +106,10 @@ def test_conda_environments_pin_what_the_virtual_environment_has(name):
 
 @pytest.mark.parametrize(
     "name",
-    [*("core", "models", "awq", "llm-compressor"), *("quick", "test", "vllm", "slurm", "tinychat", "transnetv2")],
+    [
+        *("core", "models", "awq", "llm-compressor"),
+        *("quick", "test", "docs", "vllm", "slurm", "tinychat", "transnetv2"),
+    ],
 )
 def test_locks_hold_what_is_asked_for(name):
     asked = pinned(f"{name}.in")
@@ -117,13 +120,14 @@ def test_locks_hold_what_is_asked_for(name):
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 def test_locks_agree_with_each_other(python):
-    names = ("core", "models", "awq", "llm-compressor", "quick", "test")
-    core, models, awq, llm_compressor, quick, test = (pinned(f"{name}.txt", python) for name in names)
+    names = ("core", "models", "awq", "llm-compressor", "quick", "test", "docs")
+    core, models, awq, llm_compressor, quick, test, docs = (pinned(f"{name}.txt", python) for name in names)
     assert core.items() <= models.items() <= awq.items()
     assert core.items() <= llm_compressor.items()
     assert core.items() <= quick.items() <= test.items()
     assert all(models[package] == test[package] for package in models.keys() & test.keys())
     assert pinned("tinychat.txt", python).items() <= test.items()
+    assert all(docs[package] == test[package] for package in docs.keys() & test.keys())
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
 from importlib.metadata import version
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import av
 import pyarrow.parquet as pq
 import pytest
-from runs import Outcome, Run, on_a_terminal, whole_plan
+from runs import REPOSITORY, Outcome, Run, call, on_a_terminal, whole_plan
 
+from clipmill.base.opencv import cv2
 from clipmill.decode.media import file_url
 from clipmill.demo.videos import DEMO_VIDEOS, render_demo_videos
 
@@ -188,3 +190,16 @@ def test_the_metadata_agree_with_the_train_file_and_the_verdicts(run):
         row[name] == verdict[name] for row, verdict in zip(rows, kept, strict=True) for name in row.keys() & verdict
     )
     assert {row["name"] for row in rows} == {name for name, reasons in EXPECTED.items() if None in reasons}
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="there is no Chromium")
+def test_the_report_can_be_pictured(run, tmp_path):
+    tool = REPOSITORY / "scripts" / "report_picture.py"
+    outcome = call([sys.executable, str(tool), str(run.outdir), str(tmp_path)], tmp_path)
+    assert outcome.code == 0, outcome.output
+    sizes = {path.stem: cv2.imread(str(path)).shape for path in tmp_path.iterdir()}
+    assert sizes.keys() == {"report", "report-funnel", "report-motion"}
+    assert all(width == 1100 and height > 300 for height, width, _ in sizes.values())
+    for name in sizes:
+        assert (REPOSITORY / "docs" / "pictures" / f"{name}.webp").exists()
