@@ -108,8 +108,9 @@ def test_rows_without_a_place_are_problems(folder, start, end, words):
     ("frame", "good"), [(3, True), ("3", True), (3.0, True), (3.5, False), (-1, False), ("x", False)]
 )
 def test_frames_are_whole_numbers(folder, frame, good):
-    found, wrong = given(write(folder / "s.jsonl", [{"path": "a.mp4", "start_frame": frame, "end_frame": 9}]))
-    assert [row["start_frame"] for row in found] == ([3] if good else [])
+    rows = [{"path": "a.mp4", "start_frame": first, "end_frame": end} for first, end in ((0, 1), (frame, 9))]
+    found, wrong = given(write(folder / "s.jsonl", rows))
+    assert [row["start_frame"] for row in found] == ([0, 3] if good else [0])
     assert wrong == ([] if good else [("a.mp4", "bad_times")])
 
 
@@ -188,8 +189,11 @@ def test_published_sheets_find_their_files(folder):
 def test_a_file_beside_a_video_that_is_no_text(folder):
     (folder / "a.txt").write_bytes(b"\xff\xfe\x00")
     (folder / "b.txt").write_text(" \n")
+    with pytest.raises(SetupError, match=r"in has no \.txt file beside any video; add them"):
+        update_index(folder, folder / "out", 100, captions=True)
+    (folder / "sub" / "AbCdEfGhIjK.txt").write_text("Bees.")
     update_index(folder, folder / "out", 100, captions=True)
-    assert given_rows(folder / "out", "000000") == {}
+    assert [row["caption"] for rows in given_rows(folder / "out", "000000").values() for row in rows] == ["Bees."]
     assert [(one["video"], one["kind"]) for one in read_json_lines(Paths(folder / "out").problems)] == [
         ("a.txt", "bad_caption")
     ]

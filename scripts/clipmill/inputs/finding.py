@@ -19,7 +19,7 @@ from clipmill.base.errors import SetupError
 from clipmill.base.files import clean_text
 from clipmill.base.human import counted, listed
 from clipmill.inputs.endings import PREVIEWS, SUFFIXES, USUAL, counted_endings, ending, recordings_of
-from clipmill.inputs.given import GivenRow, Reader
+from clipmill.inputs.given import CAPTION, GivenRow, Reader
 from clipmill.inputs.published import Cells
 from clipmill.inputs.sheets import SHEETS, Sheet, read_sheet
 from clipmill.store.layout import Paths
@@ -219,9 +219,15 @@ def _rows_of_videos(sheet: Path, read: Sheet, found: Found) -> Iterator[_SheetRo
     for number, (name, given_id, cells) in enumerate(zip(read.paths, read.ids, read.cells, strict=True), 1):
         try:
             for scene in read.reader.rows(cells):
-                yield _SheetRow(number, files.name(scene) if read.reader.layout else name, given_id, scene)
+                file = files.name(scene) if read.reader.layout else name
+                yield _SheetRow(number, _plain(file) if file and read.has_scenes else file, given_id, scene)
         except ValueError as error:
             found.problem(name or f"row {number}", "bad_row", f"{sheet.name} row {number}: {error}; correct the row")
+
+
+def _plain(path: str) -> str:
+    """The same path without `./` and the like, so that a video has one name however rows spell it."""
+    return path if ".." in Path(path).parts else os.path.normpath(path)  # `..` after a link is another folder
 
 
 class _Files:
@@ -249,14 +255,13 @@ def _add_rows(sheet: Path, read: Sheet, rows: Iterable[_SheetRow], exclude: list
     seen_names: dict[str | None, int | None] = {}  # each with the place of its video; None for one that is not used
     seen_ids: set[str | None] = set()
     for row, status in _with_stats(rows, base):
-        number, name, given_id, cells = row
+        number, name, given_id, _ = row
         where, place = f"{sheet.name} row {number}", None
+        spelling = os.path.join(base, name) if name and read.has_scenes else name
         if name is None or status is None:
             found.problem(f"row {number}", "no_path", f"{where}: the column `{read.column}` is empty{read.remedy}")
         elif _excluded(name, exclude):
             continue
-        elif read.has_scenes and seen_names.get(name) is not None:
-            place = seen_names[name]
         elif not read.has_scenes and (given_id in seen_ids or (given_id is None and name in seen_names)):
             what = f"the id `{given_id}`" if given_id else "the path"
             found.problem(name, "listed_twice", f"{where}: {what} stands in an earlier row already")
@@ -265,24 +270,41 @@ def _add_rows(sheet: Path, read: Sheet, rows: Iterable[_SheetRow], exclude: list
             found.problem(name, "missing", f"{where}: {path} cannot be read ({status.strerror}){read.remedy}")
         elif not stat.S_ISREG(status.st_mode):
             found.problem(name, "not_a_file", f"{where}: {os.path.join(base, name)} is not a file")
-        elif found.add(name, os.path.join(base, name), status, given_id):
-            place = len(found.names) - 1
-        if place is not None and cells is not None:
-            _add_given(where, read.reader, row, place, found)
-        seen_names[name] = place
+        else:
+            known = seen_names.get(spelling) if read.has_scenes else None
+            place = _add_row(where, read.reader, row, os.path.join(base, name), status, known, found)
+        seen_names[spelling] = place
         seen_ids.add(given_id)
         seen_ids.discard(None)
 
 
-def _add_given(where: str, reader: Reader, row: _SheetRow, place: int, found: Found) -> None:
-    """Add what a row gives of the video at `place`; a row whose times are none becomes a problem."""
-    assert row.cells is not None and found.given is not None
-    try:
-        times, caption, further = reader.given(row.cells)
-    except ValueError as error:
-        found.problem(found.names[place], "bad_times", f"{where}: {error}; correct the row")
-    else:
-        found.given.append(GivenRow(row.number, place, times, caption, further))
+def _add_row(
+    where: str,
+    reader: Reader,
+    row: _SheetRow,
+    path: str,
+    status: os.stat_result,
+    place: int | None,
+    found: Found,
+) -> int | None:
+    """Add the video of a row, unless it has a `place` already, and what the row gives of it. Returns its place.
+
+    A row whose times are none becomes a problem, and adds no video.
+    """
+    assert row.name is not None
+    given = None
+    if row.cells is not None:
+        try:
+            given = reader.given(row.cells)
+        except ValueError as error:
+            found.problem(row.name, "bad_times", f"{where}: {error}; correct the row")
+            return place
+    if place is None and found.add(row.name, path, status, row.given_id):
+        place = len(found.names) - 1
+    if place is not None and given is not None:
+        assert found.given is not None  # since cells are read
+        found.given.append(GivenRow(row.number, place, *given))
+    return place
 
 
 def _with_stats(rows: Iterable[_SheetRow], base: str) -> Iterator[tuple[_SheetRow, os.stat_result | OSError | None]]:
@@ -318,3 +340,10 @@ def nothing_found(videos: Path, problems: list[dict[str, str]]) -> str:
     hint = f"; the first of {len(problems)} problems: {problems[0]['message']}" if problems else ""
     what = "a row with a readable file" if videos.suffix.lower() in SHEETS else f"a file ending in {USUAL} or the like"
     return f"videos: {videos} holds no video ({what} was expected){hint}"
+
+
+def no_captions(videos: Path) -> str:
+    """The message for an input of which captions are wanted, and that gives none."""
+    is_sheet = videos.suffix.lower() in SHEETS
+    what = f"has no filled column `{CAPTION}`" if is_sheet else f"has no {CAPTION_ENDING} file beside any video"
+    return f"caption.backend: `given` takes captions that you have, and {videos} {what}; add them, or choose another"

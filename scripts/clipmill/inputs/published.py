@@ -34,6 +34,7 @@ Vript
 from __future__ import annotations
 
 import ast
+import datetime
 import json
 import math
 import re
@@ -88,7 +89,9 @@ def seconds(value: Any) -> float:
 
     The same time gives the same number in each of these forms. Raises ValueError if `value` is no time.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, datetime.time | datetime.timedelta):  # as Parquet has them
+        value = str(value) if isinstance(value, datetime.time) else value.total_seconds()
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         number = _finite(value)
         if number < 0:
             raise ValueError(f"{_short(value)} is no time: it is negative")
