@@ -104,7 +104,7 @@ def seconds(value: Any) -> float:
         raise ValueError(f"{_short(value)} is no time: seconds after minutes must be below 60")
     if found[1] and minutes >= 60:
         raise ValueError(f"{_short(value)} is no time: minutes after hours must be below 60")
-    return _finite(hours * 3600 + minutes * 60 + rest)
+    return _finite(hours * 3600 + minutes * 60 + rest, value)
 
 
 def is_empty(cell: Any) -> bool:
@@ -241,13 +241,14 @@ def _without(cells: Cells, *columns: str) -> Cells:
     return {name: cell for name, cell in cells.items() if name not in columns}
 
 
-def _finite(number: Any) -> float:
+def _finite(number: Any, written: Any = None) -> float:
+    """`number` as a float. `written`: how it stands in the sheet, if otherwise."""
     try:
         value = float(number)
     except OverflowError:
         value = math.inf
     if not math.isfinite(value):
-        raise ValueError(f"{_short(number)} is no time: it is not finite")
+        raise ValueError(f"{_short(number if written is None else written)} is no time: it is not finite")
     return value
 
 
