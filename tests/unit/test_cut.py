@@ -8,10 +8,10 @@ import av
 import numpy as np
 import pyarrow as pa
 import pytest
-import rate_films
 from cut_sources import COPIED, FPS, KINDS, Source, check, draw, h264, make, read, read_number, run, sources_in
 from films import REAL
 
+import rate_films
 from clipmill.base.opencv import cv2
 from clipmill.cut import clip as cut
 from clipmill.cut.clip import CopyPlan, CutSettings, grey_levels, plan_copy

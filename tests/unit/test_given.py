@@ -218,7 +218,8 @@ def test_columns_that_are_nearly_those_of_places_are_told_of(folder, caplog):
 
 def test_a_video_has_one_name_however_rows_spell_it(folder):
     names = ["./a.mp4", "a.mp4", str(folder / "a.mp4"), ".//a.mp4"]
-    found, wrong = given(write(folder / "s.csv", [{"path": name, "start": n, "end": n + 1} for n, name in enumerate(names)]))
+    rows = [{"path": name, "start": n, "end": n + 1} for n, name in enumerate(names)]
+    found, wrong = given(write(folder / "s.csv", rows))
     assert wrong == [] and [row["scene"] for row in found] == [0, 1, 2, 3]
     assert [video["scenes"] for video in list_videos(folder / "s.csv", folder / "out", [])] == [
         [{"start": n, "end": n + 1} for n in range(4)]

@@ -47,9 +47,8 @@ def write(run: Run, rows: list[dict[str, Any]]) -> None:
 
 
 def rows_of(video: str) -> list[dict[str, Any]]:
-    return [
-        {"path": video, "id": f"own {number}", **TAKEN, **row} for number, row in enumerate(row for row, _ in [*ROWS, *WRONG])
-    ]
+    rows = [row for row, _ in [*ROWS, *WRONG]]
+    return [{"path": video, "id": f"own {number}", **TAKEN, **row} for number, row in enumerate(rows)]
 
 
 @pytest.fixture(scope="module")

@@ -227,7 +227,7 @@ def _rows_of_videos(sheet: Path, read: Sheet, found: Found) -> Iterator[_SheetRo
 
 def _plain(path: str) -> str:
     """The same path without `./` and the like, so that a video has one name however rows spell it."""
-    return path if ".." in Path(path).parts else os.path.normpath(path)  # `..` after a link is another folder
+    return path if ".." in path.split(os.sep) else os.path.normpath(path)  # `..` after a link is another folder
 
 
 class _Files:
@@ -254,10 +254,10 @@ def _add_rows(sheet: Path, read: Sheet, rows: Iterable[_SheetRow], exclude: list
     base = str(sheet.absolute().parent)
     seen_names: dict[str | None, int | None] = {}  # each with the place of its video; None for one that is not used
     seen_ids: set[str | None] = set()
-    for row, status in _with_stats(rows, base):
+    for row, path, status in _with_stats(rows, base, read.has_scenes):
         number, name, given_id, _ = row
         where, place = f"{sheet.name} row {number}", None
-        spelling = os.path.join(base, name) if name and read.has_scenes else name
+        spelling = path if read.has_scenes else name
         if name is None or status is None:
             found.problem(f"row {number}", "no_path", f"{where}: the column `{read.column}` is empty{read.remedy}")
         elif _excluded(name, exclude):
@@ -266,13 +266,12 @@ def _add_rows(sheet: Path, read: Sheet, rows: Iterable[_SheetRow], exclude: list
             what = f"the id `{given_id}`" if given_id else "the path"
             found.problem(name, "listed_twice", f"{where}: {what} stands in an earlier row already")
         elif isinstance(status, OSError):
-            path = os.path.join(base, name)
             found.problem(name, "missing", f"{where}: {path} cannot be read ({status.strerror}){read.remedy}")
         elif not stat.S_ISREG(status.st_mode):
-            found.problem(name, "not_a_file", f"{where}: {os.path.join(base, name)} is not a file")
+            found.problem(name, "not_a_file", f"{where}: {path} is not a file")
         else:
             known = seen_names.get(spelling) if read.has_scenes else None
-            place = _add_row(where, read.reader, row, os.path.join(base, name), status, known, found)
+            place = _add_row(where, read.reader, row, path, status, known, found)
         seen_names[spelling] = place
         seen_ids.add(given_id)
         seen_ids.discard(None)
@@ -307,11 +306,26 @@ def _add_row(
     return place
 
 
-def _with_stats(rows: Iterable[_SheetRow], base: str) -> Iterator[tuple[_SheetRow, os.stat_result | OSError | None]]:
-    """The rows with the status of their files, None for an empty path."""
-    ahead, behind = tee(rows)
-    paths = (os.path.join(base, row.name) if row.name else "" for row in ahead)
-    yield from zip(behind, _stats(paths), strict=True)
+def _with_stats(
+    rows: Iterable[_SheetRow], base: str, many: bool
+) -> Iterator[tuple[_SheetRow, str, os.stat_result | OSError | None]]:
+    """The rows with the paths of their files, and the status of these, None for an empty path.
+
+    `many`: whether many rows may be of one file, which is asked about once then.
+    """
+    with_paths = ((row, os.path.join(base, row.name) if row.name else "") for row in rows)
+    ahead, behind = tee(with_paths)
+    known: dict[str, os.stat_result | OSError | None] = {}
+    asked: set[str] = set()
+
+    def paths() -> Iterator[str]:
+        for _, path in ahead:
+            yield "" if path in asked else path
+            if many:
+                asked.add(path)
+
+    for (row, path), status in zip(behind, _stats(paths()), strict=True):
+        yield row, path, known.setdefault(path, status) if many else status
 
 
 def _stats(paths: Iterable[str]) -> Iterator[os.stat_result | OSError | None]:

@@ -81,8 +81,8 @@ def read_sheet(sheet: Path, captions: bool = False) -> Sheet:
     has_scenes = gives_scenes(columns)
     if not has_scenes and (near := nearly_places(columns)):
         log.warning(
-            "videos: %s has the column %s, but no pair `start` and `end`, nor `start_frame` and `end_frame`: it is read "
-            "as a list of whole videos, in which scenes are looked for",
+            "videos: %s has the column %s, but no pair `start` and `end`, nor `start_frame` and `end_frame`: it is "
+            "read as a list of whole videos, in which scenes are looked for",
             *(sheet, " and ".join(f"`{name}`" for name in near)),
         )
     paths = [cell.get(OF_STRUCT) if isinstance(cell, dict) else cell for cell in named]
@@ -199,10 +199,10 @@ def _json_lines(sheet: Path, choice: Choice, most: int | None) -> Columns:
             if not records:  # the first row tells what kind of sheet it is
                 kept, has_scenes = None if choice(record) is None else (*PATHS, "id"), gives_scenes(record)
             elif len(columns) > known and gives_scenes(columns) != has_scenes:
-                names = ", ".join(list(columns)[known:])
+                new = ", ".join(list(columns)[known:])
                 raise ValueError(
-                    f"line {number} has {names}, which the first row lacks; it tells whether rows are scenes, so give it "
-                    "all columns, empty ones too"
+                    f"line {number} has {new}, which the first row lacks; it tells whether rows are scenes, so give "
+                    "it all columns, empty ones too"
                 )
             known = len(columns)
             records.append(record if kept is None else {name: record[name] for name in kept if name in record})

@@ -15,8 +15,6 @@ from clipmill.split.settings import SplitSettings
 from clipmill.store.given import problems
 from clipmill.store.tables import Clip, DecodedVideo, GivenScene, Part
 
-GIVEN = "given"  # the value of `split.detector`
-
 
 def given_clips(
     video: DecodedVideo,
@@ -37,7 +35,9 @@ def given_clips(
     whole = replace(settings, min_seconds=0.0, pieces="equal")
     wrong = problems(scenes, video, parts)
     places = [
-        (*frames_of(row, times), row["scene"]) for row in scenes if row["scene"] is not None and row["scene"] not in wrong
+        (*frames_of(row, times), row["scene"])
+        for row in scenes
+        if row["scene"] is not None and row["scene"] not in wrong
     ]
     clips = []
     last = 0

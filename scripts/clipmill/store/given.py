@@ -16,6 +16,7 @@ from clipmill.store import tables
 from clipmill.store.table import Column, Row
 from clipmill.store.tables import DecodedVideo, GivenScene, Part
 
+GIVEN = "given"  # the value of `split.detector`
 SLACK_FRAMES = 0.5  # by which times may be wrong: a scene begins and ends at the frames nearest to its times
 SLACK_SECONDS = 0.1  # by which a scene may end after the video: players count a last frame or the sound differently
 
