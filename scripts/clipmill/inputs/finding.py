@@ -7,10 +7,10 @@ import fnmatch
 import logging
 import os
 import stat
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property, lru_cache
 from itertools import islice, tee
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from clipmill.store.layout import Paths
 
 log = logging.getLogger("clipmill")
 
+THREADS, BLOCK = 8, 1024  # threads that ask for the status of files, each for so many at once
 CAPTION_ENDING = ".txt"
 LONGEST_CAPTION = 100_000  # characters that are read of a caption's file
 
@@ -169,7 +170,7 @@ def _excluded(name: str, patterns: list[str]) -> bool:
 def _captions_beside(found: Found) -> Iterator[GivenRow]:
     """The captions in the `.txt` files beside the videos; an empty file is none."""
     texts = [os.path.splitext(path)[0] + CAPTION_ENDING for path in found.paths]
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         for place, text in enumerate(pool.map(_caption_file, texts)):
             if isinstance(text, OSError | ValueError):
                 name = os.path.splitext(found.names[place])[0] + CAPTION_ENDING
@@ -225,6 +226,7 @@ def _rows_of_videos(sheet: Path, read: Sheet, found: Found) -> Iterator[_SheetRo
             found.problem(name or f"row {number}", "bad_row", f"{sheet.name} row {number}: {error}; correct the row")
 
 
+@lru_cache(4096)  # rows of one video mostly follow each other
 def _plain(path: str) -> str:
     """The same path without `./` and the like, so that a video has one name however rows spell it."""
     return path if ".." in path.split(os.sep) else os.path.normpath(path)  # `..` after a link is another folder
@@ -329,12 +331,19 @@ def _with_stats(
 
 
 def _stats(paths: Iterable[str]) -> Iterator[os.stat_result | OSError | None]:
-    """The status of each path, None for an empty path. Several threads ask, since a network file system is slow."""
+    """The status of each path, None for an empty path. Several threads ask, since a network file system is slow.
+
+    They are a few blocks ahead, no more: the rows of a large sheet need not all be in memory at once.
+    """
     left = iter(paths)
-    blocks = iter(lambda: list(islice(left, 4096)), [])
-    with ThreadPoolExecutor(8) as pool:
-        for block in pool.map(_stat_block, blocks):
-            yield from block
+    waiting: deque[Future[list[os.stat_result | OSError | None]]] = deque()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for block in iter(lambda: list(islice(left, BLOCK)), []):
+            waiting.append(pool.submit(_stat_block, block))
+            if len(waiting) > THREADS:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
 
 
 def _stat_block(paths: Sequence[str]) -> list[os.stat_result | OSError | None]:

@@ -25,6 +25,7 @@ from clipmill.texts.questions import JUDGE
 PATHS = ("path", "file_name", "video")  # columns of paths; the first one that a sheet has. The hub uses the others
 CAPTION = "caption"
 LARGEST_FRAME = 2**53
+OWN = {*PATHS, "stem", *TIMES, *FRAMES, CAPTION}  # columns that clipmill itself reads
 
 # Names that the metadata has already: a sheet's column of such a name gets a prefix.
 TAKEN = {column.name for table in (tables.METADATA, tables.GIVEN) for column in table.columns} | {"text"}
@@ -35,7 +36,7 @@ PREFIX = "given_"
 KINDS = (({bool}, pa.bool_()), ({int}, pa.int64()), ({int, float}, pa.float64()))
 
 
-@dataclass
+@dataclass(slots=True)
 class GivenRow:
     """What one row of a sheet gives, or one file beside a video. `place`: number of the video among those found."""
 
@@ -80,8 +81,7 @@ class Reader:
     def given(self, cells: Cells) -> tuple[Row, str | None, Row]:
         """The place, the caption and the further columns of a scene. Raises ValueError for a place that is none."""
         times = self._place(cells)
-        own = {*PATHS, "stem", *TIMES, *FRAMES, CAPTION}
-        further = {name: value for name, value in cells.items() if name not in own}
+        further = {name: value for name, value in cells.items() if name not in OWN}
         return times, text_of(cells.get(CAPTION)), further
 
     def _place(self, cells: Cells) -> Row:
