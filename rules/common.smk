@@ -89,8 +89,9 @@ if CALIBRATES:
 
 
 def scenes_are_given():
-    """Whether the sheet gives the scenes. Jobs on other machines read it in the environment."""
-    if workflow.is_main_process and config["videos"] is not None:
+    """Whether the sheet gives the scenes. Jobs read it in the environment, so that they need not open the sheet."""
+    known = not workflow.is_main_process and "CLIPMILL_GIVEN" in os.environ
+    if config["videos"] is not None and not known:
         # It needs pyarrow, which would load pandas.
         from clipmill.store.table import spare_pandas
 

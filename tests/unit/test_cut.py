@@ -11,11 +11,13 @@ import pytest
 from cut_sources import COPIED, FPS, KINDS, Source, check, draw, h264, make, read, read_number, run, sources_in
 from films import REAL
 
+import rate_films
 from clipmill.base.opencv import cv2
 from clipmill.cut import clip as cut
 from clipmill.cut.clip import CopyPlan, CutSettings, grey_levels, plan_copy
 from clipmill.cut.verify import SourceFrames
 from clipmill.decode.pictures import orientation
+from clipmill.demo import render
 from default_config import CUT_SETTINGS
 
 
@@ -36,6 +38,22 @@ def test_encoding_gives_exactly_the_frames(source, tmp_path, kind, start, end):
     check(row, tmp_path / "clip.mp4", video, start, end)
     assert (row["cut_method"], row["cut_start"], row["copy_failed"]) == ("reencode", 0, None)
     assert row["cut_width"] == video.video["width"] // 2 * 2 and row["cut_height"] == video.video["height"] // 2 * 2
+
+
+@pytest.mark.parametrize("seeks", [True, False])
+def test_a_frame_that_comes_soon_after_another_is_told_from_it(tmp_path, monkeypatch, seeks):
+    """Frame 10 lasts long, and frame 9 hardly: half of its own length before frame 10 begins, frame 9 has not."""
+    if not seeks:  # then the frames are decoded here
+        monkeypatch.setattr(cut, "SEEK_AHEAD", ())
+    path, times = tmp_path / "soon.mp4", [number / 25 for number in range(20)]
+    times[10:] = [time - 0.03 for time in times[10:]]
+    frames = rate_films.numbered(render.still(render.photograph("coffee.png"), (320, 240), 0.8, 25))
+    render.encode(path, frames, (320, 240), 25, times=times, b_frames=0)
+    for end in (11, 14):
+        row = Source(path).cut(tmp_path / "clip.mp4", 10, end, mode="reencode", min_seconds=0)
+        assert row["frames_exact"]
+        shown, _ = rate_films.read(tmp_path / "clip.mp4")
+        assert [number for _, number in shown] == list(range(10, end))
 
 
 @pytest.mark.slow

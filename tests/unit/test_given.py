@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from test_sheets import FORMATS, write
@@ -13,11 +16,14 @@ from test_sheets import FORMATS, write
 from clipmill.base.errors import SetupError
 from clipmill.inputs.discovery import list_videos, update_index
 from clipmill.inputs.sheets import gives_scenes_of
-from clipmill.split.given import frames_of
+from clipmill.split.given import frames_of, given_clips
+from clipmill.split.settings import SplitSettings
 from clipmill.store import tables
 from clipmill.store.given import OfClips, further_columns, given_rows, problems
 from clipmill.store.index import read_json_lines
 from clipmill.store.layout import Paths
+from clipmill.store.tables import DecodedVideo, Part
+from default_config import SPLIT_SETTINGS
 
 VIDEO: Any = {"fps": 25.0, "frames": 250, "seconds": 10.0, "changes": "size at 4.000 s"}
 PARTS: Any = [
@@ -108,8 +114,9 @@ def test_rows_without_a_place_are_problems(folder, start, end, words):
     ("frame", "good"), [(3, True), ("3", True), (3.0, True), (3.5, False), (-1, False), ("x", False)]
 )
 def test_frames_are_whole_numbers(folder, frame, good):
-    found, wrong = given(write(folder / "s.jsonl", [{"path": "a.mp4", "start_frame": frame, "end_frame": 9}]))
-    assert [row["start_frame"] for row in found] == ([3] if good else [])
+    rows = [{"path": "a.mp4", "start_frame": first, "end_frame": end} for first, end in ((0, 1), (frame, 9))]
+    found, wrong = given(write(folder / "s.jsonl", rows))
+    assert [row["start_frame"] for row in found] == ([0, 3] if good else [0])
     assert wrong == ([] if good else [("a.mp4", "bad_times")])
 
 
@@ -140,6 +147,98 @@ def test_codes_with_leading_zeros_stay_texts(folder):
     found, _ = given(write(folder / "s.csv", rows))
     assert [row["code"] for row in found] == ["007", "12"]
     assert [row["big"] for row in found] == [str(2**70)] * 2
+
+
+def test_columns_may_have_any_names(folder):
+    """Also those that the dataset has, that prefixed ones have, that UTF-8 has not, and none."""
+    names = ["motion", "given_motion", "kept", "file", "row", "judge_x", "two words", 'a"b', "new\nline", "\ud800"]
+    rows = [{"path": "a.mp4", "start": 0, "end": 1, "": 0} | {name: n for n, name in enumerate(names)}]
+    found, _ = given(write(folder / "s.jsonl", rows))
+    own = ["given_motion", "given_given_motion", "kept", "file", "given_row", "given_judge_x", *names[6:9], "\\ud800"]
+    assert list(found[0])[-len(own) :] == own
+    assert [found[0][name] for name in own] == list(range(len(own)))
+
+
+def test_two_columns_of_one_name_are_refused_and_two_without_a_name_are_not(folder):
+    sheet = folder / "s.csv"
+    sheet.write_text("path,start,end,,\na.mp4,0,1,x,y\n")
+    assert list(given(sheet)[0][0])[-1] == "caption"
+    for name in ("level", "start"):
+        sheet.write_text(f"path,start,end,level,{name}\na.mp4,0,1,2,3\n")
+        with pytest.raises(SetupError, match=f"has the column `{name}` 2 times"):
+            update_index(sheet, folder / "out")
+
+
+@pytest.mark.parametrize(
+    ("cells", "read"),
+    [
+        (["1e400", "2"], ["1e400", "2"]),
+        (["9" * 5000, "2"], ["9" * 5000, "2"]),
+        ([float("inf"), 1.5], ["inf", "1.5"]),
+        ([float("nan"), 1.5], [None, 1.5]),
+        (["\ud800", "ok"], ["\\ud800", "ok"]),
+    ],
+)
+def test_cells_that_are_hard_to_store(folder, cells, read):
+    rows = [{"path": "a.mp4", "start": n, "end": n + 1, "cell": cell} for n, cell in enumerate(cells)]
+    kind = "csv" if all(isinstance(cell, str) and cell.isascii() for cell in cells) else "jsonl"
+    found, _ = given(write(folder / f"s.{kind}", rows))
+    assert [row["cell"] for row in found] == read
+
+
+def test_types_of_parquet_that_json_has_not(folder):
+    table = {
+        "path": ["a.mp4", "a.mp4"],
+        "start": pa.array([Decimal("0.50"), Decimal("2.00")]),
+        "end": pa.array([timedelta(seconds=1.5), timedelta(seconds=3)]),
+        "moment": pa.array([1, None], pa.timestamp("ns")),
+        "picture": [b"\xff", None],
+        "map": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int32())),
+    }
+    pq.write_table(pa.table(table), folder / "s.parquet")
+    found, wrong = given(folder / "s.parquet")
+    assert (wrong, [(row["start"], row["end"]) for row in found]) == ([], [(0.5, 1.5), (2.0, 3.0)])
+    assert [row["moment"] for row in found] == ["1970-01-01 00:00:00.000000001", None]
+    assert [row["map"] for row in found] == ['[["k", 1]]', None] and "picture" not in found[0]
+
+
+def test_the_first_row_of_json_lines_tells_whether_rows_are_scenes(folder):
+    sheet = write(folder / "s.jsonl", [{"path": "a.mp4", "caption": "x"}, {"path": "a.mp4", "start": 0, "end": 1}])
+    for captions in (False, True):
+        with pytest.raises(SetupError, match=r"line 2 has start, end, which the first row lacks"):
+            update_index(sheet, folder / "out", captions=captions)
+
+
+def test_columns_that_are_nearly_those_of_places_are_told_of(folder, caplog):
+    sheet = folder / "s.csv"
+    sheet.write_text("path, start,End\na.mp4,0,1\n")
+    update_index(sheet, folder / "out")
+    assert "has the column ` start` and `End`, but no pair `start` and `end`" in caplog.text
+
+
+def test_a_video_has_one_name_however_rows_spell_it(folder):
+    names = ["./a.mp4", "a.mp4", str(folder / "a.mp4"), ".//a.mp4"]
+    rows = [{"path": name, "start": n, "end": n + 1} for n, name in enumerate(names)]
+    found, wrong = given(write(folder / "s.csv", rows))
+    assert wrong == [] and [row["scene"] for row in found] == [0, 1, 2, 3]
+    assert [video["scenes"] for video in list_videos(folder / "s.csv", folder / "out", [])] == [
+        [{"start": n, "end": n + 1} for n in range(4)]
+    ]
+
+
+def test_a_video_without_a_good_row_is_not_decoded(folder):
+    rows = [{"path": "b.mp4", "start": 2, "end": 1}, {"path": "a.mp4", "start": 0, "end": 1}]
+    sheet = write(folder / "s.csv", rows)
+    assert update_index(sheet, folder / "out") == {"000000": 1}
+    assert [Path(video["path"]).name for video in list_videos(sheet, folder / "out", [])] == ["a.mp4"]
+
+
+def test_captions_that_are_none(folder):
+    rows = [{"path": "a.mp4", "start": n, "end": n + 1, "caption": text} for n, text in enumerate((["x"], None))]
+    sheet = write(folder / "s.jsonl", rows)
+    assert given(sheet)[1] == [("a.mp4", "bad_row")]
+    with pytest.raises(SetupError, match=r"s\.jsonl has no filled column `caption`"):
+        update_index(sheet, folder / "out", captions=True)
 
 
 def test_only_what_has_changed_is_written(folder):
@@ -188,8 +287,11 @@ def test_published_sheets_find_their_files(folder):
 def test_a_file_beside_a_video_that_is_no_text(folder):
     (folder / "a.txt").write_bytes(b"\xff\xfe\x00")
     (folder / "b.txt").write_text(" \n")
+    with pytest.raises(SetupError, match=r"in has no \.txt file beside any video; add them"):
+        update_index(folder, folder / "out", 100, captions=True)
+    (folder / "sub" / "AbCdEfGhIjK.txt").write_text("Bees.")
     update_index(folder, folder / "out", 100, captions=True)
-    assert given_rows(folder / "out", "000000") == {}
+    assert [row["caption"] for rows in given_rows(folder / "out", "000000").values() for row in rows] == ["Bees."]
     assert [(one["video"], one["kind"]) for one in read_json_lines(Paths(folder / "out").problems)] == [
         ("a.txt", "bad_caption")
     ]
@@ -239,6 +341,36 @@ def test_scenes_must_lie_in_one_part_and_apart(places, kinds):
 def test_the_same_by_frames(places, kinds):
     rows = [row(number, *place, by="_frame") for number, place in enumerate(places)]
     assert {scene: error.kind for scene, error in problems(rows, VIDEO, PARTS).items()} == kinds
+
+
+def test_a_video_may_have_very_many_scenes():
+    """Each is compared with its neighbours alone: with all others this would take a minute."""
+    video = {**VIDEO, "frames": 10**7, "seconds": 4e5}
+    rows = [row(number, 5 * place, 5 * place + 5) for number, place in enumerate(np.arange(20_000) * 7919 % 20_000)]
+    rows += [row(len(rows), 7, 9), row(len(rows) + 1, 0, 4e5)]
+    found = problems(rows, video, [{**PARTS[0], "end": 4e5, "end_frame": 10**7}])
+    assert {scene: error.kind for scene, error in found.items()} == {20_000: "overlap", 20_001: "overlap"}
+
+
+@pytest.mark.parametrize(
+    ("places", "frames"),
+    [
+        ([(0, 1), (0.985, 2)], [(0, 25), (25, 50)]),  # frame 25 is nearest to both
+        ([(1, 1.04), (1.025, 1.045), (1.04, 1.08)], [(25, 26), (26, 27)]),  # of the second no frame is left
+        ([(1, 1.001), (3, 3.001)], []),
+        ([(3.985, 6), (6, 10.05)], [(100, 150), (150, 250)]),  # frame 99 is nearer, but of another part
+    ],
+)
+def test_no_frame_is_in_two_clips(places, frames):
+    times = np.arange(250) / 25
+    times[99] = 3.98
+    signals = pa.table({"time": times, **{name: np.ones(250, bool) for name in ("is_clean", "is_key")}})
+    look = {"pixel_aspect": 1.0, "coded_width": 160, "coded_height": 120, "rotation": 0, "field_order": "progressive"}
+    video: Any = {**dict.fromkeys(DecodedVideo.__annotations__), **VIDEO, "video_id": "v", "variable_rate": True}
+    parts: Any = [{**dict.fromkeys(Part.__annotations__), **part, **look} for part in PARTS]
+    rows = [row(number, *place) for number, place in enumerate(places)]
+    clips = given_clips(video, parts, signals, rows, SplitSettings(**SPLIT_SETTINGS))
+    assert [(clip["start_frame"], clip["end_frame"]) for clip in clips] == frames
 
 
 @pytest.mark.parametrize(

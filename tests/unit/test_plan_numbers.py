@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import re
@@ -226,6 +227,19 @@ def test_a_first_plan_goes_by_the_documented_rates(outdir):
     seconds, _ = rates.DOCUMENTED["decode", EASYANIMATE]
     assert slower == pytest.approx((0.01 * seconds + starts) / 3600, abs=1e-6)
     assert not (outdir / "work" / "journals").exists()
+
+
+def test_scenes_that_a_sheet_gives_are_counted(outdir):
+    sheet = outdir.parent / "cuts.jsonl"
+    rows = [{"path": "videos/00.mp4", "start": n / 2, "end": n / 2 + 0.25} for n in range(4)]
+    sheet.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    update_index(sheet, outdir.with_name("lists"))
+    given = settings() | {"split": SPLIT_SETTINGS | {"detector": "given"}}
+    plan = make_plan(outdir.with_name("lists"), given, sample=200)
+    assert (plan["clips"]["expected"], plan["clips"]["an_hour_from"]) == (4, "counted")
+    clip_bytes = (outdir.parent / "videos" / "00.mp4").stat().st_size / 3 * 0.25
+    assert plan["disk"][2]["bytes_to_come"] == pytest.approx(4 * clip_bytes)
+    assert "clips    4 that the sheet gives (counted)" in as_text(plan)
 
 
 def test_a_small_sample_of_equal_videos_is_right(outdir):

@@ -27,11 +27,14 @@ ROWS = [
     ({"start": "00:02,4", "end": "3.2", "caption": "A few frames.", "topic": "x", "score": "2"}, (60, 80)),
     ({"start": "3.2", "end": "5.04", "caption": "To the end and a frame more.", "score": "4"}, (80, 125)),
 ]
+# Columns of the verdicts and of the cuts, which the metadata lacks.
+TAKEN = {"kept": "0", "reason": "bad", "file": "none"}
 WRONG = [
     ({"start": "2", "end": "2.3", "caption": "Overlaps."}, "overlap"),
     ({"start": "4", "end": "6", "caption": "Beyond the end."}, "outside"),
     ({"start": "2", "end": "1", "caption": "Backwards."}, "bad_times"),
     ({"start": "soon", "end": "1", "caption": "No time."}, "bad_times"),
+    ({"start": "0.1", "end": "0.11", "caption": "No frame."}, "no_frame"),
 ]
 
 
@@ -44,9 +47,8 @@ def write(run: Run, rows: list[dict[str, Any]]) -> None:
 
 
 def rows_of(video: str) -> list[dict[str, Any]]:
-    return [
-        {"path": video, "id": f"own {number}", **row} for number, row in enumerate(row for row, _ in [*ROWS, *WRONG])
-    ]
+    rows = [row for row, _ in [*ROWS, *WRONG]]
+    return [{"path": video, "id": f"own {number}", **TAKEN, **row} for number, row in enumerate(rows)]
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +77,8 @@ def test_each_scene_is_one_clip_to_the_frame(finished):
         assert [number for _, number in shown] == list(range(first, after))
     assert [row["topic"] for row in rows] == ["a", None, "x", None]
     assert [row["score"] for row in rows] == [1.5, None, 2.0, 4.0]
+    assert {name: {str(row[name]) for row in rows} for name in TAKEN} == {name: {cell} for name, cell in TAKEN.items()}
+    assert all(row["kept"] and row["reason"] is None for row in run.verdicts())
     assert [row["id"] for row in rows] == [f"own {number}" for number in range(4)]
 
 
@@ -84,7 +88,7 @@ def test_rows_that_make_no_clip_are_errors(finished):
     said = {kind: message for _, kind, message in found}
     assert "row 5 of the sheet (2 to 2.3 s) overlaps with row 2 of the sheet (1.519 to 2.4 s)" in said["overlap"]
     assert "row 6 of the sheet (4 to 6 s) lies outside the video, which has 5.000 s" in said["outside"]
-    assert "cuts.csv row 9: " in said["missing"]
+    assert "cuts.csv row 10: " in said["missing"]
     assert finished.fresh().run().nothing_done
 
 

@@ -387,7 +387,7 @@ class _Job:
 
     def _before(self, frames: SourceFrames, share: float = 0.5) -> float:
         """The time half a frame, or another share, before the first of `frames`, after the container's start."""
-        gap = min(self.frame_seconds, float(frames.time[1] - frames.time[0]))
+        gap = min(self.frame_seconds, frames.alone)
         return self.video["offset"] + float(frames.time[0]) - gap * share
 
     def _input(self, begin: float, **options: Any) -> Any:

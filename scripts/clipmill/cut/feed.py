@@ -140,7 +140,7 @@ class Feed:
     ) -> av.VideoFrame | None:
         assert stream.time_base is not None  # FFmpeg sets it for each stream that it finds
         start = (container.start_time or 0) / av.time_base + self._video["offset"] + float(self._frames.time[0])
-        slack = float(self._frames.time[1] - self._frames.time[0]) / 2
+        slack = self._frames.alone / 2
         try:
             container.seek(int((start - AHEAD) / float(stream.time_base)), stream=stream)
         except av.error.FFmpegError:  # some containers cannot seek

@@ -6,6 +6,7 @@ only the beginning and the key frames are decoded: the others must come out as t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -52,6 +53,7 @@ class SourceFrames:
     is_key: np.ndarray  # bool
     is_clean: np.ndarray  # bool: packets can be copied up to this frame (not included) without a loss
     thumbnail: np.ndarray  # uint8, frames × 64
+    gap: float = math.inf  # seconds from the frame before the first one to this one; infinite if there is none
 
     @staticmethod
     def of(signals: pa.Table, times: np.ndarray, start: int, end: int) -> SourceFrames:
@@ -63,6 +65,7 @@ class SourceFrames:
             is_key=signals["is_key"].to_numpy()[start:end],
             is_clean=is_clean[start : end + 1],
             thumbnail=np.frombuffer(thumbnails, np.uint8).reshape(-1, 64),
+            gap=_gap(times, start, math.inf),
         )
 
     def part(self, first: int, stop: int) -> SourceFrames:
@@ -72,6 +75,7 @@ class SourceFrames:
             self.is_key[first:stop],
             self.is_clean[first : stop + 1],
             self.thumbnail[first:stop],
+            _gap(self.time, first, self.gap),
         )
 
     def evenly(self, seconds: float) -> SourceFrames:
@@ -99,6 +103,15 @@ class SourceFrames:
     @property
     def seconds(self) -> float:
         return float(self.time[-1] - self.time[0])
+
+    @property
+    def alone(self) -> float:
+        """Seconds around the time of the first frame, before and after it, in which no other frame begins."""
+        return min(self.gap, float(self.time[1] - self.time[0]))
+
+
+def _gap(times: np.ndarray, frame: int, of_first: float) -> float:
+    return float(times[frame] - times[frame - 1]) if frame else of_first
 
 
 @dataclass(frozen=True)

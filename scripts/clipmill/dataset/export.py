@@ -9,7 +9,7 @@ import csv
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -215,16 +215,16 @@ def export_dataset(
             shard = Shard.read(outdir, name, texts, gone, known, with_fingerprints)
             of_clips = OfClips(outdir, name) if settings.get("given") else None
             verdicts = list(shard.verdicts(late, common, duplicates))
-            if of_clips and given:
-                verdicts = [{**row, **of_clips.further(row)} for row in verdicts]
-            metadata = _metadata(verdicts, clips, paths.clip_files, layout, export, known.metadata, together)
+            further = of_clips.further if of_clips else lambda clip: {}
+            metadata = _metadata(verdicts, clips, paths.clip_files, layout, export, known.metadata, together, further)
             out.verdicts(verdicts)
             out.clips(metadata)
             rows = metadata.to_pylist()
             for row in rows:
                 for output in chosen.values():
                     output.clip(row)
-            for error in shard.errors(scene_errors(outdir, name, shard.rows["videos"]) if of_clips else ()):
+            wrong = scene_errors(outdir, name, shard.rows["videos"], shard.rows["clips"]) if of_clips else ()
+            for error in shard.errors(wrong):
                 out.error(error)
                 summary.error(error["step"], error["kind"])
             summary.shard(shard.rows["videos"], verdicts)
@@ -285,10 +285,12 @@ def _metadata(
     export: dict[str, Any],
     table: Table[Row],
     together: Mapping[str, str],
+    further: Callable[[Row], Row],
 ) -> pa.Table:
     """The metadata `table` of the kept clips. Their files are linked into the dataset.
 
-    `together`: as `split_keys` returns it.
+    `together`: as `split_keys` returns it. `further`: what the sheet's further columns say of a clip. They may have
+    names of the verdicts, which the metadata has not.
     """
     rows, names = [], table.schema.names
     for row in verdicts:
@@ -309,7 +311,7 @@ def _metadata(
         bucket = layout.buckets.of(row["cut_width"], row["cut_height"], row["cut_frames"], row["cut_fps"])
         split = split_of(together.get(row["video_id"], row["video_id"]), export["validation_share"], export["seed"])
         known = row | {"file_path": f"clips/{below}", "split": split, "text": layout.around(row["text"])}
-        known |= vars(bucket or NO_BUCKET)
+        known |= vars(bucket or NO_BUCKET) | further(row)
         rows.append({name: known.get(name) for name in names})
     return table.from_rows(rows)
 

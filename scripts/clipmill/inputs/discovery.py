@@ -22,7 +22,7 @@ from clipmill.base.errors import SetupError
 from clipmill.base.files import atomic, date_back, write_text
 from clipmill.base.human import counted
 from clipmill.base.locks import one_at_a_time
-from clipmill.inputs.finding import Found, find_videos, nothing_found
+from clipmill.inputs.finding import Found, find_videos, no_captions, nothing_found
 from clipmill.inputs.given import given_table
 from clipmill.inputs.identities import identity
 from clipmill.inputs.same_files import names_in_index, spelled_otherwise
@@ -60,6 +60,8 @@ def update_index(
     found = find_videos(Path(videos), outdir, exclude or [], captions)
     if not found.names:
         raise SetupError(nothing_found(Path(videos), found.problems))
+    if captions and not any(row.caption for row in found.given or ()):
+        raise SetupError(no_captions(Path(videos)))
     try:
         paths.index.mkdir(parents=True, exist_ok=True)
     except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:

@@ -7,10 +7,10 @@ import fnmatch
 import logging
 import os
 import stat
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property, lru_cache
 from itertools import islice, tee
 from pathlib import Path
 from typing import NamedTuple
@@ -19,13 +19,14 @@ from clipmill.base.errors import SetupError
 from clipmill.base.files import clean_text
 from clipmill.base.human import counted, listed
 from clipmill.inputs.endings import PREVIEWS, SUFFIXES, USUAL, counted_endings, ending, recordings_of
-from clipmill.inputs.given import GivenRow, Reader
+from clipmill.inputs.given import CAPTION, GivenRow, Reader
 from clipmill.inputs.published import Cells
 from clipmill.inputs.sheets import SHEETS, Sheet, read_sheet
 from clipmill.store.layout import Paths
 
 log = logging.getLogger("clipmill")
 
+THREADS, BLOCK = 8, 1024  # threads that ask for the status of files, each for so many at once
 CAPTION_ENDING = ".txt"
 LONGEST_CAPTION = 100_000  # characters that are read of a caption's file
 
@@ -169,7 +170,7 @@ def _excluded(name: str, patterns: list[str]) -> bool:
 def _captions_beside(found: Found) -> Iterator[GivenRow]:
     """The captions in the `.txt` files beside the videos; an empty file is none."""
     texts = [os.path.splitext(path)[0] + CAPTION_ENDING for path in found.paths]
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         for place, text in enumerate(pool.map(_caption_file, texts)):
             if isinstance(text, OSError | ValueError):
                 name = os.path.splitext(found.names[place])[0] + CAPTION_ENDING
@@ -219,9 +220,16 @@ def _rows_of_videos(sheet: Path, read: Sheet, found: Found) -> Iterator[_SheetRo
     for number, (name, given_id, cells) in enumerate(zip(read.paths, read.ids, read.cells, strict=True), 1):
         try:
             for scene in read.reader.rows(cells):
-                yield _SheetRow(number, files.name(scene) if read.reader.layout else name, given_id, scene)
+                file = files.name(scene) if read.reader.layout else name
+                yield _SheetRow(number, _plain(file) if file and read.has_scenes else file, given_id, scene)
         except ValueError as error:
             found.problem(name or f"row {number}", "bad_row", f"{sheet.name} row {number}: {error}; correct the row")
+
+
+@lru_cache(4096)  # rows of one video mostly follow each other
+def _plain(path: str) -> str:
+    """The same path without `./` and the like, so that a video has one name however rows spell it."""
+    return path if ".." in path.split(os.sep) else os.path.normpath(path)  # `..` after a link is another folder
 
 
 class _Files:
@@ -248,57 +256,94 @@ def _add_rows(sheet: Path, read: Sheet, rows: Iterable[_SheetRow], exclude: list
     base = str(sheet.absolute().parent)
     seen_names: dict[str | None, int | None] = {}  # each with the place of its video; None for one that is not used
     seen_ids: set[str | None] = set()
-    for row, status in _with_stats(rows, base):
-        number, name, given_id, cells = row
+    for row, path, status in _with_stats(rows, base, read.has_scenes):
+        number, name, given_id, _ = row
         where, place = f"{sheet.name} row {number}", None
+        spelling = path if read.has_scenes else name
         if name is None or status is None:
             found.problem(f"row {number}", "no_path", f"{where}: the column `{read.column}` is empty{read.remedy}")
         elif _excluded(name, exclude):
             continue
-        elif read.has_scenes and seen_names.get(name) is not None:
-            place = seen_names[name]
         elif not read.has_scenes and (given_id in seen_ids or (given_id is None and name in seen_names)):
             what = f"the id `{given_id}`" if given_id else "the path"
             found.problem(name, "listed_twice", f"{where}: {what} stands in an earlier row already")
         elif isinstance(status, OSError):
-            path = os.path.join(base, name)
             found.problem(name, "missing", f"{where}: {path} cannot be read ({status.strerror}){read.remedy}")
         elif not stat.S_ISREG(status.st_mode):
-            found.problem(name, "not_a_file", f"{where}: {os.path.join(base, name)} is not a file")
-        elif found.add(name, os.path.join(base, name), status, given_id):
-            place = len(found.names) - 1
-        if place is not None and cells is not None:
-            _add_given(where, read.reader, row, place, found)
-        seen_names[name] = place
+            found.problem(name, "not_a_file", f"{where}: {path} is not a file")
+        else:
+            known = seen_names.get(spelling) if read.has_scenes else None
+            place = _add_row(where, read.reader, row, path, status, known, found)
+        seen_names[spelling] = place
         seen_ids.add(given_id)
         seen_ids.discard(None)
 
 
-def _add_given(where: str, reader: Reader, row: _SheetRow, place: int, found: Found) -> None:
-    """Add what a row gives of the video at `place`; a row whose times are none becomes a problem."""
-    assert row.cells is not None and found.given is not None
-    try:
-        times, caption, further = reader.given(row.cells)
-    except ValueError as error:
-        found.problem(found.names[place], "bad_times", f"{where}: {error}; correct the row")
-    else:
-        found.given.append(GivenRow(row.number, place, times, caption, further))
+def _add_row(
+    where: str,
+    reader: Reader,
+    row: _SheetRow,
+    path: str,
+    status: os.stat_result,
+    place: int | None,
+    found: Found,
+) -> int | None:
+    """Add the video of a row, unless it has a `place` already, and what the row gives of it. Returns its place.
+
+    A row whose times are none becomes a problem, and adds no video.
+    """
+    assert row.name is not None
+    given = None
+    if row.cells is not None:
+        try:
+            given = reader.given(row.cells)
+        except ValueError as error:
+            found.problem(row.name, "bad_times", f"{where}: {error}; correct the row")
+            return place
+    if place is None and found.add(row.name, path, status, row.given_id):
+        place = len(found.names) - 1
+    if place is not None and given is not None:
+        assert found.given is not None  # since cells are read
+        found.given.append(GivenRow(row.number, place, *given))
+    return place
 
 
-def _with_stats(rows: Iterable[_SheetRow], base: str) -> Iterator[tuple[_SheetRow, os.stat_result | OSError | None]]:
-    """The rows with the status of their files, None for an empty path."""
-    ahead, behind = tee(rows)
-    paths = (os.path.join(base, row.name) if row.name else "" for row in ahead)
-    yield from zip(behind, _stats(paths), strict=True)
+def _with_stats(
+    rows: Iterable[_SheetRow], base: str, many: bool
+) -> Iterator[tuple[_SheetRow, str, os.stat_result | OSError | None]]:
+    """The rows with the paths of their files, and the status of these, None for an empty path.
+
+    `many`: whether many rows may be of one file, which is asked about once then.
+    """
+    with_paths = ((row, os.path.join(base, row.name) if row.name else "") for row in rows)
+    ahead, behind = tee(with_paths)
+    known: dict[str, os.stat_result | OSError | None] = {}
+    asked: set[str] = set()
+
+    def paths() -> Iterator[str]:
+        for _, path in ahead:
+            yield "" if path in asked else path
+            if many:
+                asked.add(path)
+
+    for (row, path), status in zip(behind, _stats(paths()), strict=True):
+        yield row, path, known.setdefault(path, status) if many else status
 
 
 def _stats(paths: Iterable[str]) -> Iterator[os.stat_result | OSError | None]:
-    """The status of each path, None for an empty path. Several threads ask, since a network file system is slow."""
+    """The status of each path, None for an empty path. Several threads ask, since a network file system is slow.
+
+    They are a few blocks ahead, no more: the rows of a large sheet need not all be in memory at once.
+    """
     left = iter(paths)
-    blocks = iter(lambda: list(islice(left, 4096)), [])
-    with ThreadPoolExecutor(8) as pool:
-        for block in pool.map(_stat_block, blocks):
-            yield from block
+    waiting: deque[Future[list[os.stat_result | OSError | None]]] = deque()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for block in iter(lambda: list(islice(left, BLOCK)), []):
+            waiting.append(pool.submit(_stat_block, block))
+            if len(waiting) > THREADS:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
 
 
 def _stat_block(paths: Sequence[str]) -> list[os.stat_result | OSError | None]:
@@ -318,3 +363,10 @@ def nothing_found(videos: Path, problems: list[dict[str, str]]) -> str:
     hint = f"; the first of {len(problems)} problems: {problems[0]['message']}" if problems else ""
     what = "a row with a readable file" if videos.suffix.lower() in SHEETS else f"a file ending in {USUAL} or the like"
     return f"videos: {videos} holds no video ({what} was expected){hint}"
+
+
+def no_captions(videos: Path) -> str:
+    """The message for an input of which captions are wanted, and that gives none."""
+    is_sheet = videos.suffix.lower() in SHEETS
+    what = f"has no filled column `{CAPTION}`" if is_sheet else f"has no {CAPTION_ENDING} file beside any video"
+    return f"caption.backend: `given` takes captions that you have, and {videos} {what}; add them, or choose another"

@@ -7,6 +7,7 @@ A row with times or frames is one scene; many rows may be of one video. Publishe
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from clipmill.base.files import clean_text
 from clipmill.inputs.published import FRAMES, TIMES, Cells, Layout, is_empty, layout_of, seconds, text_of
 from clipmill.store import tables
 from clipmill.store.layout import CLASSIFIER
@@ -23,17 +25,18 @@ from clipmill.texts.questions import JUDGE
 PATHS = ("path", "file_name", "video")  # columns of paths; the first one that a sheet has. The hub uses the others
 CAPTION = "caption"
 LARGEST_FRAME = 2**53
+OWN = {*PATHS, "stem", *TIMES, *FRAMES, CAPTION}  # columns that clipmill itself reads
 
 # Names that the metadata has already: a sheet's column of such a name gets a prefix.
 TAKEN = {column.name for table in (tables.METADATA, tables.GIVEN) for column in table.columns} | {"text"}
 PREFIXES = (CLASSIFIER, JUDGE)
 PREFIX = "given_"
 
-# Kinds of values that a further column may have, and their types.
-KINDS = (({bool}, pa.bool_()), ({int}, pa.int64()), ({int, float}, pa.float64()), ({str}, pa.string()))
+# Kinds of values that a further column may have besides texts, and their types.
+KINDS = (({bool}, pa.bool_()), ({int}, pa.int64()), ({int, float}, pa.float64()))
 
 
-@dataclass
+@dataclass(slots=True)
 class GivenRow:
     """What one row of a sheet gives, or one file beside a video. `place`: number of the video among those found."""
 
@@ -55,6 +58,11 @@ def gives_scenes(columns: Collection[str]) -> bool:
     return column_of_paths(columns) is not None and any(set(columns) >= set(pair) for pair in (TIMES, FRAMES))
 
 
+def nearly_places(columns: Iterable[str]) -> list[str]:
+    """Columns that are, but for case and spaces, one of a place. In a sheet that gives no scenes they are a mistake."""
+    return [name for name in columns if name.strip().lower() in (*TIMES, *FRAMES)]
+
+
 class Reader:
     """Turns the rows of one sheet into rows of scenes, in clipmill's own layout."""
 
@@ -65,16 +73,15 @@ class Reader:
 
     def rows(self, cells: Cells) -> Iterator[Cells]:
         """The scenes of one row of the sheet. Raises ValueError if the row cannot be read."""
-        if self.layout:
-            yield from self.layout.rows(cells)
-        else:
-            yield cells
+        for scene in self.layout.rows(cells) if self.layout else (cells,):
+            if isinstance(scene.get(CAPTION), list | dict):
+                raise ValueError(f"the column `{CAPTION}` holds no text")
+            yield scene
 
     def given(self, cells: Cells) -> tuple[Row, str | None, Row]:
         """The place, the caption and the further columns of a scene. Raises ValueError for a place that is none."""
         times = self._place(cells)
-        own = {*PATHS, "stem", *TIMES, *FRAMES, CAPTION}
-        further = {name: value for name, value in cells.items() if name not in own}
+        further = {name: value for name, value in cells.items() if name not in OWN}
         return times, text_of(cells.get(CAPTION)), further
 
     def _place(self, cells: Cells) -> Row:
@@ -126,13 +133,17 @@ def given_table(rows: Sequence[GivenRow], video_ids: Sequence[str | None]) -> pa
         further.append(row.further)
     table = tables.GIVEN.from_rows(records)
     for name in dict.fromkeys(name for row in further for name in row):
-        table = table.append_column(metadata_name(name), _column([row.get(name) for row in further]))
+        own_name = metadata_name(name, table.column_names)
+        table = table.append_column(own_name, _column([row.get(name) for row in further]))
     return table
 
 
-def metadata_name(column: str) -> str:
-    """The name of a sheet's further column in the metadata: its own, unless that name is taken."""
-    return PREFIX + column if column in TAKEN or column.startswith(PREFIXES) else column
+def metadata_name(column: str, others: Collection[str] = ()) -> str:
+    """The name of a sheet's further column in the metadata: its own, unless that name is taken, also by `others`."""
+    name = clean_text(column)
+    while name in TAKEN or name in others or name.startswith(PREFIXES):
+        name = PREFIX + name
+    return name
 
 
 def _column(values: Iterable[Any]) -> pa.Array:
@@ -142,6 +153,8 @@ def _column(values: Iterable[Any]) -> pa.Array:
     """
     cells = [None if is_empty(value) else value for value in values]
     kinds = {type(cell) for cell in cells} - {type(None)}
+    if float in kinds and any(isinstance(cell, float) and math.isinf(cell) for cell in cells):
+        kinds = set()  # JSON has no infinity
     for kind, arrow_type in KINDS:
         if kinds and kinds <= kind:
             with suppress(OverflowError, pa.ArrowInvalid):  # a whole number that 64 bits cannot hold
@@ -150,4 +163,5 @@ def _column(values: Iterable[Any]) -> pa.Array:
 
 
 def _as_text(cell: Any) -> str:
-    return json.dumps(cell, ensure_ascii=False, default=str) if isinstance(cell, dict | list | tuple) else str(cell)
+    is_nested = isinstance(cell, dict | list | tuple)
+    return clean_text(json.dumps(cell, ensure_ascii=False, default=str) if is_nested else str(cell))

@@ -34,6 +34,7 @@ Vript
 from __future__ import annotations
 
 import ast
+import datetime
 import json
 import math
 import re
@@ -88,7 +89,9 @@ def seconds(value: Any) -> float:
 
     The same time gives the same number in each of these forms. Raises ValueError if `value` is no time.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, datetime.time | datetime.timedelta):  # as Parquet has them
+        value = str(value) if isinstance(value, datetime.time) else value.total_seconds()
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         number = _finite(value)
         if number < 0:
             raise ValueError(f"{_short(value)} is no time: it is negative")
@@ -101,7 +104,7 @@ def seconds(value: Any) -> float:
         raise ValueError(f"{_short(value)} is no time: seconds after minutes must be below 60")
     if found[1] and minutes >= 60:
         raise ValueError(f"{_short(value)} is no time: minutes after hours must be below 60")
-    return _finite(hours * 3600 + minutes * 60 + rest)
+    return _finite(hours * 3600 + minutes * 60 + rest, value)
 
 
 def is_empty(cell: Any) -> bool:
@@ -238,13 +241,14 @@ def _without(cells: Cells, *columns: str) -> Cells:
     return {name: cell for name, cell in cells.items() if name not in columns}
 
 
-def _finite(number: Any) -> float:
+def _finite(number: Any, written: Any = None) -> float:
+    """`number` as a float. `written`: how it stands in the sheet, if otherwise."""
     try:
         value = float(number)
     except OverflowError:
         value = math.inf
     if not math.isfinite(value):
-        raise ValueError(f"{_short(number)} is no time: it is not finite")
+        raise ValueError(f"{_short(number if written is None else written)} is no time: it is not finite")
     return value
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
+import math
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clipmill.base.errors import SetupError
-from clipmill.inputs.given import CAPTION, PATHS, Reader, column_of_paths, gives_scenes
+from clipmill.inputs.given import CAPTION, PATHS, Reader, column_of_paths, gives_scenes, nearly_places
 from clipmill.inputs.published import LONGEST_CELL, Cells, layout_of
+
+log = logging.getLogger("clipmill")
 
 SHEETS = {".csv", ".tsv", ".jsonl", ".parquet"}
 NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
@@ -74,6 +79,12 @@ def read_sheet(sheet: Path, captions: bool = False) -> Sheet:
     empty: list[Any] = [None] * rows
     named = cells.get(column or "", empty)
     has_scenes = gives_scenes(columns)
+    if not has_scenes and (near := nearly_places(columns)):
+        log.warning(
+            "videos: %s has the column %s, but no pair `start` and `end`, nor `start_frame` and `end_frame`: it is "
+            "read as a list of whole videos, in which scenes are looked for",
+            *(sheet, " and ".join(f"`{name}`" for name in near)),
+        )
     paths = [cell.get(OF_STRUCT) if isinstance(cell, dict) else cell for cell in named]
     return Sheet(
         column=column or PATHS[0],
@@ -130,7 +141,7 @@ def _delimited(sheet: Path, choice: Choice, most: int | None) -> Columns:
         columns = next(rows, [])
         chosen = {name: columns.index(name) for name in _chosen(columns, choice)}
         cells: dict[str, list[Any]] = {name: [] for name in chosen}
-        for row in rows:
+        for row in _with_lines(rows):
             if most is not None and rows.line_num > most + 1:
                 break
             if len(row) > len(columns):
@@ -143,19 +154,35 @@ def _delimited(sheet: Path, choice: Choice, most: int | None) -> Columns:
     return columns, {name: column if name in texts else _numbers(column) for name, column in cells.items()}
 
 
+def _with_lines(rows: Any) -> Iterator[list[str]]:
+    """The rows of a CSV reader. Of one that cannot be read the error names the line."""
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise ValueError(f"line {rows.line_num}: {error}") from error
+
+
 def _numbers(cells: list[Any]) -> list[Any]:
-    """The cells of a column as numbers, if all that are not empty are numbers as computers write them, not 007."""
+    """The cells of a column as numbers, if all that are not empty are numbers as computers write them, not 007.
+
+    A column with a number that is too large for a computer's numbers stays one of texts.
+    """
     found = [cell for cell in cells if cell]
     if not all(map(NUMBER.fullmatch, found)):
         return cells
     read = int if all(map(WHOLE.fullmatch, found)) else float
-    return [read(cell) if cell else None for cell in cells]
+    try:
+        numbers = [read(cell) if cell else None for cell in cells]
+    except ValueError:  # more digits than Python reads
+        return cells
+    return cells if math.inf in numbers or -math.inf in numbers else numbers
 
 
 def _json_lines(sheet: Path, choice: Choice, most: int | None) -> Columns:
     columns: dict[str, None] = {}
     records: list[dict[str, Any]] = []
     kept: Collection[str] | None = None
+    has_scenes, known = False, 0
     with open(sheet, encoding="utf-8-sig") as handle:
         for number, line in enumerate(handle, 1):
             if not line.strip():
@@ -164,13 +191,20 @@ def _json_lines(sheet: Path, choice: Choice, most: int | None) -> Columns:
                 break
             try:
                 record = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"line {number}: {error}") from error
             if not isinstance(record, dict):
                 raise ValueError(f"line {number} is no JSON object")
             columns.update(dict.fromkeys(record))
             if not records:  # the first row tells what kind of sheet it is
-                kept = None if choice(record) is None else (*PATHS, "id")
+                kept, has_scenes = None if choice(record) is None else (*PATHS, "id"), gives_scenes(record)
+            elif len(columns) > known and gives_scenes(columns) != has_scenes:
+                new = ", ".join(list(columns)[known:])
+                raise ValueError(
+                    f"line {number} has {new}, which the first row lacks; it tells whether rows are scenes, so give "
+                    "it all columns, empty ones too"
+                )
+            known = len(columns)
             records.append(record if kept is None else {name: record[name] for name in kept if name in record})
     names = list(columns)
     return names, {name: [record.get(name) for record in records] for name in _chosen(names, choice)}
@@ -187,12 +221,27 @@ def _parquet(sheet: Path, choice: Choice, most: int | None) -> Columns:
         table = file.read([_without_videos(schema.field(name)) if name in paths else name for name in chosen])
     empty = [None] * table.num_rows
     there = set(table.column_names)
-    return schema.names, {name: table[name].to_pylist() if name in there else empty for name in chosen}
+    return schema.names, {name: _values(table[name]) if name in there else empty for name in chosen}
 
 
-def _chosen(columns: list[str], choice: Choice) -> list[str]:
+def _values(cells: pa.ChunkedArray) -> list[Any]:
+    try:
+        return cells.to_pylist()
+    except ValueError:  # times in nanoseconds, which Python has not
+        return cells.cast(pa.string()).to_pylist()
+
+
+def _chosen(columns: Collection[str], choice: Choice) -> list[str]:
+    """The columns to read. One without a name is not read: it numbers the rows, or comes of a comma too many.
+
+    Raises ValueError if there are two of one name.
+    """
     chosen = choice(columns)
-    return columns if chosen is None else list(chosen)
+    chosen = [name for name in columns if name.strip()] if chosen is None else list(chosen)
+    counts = Counter(columns)
+    if twice := next((name for name in chosen if counts[name] > 1), None):
+        raise ValueError(f"it has the column `{twice}` {counts[twice]} times; give each a name of its own")
+    return chosen
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:

@@ -94,7 +94,10 @@ class Amounts:
         judged = [shard for shard in split if shard.kept is not None]
         self.seconds_a_clip = _assumed_seconds(settings["split"])
         self.clips_an_hour, self.clips_from = HOUR_SECONDS / self.seconds_a_clip, ASSUMED
-        if seconds := work.total("seconds", split):
+        if scenes := work.total("scenes"):  # which may be of frames, of which nobody knows yet how long they are
+            self.clips_from = COUNTED
+            self.seconds_a_clip = work.total("scene_seconds") / scenes or self.seconds_a_clip
+        elif seconds := work.total("seconds", split):
             self.clips_an_hour, self.clips_from = work.total("clips", split) / seconds * HOUR_SECONDS, HERE
         self.kept_share, self.kept_from = 1.0, ASSUMED
         if clips := work.total("clips", judged):
@@ -110,6 +113,8 @@ class Amounts:
             return self.of(shard, CLIP) * self.kept_share
         if unit == CLIP and shard.clips is not None:
             return shard.clips
+        if unit == CLIP and shard.scenes is not None:
+            return shard.scenes
         hours = (shard.seconds + shard.bytes_to_decode * self._seconds_a_byte) / HOUR_SECONDS
         return hours if unit == HOUR else hours * self.clips_an_hour
 

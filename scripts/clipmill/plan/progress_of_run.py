@@ -14,6 +14,7 @@ from clipmill.plan.headers import HeaderSample, Video
 from clipmill.shapes.rates import file_seconds
 from clipmill.steps import ALL, Step, by_name, of_run
 from clipmill.store import table, tables
+from clipmill.store.given import GIVEN
 from clipmill.store.index import read_videos, removed_videos, shard_groups, shard_sizes
 from clipmill.store.layout import Paths
 
@@ -22,6 +23,8 @@ from clipmill.store.layout import Paths
 class Shard:
     """The progress of one shard. `clips` and `kept` are None until the run has counted them.
 
+    `scenes`: those that the sheet gives, if it gives any, `scene_seconds` long together; those by frames do not count
+    in it.
     `unfit`: clips that are dropped before any filter (too short, frozen …); `clips` does not count them.
     `in_clips`, `in_unfit_clips`: seconds of footage in clips, before any filter, and in clips that are unfit.
     `whole`: all its videos are decoded with the present config and index; else all its jobs are to come.
@@ -35,6 +38,8 @@ class Shard:
     seconds: float = 0.0
     bytes_decoded: int = 0
     whole: bool = True
+    scenes: int | None = None
+    scene_seconds: float = 0.0
     clips: int | None = None
     kept: int | None = None
     clip_seconds: float = 0.0
@@ -115,6 +120,8 @@ def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
     gone = removed_videos(outdir)
     for shard in work.shards.values():
         _look_at_videos(work, shard, gone, settings["decode"])
+        if settings["split"]["detector"] == GIVEN:
+            _count_scenes(shard, tables.GIVEN.of(outdir, shard.name), gone)
     work.find_missing()
     dropped = _dropped(work)
     for shard in work.shards.values():
@@ -134,6 +141,14 @@ def _dropped(work: Work) -> set[str]:
         return set()
     found = tables.DUPLICATES.read(tables.DUPLICATES.of(work.outdir, ALL), ["clip_id", "reason"]).to_pylist()
     return {row["clip_id"] for row in found if row["reason"] is not None}
+
+
+def _count_scenes(shard: Shard, path: Path, gone: set[str]) -> None:
+    shard.scenes = 0
+    for scene in tables.GIVEN.read(path, ["video_id", "start", "end"]).to_pylist():
+        if scene["video_id"] not in gone:
+            shard.scenes += 1
+            shard.scene_seconds += (scene["end"] or 0.0) - (scene["start"] or 0.0)
 
 
 def _count_clips(shard: Shard, path: Path, fps: float | None) -> None:

@@ -50,7 +50,10 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
     if clips["expected"] != 0:
         known = f"{clips['found']:,} found ({COUNTED}), and " if clips["found"] else ""
         rate = f"{clips['an_hour']:,.0f} an hour ({clips['an_hour_from']})"
-        yield f"clips    {known}{_number(clips['expected'])} to be found at {rate}"
+        if clips["an_hour_from"] == COUNTED:
+            yield f"clips    {known}{_number(clips['expected'])} that the sheet gives ({COUNTED})"
+        else:
+            yield f"clips    {known}{_number(clips['expected'])} to be found at {rate}"
     else:
         yield f"clips    {clips['found']:,} found ({COUNTED})"
     if clips["unfit"]:
@@ -174,6 +177,7 @@ def _notes(plan: dict[str, Any]) -> Iterator[str]:
     if ASSUMED in sources:
         half_way = "half-way between split.min_seconds and max_seconds"
         length = half_way if plan["footage"] is None else f"{half_way} (exact pieces: the longest)"
+        length = "as long as the sheet says" if plan["clips"]["an_hour_from"] == COUNTED else length
         yield f"{ASSUMED}: clips {length}, none of them dropped,"
         yield "  of as many bytes a second as the videos"
     if plan["not_measured"]:

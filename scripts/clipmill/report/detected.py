@@ -23,12 +23,12 @@ from clipmill.report.collect import SEED
 from clipmill.report.footage import Footage
 from clipmill.report.judge import Amount
 from clipmill.split.detectors import Finder
-from clipmill.split.given import GIVEN
 from clipmill.split.scenes import video_clips
 from clipmill.split.settings import SplitSettings
 from clipmill.split.shard import read_shots
 from clipmill.split.transitions import Transition
 from clipmill.store import tables
+from clipmill.store.given import GIVEN
 from clipmill.store.index import removed_videos, shard_sizes
 from clipmill.store.tables import DecodedVideo, Part
 

@@ -13,9 +13,7 @@ from clipmill.decode.reading import frame_times
 from clipmill.split.scenes import clip_row, exact_frames
 from clipmill.split.settings import SplitSettings
 from clipmill.store.given import problems
-from clipmill.store.tables import TOO_SHORT, Clip, DecodedVideo, GivenScene, Part
-
-GIVEN = "given"  # the value of `split.detector`
+from clipmill.store.tables import Clip, DecodedVideo, GivenScene, Part
 
 
 def given_clips(
@@ -27,32 +25,41 @@ def given_clips(
 ) -> list[Clip]:
     """CLIPS rows of the scenes that a sheet gives of one video, in order of time. Scenes with problems make none.
 
-    A scene begins and ends at the frames nearest to its times. The settings of `split` that look for scenes, divide
-    them or want a length do not count; `cut.frames` does.
+    A scene begins and ends at the frames nearest to its times. No frame is in two clips: where scenes overlap by less
+    than is a problem, the later one begins after the earlier one. A scene to which no frame is left makes no clip. The
+    settings of `split` that look for scenes, divide them or want a length do not count; `cut.frames` does.
     """
     times = frame_times(video, signals)
     is_clean = signals["is_clean"].to_numpy()
     clean_keys = np.flatnonzero(signals["is_key"].to_numpy() & is_clean)
     whole = replace(settings, min_seconds=0.0, pieces="equal")
     wrong = problems(scenes, video, parts)
+    places = [
+        (*frames_of(row, times), row["scene"])
+        for row in scenes
+        if row["scene"] is not None and row["scene"] not in wrong
+    ]
     clips = []
-    for row in scenes:
-        scene = row["scene"]
-        if scene is None or scene in wrong:
+    last = 0
+    for begin, stop, scene in sorted(places):
+        begin, stop, part = _within_part(max(begin, last), stop, parts)
+        if begin >= stop:
             continue
-        begin, stop = frames_of(row, times)
-        part = max((part for part in parts if part["start_frame"] <= begin), key=lambda part: part["start_frame"])
-        stop = min(max(stop, begin + 1), part["end_frame"])
+        last = stop
         own = as_of_part(video, part)
         own["field_order"] = field_order_of(part, begin, stop)
         exact = exact_frames(own, times, clean_keys, is_clean, whole)
         target = None
         if exact:
             begin, stop, target = exact.piece(begin, stop) or (begin, stop, 0)
-        clip = clip_row(own, part["part"], times, scene, 0, begin, stop, target, whole)
-        clip["unfit"] = clip["unfit"] or _unfit(row, times)
-        clips.append(clip)
-    return sorted(clips, key=lambda clip: clip["start_frame"])
+        clips.append(clip_row(own, part["part"], times, scene, 0, begin, stop, target, whole))
+    return clips
+
+
+def _within_part(begin: int, stop: int, parts: Sequence[Part]) -> tuple[int, int, Part]:
+    """The frames of a scene in that part which has most of them: a scene may begin or end a frame beside its part."""
+    inside = [(max(begin, part["start_frame"]), min(stop, part["end_frame"]), part) for part in parts]
+    return max(inside, key=lambda one: one[1] - one[0])
 
 
 def frames_of(row: GivenScene, times: np.ndarray) -> tuple[int, int]:
@@ -61,15 +68,10 @@ def frames_of(row: GivenScene, times: np.ndarray) -> tuple[int, int]:
         assert row["start_frame"] is not None and row["end_frame"] is not None  # a scene has times or frames
         return row["start_frame"], row["end_frame"]
     assert row["end"] is not None  # as it has a start
-    begin = min(_nearest(times, row["start"]), len(times) - 2)
-    return begin, _nearest(times, row["end"])
+    return _nearest(times, row["start"]), _nearest(times, row["end"])
 
 
 def _nearest(times: np.ndarray, time: float) -> int:
-    return int(np.abs(times - time).argmin())
-
-
-def _unfit(row: GivenScene, times: np.ndarray) -> str | None:
-    """Too short is a scene that is shorter than half a frame: no frame is nearest to it."""
-    begin, stop = frames_of(row, times)
-    return TOO_SHORT if begin >= stop else None
+    """Of two frames that are equally near, the earlier one."""
+    after = int(np.searchsorted(times, time).clip(1, len(times) - 1))
+    return after if times[after] - time < time - times[after - 1] else after - 1

@@ -14,13 +14,13 @@ from clipmill.decode.parts import as_of_part, by_video
 from clipmill.decode.reading import KeptFrames, raise_if_lost, read_signals
 from clipmill.split.crop.clips import ClipCropper
 from clipmill.split.detectors import Finder
-from clipmill.split.given import GIVEN, given_clips
+from clipmill.split.given import given_clips
 from clipmill.split.scenes import video_clips
 from clipmill.split.settings import SplitSettings
 from clipmill.split.transitions import transition_rows
 from clipmill.split.transnetv2 import Shots
 from clipmill.store import tables
-from clipmill.store.given import given_rows
+from clipmill.store.given import GIVEN, given_rows
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, DecodedVideo, Part, TransitionRow, Video, without_error
 

@@ -6,6 +6,7 @@ are, a captioner may take the captions, and the further columns reach the metada
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from clipmill.store import tables
 from clipmill.store.table import Column, Row
 from clipmill.store.tables import DecodedVideo, GivenScene, Part
 
+GIVEN = "given"  # the value of `split.detector`
 SLACK_FRAMES = 0.5  # by which times may be wrong: a scene begins and ends at the frames nearest to its times
 SLACK_SECONDS = 0.1  # by which a scene may end after the video: players count a last frame or the sound differently
 
@@ -67,19 +69,16 @@ def problems(rows: Sequence[GivenScene], video: DecodedVideo, parts: Sequence[Pa
     overlap, the one that stands first in the sheet counts. All scenes of a sheet are given in the same unit.
     """
     found: dict[int, ItemError] = {}
-    good: list[GivenScene] = []
     frame = 1 / video["fps"]
+    good = _Apart(frame)
     for row in rows:
         if row["scene"] is None:
             continue
         try:
             _check_place(row, video, parts, frame)
-            for other in good:
-                _check_overlap(row, other, frame)
+            good.add(row)
         except ItemError as error:
             found[row["scene"]] = error
-        else:
-            good.append(row)
     return found
 
 
@@ -101,11 +100,29 @@ def _check_place(row: GivenScene, video: DecodedVideo, parts: Sequence[Part], fr
             )
 
 
-def _check_overlap(row: GivenScene, other: GivenScene, frame: float) -> None:
-    (start, end), (other_start, other_end) = _span(row), _span(other)
-    slack = 0.0 if row["start"] is None else SLACK_FRAMES * frame
-    if start < other_end - slack and other_start < end - slack:
-        raise ItemError("overlap", f"{_words(row)} overlaps with {_words(other)}; correct one of them, or remove it")
+class _Apart:
+    """Scenes of one video that do not overlap. A video may have tens of thousands."""
+
+    def __init__(self, frame: float):
+        self._frame = frame
+        self._starts: list[float] = []  # rising, as those of the scenes
+        self._scenes: list[GivenScene] = []
+
+    def add(self, row: GivenScene) -> None:
+        """Raises ItemError (overlap) if there is a scene that `row` overlaps with."""
+        start, end = _span(row)
+        slack = 0.0 if row["start"] is None else SLACK_FRAMES * self._frame
+        for place in range(bisect_left(self._starts, end - slack) - 1, -1, -1):
+            other = self._scenes[place]
+            other_start, other_end = _span(other)
+            if start < other_end - slack:
+                what = f"{_words(row)} overlaps with {_words(other)}"
+                raise ItemError("overlap", f"{what}; correct one of them, or remove it")
+            if other_end - other_start > slack:
+                break  # scenes before this one end before it, since they do not overlap with it
+        place = bisect_left(self._starts, start)
+        self._starts.insert(place, start)
+        self._scenes.insert(place, row)
 
 
 def _span(row: GivenScene) -> tuple[float, float]:
@@ -121,16 +138,23 @@ def _words(row: GivenScene) -> str:
     return f"row {row['row']} of the sheet ({span})"
 
 
-def scene_errors(outdir: Path, shard: str, videos: Iterable[Any]) -> Iterator[Row]:
-    """ERRORS rows of the scenes that make no clips. `videos`: the shard's VIDEOS rows."""
+def scene_errors(outdir: Path, shard: str, videos: Iterable[Any], clips: Iterable[Any]) -> Iterator[Row]:
+    """ERRORS rows of the scenes that make no clips. `videos`, `clips`: the shard's VIDEOS and CLIPS rows."""
     scenes = given_rows(outdir, shard)
+    made = {(clip["video_id"], clip["scene"]) for clip in clips}
     parts_of: dict[str, list[Part]] = {}
     for part in tables.PARTS.rows(tables.PARTS.of(outdir, shard)):
         parts_of.setdefault(part["video_id"], []).append(part)
     for video in videos:
         if video["error_kind"]:
             continue
-        for error in problems(scenes.get(video["video_id"], ()), video, parts_of[video["video_id"]]).values():
+        rows = scenes.get(video["video_id"], ())
+        wrong = problems(rows, video, parts_of[video["video_id"]])
+        for row in rows:
+            number = row["scene"]
+            if number is None or (number not in wrong and (video["video_id"], number) in made):
+                continue
+            error = wrong.get(number) or ItemError("no_frame", f"{_words(row)} has no frame of its own; correct it")
             yield {
                 "video": video["name"],
                 "video_id": video["video_id"],
