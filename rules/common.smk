@@ -32,7 +32,8 @@ def or_exit(function, *arguments):
 
 def check_everything():
     """Check the config files. Only the main process does: jobs get a config that has been checked."""
-    from clipmill.config import check_config, check_files
+    from clipmill.config import check_config
+    from clipmill.config_files import check_files
 
     check_files(workflow.overwrite_configfiles)
     check_config(config, Path(workflow.basedir) / "config" / "config.schema.yaml")

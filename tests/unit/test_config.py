@@ -15,7 +15,8 @@ import yaml
 
 import describe
 from clipmill.base.errors import SetupError
-from clipmill.config import check_config, check_files, check_set, defaults, load_schema, resolved
+from clipmill.config import check_config, check_set, defaults, load_schema, resolved
+from clipmill.config_files import check_files
 from clipmill.cut.clip import CutSettings
 from clipmill.dataset import formats
 from clipmill.decode.video import DecodeSettings
@@ -468,7 +469,7 @@ def test_a_key_that_stands_twice_is_told_with_its_line(tmp_path):
     """Others take the last and lose the first, as where a block was pasted below one of the same name."""
     path = tmp_path / "my.yaml"
     path.write_text("filters:\n  motion: {min: q0.3}\nsplit: {min_seconds: 2}\n")
-    check_files([path, Path("my.json")])
+    check_files([path])
     path.write_text(path.read_text() + "filters:\n  motion: {max: 4}\n")
     with pytest.raises(SetupError, match=rf"config: {path}, line 4: the key `filters` stands twice; keep one"):
         check_files([path])
