@@ -6,6 +6,7 @@ out: the config, checked; the names of folders and steps; the environment of the
 import json
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -28,6 +29,17 @@ def or_exit(function, *arguments):
         sys.exit(str(error))
     except OSError as error:
         sys.exit(explain_os_error(error) or str(error))
+
+
+def check_packages():
+    """Check that this is the Python of clipmill. Tools run in it too, unless rules have environments of their own."""
+    own = bool(workflow.deployment_settings.deployment_method)
+    needed = ("pyarrow", *(() if own else ("av", "cv2", "onnxruntime")))
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise SetupError(
+            f"{sys.executable} has no package `{missing[0]}`, which clipmill needs: in the folder of clipmill run "
+            "`make install` and `source .venv/bin/activate`, and start again"
+        )
 
 
 def check_everything():
@@ -73,7 +85,17 @@ def read_sections_of_command_line():
             update_config(config, {key: yaml.safe_load(text.strip("'\""))})
 
 
+def expand_home():
+    """Let `~` be the home folder. Not every shell replaces it in `videos=~/videos`, and YAML does not."""
+    for key in ("videos", "outdir", "prompts"):
+        if isinstance(config[key], str):
+            config[key] = os.path.expanduser(config[key])
+
+
+if workflow.is_main_process:
+    or_exit(check_packages)
 read_sections_of_command_line()
+expand_home()
 if workflow.is_main_process:
     or_exit(check_everything)
 if config["classifiers"]:
