@@ -32,7 +32,7 @@ from clipmill.texts.prompts import PLACES, places
 # What a command cannot do without, where it has no default: how to set it.
 COMMAND = "snakemake --profile profiles/local"
 NEEDED = {
-    "videos": f"name a folder of videos or a sheet: {COMMAND} --config videos=/path/to/videos",
+    "videos": f"name a folder of videos, a video or a sheet: {COMMAND} --config videos=/path/to/videos",
     "prompts": f"name a file with a prompt a line: {COMMAND} --config prompts=prompts.jsonl -- beautify",
     "model": f"name a language model of the hub or a folder: {COMMAND} --config model=NAME out=FOLDER -- quantize",
     "out": f"name the folder to write: {COMMAND} --config model=NAME out=FOLDER -- quantize",
@@ -201,7 +201,8 @@ def _explain(
     if error.validator == "type":
         shown = "this value" if schema.get("items", {}).get("writeOnly") else repr(value)
         keys = ", ".join(schema.get("properties", ()))
-        return [f"{key}: {shown} is not {_type_name(wanted)}{keys and f', of: {keys}'}{_meant(error, config, validator)}"]
+        meant = _meant(error, config, validator)
+        return [f"{key}: {shown} is not {_type_name(wanted)}{keys and f', of: {keys}'}{meant}"]
     if error.validator == "anyOf":
         return [f"{key}: {value!r} is none of: {', '.join(map(_choice, wanted))}{_meant(error, config, validator)}"]
     if error.validator == "minLength":
@@ -241,39 +242,40 @@ def _places(name: str, part: dict[str, Any], schema: dict[str, Any], path: str =
 def _meant(
     error: jsonschema.ValidationError, config: dict[str, Any], validator: jsonschema.Draft202012Validator
 ) -> str:
-    """What may be meant by a value in place of a list or a section, as 2 in place of {min: 2}; all of it is valid.
-
-    It may be meant for a key that names this value among its choices, for each key if all of them take it, or for the
-    keys that the section must have. Empty if nothing is found, or too much.
-    """
-    value, schema = error.instance, validator.schema
-    path = list(error.absolute_path)
-
-    def fits(other: Any) -> bool:
-        trial = copy.deepcopy({path[0]: config[path[0]]})
-        place: Any = trial
-        for step in path[:-1]:
-            place = place[step]
-        place[path[-1]] = other
-        return not any(list(fault.absolute_path)[: len(path)] == path for fault in validator.iter_errors(trial))
-
+    """What a value in place of a list or a section may mean, as 2 may mean {min: 2}; empty if nothing fits, or much."""
+    value = error.instance
     if isinstance(value, str) and value.startswith(("{", "[")):
         try:
-            found = [yaml.safe_load(value)]
+            guesses = [yaml.safe_load(value)]
         except yaml.MarkedYAMLError as fault:
             return f"; it is not YAML: {fault.problem}"
     elif value is None or isinstance(value, list | dict):
-        found = []
-    else:
-        keys = _keys_to_be_set(error.schema)
-        choices = {key: resolved(about, schema) for key, about in keys.items()}
-        naming = [key for key, about in choices.items() if value in (*about.get("enum", ()), *about.get("examples", ()))]
-        by_key = [[one for one in ({key: value}, {key: [value]}) if fits(one)][:1] for key in naming or keys]
-        found = [[value], *(one for fitting in by_key if all(by_key) for one in fitting)]
-    found = [one for one in found if fits(one)]
-    if not found or len(found) > MOST_MEANT:
         return ""
-    return f"; did you mean {_one_of(_as_yaml(one) for one in found)}?"
+    else:
+        guesses = [[value], *_sections_with(value, error.schema, validator.schema)]
+    fitting = [guess for guess in guesses if _fits(guess, list(error.absolute_path), config, validator)]
+    if not fitting or len(fitting) > MOST_MEANT:
+        return ""
+    return f"; did you mean {_one_of(_as_yaml(guess) for guess in fitting)}?"
+
+
+def _sections_with(value: Any, part: dict[str, Any], schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Sections with one key that has the value: a key that names it among its choices, or any of a few keys."""
+    keys = {name: resolved(about, schema) for name, about in _keys_to_be_set(part).items()}
+    naming = [key for key, about in keys.items() if value in (*about.get("enum", ()), *about.get("examples", ()))]
+    for key in naming or (keys if len(keys) <= MOST_MEANT else ()):
+        yield {key: value}
+        yield {key: [value]}
+
+
+def _fits(guess: Any, path: list[Any], config: dict[str, Any], validator: jsonschema.Draft202012Validator) -> bool:
+    """Whether a value in this place of the config is valid."""
+    changed = copy.deepcopy({path[0]: config[path[0]]})
+    place: Any = changed
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = guess
+    return not any(list(error.absolute_path)[: len(path)] == path for error in validator.iter_errors(changed))
 
 
 def _keys_to_be_set(part: dict[str, Any]) -> dict[str, Any]:

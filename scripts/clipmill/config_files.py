@@ -47,7 +47,7 @@ def _problem(path: Path) -> str | None:
         content = path.read_bytes()
     except OSError as error:
         return (
-            f"{path}: {error.strerror}; name a YAML file. All names after --configfile are config files: write a target "
+            f"{path}: {error.strerror}; name a YAML file. All names after --configfile are config files; write targets "
             "before it, or after --"
         )
     try:

@@ -39,7 +39,8 @@ def read_questions(name: str, folder: Path, subject: str | None) -> dict[str, Qu
     """
     import yaml  # here, since every job imports this module
 
-    path = Path(os.path.expanduser(name)) if "/" in name or name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
+    own = "/" in name or name.endswith((".yaml", ".yml"))
+    path = Path(os.path.expanduser(name)) if own else folder / f"{name}.yaml"
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
