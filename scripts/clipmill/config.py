@@ -160,7 +160,7 @@ def check_config(config: dict[str, Any], schema_path: Path) -> None:
     schema = load_schema(schema_path, config.get("classifiers") or ())
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
-    problems = [*_not_finite("", config), *(line for error in errors for line in _explain(error, config, validator))]
+    problems = [*_not_finite("", config), *(line for error in errors for line in _explain(error, config, schema))]
     if not problems:
         config = copy.deepcopy(config)
         complete(config, schema)
@@ -179,9 +179,8 @@ def _not_finite(key: str, value: Any) -> list[str]:
     return []
 
 
-def _explain(
-    error: jsonschema.ValidationError, config: dict[str, Any], validator: jsonschema.Draft202012Validator
-) -> list[str]:
+def _explain(error: jsonschema.ValidationError, config: dict[str, Any], root: dict[str, Any]) -> list[str]:
+    """What is wrong, by a key and its part of the schema; `root` is the whole schema."""
     key = ".".join(str(part) for part in error.absolute_path)
     value: Any = error.instance
     schema: Any = error.schema
@@ -189,7 +188,7 @@ def _explain(
     if error.validator == "additionalProperties":
         unknown = sorted(set(value) - set(schema["properties"]), key=str)  # YAML reads `on:` as a truth value
         return [
-            _unknown_key(f"{key}.{name}" if key else str(name), str(name), list(schema["properties"]), validator.schema)
+            _unknown_key(f"{key}.{name}" if key else str(name), str(name), list(schema["properties"]), root)
             for name in unknown
         ]
     if error.validator == "required":
@@ -201,10 +200,10 @@ def _explain(
     if error.validator == "type":
         shown = "this value" if schema.get("items", {}).get("writeOnly") else repr(value)
         keys = ", ".join(schema.get("properties", ()))
-        meant = _meant(error, config, validator)
+        meant = _meant(error, config, root)
         return [f"{key}: {shown} is not {_type_name(wanted)}{keys and f', of: {keys}'}{meant}"]
     if error.validator == "anyOf":
-        return [f"{key}: {value!r} is none of: {', '.join(map(_choice, wanted))}{_meant(error, config, validator)}"]
+        return [f"{key}: {value!r} is none of: {', '.join(map(_choice, wanted))}{_meant(error, config, root)}"]
     if error.validator == "minLength":
         return [f"{key}: must not be empty"]
     limits = {
@@ -239,11 +238,10 @@ def _places(name: str, part: dict[str, Any], schema: dict[str, Any], path: str =
         yield from _places(name, resolved(about, schema), schema, f"{path}{key}.")
 
 
-def _meant(
-    error: jsonschema.ValidationError, config: dict[str, Any], validator: jsonschema.Draft202012Validator
-) -> str:
+def _meant(error: jsonschema.ValidationError, config: dict[str, Any], root: dict[str, Any]) -> str:
     """What a value in place of a list or a section may mean, as 2 may mean {min: 2}; empty if nothing fits, or much."""
-    value = error.instance
+    value: Any = error.instance
+    part: Any = error.schema
     if isinstance(value, str) and value.startswith(("{", "[")):
         try:
             guesses = [yaml.safe_load(value)]
@@ -252,35 +250,36 @@ def _meant(
     elif value is None or isinstance(value, list | dict):
         return ""
     else:
-        guesses = [[value], *_sections_with(value, error.schema, validator.schema)]
-    fitting = [guess for guess in guesses if _fits(guess, list(error.absolute_path), config, validator)]
+        guesses = [[value], *_sections_with(value, part, root)]
+    fitting = [guess for guess in guesses if _fits(guess, list(error.absolute_path), config, root)]
     if not fitting or len(fitting) > MOST_MEANT:
         return ""
     return f"; did you mean {_one_of(_as_yaml(guess) for guess in fitting)}?"
 
 
-def _sections_with(value: Any, part: dict[str, Any], schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _sections_with(value: Any, part: dict[str, Any], root: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Sections with one key that has the value: a key that names it among its choices, or any of a few keys."""
-    keys = {name: resolved(about, schema) for name, about in _keys_to_be_set(part).items()}
+    keys = {name: resolved(about, root) for name, about in _keys_to_be_set(part).items()}
     naming = [key for key, about in keys.items() if value in (*about.get("enum", ()), *about.get("examples", ()))]
     for key in naming or (keys if len(keys) <= MOST_MEANT else ()):
         yield {key: value}
         yield {key: [value]}
 
 
-def _fits(guess: Any, path: list[Any], config: dict[str, Any], validator: jsonschema.Draft202012Validator) -> bool:
+def _fits(guess: Any, path: list[Any], config: dict[str, Any], root: dict[str, Any]) -> bool:
     """Whether a value in this place of the config is valid."""
     changed = copy.deepcopy({path[0]: config[path[0]]})
     place: Any = changed
     for step in path[:-1]:
         place = place[step]
     place[path[-1]] = guess
-    return not any(list(error.absolute_path)[: len(path)] == path for error in validator.iter_errors(changed))
+    errors = jsonschema.Draft202012Validator(root).iter_errors(changed)
+    return not any(list(error.absolute_path)[: len(path)] == path for error in errors)
 
 
 def _keys_to_be_set(part: dict[str, Any]) -> dict[str, Any]:
     """The keys of a section, or of the section among several choices; those that it must have, if there are such."""
-    keys = {}
+    keys: dict[str, Any] = {}
     for option in (part, *part.get("anyOf", ())):
         own = option.get("properties", {})
         keys |= {name: own[name] for name in option.get("required", own)}
