@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,23 @@ def test_a_sheet_whose_rows_lead_nowhere(run: Run):
     run.videos = "sheet.csv"
     (run.place / "sheet.csv").write_text("path\na.mp4\nb.mp4\n")
     assert explain(run.run(), f"{run.place}/sheet.csv holds no video", f"{run.place}/a.mp4 cannot be read")
+
+
+def test_a_single_video_in_the_home_folder(run: Run):
+    run.video("one.mp4", speed=0)
+    home = {**os.environ, "HOME": str(run.place)}
+    outcome = run.run("--dry-run", config={"videos": "~/videos/one.mp4", "outdir": "~/out"}, env=home)
+    assert outcome.code == 0, outcome.output
+    assert "1 video in 1 shard (1 new)" in outcome.output
+    assert (run.outdir / "work" / "index" / "shards.txt").read_text() == "000000 1\n"
+    assert not (run.workdir / "~").exists()
+
+
+def test_a_python_without_the_packages(run: Run):
+    (run.place / "sitecustomize.py").write_text("import sys; sys.modules['av'] = None")
+    outcome = run.run(env={**os.environ, "PYTHONPATH": str(run.place)})
+    assert explain(outcome, f"{sys.executable} has no package `av`", "`make install`")
+    assert not run.outdir.exists()
 
 
 # --- while the run is on -----------------------------------------------------------------------------------------
