@@ -493,12 +493,17 @@ def test_addresses_that_may_hold_a_password_are_not_shown():
     assert line == "caption.openai.base_urls: this value is not a list, as [a, b]"
 
 
-def test_prompts_that_ask_nothing(tmp_path):
+def test_prompts_that_ask_nothing(tmp_path, monkeypatch):
     (tmp_path / "empty.txt").write_text("# all of it is a comment\n")
     (tmp_path / "blind.txt").write_text("Write something.\n")
     served = {"rewrite.backend": "openai", "rewrite.openai.model": "m"}
     (line,) = problems({**SERVED, "caption.prompt": str(tmp_path / "empty.txt")})
     assert line.startswith("caption.prompt: the file holds no text")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert problems({**SERVED, "caption.prompt": "~/empty.txt"}) == [line]
+    (tmp_path / "none.yaml").write_text("")
+    (nothing,) = problems({**SERVED, "judge.with_caption": True, "judge.questions": "~/none.yaml"})
+    assert nothing.startswith(f"judge.questions: {tmp_path}/none.yaml: holds no questions")
     (line,) = problems({**served, "rewrite.prompt": str(tmp_path / "blind.txt")})
     assert line.startswith("rewrite.prompt: has no {caption}")
     check_config(changed({**SERVED, "caption.prompt": str(tmp_path / "blind.txt")}), SCHEMA_PATH)
