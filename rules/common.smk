@@ -6,7 +6,6 @@ out: the config, checked; the names of folders and steps; the environment of the
 import json
 import os
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -33,6 +32,8 @@ def or_exit(function, *arguments):
 
 def check_packages():
     """Check that this is the Python of clipmill. Tools run in it too, unless rules have environments of their own."""
+    from importlib.util import find_spec
+
     own = bool(workflow.deployment_settings.deployment_method)
     needed = ("pyarrow", *(() if own else ("av", "cv2", "onnxruntime")))
     if missing := [name for name in needed if find_spec(name) is None]:
@@ -44,6 +45,7 @@ def check_packages():
 
 def check_everything():
     """Check the config files. Only the main process does: jobs get a config that has been checked."""
+    check_packages()
     from clipmill.config import check_config
     from clipmill.config_files import check_files
 
@@ -70,6 +72,12 @@ def calibrates():
     return os.getenv("CLIPMILL_CALIBRATES") == "1"
 
 
+def expand_home():
+    """Let `~` be the home folder. Not every shell replaces it in `videos=~/videos`, and YAML does not."""
+    for key in ("videos", "outdir", "prompts"):
+        config[key] = config[key] and os.path.expanduser(config[key])
+
+
 def take_sample():
     """Change the config to that of a run on a calibration sample. The main process draws the sample."""
     if workflow.is_main_process and config["videos"] is not None:
@@ -85,17 +93,7 @@ def read_sections_of_command_line():
             update_config(config, {key: yaml.safe_load(text.strip("'\""))})
 
 
-def expand_home():
-    """Let `~` be the home folder. Not every shell replaces it in `videos=~/videos`, and YAML does not."""
-    for key in ("videos", "outdir", "prompts"):
-        if isinstance(config[key], str):
-            config[key] = os.path.expanduser(config[key])
-
-
-if workflow.is_main_process:
-    or_exit(check_packages)
 read_sections_of_command_line()
-expand_home()
 if workflow.is_main_process:
     or_exit(check_everything)
 if config["classifiers"]:
@@ -106,6 +104,7 @@ if config["classifiers"]:
     )
 # YAML reads off as false.
 config["decode"]["deinterlace"] = config["decode"]["deinterlace"] or "off"
+expand_home()
 CALIBRATES = calibrates()
 if CALIBRATES:
     or_exit(take_sample)
