@@ -249,7 +249,7 @@ def test_defaults_are_valid():
 def test_what_a_command_cannot_do_without_is_named_once_it_is_asked_for():
     check_set(changed({}), ["videos"])
     with pytest.raises(
-        SetupError, match=r"^config: `videos` is not set; name a folder of videos, a video or a sheet: snakemake "
+        SetupError, match=r"^config: `videos` is not set; name a folder of videos or a sheet: snakemake "
     ):
         check_set(CONFIG, ["videos"])
     with pytest.raises(SetupError) as caught:

@@ -144,8 +144,11 @@ def test_a_folder_that_cannot_be_read_is_a_problem(run, monkeypatch):
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("missing", r"videos: .*/nowhere does not exist; name a folder of videos, a video or a sheet"),
-        ("file", r"videos: .*/a.txt is neither a folder, nor a sheet \(.csv, .jsonl, .parquet, .tsv\), nor a video "),
+        ("missing", r"videos: .*/nowhere does not exist; name a folder of videos or a sheet, or a single video"),
+        (
+            "file",
+            r"videos: .*/a.txt is neither a folder nor a sheet \(.csv, .jsonl, .parquet, .tsv\), and no video \(avi",
+        ),
         ("empty", r"videos: .*/videos holds no video \(a file ending in avi flv .* was expected\)$"),
         ("problem", r"holds no video .*; the first of 1 problems: cannot be read \(No such file or directory\)"),
         ("outdir", r"videos: .* is the outdir too; name another"),

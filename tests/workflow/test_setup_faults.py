@@ -32,7 +32,9 @@ def closed():
 
 def test_a_missing_folder(run: Run):
     run.videos = "vidoes"
-    assert explain(run.run(), f"{run.place}/vidoes does not exist", "name a folder of videos, a video or a sheet")
+    assert explain(
+        run.run(), f"{run.place}/vidoes does not exist", "name a folder of videos or a sheet, or a single video"
+    )
 
 
 def test_an_empty_folder(run: Run):
@@ -64,7 +66,7 @@ def test_an_outdir_that_may_not_be_written(run: Run, closed):
 def test_a_file_that_is_no_sheet(run: Run):
     run.videos = "notes.txt"
     (run.place / "notes.txt").write_text("good.mp4\n")
-    assert explain(run.run(), f"{run.place}/notes.txt is neither a folder, nor a sheet (.csv", "nor a video (avi")
+    assert explain(run.run(), f"{run.place}/notes.txt is neither a folder nor a sheet (.csv", "and no video (avi")
 
 
 def test_a_sheet_without_the_column_path(run: Run):

@@ -82,10 +82,12 @@ def find_videos(videos: Path, outdir: Path, exclude: list[str], captions: bool =
     elif ending(videos.name) in SUFFIXES and videos.is_file():
         _add_file(videos.name, videos.absolute(), exclude, found)
     elif videos.exists():
-        kinds = f"neither a folder, nor a sheet ({', '.join(sorted(SHEETS))}), nor a video ({USUAL} or the like)"
-        raise SetupError(f"videos: {videos} is {kinds}")
+        sheets = ", ".join(sorted(SHEETS))
+        raise SetupError(
+            f"videos: {videos} is neither a folder nor a sheet ({sheets}), and no video ({USUAL} or the like)"
+        )
     else:
-        raise SetupError(f"videos: {videos} does not exist; name a folder of videos, a video or a sheet")
+        raise SetupError(f"videos: {videos} does not exist; name a folder of videos or a sheet, or a single video")
     if captions:
         found.given = list(_captions_beside(found))
     return found
