@@ -245,8 +245,8 @@ def _meant(error: jsonschema.ValidationError, config: dict[str, Any], root: dict
     if isinstance(value, str) and value.startswith(("{", "[")):
         try:
             guesses = [yaml.safe_load(value)]
-        except yaml.MarkedYAMLError as fault:
-            return f"; it is not YAML: {fault.problem}"
+        except yaml.YAMLError as fault:
+            return f"; it is not YAML: {getattr(fault, 'problem', 'a character that YAML does not allow')}"
     elif value is None or isinstance(value, list | dict):
         return ""
     else:

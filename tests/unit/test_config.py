@@ -450,6 +450,7 @@ def test_messages(changes, message):
         ({"cut": 19}, "size, codec"),
         ({"cut": '{"crf": 19}'}, "did you mean `{crf: 19}`?"),
         ({"cut": "{crf: 19"}, "it is not YAML: expected ',' or '}', but got '<stream end>'"),
+        ({"cut": "{crf: \x07}"}, "it is not YAML: a character that YAML does not allow"),
         ({"cut": None}, "size, codec"),
         ({"export.formats": "jsonl"}, "did you mean `[jsonl]`?"),
         ({"exclude": "*.avi"}, "did you mean `['*.avi']`?"),
