@@ -136,6 +136,7 @@ $(TEST_VLLM)/test.stamp: envs/test-vllm.txt $(VENV)/test.stamp
 # The two settings go through a file, so that a path may hold any character.
 demo: $(VENV)/core.stamp
 	@mkdir -p demo && \
+	case "$$OUTDIR" in "~/"*) OUTDIR="$$HOME$${OUTDIR#"~"}" ;; esac && \
 	if [ -z "$$VIDEOS" ]; then \
 	    $(BIN)/python scripts/render_demo.py $(DEMO_VIDEOS) && export VIDEOS=$(DEMO_VIDEOS); \
 	fi && \

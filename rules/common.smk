@@ -30,9 +30,24 @@ def or_exit(function, *arguments):
         sys.exit(explain_os_error(error) or str(error))
 
 
+def check_packages():
+    """Check that this is the Python of clipmill. Tools run in it too, unless rules have environments of their own."""
+    from importlib.util import find_spec
+
+    own = bool(workflow.deployment_settings.deployment_method)
+    needed = ("pyarrow", *(() if own else ("av", "cv2", "onnxruntime")))
+    if missing := [name for name in needed if find_spec(name) is None]:
+        raise SetupError(
+            f"{sys.executable} has no package `{missing[0]}`, which clipmill needs: in the folder of clipmill run "
+            "`make install` and `source .venv/bin/activate`, and start again"
+        )
+
+
 def check_everything():
     """Check the config files. Only the main process does: jobs get a config that has been checked."""
-    from clipmill.config import check_config, check_files
+    check_packages()
+    from clipmill.config import check_config
+    from clipmill.config_files import check_files
 
     check_files(workflow.overwrite_configfiles)
     check_config(config, Path(workflow.basedir) / "config" / "config.schema.yaml")
@@ -55,6 +70,12 @@ def calibrates():
             sys.exit("`calibrate` cannot be combined with other targets")
         os.environ.update(CLIPMILL_CALIBRATES=str(int("calibrate" in targets)))
     return os.getenv("CLIPMILL_CALIBRATES") == "1"
+
+
+def expand_home():
+    """Let `~` be the home folder. Not every shell replaces it in `videos=~/videos`, and YAML does not."""
+    for key in ("videos", "outdir", "prompts"):
+        config[key] = config[key] and os.path.expanduser(config[key])
 
 
 def take_sample():
@@ -83,6 +104,7 @@ if config["classifiers"]:
     )
 # YAML reads off as false.
 config["decode"]["deinterlace"] = config["decode"]["deinterlace"] or "off"
+expand_home()
 CALIBRATES = calibrates()
 if CALIBRATES:
     or_exit(take_sample)

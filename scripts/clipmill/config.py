@@ -10,6 +10,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ NEEDED = {
     "out": f"name the folder to write: {COMMAND} --config model=NAME out=FOLDER -- quantize",
 }
 
+
+MOST_MEANT = 2  # guesses in one message
 
 # JSON's types in the words of someone who writes YAML.
 TYPES = {
@@ -146,33 +149,6 @@ def _default(part: dict[str, Any], schema: dict[str, Any]) -> Any:
     }
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error, where others silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key `{name}` stands twice", problem_mark=key.start_mark)
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
-
-def check_files(paths: Sequence[Path]) -> None:
-    """Raise SetupError, with the file and line, where a config file has a key twice in one section."""
-    for path in paths:
-        if path.suffix not in (".yaml", ".yml"):
-            continue
-        try:
-            yaml.load(path.read_text(encoding="utf-8"), _Loader)
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise SetupError(
-                f"config: {path}, line {line}: {error.problem}; keep one, with all that is to be below it"
-            ) from error
-
-
 def check_set(config: dict[str, Any], keys: Sequence[str]) -> None:
     """Raise SetupError with a line for each of `keys` that is not set. Only the target says which of them it needs."""
     if unset := [key for key in keys if config[key] is None]:
@@ -184,7 +160,7 @@ def check_config(config: dict[str, Any], schema_path: Path) -> None:
     schema = load_schema(schema_path, config.get("classifiers") or ())
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path])
-    problems = [*_not_finite("", config), *(line for error in errors for line in _explain(error))]
+    problems = [*_not_finite("", config), *(line for error in errors for line in _explain(error, config, schema))]
     if not problems:
         config = copy.deepcopy(config)
         complete(config, schema)
@@ -203,15 +179,18 @@ def _not_finite(key: str, value: Any) -> list[str]:
     return []
 
 
-def _explain(error: jsonschema.ValidationError) -> list[str]:
+def _explain(error: jsonschema.ValidationError, config: dict[str, Any], root: dict[str, Any]) -> list[str]:
+    """What is wrong, by a key and its part of the schema; `root` is the whole schema."""
     key = ".".join(str(part) for part in error.absolute_path)
     value: Any = error.instance
     schema: Any = error.schema
     wanted: Any = error.validator_value
     if error.validator == "additionalProperties":
-        known = schema["properties"]
-        unknown = sorted(str(name) for name in set(value) - set(known))  # YAML reads `on:` as a truth value
-        return [_unknown_key(f"{key}.{name}" if key else name, name, list(known)) for name in unknown]
+        unknown = sorted(set(value) - set(schema["properties"]), key=str)  # YAML reads `on:` as a truth value
+        return [
+            _unknown_key(f"{key}.{name}" if key else str(name), str(name), list(schema["properties"]), root)
+            for name in unknown
+        ]
     if error.validator == "required":
         return [f"{key}: needs the key {' and '.join(name for name in wanted if name not in value)}"]
     if schema.get("writeOnly"):  # its value may hold a secret
@@ -219,10 +198,12 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
     if error.validator == "enum":
         return [f"{key}: {value!r} is not one of: {', '.join(map(str, wanted))}"]
     if error.validator == "type":
+        shown = "this value" if schema.get("items", {}).get("writeOnly") else repr(value)
         keys = ", ".join(schema.get("properties", ()))
-        return [f"{key}: {value!r} is not {_type_name(wanted)}{keys and f', of: {keys}'}"]
+        meant = _meant(error, config, root)
+        return [f"{key}: {shown} is not {_type_name(wanted)}{keys and f', of: {keys}'}{meant}"]
     if error.validator == "anyOf":
-        return [f"{key}: {value!r} is none of: {', '.join(map(_choice, wanted))}"]
+        return [f"{key}: {value!r} is none of: {', '.join(map(_choice, wanted))}{_meant(error, config, root)}"]
     if error.validator == "minLength":
         return [f"{key}: must not be empty"]
     limits = {
@@ -236,11 +217,81 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
     return [f"{key}: {error.message}"]
 
 
-def _unknown_key(path: str, name: str, known: list[str]) -> str:
+def _unknown_key(path: str, name: str, known: list[str], schema: dict[str, Any]) -> str:
     if path == f"filters.{name}" and is_classifier(name):
         there = ", ".join(one.removeprefix(CLASSIFIER) for one in known if is_classifier(one)) or "none is named there"
         return f"{path}: `classifiers` has no `{name.removeprefix(CLASSIFIER)}`; it has: {there}"
-    return f"{path}: unknown key; {_hint(name, known)}known here: {', '.join(known)}"
+    elsewhere = list(islice(_places(name, schema, schema), MOST_MEANT + 1))
+    hint = _hint(name, known)
+    if ":" in name:  # {crf:19} is one key to YAML
+        hint = f"did you mean `{name.replace(':', ': ', 1)}`, with a space? "
+    elif 0 < len(elsewhere) <= MOST_MEANT:
+        hint = f"did you mean {_one_of(elsewhere)}? "
+    return f"{path}: unknown key; {hint}known here: {', '.join(known)}"
+
+
+def _places(name: str, part: dict[str, Any], schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Where in a part of the schema keys of this name are."""
+    for key, about in part.get("properties", {}).items():
+        if key == name:
+            yield path + key
+        yield from _places(name, resolved(about, schema), schema, f"{path}{key}.")
+
+
+def _meant(error: jsonschema.ValidationError, config: dict[str, Any], root: dict[str, Any]) -> str:
+    """What a value in place of a list or a section may mean, as 2 may mean {min: 2}; empty if nothing fits, or much."""
+    value: Any = error.instance
+    part: Any = error.schema
+    if isinstance(value, str) and value.startswith(("{", "[")):
+        try:
+            guesses = [yaml.safe_load(value)]
+        except yaml.YAMLError as fault:
+            return f"; it is not YAML: {getattr(fault, 'problem', 'a character that YAML does not allow')}"
+    elif value is None or isinstance(value, list | dict):
+        return ""
+    else:
+        guesses = [[value], *_sections_with(value, part, root)]
+    fitting = [guess for guess in guesses if _fits(guess, list(error.absolute_path), config, root)]
+    if not fitting or len(fitting) > MOST_MEANT:
+        return ""
+    return f"; did you mean {_one_of(_as_yaml(guess) for guess in fitting)}?"
+
+
+def _sections_with(value: Any, part: dict[str, Any], root: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Sections with one key that has the value: a key that names it among its choices, or any of a few keys."""
+    keys = {name: resolved(about, root) for name, about in _keys_to_be_set(part).items()}
+    naming = [key for key, about in keys.items() if value in (*about.get("enum", ()), *about.get("examples", ()))]
+    for key in naming or (keys if len(keys) <= MOST_MEANT else ()):
+        yield {key: value}
+        yield {key: [value]}
+
+
+def _fits(guess: Any, path: list[Any], config: dict[str, Any], root: dict[str, Any]) -> bool:
+    """Whether a value in this place of the config is valid."""
+    changed = copy.deepcopy({path[0]: config[path[0]]})
+    place: Any = changed
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = guess
+    errors = jsonschema.Draft202012Validator(root).iter_errors(changed)
+    return not any(list(error.absolute_path)[: len(path)] == path for error in errors)
+
+
+def _keys_to_be_set(part: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a section, or of the section among several choices; those that it must have, if there are such."""
+    keys: dict[str, Any] = {}
+    for option in (part, *part.get("anyOf", ())):
+        own = option.get("properties", {})
+        keys |= {name: own[name] for name in option.get("required", own)}
+    return keys
+
+
+def _as_yaml(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=math.inf).strip()
+
+
+def _one_of(texts: Iterable[str]) -> str:
+    return " or ".join(f"`{text}`" for text in texts)
 
 
 def _hint(name: str, known: list[str]) -> str:

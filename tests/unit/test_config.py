@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
@@ -15,7 +16,8 @@ import yaml
 
 import describe
 from clipmill.base.errors import SetupError
-from clipmill.config import check_config, check_files, check_set, defaults, load_schema, resolved
+from clipmill.config import check_config, check_set, defaults, load_schema, resolved
+from clipmill.config_files import check_files
 from clipmill.cut.clip import CutSettings
 from clipmill.dataset import formats
 from clipmill.decode.video import DecodeSettings
@@ -304,7 +306,10 @@ KEYS = ", ".join(CONFIG)
         ({"filters.motion.min": math.nan}, "filters.motion.min: nan is no number to go by; where there is to be no b"),
         ({"filters.motion.max": math.inf}, "filters.motion.max: inf is no number to go by"),
         ({"export.buckets.aspect_ratios": [1, math.nan]}, "export.buckets.aspect_ratios.1: nan is no number"),
-        ({"filters.motion": 1.5}, "filters.motion: 1.5 is not a section of keys with values, of: min, max"),
+        (
+            {"filters.motion": 1.5},
+            "filters.motion: 1.5 is not a section of keys with values, of: min, max; did you mean `{min: 1.5}` or ",
+        ),
         ({"split": None}, "split: None is not a section of keys with values, of: detector, "),
         (
             {"filters.motion.min": "low"},
@@ -426,12 +431,80 @@ def test_messages(changes, message):
     assert len(found) == 1
 
 
-def test_prompts_that_ask_nothing(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "meant"),
+    [
+        ({"filters.motion": 2}, "did you mean `{min: 2}` or `{max: 2}`?"),
+        ({"filters.motion": "q0.3"}, "did you mean `{min: q0.3}` or `{max: q0.3}`?"),
+        ({"filters.motion": "fast"}, "of: min, max"),
+        ({"filters.transfer": "sdr"}, "did you mean `{allow: [sdr]}` or `{deny: [sdr]}`?"),
+        ({"filters.transfer": "hdr"}, "of: allow, deny"),
+        ({"filters.variable_rate": True}, "did you mean `{allow: [true]}` or `{deny: [true]}`?"),
+        ({"cut.frames": 81}, "did you mean `[81]`?"),
+        ({"cut.size": 480}, "did you mean `{short_side: 480}`?"),
+        ({"cut.size": "480"}, "a section of keys with values, null"),
+        ({"caption": "vllm"}, "did you mean `{backend: vllm}`?"),
+        ({"split": "content"}, "did you mean `{detector: content}`?"),
+        ({"classifiers.nsfw": "opennsfw"}, "did you mean `{backend: opennsfw}`?"),
+        ({"cut": "copy"}, "did you mean `{mode: copy}` or `{codec: copy}`?"),
+        ({"cut": 19}, "size, codec"),
+        ({"cut": '{"crf": 19}'}, "did you mean `{crf: 19}`?"),
+        ({"cut": "{crf: 19"}, "it is not YAML: expected ',' or '}', but got '<stream end>'"),
+        ({"cut": "{crf: \x07}"}, "it is not YAML: a character that YAML does not allow"),
+        ({"cut": None}, "size, codec"),
+        ({"export.formats": "jsonl"}, "did you mean `[jsonl]`?"),
+        ({"exclude": "*.avi"}, "did you mean `['*.avi']`?"),
+        ({"judge": False}, "openai, transformers"),
+    ],
+)
+def test_what_may_be_meant_by_a_value_in_place_of_a_section_or_a_list(changes, meant):
+    (line,) = problems(changes)
+    assert line.endswith(meant)
+    if "did you mean" in meant:
+        (key,) = changes
+        for guess in re.findall("`([^`]+)`", line):
+            assert problems_of(changed({key: yaml.safe_load(guess), "zzz": 1})) == [
+                f"zzz: unknown key; known here: {KEYS}"
+            ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "meant"),
+    [
+        ({"crf": 19}, "crf: unknown key; did you mean `cut.crf`? known here: videos, "),
+        ({"filters.min_seconds": 1}, "filters.min_seconds: unknown key; did you mean `split.min_seconds`? known"),
+        ({"text_area": {"max": 1}}, "text_area: unknown key; did you mean `filters.text_area`? known here: videos, "),
+        ({"backend": "vllm"}, "backend: unknown key; known here: videos, "),
+    ],
+)
+def test_a_key_in_the_wrong_section_is_shown_its_place(changes, meant):
+    (line,) = problems(changes)
+    assert line.startswith(meant)
+
+
+def test_a_key_without_a_space_after_its_colon():
+    config = changed({})
+    config["cut"]["crf:19"] = None  # what YAML reads in {crf:19}
+    (line,) = problems_of(config)
+    assert line.startswith("cut.crf:19: unknown key; did you mean `crf: 19`, with a space? known here: mode, ")
+
+
+def test_addresses_that_may_hold_a_password_are_not_shown():
+    (line,) = problems({"caption.openai.base_urls": "http://me:word@x/v1"})
+    assert line == "caption.openai.base_urls: this value is not a list, as [a, b]"
+
+
+def test_prompts_that_ask_nothing(tmp_path, monkeypatch):
     (tmp_path / "empty.txt").write_text("# all of it is a comment\n")
     (tmp_path / "blind.txt").write_text("Write something.\n")
     served = {"rewrite.backend": "openai", "rewrite.openai.model": "m"}
     (line,) = problems({**SERVED, "caption.prompt": str(tmp_path / "empty.txt")})
     assert line.startswith("caption.prompt: the file holds no text")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert problems({**SERVED, "caption.prompt": "~/empty.txt"}) == [line]
+    (tmp_path / "none.yaml").write_text("")
+    (nothing,) = problems({**SERVED, "judge.with_caption": True, "judge.questions": "~/none.yaml"})
+    assert nothing.startswith(f"judge.questions: {tmp_path}/none.yaml: holds no questions")
     (line,) = problems({**served, "rewrite.prompt": str(tmp_path / "blind.txt")})
     assert line.startswith("rewrite.prompt: has no {caption}")
     check_config(changed({**SERVED, "caption.prompt": str(tmp_path / "blind.txt")}), SCHEMA_PATH)
@@ -464,11 +537,50 @@ def test_several_problems_are_told_at_once():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"videos: v\nfilters:\n  motion: {min: 2\ncut:\n  crf: 1\n",
+            ", line 4: not YAML (while parsing a flow mapping (f",
+        ),
+        (b"videos: v\nfilters:\n\tmotion: 2\n", ", line 3: a tab, which YAML does not allow there; indent by spaces"),
+        (b"videos: v\n# caf\xe9\n", ", line 2: a character is not UTF-8; save the file as UTF-8"),
+        (b"videos: v\n\noutdir: \x07\n", ", line 3: a character that YAML does not allow; remove it"),
+        (b"- videos: v\n", ", line 1: must be keys with values, as `videos: /path/to/videos`, and no list or text"),
+        (b"# all of it is a comment\n", ": the file has no keys; write one, as `videos: /path/to/videos`"),
+        (b'{"videos": "v",\n "outdir" "out"}\n', ", line 2: not YAML (while parsing a flow mapping (from line 1), "),
+        (b"videos: v\nx: !!python/name:os.system\n", ", line 2: not YAML (could not determine a constructor for the"),
+        (
+            None,
+            ": No such file or directory; name a YAML file. All names after --configfile are config files; write ta",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_line(tmp_path, content, message):
+    path = tmp_path / "my.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SetupError) as caught:
+        check_files([path, SCHEMA_PATH])
+    assert str(caught.value).startswith(f"config: {path}{message}")
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_can_be_read(tmp_path):
+    (tmp_path / "my.json").write_text('{\n\t"videos": "v"\n}')
+    (tmp_path / "from an editor.yaml").write_bytes(b"\xef\xbb\xbfvideos: v\r\n")
+    os.mkfifo(tmp_path / "pipe")
+    check_files(sorted(tmp_path.iterdir()))
+    with pytest.raises(SetupError, match=rf"{tmp_path}: Is a directory; name a YAML file"):
+        check_files([tmp_path])
+
+
 def test_a_key_that_stands_twice_is_told_with_its_line(tmp_path):
     """Others take the last and lose the first, as where a block was pasted below one of the same name."""
     path = tmp_path / "my.yaml"
     path.write_text("filters:\n  motion: {min: q0.3}\nsplit: {min_seconds: 2}\n")
-    check_files([path, Path("my.json")])
+    check_files([path])
     path.write_text(path.read_text() + "filters:\n  motion: {max: 4}\n")
     with pytest.raises(SetupError, match=rf"config: {path}, line 4: the key `filters` stands twice; keep one"):
         check_files([path])

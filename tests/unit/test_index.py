@@ -8,12 +8,16 @@ import os
 import re
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from index_runs import Run, refuse
 
 from clipmill.base.errors import SetupError
 from clipmill.inputs.discovery import update_index
+from clipmill.inputs.finding import Found
 from clipmill.inputs.identities import make_id
+from clipmill.inputs.same_files import found_twice
+from clipmill.store import tables
 from clipmill.store.index import shard_sizes
 from clipmill.store.layout import Paths
 from clipmill.store.spelling import remember_spelling, spelling_of
@@ -140,8 +144,11 @@ def test_a_folder_that_cannot_be_read_is_a_problem(run, monkeypatch):
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("missing", r"videos: .*/nowhere does not exist; name a folder of videos or a sheet"),
-        ("file", r"videos: .*/a.txt is neither a folder nor a sheet \(.csv, .jsonl, .parquet, .tsv\)"),
+        ("missing", r"videos: .*/nowhere does not exist; name a folder of videos or a sheet, or a single video"),
+        (
+            "file",
+            r"videos: .*/a.txt is neither a folder nor a sheet \(.csv, .jsonl, .parquet, .tsv\), and no video \(avi",
+        ),
         ("empty", r"videos: .*/videos holds no video \(a file ending in avi flv .* was expected\)$"),
         ("problem", r"holds no video .*; the first of 1 problems: cannot be read \(No such file or directory\)"),
         ("outdir", r"videos: .* is the outdir too; name another"),
@@ -295,13 +302,59 @@ def test_a_sheet_that_spells_the_same_files_otherwise_changes_nothing(run, tmp_p
     assert written[0] == written[1] == written[2]
 
 
-def test_two_names_of_one_file_are_two_videos(run, tmp_path):
-    run.put("x.mp4")
+def test_two_names_of_one_file_are_two_videos_and_a_start_reports_them(run, tmp_path, caplog):
+    run.put("x.mp4", "alone.mp4")
     run.update()
     run.start()
+    assert "another name" not in caplog.text
+    (run.videos / "linked.mp4").hardlink_to(run.videos / "x.mp4")
     (run.videos / "other.mp4").symlink_to(run.videos / "x.mp4")
+    with caplog.at_level(logging.WARNING, "clipmill"):
+        run.update()
+    assert sorted(run.index["name"]) == ["alone.mp4", "linked.mp4", "other.mp4", "x.mp4"]
+    assert run.problems == {}, "both are used"
+    (line,) = caplog.messages
+    assert line.startswith("2 files are there under another name too: 'other.mp4' is 'linked.mp4', 'x.mp4' is 'linked.")
+    assert "`exclude`" in line and "duplicates.backend" in line
+    caplog.clear()
+    sheet = tmp_path / "sheet.csv"
+    sheet.write_text("path,id\nvideos/x.mp4,1\nvideos/./x.mp4,2\nvideos/alone.mp4,3\nvideos/../videos/x.mp4,2\n")
+    update_index(sheet, tmp_path / "out of the sheet")
+    assert "1 file is there under another name too: 'videos/./x.mp4' is 'videos/x.mp4';" in caplog.text
+
+
+def test_one_inode_of_two_files_is_no_file_with_two_names():
+    """As on file systems whose inodes are not stable, or have no inodes."""
+
+    def pairs(*statuses: tuple[int, int, int]) -> list[tuple[str, str]]:
+        found = Found()
+        for number, (inode, device, size) in enumerate(statuses):
+            found.add(f"{number}.mp4", f"{number}.mp4", os.stat_result((0, inode, device, 1, 0, 0, size, 0, 0, 0)))
+        return found_twice(found, [True] * len(statuses))
+
+    assert pairs((7, 1, 10), (7, 1, 11), (7, 2, 10), (8, 1, 10)) == []
+    assert pairs((0, 1, 10), (0, 1, 10)) == []
+    assert pairs((2**64 - 1, 1, 10), (7, 1, 10), (2**64 - 1, 1, 10)) == [("0.mp4", "2.mp4")]
+    assert pairs() == []
+
+
+def test_a_single_video_is_as_a_folder_with_it_alone(run):
+    """It is the same video in the folder too, by whatever way it is named."""
+    run.put("b.MP4", "a.mp4")
+    (run.videos / "a.txt").write_text("A caption.")
+    update_index(run.videos / "a.mp4", run.outdir, captions=True)
+    assert list(run.index["name"]) == ["a.mp4"]
+    assert pq.read_table(tables.GIVEN.of(run.outdir, "000000"))["caption"].to_pylist() == ["A caption."]
+    run.start()
+    before = run.written
+    update_index(os.path.relpath(run.videos / "a.mp4"), run.outdir, captions=True)
+    assert run.rewritten(before) == set()
     run.update()
-    assert sorted(run.index["name"]) == ["other.mp4", "x.mp4"]
+    assert run.shards == {"000000": ["a.mp4"], "000001": ["b.MP4"]}
+    update_index(run.videos / "b.MP4", run.outdir)
+    assert dict(zip(run.index["name"], run.index["present"], strict=True)) == {"a.mp4": False, "b.MP4": True}
+    with pytest.raises(SetupError, match=r"a.mp4 is left out by `exclude`; name another video, or take the pattern"):
+        update_index(run.videos / "a.mp4", run.outdir, exclude=["a.*"])
 
 
 def test_an_outdir_keeps_its_first_spelling_in_each_working_folder(tmp_path, monkeypatch):

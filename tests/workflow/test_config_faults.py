@@ -97,3 +97,40 @@ def test_more_gpus_for_a_job_than_the_run_may_use_are_refused(run):
     outcome = run.run("--dry-run", "--resources", "gpu=2", config={"resources": {"text": {"gpu": 4}}})
     assert explain(outcome, "resources.text.gpu", "a job wants 4 GPUs", "may use 2", "--resources gpu=4")
     assert run.done("--dry-run", "--resources", "gpu=4", config={"resources": {"text": {"gpu": 4}}}).planned
+
+
+def test_sections_on_the_command_line(tmp_path):
+    """They are YAML or JSON, and their faults are those of a file."""
+    given = ['cut={"crf": 99}', 'split={"transnetv2": {"threshold": 2}}', "filters={motion: 2}"]
+    outcome = call([*snakemake(), "--config", *given, "aesthetic={frames:3}", "text={frames: 3", "crop_=1"], tmp_path)
+    assert explain(outcome, "cut.crf: 99 is out of range, it must be at most 51")
+    assert explain(outcome, "split.transnetv2.threshold: 2 is out of range")
+    assert explain(outcome, "filters.motion: 2 is not a section", "did you mean `{min: 2}` or")
+    assert explain(outcome, "aesthetic.frames:3: unknown key", "did you mean `frames: 3`, with a space?")
+    assert explain(outcome, "text: '{frames: 3' is not a section", "it is not YAML: expected ',' or '}'")
+    assert explain(outcome, "crop_: unknown key", "did you mean `crop`?")
+    assert outcome.output.count("config:") == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "profiles/locl"], "but no profile.yaml (or config.yaml) found"),
+        (["--configfile", "my.yaml", "plan"], "No such file or directory: 'plan'"),
+        (["--configfile", "bad.yaml"], "Config file is not valid JSON or YAML"),
+        (["--configfile", "list.yaml"], "Config file must be given as JSON or YAML with keys at top level"),
+        (["--configfile", "latin.yaml"], "'utf-8' codec can't decode"),
+        (["--configfile", "."], "Is a directory"),
+        (["--config", "videos=v", "plan"], "Config entries have to be defined as name=value pairs"),
+        (["--config", "cut.crf=19"], "Config entry must start with a valid identifier"),
+        (["videos=v"], "No rule to produce videos="),
+    ],
+)
+def test_the_documentation_explains_what_snakemake_says_before_the_workflow_begins(tmp_path, arguments, message):
+    for name, text in {"my": b"cut: {crf: 1}", "bad": b"cut: {crf", "list": b"[a]", "latin": b"# \xe9"}.items():
+        (tmp_path / f"{name}.yaml").write_bytes(text)
+    outcome = call([*snakemake(), *arguments], tmp_path)
+    assert outcome.code != 0
+    assert message in outcome.output
+    table = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert message in table.partition("## When Snakemake itself fails")[2].partition("## ")[0]

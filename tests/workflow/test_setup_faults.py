@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,9 @@ def closed():
 
 def test_a_missing_folder(run: Run):
     run.videos = "vidoes"
-    assert explain(run.run(), f"{run.place}/vidoes does not exist", "name a folder of videos or a sheet")
+    assert explain(
+        run.run(), f"{run.place}/vidoes does not exist", "name a folder of videos or a sheet, or a single video"
+    )
 
 
 def test_an_empty_folder(run: Run):
@@ -62,7 +66,7 @@ def test_an_outdir_that_may_not_be_written(run: Run, closed):
 def test_a_file_that_is_no_sheet(run: Run):
     run.videos = "notes.txt"
     (run.place / "notes.txt").write_text("good.mp4\n")
-    assert explain(run.run(), f"{run.place}/notes.txt is neither a folder nor a sheet", ".csv")
+    assert explain(run.run(), f"{run.place}/notes.txt is neither a folder nor a sheet (.csv", "and no video (avi")
 
 
 def test_a_sheet_without_the_column_path(run: Run):
@@ -75,6 +79,23 @@ def test_a_sheet_whose_rows_lead_nowhere(run: Run):
     run.videos = "sheet.csv"
     (run.place / "sheet.csv").write_text("path\na.mp4\nb.mp4\n")
     assert explain(run.run(), f"{run.place}/sheet.csv holds no video", f"{run.place}/a.mp4 cannot be read")
+
+
+def test_a_single_video_in_the_home_folder(run: Run):
+    run.video("one.mp4", speed=0)
+    home = {**os.environ, "HOME": str(run.place)}
+    outcome = run.run("--dry-run", config={"videos": "~/videos/one.mp4", "outdir": "~/out"}, env=home)
+    assert outcome.code == 0, outcome.output
+    assert "1 video in 1 shard (1 new)" in outcome.output
+    assert (run.outdir / "work" / "index" / "shards.txt").read_text() == "000000 1\n"
+    assert not (run.workdir / "~").exists()
+
+
+def test_a_python_without_the_packages(run: Run):
+    (run.place / "sitecustomize.py").write_text("import sys; sys.modules['av'] = None")
+    outcome = run.run(env={**os.environ, "PYTHONPATH": str(run.place)})
+    assert explain(outcome, f"{sys.executable} has no package `av`", "`make install`")
+    assert not run.outdir.exists()
 
 
 # --- while the run is on -----------------------------------------------------------------------------------------

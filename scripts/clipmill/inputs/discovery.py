@@ -25,7 +25,7 @@ from clipmill.base.locks import one_at_a_time
 from clipmill.inputs.finding import Found, find_videos, no_captions, nothing_found
 from clipmill.inputs.given import given_table
 from clipmill.inputs.identities import identity
-from clipmill.inputs.same_files import names_in_index, spelled_otherwise
+from clipmill.inputs.same_files import found_twice, names_in_index, spelled_otherwise
 from clipmill.inputs.sharding import Workers, shards_of
 from clipmill.store import tables
 from clipmill.store.index import noted_again, shard_sizes
@@ -78,7 +78,7 @@ def update_index(
         stored = _load(paths)
         identified, ids = _identify(found, stored)
         index = _merge(stored, identified, videos_per_shard, noted_again(outdir), workers or Workers())
-        _report(stored, index, found)
+        _report(stored, index, found, ids)
         _save(paths, stored, index, found.problems)
         if found.given is not None:
             _save_given(outdir, index, given_table(found.given, ids))
@@ -191,7 +191,7 @@ def _merge(
     return pa.concat_tables([pa.table({name: part[name] for name in COLUMNS}, schema=schema) for part in (old, added)])
 
 
-def _report(stored: pa.Table, index: pa.Table, found: Found) -> None:
+def _report(stored: pa.Table, index: pa.Table, found: Found, ids: list[str | None]) -> None:
     gone = index.filter(pc.invert(index["present"]))["name"]
     new = len(index) - len(stored)
     shards = counted(pc.count_distinct(index["shard"]).as_py(), "shard")
@@ -203,10 +203,21 @@ def _report(stored: pa.Table, index: pa.Table, found: Found) -> None:
         names = [problem["video"] for problem in found.problems]
         entries = counted(len(names), "entry", "entries")
         log.warning("%s cannot be used (errors.csv says why): %s", entries, _some(names))
+    if twice := found_twice(found, [video_id is not None for video_id in ids]):
+        log.warning(
+            "%s under another name too: %s; each name is a video of its own, so the dataset may have its clips twice: "
+            "leave a name out by `exclude`, or set duplicates.backend",
+            counted(len(twice), "file is there", "files are there"),
+            _first([f"{name!r} is {first!r}" for first, name in twice[:4]]),
+        )
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(repr(name) for name in names[:3]) + (", …" if len(names) > 3 else "")
+    return _first([repr(name) for name in names[:4]])
+
+
+def _first(texts: list[str]) -> str:
+    return ", ".join(texts[:3]) + (", …" if len(texts) > 3 else "")
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------

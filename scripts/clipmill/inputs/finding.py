@@ -43,6 +43,8 @@ class Found:
         self.ids: list[str | None] = []
         self.sizes: list[int] = []
         self.times: list[int] = []
+        self.devices: list[int] = []
+        self.inodes: list[int] = []
         self.problems: list[dict[str, str]] = []
         self.outdirs: list[str] = []  # of other runs
         self.given: list[GivenRow] | None = None  # what is given of the videos; None if nothing is asked for
@@ -59,6 +61,8 @@ class Found:
         self.ids.append(given_id)
         self.sizes.append(status.st_size)
         self.times.append(status.st_mtime_ns)
+        self.devices.append(status.st_dev)
+        self.inodes.append(status.st_ino)
         return True
 
     def problem(self, name: str, kind: str, message: str) -> None:
@@ -66,18 +70,27 @@ class Found:
 
 
 def find_videos(videos: Path, outdir: Path, exclude: list[str], captions: bool = False) -> Found:
-    """Look through a folder or a sheet. `outdir` is never searched. `captions`: whether given captions are wanted."""
+    """Look through a folder or a sheet, or take a single video as a folder with nothing else would give it.
+
+    `outdir` is never searched. `captions`: whether given captions are wanted.
+    """
     found = Found()
+    if videos.suffix.lower() in SHEETS and videos.is_file():
+        _read_sheet(videos, exclude, captions, found)
+        return found
     if videos.is_dir():
         _search_folder(videos, outdir, exclude, found)
-        if captions:
-            found.given = list(_captions_beside(found))
-    elif videos.suffix.lower() in SHEETS and videos.is_file():
-        _read_sheet(videos, exclude, captions, found)
+    elif ending(videos.name) in SUFFIXES and videos.is_file():
+        _add_file(videos.name, videos.absolute(), exclude, found)
     elif videos.exists():
-        raise SetupError(f"videos: {videos} is neither a folder nor a sheet ({', '.join(sorted(SHEETS))})")
+        sheets = ", ".join(sorted(SHEETS))
+        raise SetupError(
+            f"videos: {videos} is neither a folder nor a sheet ({sheets}), and no video ({USUAL} or the like)"
+        )
     else:
-        raise SetupError(f"videos: {videos} does not exist; name a folder of videos or a sheet")
+        raise SetupError(f"videos: {videos} does not exist; name a folder of videos or a sheet, or a single video")
+    if captions:
+        found.given = list(_captions_beside(found))
     return found
 
 
@@ -114,10 +127,10 @@ def _search_folder(folder: Path, outdir: Path, exclude: list[str], found: Found)
         log.info("%s: outdirs of other runs are left out: %s", folder, ", ".join(listed(found.outdirs)))
 
 
-def _add_file(name: str, entry: os.DirEntry[str], exclude: list[str], found: Found) -> None:
+def _add_file(name: str, file: os.DirEntry[str] | Path, exclude: list[str], found: Found) -> None:
     if not _excluded(name, exclude):
         try:
-            found.add(name, entry.path, entry.stat())
+            found.add(name, os.fspath(file), file.stat())
         except OSError as error:
             found.problem(name, "missing", f"cannot be read ({error.strerror}); repair the link or remove it")
 
@@ -360,6 +373,8 @@ def _stat_block(paths: Sequence[str]) -> list[os.stat_result | OSError | None]:
 
 def nothing_found(videos: Path, problems: list[dict[str, str]]) -> str:
     """The message for an input that holds no video."""
+    if ending(videos.name) in SUFFIXES and videos.is_file() and not problems:
+        return f"videos: {videos} is left out by `exclude`; name another video, or take the pattern out"
     hint = f"; the first of {len(problems)} problems: {problems[0]['message']}" if problems else ""
     what = "a row with a readable file" if videos.suffix.lower() in SHEETS else f"a file ending in {USUAL} or the like"
     return f"videos: {videos} holds no video ({what} was expected){hint}"

@@ -1,6 +1,7 @@
-"""Videos that the index knows already, spelled otherwise: through a link, or by an absolute path.
+"""Files that have several names: by links, or since a path can be spelled in several ways.
 
-Such a video keeps what the index has of it, so that nothing runs again.
+A video that the index knows by another name keeps what the index has of it, so that nothing runs again. Two names that
+are found at once are two videos, which a start reports.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from clipmill.inputs.finding import Found
 
 
 def names_in_index(names: Sequence[str], paths: Sequence[str], stored: pa.Table) -> dict[str, str]:
@@ -39,3 +42,21 @@ def spelled_otherwise(stored: pa.Table, now: pa.Table) -> pa.Array:
         before, after = (table["path"][int(row)].as_py() for table in (stored, now))
         result[row] = os.path.exists(before) and os.path.realpath(before) == os.path.realpath(after)
     return pa.array(result)
+
+
+def found_twice(found: Found, used: Sequence[bool]) -> list[tuple[str, str]]:
+    """Pairs of names of one file among the found videos that are `used`, each with the file's first name.
+
+    Names are of one file if device, inode, size and time are the same: some file systems give one inode to two files.
+    """
+    inodes = np.array(found.inodes, np.uint64)
+    values, counts = np.unique(inodes, return_counts=True)
+    several = values[(counts > 1) & (values != 0)]
+    first: dict[tuple[int, ...], str] = {}
+    pairs = []
+    for place in np.flatnonzero(np.isin(inodes, several) & np.array(used, bool)).tolist():
+        name = found.names[place]
+        file = (found.devices[place], found.inodes[place], found.sizes[place], found.times[place])
+        if (known := first.setdefault(file, name)) != name:
+            pairs.append((known, name))
+    return pairs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import string
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ def read_prompt(name: str, folder: Path) -> str:
 
     Lines that begin with # are comments. Raises SetupError if there is no such file.
     """
-    path = Path(name) if "/" in name or name.endswith(".txt") else folder / f"{name}.txt"
+    path = Path(os.path.expanduser(name)) if "/" in name or name.endswith(".txt") else folder / f"{name}.txt"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ def read_questions(name: str, folder: Path, subject: str | None) -> dict[str, Qu
     """
     import yaml  # here, since every job imports this module
 
-    path = Path(name) if "/" in name or name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
+    own = "/" in name or name.endswith((".yaml", ".yml"))
+    path = Path(os.path.expanduser(name)) if own else folder / f"{name}.yaml"
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
