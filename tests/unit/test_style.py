@@ -32,6 +32,7 @@ FURTHER_STEPS = {
 def test_workflow_lint_is_clean(tmp_path, config):
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "one.mp4").write_bytes(b"not looked at")
+    (tmp_path / "videos" / "one.txt").write_text("A caption.")
     (tmp_path / "my.json").write_text(json.dumps({"videos": "videos", "outdir": "out", **config}))
     snakemake = (sys.executable, "-m", "snakemake", "--snakefile", REPOSITORY / "Snakefile")
     done = run(*snakemake, "--lint", "--configfile", "my.json", cwd=tmp_path)
