@@ -18,8 +18,9 @@ from snakemake.utils import update_config
 
 # Whether another workflow uses clipmill: `module clipmill: …`.
 IS_MODULE = not workflow.modifier.is_main_snakefile()
-# The name that a rule has in the whole workflow: `use rule * from clipmill as clipmill_*` gives each a prefix.
-rule_name = workflow.modifier.modify_rulename
+# The name that a rule has in the whole workflow, None if it is not there: `use rule * from clipmill as clipmill_*` gives
+# each a prefix. A later `use rule` knows of its own rules alone.
+rule_name = getattr(workflow, "rule_name_of_clipmill", workflow.modifier.avail_rulename)
 
 
 def folder_on_disk(rules_folder):
@@ -71,10 +72,12 @@ def begin_module():
 
     The settings reach the jobs by the environment, which all modules of a workflow share: two configs end the start.
     """
-    first = not hasattr(workflow, "config_of_clipmill")
-    if not first and workflow.config_of_clipmill != config:
-        sys.exit(
-            "clipmill is used twice in this workflow, with different configs; start Snakemake once for each of them"
-        )
+    if hasattr(workflow, "config_of_clipmill"):
+        if workflow.config_of_clipmill != config:
+            sys.exit(
+                "clipmill is used twice in this workflow, with different configs; start Snakemake once for each of them"
+            )
+        return False
     workflow.config_of_clipmill = copy.deepcopy(config)
-    return first
+    workflow.rule_name_of_clipmill = rule_name
+    return True
