@@ -7,6 +7,7 @@ A row with times or frames is one scene; many rows may be of one video. Publishe
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -131,8 +132,12 @@ def given_table(rows: Sequence[GivenRow], video_ids: Sequence[str | None]) -> pa
 
 
 def metadata_name(column: str) -> str:
-    """The name of a sheet's further column in the metadata: its own, unless that name is taken."""
-    return PREFIX + column if column in TAKEN or column.startswith(PREFIXES) else column
+    """The name of a sheet's further column in the metadata: its own, unless that name is taken.
+
+    `datasets` takes a column `…file_name` for the path of one more video of the clip, so its name gets another end.
+    """
+    name = re.sub("file_name$", "filename", column)
+    return PREFIX + name if name in TAKEN or name.startswith(PREFIXES) else name
 
 
 def _column(values: Iterable[Any]) -> pa.Array:
