@@ -18,8 +18,8 @@ from snakemake.utils import update_config
 
 # Whether another workflow uses clipmill: `module clipmill: …`.
 IS_MODULE = not workflow.modifier.is_main_snakefile()
-# The name that a rule has in the whole workflow, None if it is not there: `use rule * from clipmill as clipmill_*` gives
-# each a prefix. A later `use rule` knows of its own rules alone.
+# The name of one of clipmill's rules in the whole workflow; None if the workflow does not have it. After
+# `use rule * from clipmill as clipmill_*` each has a prefix. A later `use rule` knows of its own rules alone.
 rule_name = getattr(workflow, "rule_name_of_clipmill", workflow.modifier.avail_rulename)
 
 
@@ -70,8 +70,14 @@ def follows_command_line():
 def begin_module():
     """Whether Snakemake reads this module for the first time: it does so again for each `use rule`.
 
-    The settings reach the jobs by the environment, which all modules of a workflow share: two configs end the start.
+    The settings reach the jobs by the environment, which all modules of a workflow share: two configs end the start. So
+    does a `prefix` of paths, of which the tools would not know.
     """
+    folder = f"{config['outdir']}/work"
+    if workflow.modifier.path_modifier.replace_prefix(folder, None) != folder:
+        sys.exit(
+            "clipmill takes no `prefix` or `replace_prefix` of a module; name the folder in its config (outdir)"
+        )
     if hasattr(workflow, "config_of_clipmill"):
         if workflow.config_of_clipmill != config:
             sys.exit(

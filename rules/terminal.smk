@@ -25,7 +25,9 @@ def take_over_terminal():
         return None
     if not quiet <= {"host", "reason"}:
         return None
-    return terminal.take_over(logger, silent={"all", rule_name("all")}, speaking=SPEAKING)
+    return terminal.take_over(
+        logger, silent={"all", rule_name("all")}, speaking=SPEAKING
+    )
 
 
 TERMINAL = take_over_terminal()

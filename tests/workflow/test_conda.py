@@ -1,6 +1,6 @@
-"""With `--sdm conda` each rule runs in the environment that it names, which has all that the rule needs.
+"""With `--sdm conda` or `--sdm apptainer` each rule runs in the environment that it names, which has all that it needs.
 
-conda itself comes from elsewhere than Python's packages; `conda/bin/conda` stands for it.
+conda and Apptainer come from elsewhere than Python's packages; files in `conda/bin` stand for them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
-from runs import Run, same, whole_plan
+from runs import Run, explain, same, whole_plan
 
 TOOLS = {"check", "decode", "split", "score", "filter", "caption", "rewrite", "align", "cut", "export", "report"}
 
@@ -26,4 +26,21 @@ def test_a_run_in_environments_of_conda_leaves_the_same_bytes(run: Run, monkeypa
     used = [path.read_text().split() for path in (run.workdir / ".snakemake" / "conda").glob("*/used")]
     assert {f"{tool}.py" for tool in TOOLS} <= {name for names in used for name in names}
     assert run.kept() == {"a.mp4"}
+    assert same(run.left(), plain.left())
+
+
+def test_a_run_in_containers_leaves_the_same_bytes(run: Run, monkeypatch: pytest.MonkeyPatch):
+    run.video("a.mp4")
+    plain = Run(run.place, dict(run.settings), below="plain")
+    plain.done()
+    monkeypatch.setenv("PATH", f"{Path(__file__).parent / 'conda' / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    images = run.place / "my_images"
+    images.mkdir()
+    run.settings |= {"containers": str(images)}
+    refusal = run.run("--sdm", "apptainer")
+    explain(refusal, f"{images / 'video.sif'}: there is no such container", "make containers/video.sif")
+    (images / "video.sif").touch()
+    assert run.done("--sdm", "apptainer").jobs == whole_plan(1)
+    used = (images / "video.sif.used").read_text()
+    assert all(f"{tool}.py" in used for tool in TOOLS)
     assert same(run.left(), plain.left())

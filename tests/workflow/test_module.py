@@ -137,11 +137,14 @@ use rule * from other as other_*
 """
 
 
-def test_two_configs_in_one_workflow_are_refused(run):
+def test_what_tools_would_not_know_of_is_refused(run):
     run.folder.joinpath("a.mp4").write_bytes(b"not looked at")
     source = local(REPOSITORY / "Snakefile")
     deployed = Deployment(run, source, more=TWO_CONFIGS.format(snakefile=source))
     explain(deployed.call("-n"), "clipmill is used twice in this workflow, with different configs")
+    snakefile = deployed.folder / "workflow" / "Snakefile"
+    snakefile.write_text(DEPLOYED.format(snakefile=f'{source}\n    prefix: "below"', name=""))
+    explain(deployed.call("-n"), "clipmill takes no `prefix`")
 
 
 def test_the_snakefile_in_the_place_where_others_look_for_it(run):
