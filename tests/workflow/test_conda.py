@@ -14,7 +14,9 @@ from runs import Run, explain, same, whole_plan
 TOOLS = {"check", "decode", "split", "score", "filter", "caption", "rewrite", "align", "cut", "export", "report"}
 
 
-def test_a_run_in_environments_of_conda_leaves_the_same_bytes(run: Run, monkeypatch: pytest.MonkeyPatch):
+def test_runs_in_environments_of_conda_and_in_containers_leave_the_same_bytes(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+):
     run.video("a.mp4", audio=True)
     run.video("b.mp4", speed=0)
     plain = Run(run.place, dict(run.settings), below="plain")
@@ -28,19 +30,13 @@ def test_a_run_in_environments_of_conda_leaves_the_same_bytes(run: Run, monkeypa
     assert run.kept() == {"a.mp4"}
     assert same(run.left(), plain.left())
 
-
-def test_a_run_in_containers_leaves_the_same_bytes(run: Run, monkeypatch: pytest.MonkeyPatch):
-    run.video("a.mp4")
-    plain = Run(run.place, dict(run.settings), below="plain")
-    plain.done()
-    monkeypatch.setenv("PATH", f"{Path(__file__).parent / 'conda' / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    images = run.place / "my_images"
-    images.mkdir()
-    run.settings |= {"containers": str(images)}
-    refusal = run.run("--sdm", "apptainer")
-    explain(refusal, f"{images / 'video.sif'}: there is no such container", "make containers/video.sif")
-    (images / "video.sif").touch()
-    assert run.done("--sdm", "apptainer").jobs == whole_plan(1)
-    used = (images / "video.sif.used").read_text()
-    assert all(f"{tool}.py" in used for tool in TOOLS)
-    assert same(run.left(), plain.left())
+    image = run.place / "my_images" / "video.sif"
+    image.parent.mkdir()
+    contained = Run(run.place, {**run.settings, "containers": str(image.parent)}, below="contained")
+    refusal = contained.run("--sdm", "apptainer")
+    explain(refusal, f"{image}: there is no such container", "make containers/video.sif")
+    image.touch()
+    assert contained.done("--sdm", "apptainer").jobs == whole_plan(1)
+    commands = image.with_name("video.sif.used").read_text()
+    assert all(f"{tool}.py" in commands for tool in TOOLS)
+    assert same(contained.left(), plain.left())
