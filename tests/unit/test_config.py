@@ -98,7 +98,7 @@ def test_the_readme_of_the_config_names_what_is_there():
 
 
 def test_the_catalog_of_workflows_finds_what_it_looks_for():
-    """By its rules of standardized usage: snakemake/snakemake-workflow-catalog, docs/about/adding_workflows.md."""
+    """Standardized usage: snakemake/snakemake-workflow-catalog, source/docs/about/adding_workflows.md."""
     usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))["usage"]
     assert usage.keys() == {"mandatory-flags", "software-stack-deployment", "report"}
     assert usage["software-stack-deployment"].keys() == {"conda", "apptainer", "apptainer+conda"}
