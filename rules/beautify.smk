@@ -13,6 +13,8 @@ rule beautify:
         f"{OUT}/logs/beautify/beautify.log",
     conda:
         environment("rewrite")
+    container:
+        lambda wildcards: image_of("rewrite")
     threads: threads_of("rewrite")
     resources:
         mem_mb=resource("rewrite", "mem_mb"),

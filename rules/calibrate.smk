@@ -24,6 +24,8 @@ rule propose_thresholds:
         f"{OUT}/logs/thresholds/proposed.log",
     conda:
         "../envs/video.yaml"
+    container:
+        lambda wildcards: image("video")
     resources:
         mem_mb=resource("export", "mem_mb"),
         runtime=resource("export", "runtime"),
@@ -55,6 +57,8 @@ rule calibrate:
     localrule: True
     conda:
         "../envs/video.yaml"
+    container:
+        lambda wildcards: image("video")
     shell:
         r"""
         {{ echo; cat {input.config:q}; printf '\n%s\n' {input.config:q} {input.report:q}; }} 2>{log:q}

@@ -25,6 +25,8 @@ rule caption_clips:
     priority: priority_of("caption")
     conda:
         environment("caption")
+    container:
+        lambda wildcards: image_of("caption")
     threads: threads_of("caption")
     resources:
         mem_mb=resource("caption", "mem_mb"),
@@ -64,6 +66,8 @@ rule rewrite_captions:
     priority: priority_of("rewrite")
     conda:
         environment("rewrite")
+    container:
+        lambda wildcards: image_of("rewrite")
     threads: threads_of("rewrite")
     resources:
         mem_mb=resource("rewrite", "mem_mb"),

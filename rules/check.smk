@@ -22,6 +22,8 @@ rule check_backend:
     priority: 100
     conda:
         lambda wildcards: environment(wildcards.step)
+    container:
+        lambda wildcards: image_of(wildcards.step)
     resources:
         mem_mb=lambda wildcards, attempt: resource(wildcards.step, "mem_mb")(
             wildcards, attempt
@@ -51,6 +53,8 @@ if EMBEDDED:
             f"{OUT}/logs/check/embedded.log",
         conda:
             "../envs/video.yaml"
+        container:
+            lambda wildcards: image("video")
         resources:
             mem_mb=resource("instant", "mem_mb"),
             runtime=resource("instant", "runtime"),
@@ -68,6 +72,8 @@ rule fetch_models:
     localrule: True
     conda:
         "../envs/vision.yaml"
+    container:
+        lambda wildcards: image("vision")
     params:
         settings=lambda wildcards: as_json(
             {step: backend_settings(step) for step in WITH_MODELS}

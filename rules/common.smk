@@ -4,14 +4,10 @@ out: the config, checked; the names of folders and steps; the environment of the
 """
 
 import json
-import os
-import sys
-from pathlib import Path
 
 import yaml
-from snakemake.utils import update_config
 
-sys.path.insert(0, os.path.join(workflow.basedir, "scripts"))
+sys.path.insert(0, str(HERE / "scripts"))
 from clipmill.base.errors import SetupError, explain_os_error
 from clipmill.filters import calibration_sample
 from clipmill.models import backends
@@ -49,8 +45,9 @@ def check_everything():
     from clipmill.config import check_config
     from clipmill.config_files import check_files
 
-    check_files(workflow.overwrite_configfiles)
-    check_config(config, Path(workflow.basedir) / "config" / "config.schema.yaml")
+    own = HERE / "config" / "config.yaml"
+    check_files([path for path in map(Path, workflow.configfiles) if path != own])
+    check_config(config, SCHEMA)
 
 
 def command_line():
@@ -64,11 +61,12 @@ def calibrates():
     """Whether this is `snakemake calibrate`, a run on a sample. Jobs on other machines read it in the environment."""
     if workflow.is_main_process:
         targets = set()
-        if "calibrate" in sys.argv:
+        calibrate = rule_name("calibrate")
+        if calibrate in sys.argv:
             targets = set(command_line().targets)
-        if "calibrate" in targets and len(targets) > 1:
-            sys.exit("`calibrate` cannot be combined with other targets")
-        os.environ.update(CLIPMILL_CALIBRATES=str(int("calibrate" in targets)))
+        if calibrate in targets and len(targets) > 1:
+            sys.exit(f"`{calibrate}` cannot be combined with other targets")
+        os.environ.update(CLIPMILL_CALIBRATES=str(int(calibrate in targets)))
     return os.getenv("CLIPMILL_CALIBRATES") == "1"
 
 
@@ -93,15 +91,19 @@ def read_sections_of_command_line():
             update_config(config, {key: yaml.safe_load(text.strip("'\""))})
 
 
-read_sections_of_command_line()
+SCHEMA = HERE / "config" / "config.schema.yaml"
+FOLLOWS_COMMAND_LINE = follows_command_line()
+if IS_MODULE:
+    config = with_defaults(config)
+if FOLLOWS_COMMAND_LINE:
+    read_sections_of_command_line()
 if workflow.is_main_process:
     or_exit(check_everything)
+FIRST_OF_MODULE = IS_MODULE and begin_module()
 if config["classifiers"]:
     from clipmill.config import complete, load_schema
 
-    complete(
-        config, load_schema(Path(workflow.basedir) / "config" / "config.schema.yaml")
-    )
+    complete(config, load_schema(SCHEMA))
 # YAML reads off as false.
 config["decode"]["deinterlace"] = config["decode"]["deinterlace"] or "off"
 expand_home()
@@ -175,7 +177,7 @@ def section(step):
 # so the report shows only the first patterns of a long `exclude`.
 os.environ.update(
     PATH=os.path.dirname(sys.executable) + os.pathsep + os.getenv("PATH", ""),
-    CLIPMILL_SCRIPTS=os.path.join(workflow.basedir, "scripts"),
+    CLIPMILL_SCRIPTS=str(HERE / "scripts"),
     CLIPMILL_OUTDIR=config["outdir"],
     CLIPMILL_MAX_ERROR_RATE=str(config["max_error_rate"]),
     CLIPMILL_COMPILE=str(int(config["compile"])),
@@ -204,7 +206,7 @@ def as_json(settings):
     return json.dumps(settings, sort_keys=True)
 
 
-PROMPTS = Path(workflow.basedir) / "config" / "prompts"
+PROMPTS = HERE / "config" / "prompts"
 
 
 def backend_settings(step, **changes):

@@ -35,6 +35,8 @@ rule cut_clips:
     priority: priority_of("cut")
     conda:
         "../envs/video.yaml"
+    container:
+        lambda wildcards: image("video")
     threads: threads_of("cut")
     resources:
         mem_mb=resource("cut", "mem_mb"),

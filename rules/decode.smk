@@ -32,6 +32,8 @@ rule decode_videos:
     priority: priority_of("decode")
     conda:
         "../envs/video.yaml"
+    container:
+        lambda wildcards: image("video")
     threads: threads_of("decode")
     resources:
         mem_mb=resource("decode", "mem_mb"),

@@ -37,6 +37,8 @@ if WITH_FINGERPRINTS:
         priority: priority_of("fingerprints")
         conda:
             "../envs/video.yaml"
+        container:
+            lambda wildcards: image("video")
         resources:
             mem_mb=resource("instant", "mem_mb"),
             runtime=resource("instant", "runtime"),
@@ -83,6 +85,8 @@ if WITH_DROPS:
         priority: priority_of("duplicates")
         conda:
             "../envs/video.yaml"
+        container:
+            lambda wildcards: image("video")
         threads: threads_of("duplicates")
         resources:
             mem_mb=resource("duplicates", "mem_mb"),

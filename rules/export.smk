@@ -55,6 +55,8 @@ rule export_dataset:
         f"{OUT}/logs/export/export.log",
     conda:
         "../envs/video.yaml"
+    container:
+        lambda wildcards: image("video")
     resources:
         mem_mb=resource("export", "mem_mb"),
         runtime=resource("export", "runtime"),

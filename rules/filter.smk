@@ -19,6 +19,8 @@ rule resolve_thresholds:
         f"{OUT}/logs/thresholds/{{stage}}.log",
     conda:
         "../envs/video.yaml"
+    container:
+        lambda wildcards: image("video")
     resources:
         mem_mb=resource("export", "mem_mb"),
         runtime=resource("export", "runtime"),
@@ -51,6 +53,8 @@ rule filter_clips:
     priority: priority_of("filter")
     conda:
         "../envs/video.yaml"
+    container:
+        lambda wildcards: image("video")
     resources:
         mem_mb=resource("instant", "mem_mb"),
         runtime=resource("instant", "runtime"),

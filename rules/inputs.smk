@@ -38,7 +38,9 @@ def find_shards():
     from clipmill.inputs.sharding import Workers
 
     log = logging.getLogger("clipmill")
-    log.addHandler(logging.StreamHandler())
+    # A module is read anew for each `use rule`.
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())
     log.setLevel(logging.INFO)
     return update_index(
         config["videos"],

@@ -19,6 +19,8 @@ if JUDGES:
         priority: priority_of("judge")
         conda:
             environment("judge")
+        container:
+            lambda wildcards: image_of("judge")
         threads: threads_of("judge")
         resources:
             mem_mb=resource("judge", "mem_mb"),

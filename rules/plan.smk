@@ -13,6 +13,8 @@ rule plan:
     localrule: True
     conda:
         "../envs/video.yaml"
+    container:
+        lambda wildcards: image("video")
     params:
         # Settings that make a job expensive, its cores and GPUs, and which shards share a job.
         settings=lambda wildcards: as_json(

@@ -15,6 +15,8 @@ rule quantize:
         f"{OUT}/logs/quantize/quantize.log",
     conda:
         f"../envs/{QUANTIZERS[config['quantize']['backend']]}.yaml"
+    container:
+        lambda wildcards: image(QUANTIZERS[config["quantize"]["backend"]])
     threads: threads_of("quantize")
     resources:
         mem_mb=resource("quantize", "mem_mb"),

@@ -20,6 +20,8 @@ rule write_report:
         f"{OUT}/logs/report/report.log",
     conda:
         "../envs/video.yaml"
+    container:
+        lambda wildcards: image("video")
     resources:
         mem_mb=resource("export", "mem_mb"),
         runtime=resource("export", "runtime"),

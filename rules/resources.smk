@@ -3,6 +3,8 @@ in:  the section `resources` of the config, and the table of backends
 out: helpers: what a job of each step may use, the environment that it runs in, which shards share a job
 """
 
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
+
 from clipmill.models.leases import THREADS
 from clipmill.steps import BY_NAME, by_name, metrics_of
 from clipmill.store.index import shard_groups
@@ -106,11 +108,37 @@ def batch_of(step):
     return resources_of(step)["batch"] or 0
 
 
-def environment(step):
-    """The conda environment of a step's backend."""
+def environment_name(step):
+    """The environment of a step's backend."""
     entry = backend_entry(step)
     on_a_gpu = entry.gpu_environment if gpus_of(step) else None
-    return f"../envs/{on_a_gpu or entry.environment}.yaml"
+    return on_a_gpu or entry.environment
+
+
+def environment(step):
+    """The conda environment of a step's backend."""
+    return f"../envs/{environment_name(step)}.yaml"
+
+
+def image(name):
+    """The container with an environment; None unless it is asked for, since Snakemake refuses a path with a space."""
+    if DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
+        return None
+    place = config["containers"] or str(HERE / "containers")
+    if "://" in place:
+        return f"{place}{name}"
+    file = Path(place) / f"{name}.sif"
+    if workflow.is_main_process and not file.exists():
+        sys.exit(
+            f"{file}: there is no such container; build it in clipmill's folder with `make containers/{name}.sif`, or "
+            "name the place of yours in the config (containers)"
+        )
+    return str(file)
+
+
+def image_of(step):
+    """The container with the environment of a step's backend."""
+    return image(environment_name(step))
 
 
 # Steps with embedded backends: one job checks them all, on the CPU. Each other step is checked by itself, in its

@@ -9,7 +9,7 @@ from clipmill.store.layout import Paths
 from clipmill.store.run_lock import RunLock
 
 # Targets that write nothing below outdir but their logs, so that they are allowed while a run is at work.
-BESIDE_RUNS = {"plan", "fetch_models", "beautify", "quantize"}
+BESIDE_RUNS = {*map(rule_name, ("plan", "fetch_models", "beautify", "quantize"))}
 PATHS = Paths(Path(config["outdir"]))
 RUN_LOCK = RunLock(PATHS.outdir)
 
@@ -61,7 +61,7 @@ def makes_dataset():
     """Whether the targets of this command include the whole dataset."""
     settings = workflow.dag_settings
     files = {*rules.export_dataset.output, *rules.write_report.output}
-    whole = {"all", "export_dataset", "write_report", *files}
+    whole = {*map(rule_name, ("all", "export_dataset", "write_report")), *files}
     partial = settings.until or settings.omit_from
     return not partial and (not settings.targets or whole & set(settings.targets))
 
@@ -84,5 +84,22 @@ def print_summary():
         print(text, end="\n\n", file=sys.stderr)
 
 
+def add_hooks():
+    """Have a run of a module begin and end as any: Snakemake calls the hooks of the main Snakefile alone."""
+    start, success = workflow._onstart, workflow._onsuccess
+
+    def start_all(log):
+        start(log)
+        begin_run()
+
+    def end_all(log):
+        success(log)
+        print_summary()
+
+    workflow._onstart, workflow._onsuccess = start_all, end_all
+
+
+if FIRST_OF_MODULE:
+    add_hooks()
 if TERMINAL:
     TERMINAL.on_nothing = summary_text

@@ -38,6 +38,8 @@ for metrics in SCORE_JOBS:
         priority: priority_of(metrics[0])
         conda:
             environment(metrics[0])
+        container:
+            lambda wildcards: image_of(metrics[0])
         threads: max(map(threads_of, metrics))
         resources:
             mem_mb=resource_together("mem_mb", metrics),

@@ -17,6 +17,8 @@ if BY_NETWORK:
         priority: priority_of("shots")
         conda:
             environment("shots")
+        container:
+            lambda wildcards: image_of("shots")
         threads: threads_of("shots")
         resources:
             mem_mb=resource("shots", "mem_mb"),

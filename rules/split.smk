@@ -35,6 +35,8 @@ rule split_videos:
     priority: priority_of("split")
     conda:
         "../envs/video.yaml"
+    container:
+        lambda wildcards: image("video")
     resources:
         mem_mb=resource("instant", "mem_mb"),
         runtime=resource("instant", "runtime"),

@@ -8,7 +8,7 @@ import logging
 from clipmill import terminal
 
 # Rules whose jobs write to the terminal themselves.
-SPEAKING = {"plan", "fetch_models", "beautify", "calibrate"}
+SPEAKING = {*map(rule_name, ("plan", "fetch_models", "beautify", "calibrate"))}
 
 
 def take_over_terminal():
@@ -25,7 +25,9 @@ def take_over_terminal():
         return None
     if not quiet <= {"host", "reason"}:
         return None
-    return terminal.take_over(logger, silent={"all"}, speaking=SPEAKING)
+    return terminal.take_over(
+        logger, silent={"all", rule_name("all")}, speaking=SPEAKING
+    )
 
 
 TERMINAL = take_over_terminal()

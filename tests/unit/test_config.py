@@ -88,6 +88,29 @@ def leaves(part: dict[str, Any] = SCHEMA, path: str = "") -> Iterator[tuple[str,
             yield path + name, key
 
 
+def test_the_readme_of_the_config_names_what_is_there():
+    """The catalog of Snakemake workflows shows it, and snakedeploy copies it with the rest of the folder."""
+    text = (ROOT / "config" / "README.md").read_text(encoding="utf-8")
+    first_cells = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    names = [name for cell in first_cells for name in re.findall(r"`(.*?)`", cell)]
+    files = {name for name in names if (ROOT / "config" / name).exists()}
+    assert files == {"presets/", "prompts/", "config.schema.yaml"}
+    assert {"videos", "outdir", "filters"} <= set(names) - files <= CONFIG.keys()
+    assert all((ROOT / path).exists() for path in re.findall(r"`((?:docs|envs)/.*?)`", text))
+
+
+def test_the_catalog_of_workflows_finds_what_it_looks_for():
+    """Standardized usage: snakemake/snakemake-workflow-catalog, source/docs/about/adding_workflows.md."""
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))["usage"]
+    assert usage.keys() == {"mandatory-flags", "software-stack-deployment", "report"}
+    assert usage["software-stack-deployment"].keys() == {"conda", "apptainer", "apptainer+conda"}
+    option, profile = usage["mandatory-flags"]["flags"].split()
+    assert option == "--profile" and (ROOT / profile / "config.yaml").exists()
+    assert (ROOT / "workflow" / "Snakefile").exists()
+    words = (ROOT / "README.md").read_text(encoding="utf-8").lower()
+    assert "snakemake" in words and "workflow" in words
+
+
 def test_every_section_refuses_unknown_keys():
     assert all(section["additionalProperties"] is False for section in sections())
 

@@ -48,7 +48,9 @@ def test_what_nobody_knows_is_not_claimed(tmp_path):
     export.run("easyanimate")
     data = card_of(export).data
     assert (data.license, data.pretty_name, data.language) == ("unknown", None, None)
-    assert data.to_dict()["configs"][0]["data_files"] == [{"split": "train", "path": "metadata.parquet"}]
+    assert data.to_dict()["configs"][0]["data_files"] == [
+        {"split": "train", "path": ["metadata.parquet", "clips/**/*.mp4"]}
+    ]
 
 
 def test_it_is_valid_without_a_clip(tmp_path):

@@ -104,6 +104,68 @@ def test_conda_environments_pin_what_the_virtual_environment_has(name):
     assert named == {package: locked[package] for package in named}
 
 
+def sections(definition: str) -> dict[str, list[str]]:
+    """The sections of a definition of Apptainer; its header is the section ""."""
+    found: dict[str, list[str]] = {"": []}
+    for line in definition.splitlines():
+        if line.startswith("%"):
+            found[line[1:]] = current = []
+        elif line and not line.startswith("#"):
+            current = found[list(found)[-1]]
+            current.append(line.strip())
+    return found
+
+
+def test_the_definition_of_images_installs_the_environment_that_it_is_told():
+    """Nothing builds it here: this is what can be said of it without Apptainer."""
+    parts = sections((ENVS / "container.def").read_text())
+    assert parts[""] == ["Bootstrap: docker", "From: condaforge/miniforge3:25.3.1-0"]
+    (argument,) = parts["arguments"]
+    assert f"{argument.removeprefix('environment=')}.yaml" in CONDA
+    source, target = parts["files"][0].split(" /")
+    assert {source.replace("{{ environment }}", name) for name in map(stem, CONDA)} == {f"envs/{n}" for n in CONDA}
+    create, clean = parts["post"]
+    assert create.endswith(f"--prefix /opt/environment --file /{target}") and clean.startswith("conda clean")
+    assert parts["environment"] == ["export PATH=/opt/environment/bin:$PATH"]
+    imported = re.search('import (.*)"', parts["test"][0])[1].split(", ")
+    assert all(set(imported) <= pins(packages, python).keys() for python, packages in map(python_and_packages, CONDA))
+
+
+def stem(name: str) -> str:
+    return name.removesuffix(".yaml")
+
+
+def test_make_builds_an_image_of_each_environment():
+    done = subprocess.run(
+        ["make", "--dry-run", "--always-make", "containers", f"ENVIRONMENTS={' '.join(map(stem, CONDA))}"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    built = re.findall(
+        r"build --force --build-arg environment=(\S+) containers/(\S+)\.sif envs/container.def", done.stdout
+    )
+    assert built == [(stem(name), stem(name)) for name in CONDA]
+
+
+def test_each_rule_has_an_image_of_its_conda_environment():
+    for path in sorted((REPOSITORY / "rules").glob("*.smk")):
+        text = path.read_text()
+        pairs = re.findall(r"^ +conda:\n +(.*)\n +container:\n +lambda wildcards: (.*)\n", text, re.MULTILINE)
+        assert len(pairs) == len(re.findall(r"^ +conda:$", text, re.MULTILINE)), path
+        for conda, image in pairs:
+            named = re.fullmatch(r'"\.\./envs/(.*)\.yaml"', conda)
+            of_step = re.fullmatch(r"(?:lambda wildcards: )?environment\((.*)\)", conda)
+            of_backend = re.fullmatch(r"f\"\.\./envs/\{(.*)\}\.yaml\"", conda)
+            if named:
+                assert image == f'image("{named[1]}")' and f"{named[1]}.yaml" in CONDA, path
+            elif of_step:
+                assert image == f"image_of({of_step[1]})", path
+            else:
+                assert of_backend and image.replace('"', "'") == f"image({of_backend[1]})", path
+
+
 @pytest.mark.parametrize(
     "name",
     [

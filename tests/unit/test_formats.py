@@ -106,13 +106,17 @@ def test_the_card_tells_datasets_of_the_table_else(export, cache, datasets):
     dataset = export.run("easyanimate", "jsonl", validation_share=SHARE)
     loaded = datasets.load_dataset(str(dataset), cache_dir=cache)
     assert list(loaded) == ["clips"], "clips for validation are not called `train`"
-    table = loaded["clips"]
+    table = loaded["clips"].cast_column("video", datasets.Video(decode=False))
+    for row in table:
+        assert Path(row["video"]["path"]).read_bytes() == content(export, row["clip_id"])
+        assert row["file_path"] == str(Path(row["video"]["path"]).relative_to(dataset))
     assert dict(zip(table["clip_id"], table["split"], strict=True)) == {
         name: row["split"] for name, row in export.rows().items()
     }
     assert "in one, `clips`: its column `split`" in (dataset / "README.md").read_text(encoding="utf-8")
     loaded = datasets.load_dataset(str(export.run("easyanimate")), cache_dir=cache)
     assert list(loaded) == ["train"] and set(loaded["train"]["split"]) == {"train"}
+    assert isinstance(loaded["train"].features["video"], datasets.Video)
 
 
 @pytest.mark.slow

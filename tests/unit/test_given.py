@@ -57,6 +57,8 @@ def test_many_rows_of_a_video_are_its_scenes(folder, kind):
         {"path": "b.mp4", "start": 1.5, "end": "2,25", "caption": None, "id": "y", "level": 2, "motion": 3.0},
         {"path": "a.mp4", "start": 0, "end": 1, "caption": "Two.", "id": "x", "level": None, "motion": 4.0},
     ]
+    for row in rows:
+        row["old_file_name"] = "first.mov"
     if kind == "parquet":  # where a column has one type
         rows = [{**row, "start": str(row["start"]), "end": str(row["end"])} for row in rows]
     sheet = write(folder / f"s.{kind}", rows)
@@ -78,11 +80,12 @@ def test_many_rows_of_a_video_are_its_scenes(folder, kind):
         ("id", "string"),
         ("level", "int64"),
         ("given_motion", "double"),
+        ("old_filename", "string"),  # `datasets` would take …file_name for a video
     ]
     clips = OfClips(folder / "out", "000000")
     clip = {"video_id": of["a", 1]["video_id"], "scene": 1}
     assert clips.caption(clip) == "Two."
-    assert clips.further(clip) == {"id": "x", "level": None, "given_motion": 4.0}
+    assert clips.further(clip) == {"id": "x", "level": None, "given_motion": 4.0, "old_filename": "first.mov"}
     assert list_videos(sheet, folder / "out", [])[0]["scenes"] == [
         {"start": 62.5, "end": 63.0},
         {"start": 0.0, "end": 1.0},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -139,8 +140,11 @@ def given_table(rows: Sequence[GivenRow], video_ids: Sequence[str | None]) -> pa
 
 
 def metadata_name(column: str, others: Collection[str] = ()) -> str:
-    """The name of a sheet's further column in the metadata: its own, unless that name is taken, also by `others`."""
-    name = clean_text(column)
+    """The name of a sheet's further column in the metadata: its own, unless that name is taken, also by `others`.
+
+    `datasets` takes a column `…file_name` for the path of one more video of the clip, so its name gets another end.
+    """
+    name = re.sub("file_name$", "filename", clean_text(column))
     while name in TAKEN or name in others or name.startswith(PREFIXES):
         name = PREFIX + name
     return name

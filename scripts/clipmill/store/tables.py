@@ -860,6 +860,7 @@ METADATA: Table[Row] = Table(
     "clip of the dataset",
     (
         Column("file_path", TEXT, "", "path of the clip file from the dataset folder"),
+        Column("file_name", TEXT, "", "the same, by the name that `datasets` and the Hugging Face hub look for"),
         Column("text", TEXT, "", "the caption to train on"),
         *(column for column in FINAL_VERDICTS.columns if column.name not in _OF_VERDICT),
         Column("split", TEXT, "", "`train` or `validation`, the same for all clips of a video and of its duplicates"),

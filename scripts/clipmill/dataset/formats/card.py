@@ -22,9 +22,12 @@ MOST_ROWS = 10
 SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
 WORDS_PER_ROW = 25
 # The files of a split that the hub and `datasets` load, by format. They take one kind of file per dataset, so the card
-# names the first of these formats that is written; without any it names the table. The table has the clips of all
-# splits. If some may be for validation, it must not be taken for the training set, so it is a split of another name.
+# names the first of these formats that is written; without any it names the table, and the clips, which the table names
+# in its column `file_name`. Of two such tables they would refuse both: metadata.jsonl is not named. The table has the
+# clips of all splits. If some may be for validation, it must not be taken for the training set, so it is a split of
+# another name.
 ON_THE_HUB = {"hf-videofolder": "hf-videofolder/{split}/**", "webdataset": "webdataset/{split}-*.tar"}
+TABLE_ON_THE_HUB = ("metadata.parquet", "clips/**/*.mp4")
 ALL_SPLITS = "clips"
 
 
@@ -172,10 +175,10 @@ def _front_matter(numbers: Numbers, formats: Mapping[str, Format], about: Mappin
     return matter
 
 
-def _data_files(numbers: Numbers, formats: Mapping[str, Format]) -> list[dict[str, str]]:
+def _data_files(numbers: Numbers, formats: Mapping[str, Format]) -> list[dict[str, Any]]:
     patterns = [pattern for name, pattern in ON_THE_HUB.items() if name in formats]
     if not patterns:
-        return [{"split": ALL_SPLITS if len(numbers.clips) > 1 else SPLITS[0], "path": "metadata.parquet"}]
+        return [{"split": ALL_SPLITS if len(numbers.clips) > 1 else SPLITS[0], "path": [*TABLE_ON_THE_HUB]}]
     splits = [split for split, count in numbers.clips.items() if count]
     return [{"split": split, "path": patterns[0].format(split=split)} for split in splits]
 
