@@ -32,7 +32,7 @@ from clipmill.texts.prompts import PLACES, places
 # What a command cannot do without, where it has no default: how to set it.
 COMMAND = "snakemake --profile profiles/local"
 NEEDED = {
-    "videos": f"name a folder of videos or a sheet: {COMMAND} --config videos=/path/to/videos",
+    "videos": f"name a folder of videos, a sheet or a single video: {COMMAND} --config videos=/path/to/videos",
     "prompts": f"name a file with a prompt a line: {COMMAND} --config prompts=prompts.jsonl -- beautify",
     "model": f"name a language model of the hub or a folder: {COMMAND} --config model=NAME out=FOLDER -- quantize",
     "out": f"name the folder to write: {COMMAND} --config model=NAME out=FOLDER -- quantize",

@@ -271,9 +271,8 @@ def test_defaults_are_valid():
 
 def test_what_a_command_cannot_do_without_is_named_once_it_is_asked_for():
     check_set(changed({}), ["videos"])
-    with pytest.raises(
-        SetupError, match=r"^config: `videos` is not set; name a folder of videos or a sheet: snakemake "
-    ):
+    what_to_do = "name a folder of videos, a sheet or a single video: snakemake "
+    with pytest.raises(SetupError, match=rf"^config: `videos` is not set; {what_to_do}"):
         check_set(CONFIG, ["videos"])
     with pytest.raises(SetupError) as caught:
         check_set(changed({}), ["videos", "model", "out"])

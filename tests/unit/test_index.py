@@ -144,13 +144,14 @@ def test_a_folder_that_cannot_be_read_is_a_problem(run, monkeypatch):
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("missing", r"videos: .*/nowhere does not exist; name a folder of videos or a sheet, or a single video"),
+        ("missing", r"videos: .*/nowhere does not exist; name a folder of videos, a sheet or a single video"),
+        ("relative", r"videos: nowhere does not exist in /.*/videos; name a folder"),
         (
             "file",
             r"videos: .*/a.txt is neither a folder nor a sheet \(.csv, .jsonl, .parquet, .tsv\), and no video \(avi",
         ),
         ("empty", r"videos: .*/videos holds no video \(a file ending in avi flv .* was expected\)$"),
-        ("problem", r"holds no video .*; the first of 1 problems: cannot be read \(No such file or directory\)"),
+        ("problem", r"holds no video .*; the problem: cannot be read \(No such file or directory\)"),
         ("outdir", r"videos: .* is the outdir too; name another"),
         ("closed", r"videos: .*/videos cannot be read \(Permission denied\); check its mode"),
         ("index", r"videos.parquet: unreadable .*; restore it, or use a new outdir"),
@@ -160,6 +161,9 @@ def test_set_up_errors(run, monkeypatch, case, message):
     videos, outdir = run.videos, run.outdir
     if case == "missing":
         videos = run.videos / "nowhere"
+    elif case == "relative":
+        monkeypatch.chdir(run.videos)
+        videos = Path("nowhere")
     elif case == "file":
         run.put("a.txt")
         videos = run.videos / "a.txt"

@@ -33,7 +33,7 @@ def closed():
 def test_a_missing_folder(run: Run):
     run.videos = "vidoes"
     assert explain(
-        run.run(), f"{run.place}/vidoes does not exist", "name a folder of videos or a sheet, or a single video"
+        run.run(), f"{run.place}/vidoes does not exist", "name a folder of videos, a sheet or a single video"
     )
 
 

@@ -88,7 +88,8 @@ def find_videos(videos: Path, outdir: Path, exclude: list[str], captions: bool =
             f"videos: {videos} is neither a folder nor a sheet ({sheets}), and no video ({USUAL} or the like)"
         )
     else:
-        raise SetupError(f"videos: {videos} does not exist; name a folder of videos or a sheet, or a single video")
+        place = "" if videos.is_absolute() else f" in {Path.cwd()}"
+        raise SetupError(f"videos: {videos} does not exist{place}; name a folder of videos, a sheet or a single video")
     if captions:
         found.given = list(_captions_beside(found))
     return found
@@ -375,7 +376,8 @@ def nothing_found(videos: Path, problems: list[dict[str, str]]) -> str:
     """The message for an input that holds no video."""
     if ending(videos.name) in SUFFIXES and videos.is_file() and not problems:
         return f"videos: {videos} is left out by `exclude`; name another video, or take the pattern out"
-    hint = f"; the first of {len(problems)} problems: {problems[0]['message']}" if problems else ""
+    first = f"the first of {len(problems)} problems" if len(problems) > 1 else "the problem"
+    hint = f"; {first}: {problems[0]['message']}" if problems else ""
     what = "a row with a readable file" if videos.suffix.lower() in SHEETS else f"a file ending in {USUAL} or the like"
     return f"videos: {videos} holds no video ({what} was expected){hint}"
 

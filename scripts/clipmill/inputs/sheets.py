@@ -74,7 +74,8 @@ def read_sheet(sheet: Path, captions: bool = False) -> Sheet:
     if column is None and layout is None:
         others = " or ".join(f"`{name}`" for name in PATHS[1:])
         has = ", ".join(columns) or "none at all"
-        raise SetupError(f"videos: {sheet} has no column `path` (it has {has}), nor {others}")
+        what = f"has no column `path` (it has {has}), nor {others}"
+        raise SetupError(f"videos: {sheet} {what}; name the column of the videos' paths `path`")
     rows = len(next(iter(cells.values()), []))
     empty: list[Any] = [None] * rows
     named = cells.get(column or "", empty)

@@ -12,6 +12,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from clipmill import __version__
+from clipmill.base.human import counted
 from clipmill.dataset.formats.assign import SPLITS, frames_at
 from clipmill.dataset.formats.layout import Format, bucket_of
 from clipmill.filters import verdict
@@ -115,6 +116,7 @@ def write_card(
         version=__version__,
         numbers=numbers,
         clips=numbers.clips.total(),
+        videos=counted(numbers.videos, "video"),
         hours=f"{numbers.seconds.total() / 3600:.2f}",
         spreads=numbers.spreads(),
         broken={one.name: one.meaning for one in tables.PROMISES if numbers.broken[one.name]},
