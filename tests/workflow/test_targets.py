@@ -28,7 +28,7 @@ def test_a_target_gives_files_of_exact_frames_and_says_what_it_leaves_out(tmp_pa
     make_video(run.folder / "good.mp4", seconds=6.5, **wide)
     make_video(run.folder / "short.mp4", seconds=2, **wide)
     make_video(run.folder / "small.mp4", seconds=6, size=(320, 240), speed=30)
-    with_target(run)
+    assert "too_few_frames, too_small: see docs/faq.md" in with_target(run).output
 
     reasons = {row["name"]: row["reason"] for row in run.verdicts()}
     assert reasons == {"good.mp4": None, "short.mp4": "too_few_frames", "small.mp4": "too_small"}

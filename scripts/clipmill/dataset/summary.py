@@ -9,9 +9,11 @@ from typing import Any
 
 from clipmill import __version__
 from clipmill.base.human import counted, duration
+from clipmill.filters import reasons
 from clipmill.filters.quantiles import Resolved
 from clipmill.filters.verdict import Judgement
 from clipmill.steps import BY_NAME
+from clipmill.store import tables
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
 from clipmill.texts.questions import ANSWERS, DROP
@@ -19,6 +21,9 @@ from clipmill.texts.questions import ANSWERS, DROP
 # Steps whose errors may be those of a busy server, and their rules.
 ASK_AGAIN = {name: BY_NAME[name].rule for name in ("judge", "caption", "rewrite")}
 
+
+# Reasons that drop most clips of a first run for a trainer.
+OF_THE_TARGET = (tables.TOO_FEW_FRAMES, str(reasons.TOO_SMALL))
 
 # What videos may be beyond the ordinary: what the summary calls it, and how it is seen in a row of VIDEOS.
 KINDS: dict[str, Callable[[Row], bool]] = {
@@ -146,6 +151,8 @@ def as_text(summary: dict[str, Any], outdir: Path, links: bool = False) -> str:
         *([f"           {', '.join(crops)}: see docs/footage.md"] if crops else []),
     ]
     lines += [f"           {count:6,d}  {reason}" for reason, count in summary["dropped"].items()]
+    if explained := [reason for reason in OF_THE_TARGET if reason in summary["dropped"]]:
+        lines += [f"           {', '.join(explained)}: see docs/faq.md"]
     if answers := summary.get("answers"):
         lines += ["  answers"]
         lines += [f"           {line}" for line in map(answer_line, answers, answers.values())]
