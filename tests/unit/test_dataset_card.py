@@ -62,14 +62,14 @@ def test_it_is_valid_without_a_clip(tmp_path):
     card = card_of(export)
     assert "configs" not in card.data.to_dict()
     assert "**There is no clip in this set: nothing below can be loaded.**" in card.text
-    assert "0 video clips with captions, 0.00 hours, from 0 videos" in card.text
+    assert "0 video clips with captions, 0 s, from 0 videos" in card.text
 
 
 def test_an_empty_split_is_told(tmp_path):
     export = Export(tmp_path, clips(2))
     export.run("hf-videofolder", validation_share=1e-9)
     text = card_of(export).text
-    assert "| train | 2 | 0.00 |\n| validation | 0 | 0.00 |\n" in text
+    assert "| train | 2 | 8.0 s |\n| validation | 0 | 0 s |\n" in text
     assert "**The split `validation` has no clip" in text and "**The split `train`" not in text
     summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert summary["splits"] == {"train": 2, "validation": 0}
@@ -127,7 +127,7 @@ def test_distributions_are_counted(tmp_path):
         "Camera": [("pan left", 1), ("unknown", 3)],
     }
     text = write(numbers)
-    assert "| train | 3 | 0.00 |\n| validation | 1 | 0.00 |\n" in text
+    assert "| train | 3 | 12 s |\n| validation | 1 | 4.0 s |\n" in text
     assert "| 64 × 48 | 3 |\n| 128 × 48 | 1 |\n" in text
 
 

@@ -12,7 +12,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from clipmill import __version__
-from clipmill.base.human import counted
+from clipmill.base.human import counted, duration
 from clipmill.dataset.formats.assign import SPLITS, frames_at
 from clipmill.dataset.formats.layout import Format, bucket_of
 from clipmill.filters import verdict
@@ -106,7 +106,7 @@ def write_card(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["md"] = in_markdown
+    environment.filters |= {"md": in_markdown, "lasting": duration}
     about, checks = settings["export"]["card"], settings["late"]["checks"]
     front_matter = _front_matter(numbers, formats, about)
     return environment.get_template("card.md.j2").render(
@@ -117,7 +117,7 @@ def write_card(
         numbers=numbers,
         clips=numbers.clips.total(),
         videos=counted(numbers.videos, "video"),
-        hours=f"{numbers.seconds.total() / 3600:.2f}",
+        length=duration(numbers.seconds.total()),
         spreads=numbers.spreads(),
         broken={one.name: one.meaning for one in tables.PROMISES if numbers.broken[one.name]},
         all_splits=ALL_SPLITS,
