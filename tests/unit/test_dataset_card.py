@@ -127,7 +127,7 @@ def test_distributions_are_counted(tmp_path):
         "Camera": [("pan left", 1), ("unknown", 3)],
     }
     text = write(numbers)
-    assert "| train | 3 | 12 s |\n| validation | 1 | 4.0 s |\n" in text
+    assert "| train | 3 | 14 s |\n| validation | 1 | 4.5 s |\n" in text
     assert "| 64 × 48 | 3 |\n| 128 × 48 | 1 |\n" in text
 
 
