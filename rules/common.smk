@@ -144,9 +144,8 @@ SCENES_GIVEN = or_exit(scenes_are_given)
 if SCENES_GIVEN:
     config["split"]["detector"] = "given"
 CAPTIONS_GIVEN = config["caption"]["backend"] == "given"
-GIVEN = (
-    SCENES_GIVEN or CAPTIONS_GIVEN
-)  # then the sheet's further columns reach the metadata
+# Whether either is: then the sheet's further columns reach the metadata.
+GIVEN = SCENES_GIVEN or CAPTIONS_GIVEN
 # Whether a network looks for the shots: a step of its own, for which decoding makes miniatures.
 BY_NETWORK = config["split"]["detector"] == "transnetv2"
 # Whether a language model answers questions about clips in a step of its own.

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from clipmill.cli import add_thresholds, measured, run_step, step_parser, with_numbers
 from clipmill.cut.shard import cut_shard
-from clipmill.decode.parts import by_video
 from clipmill.filters.shard import with_good_text
 from clipmill.filters.verdict import Late
 from clipmill.store import tables
@@ -27,7 +26,7 @@ def main() -> None:
         rewrites, alignment = tables.REWRITES.rows(args.texts), tables.ALIGNMENT.rows(args.alignment)
         clips = with_good_text(tables.CLIPS.rows(args.clips), rewrites, alignment, late)
         videos = {video["video_id"]: video for video in tables.VIDEOS.rows(args.videos)}
-        parts = by_video(tables.PARTS.rows(args.parts))
+        parts = tables.by_video(tables.PARTS.rows(args.parts))
         rows = cut_shard(
             clips, videos, parts, args.outdir, args.shard, args.settings, args.threads, args.max_error_rate
         )

@@ -33,7 +33,6 @@ import imageio_ffmpeg
 import usual_way
 
 from clipmill.cut.shard import cut_shard
-from clipmill.decode.parts import by_video
 from clipmill.decode.shard import decode_shard
 from clipmill.decode.video import DecodeSettings
 from clipmill.filters import columns, verdict
@@ -44,6 +43,7 @@ from clipmill.steps import METRICS
 from clipmill.store import benchmarks
 from clipmill.store.index import read_json_lines
 from clipmill.store.layout import Paths
+from clipmill.store.tables import by_video
 from default_config import CONFIG, CUT_SETTINGS, SPLIT_SETTINGS
 
 REAL_VIDEOS = REPOSITORY / "tests" / "data" / "videos"

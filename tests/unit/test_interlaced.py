@@ -29,12 +29,13 @@ from interlaced_films import (
 
 from clipmill.cut.shard import cut_shard
 from clipmill.decode.deinterlace import Deinterlacer
-from clipmill.decode.parts import by_video, field_order_of
+from clipmill.decode.parts import field_order_of
 from clipmill.decode.reading import FrameChoice, KeptFrames
 from clipmill.decode.shard import decode_shard
 from clipmill.split.settings import SplitSettings
 from clipmill.split.shard import split_shard
 from clipmill.store.layout import Paths
+from clipmill.store.tables import by_video
 from default_config import CUT_SETTINGS, SPLIT_SETTINGS
 
 SHARD, SIZE = "000000", (320, 240)

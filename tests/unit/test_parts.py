@@ -12,13 +12,13 @@ from films import SETTINGS, decoded, entry
 from midway_films import FILMS, PLAIN, is_upright, joined, number_of, pictures_of, roundness
 
 from clipmill.cut.shard import cut_shard
-from clipmill.decode.parts import by_video
 from clipmill.decode.pictures import rotation_of, turn_of
 from clipmill.decode.reading import FrameChoice, KeptFrames
 from clipmill.decode.shard import decode_shard
 from clipmill.split.settings import SplitSettings
 from clipmill.split.shard import split_shard
 from clipmill.store.layout import Paths
+from clipmill.store.tables import by_video
 from default_config import CUT_SETTINGS, SPLIT_SETTINGS
 
 SHARD = "000000"

@@ -223,7 +223,10 @@ def export_dataset(
             for row in rows:
                 for output in chosen.values():
                     output.clip(row)
-            wrong = scene_errors(outdir, name, shard.rows["videos"], shard.rows["clips"]) if of_clips else ()
+            wrong: Iterable[Row] = ()
+            if of_clips:
+                parts = tables.PARTS.rows(tables.PARTS.of(outdir, name))
+                wrong = scene_errors(of_clips.scenes, shard.rows["videos"], parts, shard.rows["clips"])
             for error in shard.errors(wrong):
                 out.error(error)
                 summary.error(error["step"], error["kind"])

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
 from typing import cast
 
 from clipmill.store.tables import PROGRESSIVE, DecodedVideo, Footage, Look, Part
 
 LOOK = tuple(Look.__annotations__)
 SPILL = 6  # frames at each edge of a run of interlaced frames that may be progressive
-
-
-def by_video(parts: Iterable[Part]) -> dict[str, list[Part]]:
-    """PARTS rows by the id of their video, in order."""
-    found = defaultdict(list)
-    for part in parts:
-        found[part["video_id"]].append(part)
-    return found
 
 
 def as_of_part(video: DecodedVideo, part: Part) -> DecodedVideo:

@@ -69,7 +69,6 @@ class Reader:
 
     def __init__(self, columns: Collection[str], with_scenes: bool):
         self.layout: Layout | None = layout_of(columns)
-        self.path = column_of_paths(columns)
         self._times = (FRAMES if set(columns) >= set(FRAMES) else TIMES) if with_scenes else ()
 
     def rows(self, cells: Cells) -> Iterator[Cells]:

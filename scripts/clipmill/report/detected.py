@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 
 from clipmill.base.errors import ItemError, SetupError
-from clipmill.decode.parts import by_video
 from clipmill.decode.reading import frame_times, read_signals
 from clipmill.report.collect import SEED
 from clipmill.report.footage import Footage
@@ -104,7 +103,7 @@ def look(outdir: Path, settings: SplitSettings, most_frames: int = MOST_FRAMES) 
         detected.what_ifs.append(WhatIf(detector, setting, own, amounts))
     for shard, ids in _draw(outdir, detected, most_frames):
         chosen = [row for row in tables.VIDEOS.rows(tables.VIDEOS.of(outdir, shard)) if row["video_id"] in ids]
-        parts_of = by_video(tables.PARTS.rows(tables.PARTS.of(outdir, shard)))
+        parts_of = tables.by_video(tables.PARTS.rows(tables.PARTS.of(outdir, shard)))
         path = tables.SHOTS.of(outdir, shard)
         of_network = read_shots(path) if settings.detector == "transnetv2" else {}
         of_run = defaultdict(list)

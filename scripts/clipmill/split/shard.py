@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from clipmill.base.errors import ItemError, naming
-from clipmill.decode.parts import as_of_part, by_video
+from clipmill.decode.parts import as_of_part
 from clipmill.decode.reading import KeptFrames, raise_if_lost, read_signals
 from clipmill.split.crop.clips import ClipCropper
 from clipmill.split.detectors import Finder
@@ -22,7 +22,7 @@ from clipmill.split.transnetv2 import Shots
 from clipmill.store import tables
 from clipmill.store.given import GIVEN, given_rows
 from clipmill.store.table import Row
-from clipmill.store.tables import Clip, DecodedVideo, Part, TransitionRow, Video, without_error
+from clipmill.store.tables import Clip, DecodedVideo, Part, TransitionRow, Video, by_video, without_error
 
 
 @dataclass

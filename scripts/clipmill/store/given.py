@@ -7,7 +7,7 @@ are, a captioner may take the captions, and the further columns reach the metada
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,7 @@ def further_columns(outdir: Path, shard: str) -> tuple[Column, ...]:
 
 def given_rows(outdir: Path, shard: str) -> dict[str, list[GivenScene]]:
     """The GIVEN rows of a shard by video, in the order of the sheet."""
-    by_video: dict[str, list[GivenScene]] = {}
-    for row in tables.GIVEN.rows(tables.GIVEN.of(outdir, shard)):
-        by_video.setdefault(row["video_id"], []).append(row)
-    return by_video
+    return tables.by_video(tables.GIVEN.rows(tables.GIVEN.of(outdir, shard)))
 
 
 class OfClips:
@@ -53,6 +50,11 @@ class OfClips:
         """All columns of GIVEN and of the sheet; empty if nothing is given. `clip`: with its `video_id` and `scene`."""
         of_scene = self._rows.get((clip["video_id"], clip["scene"]))
         return of_scene or self._rows.get((clip["video_id"], None)) or {}
+
+    @property
+    def scenes(self) -> dict[str, list[Row]]:
+        """The rows by video, in the order of the sheet."""
+        return tables.by_video(self._rows.values())
 
     def caption(self, clip: Row) -> str | None:
         return self.of(clip).get("caption")
@@ -138,13 +140,15 @@ def _words(row: GivenScene) -> str:
     return f"row {row['row']} of the sheet ({span})"
 
 
-def scene_errors(outdir: Path, shard: str, videos: Iterable[Any], clips: Iterable[Any]) -> Iterator[Row]:
-    """ERRORS rows of the scenes that make no clips. `videos`, `clips`: the shard's VIDEOS and CLIPS rows."""
-    scenes = given_rows(outdir, shard)
+def scene_errors(
+    scenes: Mapping[str, Sequence[Any]], videos: Iterable[Any], parts: Iterable[Part], clips: Iterable[Any]
+) -> Iterator[Row]:
+    """ERRORS rows of the scenes that make no clips.
+
+    `scenes`: the shard's GIVEN rows by video. `videos`, `parts`, `clips`: its rows of VIDEOS, PARTS and CLIPS.
+    """
     made = {(clip["video_id"], clip["scene"]) for clip in clips}
-    parts_of: dict[str, list[Part]] = {}
-    for part in tables.PARTS.rows(tables.PARTS.of(outdir, shard)):
-        parts_of.setdefault(part["video_id"], []).append(part)
+    parts_of = tables.by_video(parts)
     for video in videos:
         if video["error_kind"]:
             continue

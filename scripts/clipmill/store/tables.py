@@ -5,6 +5,7 @@ Run `python scripts/describe.py` after a change.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from clipmill.store.table import (
     Column,
     Field,
     Row,
+    RowType,
     Table,
     columns_of,
     vector,
@@ -260,6 +262,14 @@ _OF_ERROR = frozenset(column.name for column in ERROR)
 def without_error(row: Mapping[str, Any]) -> Row:
     """A row without the columns of its error."""
     return {name: value for name, value in row.items() if name not in _OF_ERROR}
+
+
+def by_video(rows: Iterable[RowType]) -> dict[str, list[RowType]]:
+    """Rows with a `video_id` by it, in order; an empty list for a video without rows."""
+    found: dict[str, list[RowType]] = defaultdict(list)
+    for row in rows:
+        found[row["video_id"]].append(row)
+    return found
 
 
 INDEX: Table[IndexedVideo] = Table(
