@@ -74,15 +74,17 @@ class Job:
             found = re.search(rf"(?:^|\s){key}=(.*?)(?=\s[\w:/]+=|$)", text, re.MULTILINE)
             return found[1].strip() if found else ""
 
+        state = value("JobState")
         days, hours, minutes = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):\d+", value("TimeLimit")).groups()
         return cls(
             number=int(value("JobId")),
             comment=value("Comment"),
-            state=value("JobState"),
+            state=state,
             partition=value("Partition"),
             nodes=value("NodeList"),
             start=moment(value("StartTime")),
-            end=moment(value("EndTime")),
+            # A job that is COMPLETING has a time, but not yet the state that stays.
+            end=None if state == "COMPLETING" else moment(value("EndTime")),
             minutes=(int(days or 0) * 24 + int(hours)) * 60 + int(minutes),
             memory=value("MinMemoryNode"),
             gpus=int(gres[1]) if (gres := re.fullmatch(r"gpu:(?:\w+:)?(\d+)", value("JOB_GRES"))) else 0,
