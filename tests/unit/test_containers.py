@@ -17,13 +17,14 @@ from films import SETTINGS, decoded, entry
 from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
 from clipmill.cut.clip import cut_clip
-from clipmill.cut.sound import Sound, check_sound, read_sound
+from clipmill.cut.sound import check_sound
 from clipmill.cut.verify import Mismatch, SourceFrames
 from clipmill.decode import matroska
 from clipmill.decode.frames import FrameArchive
 from clipmill.decode.parts import as_of_part
 from clipmill.decode.reading import frame_times
 from clipmill.decode.shard import decode_shard
+from clipmill.decode.sound import Sound, read_sound
 
 SIZE = (160, 96)
 RATE = 48000

@@ -23,7 +23,7 @@ from clipmill.base.files import atomic, clean_text
 from clipmill.base.opencv import cv2
 from clipmill.cut.feed import Feed, upright
 from clipmill.cut.program import run_ffmpeg
-from clipmill.cut.sound import Sound, check_sound, read_sound
+from clipmill.cut.sound import check_sound
 from clipmill.cut.tones import sdr_filters
 from clipmill.cut.verify import (
     EIGHT_BIT_420,
@@ -39,6 +39,7 @@ from clipmill.decode.deinterlace import deinterlaced
 from clipmill.decode.looks import CLOCK
 from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video, sound_stream
 from clipmill.decode.pictures import UNKNOWN_MATRIX
+from clipmill.decode.sound import Sound, read_sound
 from clipmill.decode.tone import ToneMap, tone_map
 from clipmill.shapes.counts import Counts
 from clipmill.shapes.rates import exact_rate, frames_in
