@@ -1,6 +1,6 @@
 """
 in:  work/verdicts/<shard>.parquet, work/duplicates.parquet if the run has it, and the frames of the kept clips, or
-     work/index/given/<shard>.parquet if captions are given
+     work/index/given/<shard>.parquet if captions are given; with caption.audio also work/videos/, work/parts/, the videos
 out: work/captions/ and work/rewrites/ of a group of shards, named after the group's first shard
 
 Settings with a prompt come from a function: in a string Snakemake would take the prompt's {placeholders} for wildcards.
@@ -16,6 +16,8 @@ rule caption_clips:
         given=(
             of_group(f"{WORK}/index/given/{{shard}}.parquet") if CAPTIONS_GIVEN else []
         ),
+        videos=of_group(f"{WORK}/videos/{{shard}}.parquet") if HEARS else [],
+        parts=of_group(f"{WORK}/parts/{{shard}}.parquet") if HEARS else [],
         answers=f"{WORK}/judgements/{{shard}}.parquet" if JUDGES else [],
         check=checked("caption"),
     output:

@@ -146,6 +146,8 @@ if SCENES_GIVEN:
 CAPTIONS_GIVEN = config["caption"]["backend"] == "given"
 # Whether either is: then the sheet's further columns reach the metadata.
 GIVEN = SCENES_GIVEN or CAPTIONS_GIVEN
+# Whether a language model hears the sound of the clips that it captions.
+HEARS = config["caption"]["audio"]
 # Whether a network looks for the shots: a step of its own, for which decoding makes miniatures.
 BY_NETWORK = config["split"]["detector"] == "transnetv2"
 # Whether a language model answers questions about clips in a step of its own.

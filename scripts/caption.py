@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from clipmill.captions.hearing import with_sources
 from clipmill.captions.shard import caption_shards, kept_clips, with_given_captions
 from clipmill.cli import add_duplicates, backend_on_device, group_parser, measured, run_step
 from clipmill.duplicates.dropped import dropped_clips
@@ -19,6 +20,8 @@ def main() -> None:
         clips = kept_clips(args.outdir, args.shards, dropped_clips(args.duplicates))
         if args.settings["backend"] == "given":
             clips = with_given_captions(clips, args.outdir)
+        if args.settings.get("audio"):
+            clips = with_sources(clips, args.outdir)
         if settings := args.settings.pop("judgement", None):
             judgement = Judgement(**settings)
             table = tables.with_answers(tables.JUDGEMENTS, judgement.columns)

@@ -12,6 +12,7 @@ from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.human import counted
 from clipmill.base.opencv import cv2
 from clipmill.chat import EMPTY, ONLY_THOUGHTS, Answer, ChatModel, Request, Task, only_thoughts
+from clipmill.chat.sounds import RATE, as_wav
 from clipmill.models.backends import explaining_missing_packages
 from clipmill.models.batches import in_batches
 from clipmill.models.clip_texts import cleaned
@@ -30,7 +31,14 @@ QUESTIONS = (
     "What is the colour of the first picture?",
     "What is the colour of the last picture?",
 )
+# Asked about two sounds, in the same way.
+QUESTIONS_OF_SOUND = (
+    "Describe what you hear.",
+    "What do you hear: beeps, noise, or nothing?",
+    "How many beeps do you hear?",
+)
 FEW_TOKENS = 64  # most tokens of the test answer, where these are enough
+EARS = "Name a model that hears, as Qwen3-Omni, or set caption.audio: false"
 SHOWN = 80  # characters of an answer in a message
 SHAPE = (512, 910, 3)  # of a kept frame: height, width, colours
 SMALL = (64, 96, 3)  # enough for a backend that takes any size and needs no device's memory
@@ -41,7 +49,7 @@ def check_backend(step: str, name: str, backend: Any) -> dict[str, Any]:
 
     `backend` was created by `backends.load`. If it measures frames, its files are found, every weight is read, and one
     batch of one is computed on the device that it will run on. Each server of a language model must
-    answer, and must see all of its pictures.
+    answer, must see all of its pictures, and must hear its sound if sounds are sent.
     """
     models: list[dict[str, Any]] = []
     with explaining_missing_packages():  # some packages are imported where they are used
@@ -66,9 +74,12 @@ def _ask(backend: Any) -> None:
     for model in backend.chat.servers():
         if task.schema or not task.images:
             _answer(model, task, TEXT, (grey,) * task.images)
+        # Without the schema, in which the answers to a judge's questions may well be the same.
+        free = replace(task, schema=None)
         if task.images:
-            # Without the schema, in which the answers to a judge's questions may well be the same.
-            _compare(model, replace(task, schema=None))
+            _compare(model, free)
+        if task.sound:
+            _compare_sounds(model, free)
 
 
 def _compare(model: ChatModel, task: Task) -> None:
@@ -94,18 +105,57 @@ def _compare(model: ChatModel, task: Task) -> None:
             )
 
 
-def _answer(model: ChatModel, task: Task, text: str, images: tuple[bytes, ...], most: int = FEW_TOKENS) -> str:
+def _compare_sounds(model: ChatModel, task: Task) -> None:
+    """Raise SetupError if a model refuses sounds, or if its answers do not depend on them.
+
+    Some servers drop them and say nothing.
+    """
+    pictures = (_pictures()[0],) * task.images
+    found = []
+    for question in QUESTIONS_OF_SOUND:
+        try:
+            answers = [_answer(model, task, question, pictures, sound=sound) for sound in _sounds()]
+        except SetupError as error:
+            raise SetupError(f"{error}; it answers without sound. {EARS}") from error
+        if same(answers[0]) != same(answers[1]):
+            return
+        found.append(answers)
+    beeps, noise = found[0]
+    raise SetupError(
+        f"{model.where}: does not hear the sound that is sent. On three beeps it said {_short(beeps)}, and on noise "
+        f"{_short(noise)}. {EARS}"
+    )
+
+
+def _sounds() -> tuple[bytes, bytes]:
+    """Two sounds that nobody takes for one another: three beeps with pauses, and noise without one."""
+    seconds = np.arange(2 * RATE) / RATE
+    beeps = np.sin(2 * np.pi * 880 * seconds) * (seconds % 0.7 < 0.3)
+    noise = np.random.default_rng(0).uniform(-1, 1, len(seconds))
+    return as_wav((beeps * 10000).astype(np.int16)), as_wav((noise * 10000).astype(np.int16))
+
+
+def _answer(
+    model: ChatModel,
+    task: Task,
+    text: str,
+    images: tuple[bytes, ...],
+    most: int = FEW_TOKENS,
+    sound: bytes | None = None,
+) -> str:
     """The answer of a model, "" for an empty one. Raises SetupError if there is none, or only thoughts.
 
     A model that comes to no answer in `most` tokens, since it thinks, gets all tokens of the task.
     """
-    outcomes = model.answers([Request("check", text, images)], replace(task, max_tokens=min(task.max_tokens, most)))
+    outcomes = model.answers(
+        [Request("check", text, images, sound=sound)], replace(task, max_tokens=min(task.max_tokens, most))
+    )
     (answer,) = (outcome[1] for outcome in outcomes if outcome)
     if isinstance(answer, Answer) and (answer.whole or not has_thoughts(answer.text)):
         return answer.text
     fault = answer if isinstance(answer, ItemError) else only_thoughts(model.where)
     if fault.kind in (EMPTY, ONLY_THOUGHTS) and most < task.max_tokens:
-        return _answer(model, task, text, images, task.max_tokens)
+        return _answer(model, task, text, images, task.max_tokens, sound)
     if fault.kind == EMPTY:
         return ""
     raise SetupError(str(fault)) from fault

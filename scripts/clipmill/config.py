@@ -9,7 +9,7 @@ import copy
 import difflib
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -431,15 +431,17 @@ def _target_problems(config: dict[str, Any]) -> list[str]:
 def _language_checks(config: dict[str, Any], prompts: Path) -> list[str]:
     """What is wrong with the sections of language models; their backends are known."""
     problems = _judge_problems(config, prompts)
+    captioner = config["caption"]["backend"]
+    if config["caption"]["audio"] and backends.entry("caption", captioner).chat is None:
+        problems.append(f"caption.audio: `{captioner}` hears nothing; choose a language model as caption.backend")
     for step, known in PLACES.items():
         section, where = config[step], f"{step}.{config[step]['backend']}"
         try:
             prompt = backends.settings(step, section, prompts).get("prompt")
             if prompt == "":
                 problems.append(f"{step}.prompt: the file holds no text; write what the model is asked")
-            elif prompt and not places(prompt, known, f"{step}.prompt") and step != "caption":
-                what = known[0]
-                problems.append(f"{step}.prompt: has no {{{what}}}, so that the model would not see it; put it in")
+            elif prompt:
+                problems += _place_problems(step, section, places(prompt, known, f"{step}.prompt"))
         except SetupError as error:
             problems.append(str(error) if str(error).startswith(step) else f"{step}.prompt: {error}")
         if section["backend"] != "openai":
@@ -453,6 +455,20 @@ def _language_checks(config: dict[str, Any], prompts: Path) -> list[str]:
             if SECRET.search(name) and "${" not in value
         ]
     return problems
+
+
+def _place_problems(step: str, section: dict[str, Any], found: Collection[str]) -> Iterator[str]:
+    """What is wrong with the places that are in the prompt of a step."""
+    if step != "caption":
+        if not found:
+            yield f"{step}.prompt: has no {{{PLACES[step][0]}}}, so that the model would not see it; put it in"
+    elif section["audio"] and "sound" not in found:
+        yield (
+            "caption.prompt: has no {sound}, so that the model would not know which clips have sound; put it in, as "
+            "config/prompts/caption_sound.txt does, and ask for the fields speech, music and sounds"
+        )
+    elif "sound" in found and not section["audio"]:
+        yield "caption.prompt: speaks of {sound}, which is not sent; set caption.audio: true, or take it out"
 
 
 def _judge_problems(config: dict[str, Any], prompts: Path) -> list[str]:

@@ -5,8 +5,7 @@ Objects are never named. Each fact has a threshold below which it is left out: s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 
 import numpy as np
@@ -14,10 +13,10 @@ import numpy as np
 from clipmill.base.clip_rows import SYNC_SECONDS
 from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
-from clipmill.base.readers import Readers
 from clipmill.captions import Answers, Clip, ClipFacts
 from clipmill.captions.camera import camera_phrase
-from clipmill.decode.reading import FrameChoice, KeptFrames
+from clipmill.captions.reading_ahead import reading_ahead
+from clipmill.decode.reading import FrameChoice
 from clipmill.store.tables import STATIC
 from clipmill.texts.levels import Steps, level
 
@@ -64,35 +63,19 @@ class Describe:
     def caption(self, clips: Iterable[Clip]) -> Answers:
         """See `CaptionBackend`. In the order of the clips."""
         clips = list(clips)
-        with Readers(clips, _describing, self.threads) as readers:
+        with reading_ahead(clips, _text_of, self.threads) as readers:
             for clip in clips:
                 while (texts := readers.take(timeout=SYNC_SECONDS)) is None:
                     yield None
                 if isinstance(texts, Exception):
-                    assert isinstance(texts, ItemError)  # `_describing` returns no other
+                    assert isinstance(texts, ItemError)  # `reading_ahead` gives no other
                     yield clip.clip_id, texts
                 else:
                     yield clip.clip_id, {"caption": texts[0], "caption_model": self.model}
 
 
-@contextmanager
-def _describing() -> Iterator[Callable[[Clip], list[str] | ItemError]]:
-    """The work of a thread: a function from a clip to its text. It reads frames by a `KeptFrames` of its own."""
-    with ExitStack() as opened:
-        kept_frames: KeptFrames | None = None
-
-        def text_of(clip: Clip) -> list[str] | ItemError:
-            nonlocal kept_frames
-            if kept_frames is None or kept_frames.shard != clip.samples.shard:
-                opened.close()
-                kept_frames = opened.enter_context(KeptFrames(clip.samples.outdir, clip.samples.shard))
-            try:
-                frames = replace(clip, samples=kept_frames).frames(FRAMES)
-                return [describe(replace(clip.facts, frames=frames))]
-            except ItemError as error:
-                return error.with_traceback(None)  # a traceback would keep the frames in memory
-
-        yield text_of
+def _text_of(clip: Clip) -> list[str]:
+    return [describe(replace(clip.facts, frames=clip.frames(FRAMES)))]
 
 
 def describe(clip: ClipFacts) -> str:

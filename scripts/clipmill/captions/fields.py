@@ -22,6 +22,8 @@ FIELDS = {
     "on_screen_text": 300,
 }
 CAPTION = "dense"  # the field that is rewritten and trained on
+# The same of the sound, for a model that hears it.
+OF_SOUND = {"speech": 400, "music": 150, "sounds": 200}
 
 
 def schema(lengths: dict[str, int], answers: Sequence[str] = ()) -> dict[str, Any]:

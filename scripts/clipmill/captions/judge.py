@@ -32,8 +32,8 @@ class Judge(Looking):
         task = Task(max_tokens, system, schema({}, self._asked_columns), frames, send == "video", template)
         super().__init__("judge", chat_model, asking(prompt, questions), task, frames_per_second, max_side)
 
-    def _values(self, clip: Clip) -> Mapping[str, Callable[[], str]]:
+    def _values(self, clip: Clip, heard: bool) -> Mapping[str, Callable[[], str]]:
         return {}
 
-    def _columns(self, answer: Answer) -> dict[str, Any]:
+    def _columns(self, answer: Answer, heard: bool) -> dict[str, Any]:
         return {"judge_model": self.model, **read_fields(answer.text, {}, self._asked_columns)}

@@ -30,8 +30,8 @@ class Task:
     """What all requests of a job have in common. `schema`: the JSON schema that an answer must obey, if any.
 
     `max_tokens`: length at which an answer is cut off. `system`: a message before the user's, for models that take one.
-    `images`: most images in a request; `as_video`: whether they are sent as one video. `template`: values for the
-    model's chat template, as {"enable_thinking": False}.
+    `images`: most images in a request; `as_video`: whether they are sent as one video. `sound`: whether requests may
+    have a sound. `template`: values for the model's chat template, as {"enable_thinking": False}.
     """
 
     max_tokens: int
@@ -40,13 +40,15 @@ class Task:
     images: int = 0
     as_video: bool = False
     template: dict[str, Any] | None = None
+    sound: bool = False
 
 
 @dataclass(frozen=True)
 class Request:
     """One question. `images`: JPEGs, in order of time. `fps`: images per second, for a task that sends a video.
 
-    `temperature` 0 takes the most likely words; above 0, `seed` decides which answer is drawn.
+    `sound`: a WAV file, as `sounds.as_wav` makes it; None for a question without one. `temperature` 0 takes the most
+    likely words; above 0, `seed` decides which answer is drawn.
     """
 
     id: str
@@ -55,6 +57,17 @@ class Request:
     fps: float = 1.0
     temperature: float = 0.0
     seed: int = 0
+    sound: bytes | None = None
+
+    @property
+    def media(self) -> tuple[bytes, ...]:
+        """Pictures and sound, in the order in which `messages` has them."""
+        return self.images if self.sound is None else (*self.images, self.sound)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that its pictures and its sound take."""
+        return sum(map(len, self.media))
 
 
 @dataclass(frozen=True)
@@ -123,16 +136,19 @@ def whole(text: str) -> str:
 
 
 def messages(request: Request, task: Task, encode: Callable[[bytes], str]) -> list[dict[str, Any]]:
-    """The conversation in OpenAI's form: a system message only if the task has one, then the pictures, then the text.
+    """The conversation in OpenAI's form: a system message only if the task has one; pictures, sound, then the text.
 
-    `encode` returns a picture as base64. A video is one data URL of all its JPEGs, as vLLM takes it.
+    `encode` returns a picture or a sound as base64. A video is one data URL of all its JPEGs, as vLLM takes it.
     """
     pictures = list(map(encode, request.images))
+    parts: list[dict[str, Any]]
     if pictures and task.as_video:
         parts = [{"type": "video_url", "video_url": {"url": f"data:video/jpeg;base64,{','.join(pictures)}"}}]
     else:
         urls = (f"data:image/jpeg;base64,{picture}" for picture in pictures)
         parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    if request.sound is not None:
+        parts.append({"type": "input_audio", "input_audio": {"data": encode(request.sound), "format": "wav"}})
     content: Any = [*parts, {"type": "text", "text": request.text}] if parts else request.text
     system = [{"role": "system", "content": task.system}] if task.system else []
     return [*system, {"role": "user", "content": content}]

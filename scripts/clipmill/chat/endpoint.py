@@ -57,7 +57,7 @@ NAMED = {
     LENGTHS: r"(?i)schema|response_?format|grammar|structured.output|(?:min|max)(?:Length|Items)",
 }
 LENGTH_WORDS = {"minLength", "maxLength", "minItems", "maxItems"}
-PLACE = f"@{uuid.uuid4().hex}@"  # stands for a picture in a message until the picture is put in
+PLACE = f"@{uuid.uuid4().hex}@"  # stands for a picture or a sound in a message until it is put in
 
 
 class Endpoint:
@@ -160,13 +160,13 @@ class Endpoint:
         return {**headers, **own, "content-type": "application/json"}
 
     def _fields(self, question: _Question, left_out: set[str]) -> dict[str, Any]:
-        """The fields of a request, with places for its pictures. `left_out`: what the server refuses, of NAMED."""
+        """The fields of a request, with places for its media. `left_out`: what the server refuses, of NAMED."""
         request, task = question.request, question.task
         fields: dict[str, Any] = {
             "model": self._model,
             "max_tokens": task.max_tokens,
             "temperature": request.temperature,
-            "messages": messages(request, task, lambda image: PLACE),
+            "messages": messages(request, task, lambda medium: PLACE),
         }
         if request.temperature:
             fields["seed"] = request.seed
@@ -180,11 +180,11 @@ class Endpoint:
             fields["response_format"] = {"type": "json_schema", "json_schema": described}
         return {name: value for name, value in {**fields, **self._options}.items() if value is not None}
 
-    def _body(self, fields: dict[str, Any], images: tuple[bytes, ...]) -> bytes:
-        """A request as JSON. Pictures are put in last, as bytes: the JSON encoder would read every character."""
-        pictures = [pybase64.b64encode(image) for image in images]
+    def _body(self, fields: dict[str, Any], media: tuple[bytes, ...]) -> bytes:
+        """A request as JSON. Media are put in last, as bytes: the JSON encoder would read every character."""
+        encoded = [pybase64.b64encode(medium) for medium in media]
         between = json.dumps(fields).encode().split(PLACE.encode())
-        return b"".join(part for pair in zip(between, [*pictures, b""], strict=True) for part in pair)
+        return b"".join(part for pair in zip(between, [*encoded, b""], strict=True) for part in pair)
 
     async def _answer(self, question: _Question, servers: list[_Server]) -> Outcome:
         name = question.request.id
@@ -232,7 +232,7 @@ class Endpoint:
         while True:
             fields = self._fields(question, left_out)
             try:
-                response = await self._post(self._body(fields, question.request.images), server)
+                response = await self._post(self._body(fields, question.request.media), server)
             except _Refused as error:
                 named = (part for part in NAMED if part not in left_out and re.search(NAMED[part], error.said))
                 part = next((part for part in named if self._fields(question, {*left_out, part}) != fields), None)

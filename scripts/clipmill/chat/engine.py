@@ -101,7 +101,7 @@ class Engine:
 
     @starting()
     def _start(self, task: Task) -> None:
-        """Load the model, which takes minutes. vLLM reserves memory for the most images that a request may have."""
+        """Load the model, which takes minutes. vLLM reserves memory for the most media that a request may have."""
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         import vllm
@@ -109,6 +109,7 @@ class Engine:
         arguments = {name: value for name, value in self._arguments.items() if value is not None}
         if task.images:
             limits = {"image": 0, "video": 1} if task.as_video else {"image": task.images, "video": 0}
+            limits |= {"audio": int(task.sound)}
             arguments.setdefault("limit_mm_per_prompt", limits)
         log.info("vLLM %s starts with %s", vllm.__version__, self._model)
         started = time.monotonic()
@@ -157,7 +158,7 @@ class Engine:
             _, (prompt,) = renderer.render_chat([messages(request, task, _base64)], chat, tokens)
             self._engine.llm_engine.add_request(request.id, prompt, params)
         except (VLLMClientError, ValueError, TypeError) as error:
-            # too long for the model, or more pictures than it takes
+            # too long for the model, more pictures than it takes, or a sound to one without ears
             return ItemError(REFUSED, f"{self._model}: vLLM refuses the request: {in_line(error, 300)}")
         except AttributeError as error:  # mostly of a processor that comes with the model, for other versions
             raise SetupError(
@@ -171,8 +172,8 @@ class Engine:
         return answer_of(output.text, ended != "length", self.where, f" (finish_reason {ended!r})")
 
 
-def _base64(image: bytes) -> str:
-    return pybase64.b64encode(image).decode()
+def _base64(medium: bytes) -> str:
+    return pybase64.b64encode(medium).decode()
 
 
 def _with_advice(error: BaseException) -> str:

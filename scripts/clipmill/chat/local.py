@@ -19,6 +19,7 @@ from clipmill.base.errors import ItemError, SetupError, in_line
 from clipmill.base.usage import starting
 from clipmill.chat import REFUSED, Answer, Outcome, Request, Task, answer_of
 from clipmill.chat.grammar import Grammar
+from clipmill.chat.sounds import RATE, samples_of
 from clipmill.models import batches, gpu
 from clipmill.models.checkpoints import Checkpoint, find_language_model, load_transformers
 from clipmill.models.torchvision_ops import declare_missing_operators
@@ -131,12 +132,21 @@ class _Loaded:
     def sees(self) -> bool:
         return self.processor is not self.tokenizer
 
+    @property
+    def hears(self) -> bool:
+        """Whether it takes sounds, at the rate at which they are sent."""
+        ears = getattr(self.processor, "feature_extractor", None)
+        encoder = getattr(self.model.config, "audio_config", None)
+        return encoder is not None and getattr(ears, "sampling_rate", None) == RATE
+
     def check(self, task: Task) -> None:
         """Raise SetupError if the model cannot do this task."""
         if task.images and not self.sees:
             raise SetupError(f"{self.name}: takes no pictures; name a vision-language model")
         if task.images and task.as_video and getattr(self.processor, "video_processor", None) is None:
             raise SetupError(f"{self.name}: takes no videos; set caption.send: images, or name another model")
+        if task.sound and not self.hears:
+            raise SetupError(f"{self.name}: takes no sound; set caption.audio: false, or name a model that hears")
 
     def inputs(self, requests: list[Request], task: Task) -> dict[str, torch.Tensor]:
         """The model's input, padded on the left. Raises one of REFUSALS if a request is refused."""
@@ -151,6 +161,11 @@ class _Loaded:
             options["do_sample_frames"] = False  # use all of them
         elif any(pictures):
             options["images"] = [[Image.fromarray(picture) for picture in row] for row in pictures]
+        if sounds := [samples_of(request.sound) for request in requests if request.sound is not None]:
+            most = getattr(self.processor.feature_extractor, "n_samples", None)
+            if most and (longest := max(map(len, sounds))) > most:
+                raise ValueError(f"its sound of {longest / RATE:.0f} s is longer than the {most / RATE:.0f} s it takes")
+            options |= {"audio": sounds, "sampling_rate": RATE}
         begin = self.tokenizer.bos_token
         if not self.sees or (begin and prompts[0].startswith(begin)):
             options["add_special_tokens"] = False  # the template adds them
@@ -183,8 +198,9 @@ class _Loaded:
         return [self._read(row, opened) for row in answered.tolist()]
 
     def _prompt(self, request: Request, task: Task) -> str:
-        """The request in the form of the model's own chat template, with a mark for each picture."""
+        """The request in the form of the model's own chat template, with a mark for each picture and the sound."""
         kinds = ["video"] if task.as_video and request.images else ["image"] * len(request.images)
+        kinds += [] if request.sound is None else ["audio"]
         said = [("system", task.system)] * bool(task.system) + [("user", request.text)]
         conversation: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in said]
         if self.sees:
@@ -206,9 +222,9 @@ class _Loaded:
             ) from error
 
     def _placed(self, name: str, value: torch.Tensor) -> torch.Tensor:
-        """`value` on the model's device; pictures in its precision, which not all models convert by themselves."""
-        pixels = name.startswith("pixel_values") and value.is_floating_point()
-        return value.to(self.model.device, self.model.dtype if pixels else None)
+        """`value` on the model's device; media in its precision, which not all models convert by themselves."""
+        is_medium = name.startswith(("pixel_values", "input_features")) and value.is_floating_point()
+        return value.to(self.model.device, self.model.dtype if is_medium else None)
 
     def _read(self, tokens: list[int], opened: str = "") -> Answer | ItemError:
         """The answer in `tokens`. `opened`: the mark at the end of the prompt that opens thoughts, if there is one."""
@@ -246,6 +262,7 @@ def _load(checkpoint: Checkpoint, precision: torch.dtype, trust: bool) -> _Loade
     name, options = checkpoint.model, {"local_files_only": True, "trust_remote_code": trust}
     try:
         config = transformers.AutoConfig.from_pretrained(checkpoint.path, **options)
+        config = getattr(config, "thinker_config", config)  # of a model that also speaks: the part that writes
         cls = _class(config)
         sees = cls is transformers.AutoModelForImageTextToText
         auto = transformers.AutoProcessor if sees else transformers.AutoTokenizer
@@ -260,7 +277,9 @@ def _load(checkpoint: Checkpoint, precision: torch.dtype, trust: bool) -> _Loade
             f"{name}: a {config.model_type} writes no texts; name a vision-language model or a language model"
         )
     try:
-        model = gpu.placed(load_transformers(cls, checkpoint, dtype=precision, trust_remote_code=trust), name)
+        model = gpu.placed(
+            load_transformers(cls, checkpoint, config=config, dtype=precision, trust_remote_code=trust), name
+        )
     except (AttributeError, TypeError) as error:
         raise _other_version(name, error) from error
     tokenizer = getattr(processor, "tokenizer", processor)

@@ -36,10 +36,9 @@ from clipmill.cut.verify import (
     verify,
 )
 from clipmill.decode.deinterlace import deinterlaced
-from clipmill.decode.looks import CLOCK
 from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video, sound_stream
 from clipmill.decode.pictures import UNKNOWN_MATRIX
-from clipmill.decode.sound import Sound, read_sound
+from clipmill.decode.sound import Sound, sound_of_frames
 from clipmill.decode.tone import ToneMap, tone_map
 from clipmill.shapes.counts import Counts
 from clipmill.shapes.rates import exact_rate, frames_in
@@ -457,10 +456,7 @@ class _Job:
 
     def _read_sound(self, wanted: SourceFrames) -> Sound | None:
         """The sound while the frames are shown. Raises ItemError if there is none and it is required."""
-        start = self.video["offset"] + float(wanted.time[0])
-        leaps = CLOCK in (self.video["changes"] or "")
-        middle = self.start_frame + round(wanted.seconds * self.video["fps"] / 2) if leaps else None
-        sound = read_sound(self.source, start, wanted.seconds, middle)
+        sound = sound_of_frames(self.source, self.video, self.start_frame, float(wanted.time[0]), wanted.seconds)
         if sound is None and self.settings.audio == REQUIRED:
             raise _no_sound(False)
         return sound

@@ -14,7 +14,9 @@ import av
 import av.error
 import numpy as np
 
+from clipmill.decode.looks import CLOCK
 from clipmill.decode.media import best_video_stream, open_video, sound_stream
+from clipmill.store.tables import DecodedVideo
 
 AHEAD = (1.0, 15.0, None)  # seconds before a clip at which reading begins; None: at the file's beginning
 JITTER = 0.02  # seconds by which the times of sound that goes on without a gap may be wrong
@@ -28,6 +30,34 @@ class Sound:
     samples: np.ndarray
     rate: int  # samples per second
     layout: str  # of the channels, FFmpeg's name
+
+
+def sound_of_frames(path: Path, video: DecodedVideo, start_frame: int, start: float, seconds: float) -> Sound | None:
+    """The sound of a file while some of its frames are shown; None if there is none then. Raises as `read_sound`.
+
+    `video`: with the facts of the part that the frames lie in, as `parts.as_of_part` returns it. `start`: when the
+    first of them, number `start_frame`, is shown, in seconds after the video's first frame.
+    """
+    leaps = CLOCK in (video["changes"] or "")
+    middle = start_frame + round(seconds * video["fps"] / 2) if leaps else None
+    return read_sound(path, video["offset"] + start, seconds, middle)
+
+
+def resampled(sound: Sound, rate: int, layout: str) -> np.ndarray:
+    """The samples of a sound at another rate and in other channels: int16, n × channels, as long to a sample.
+
+    By swresample, whose filter keeps out what is above half of the new rate and delays nothing.
+    """
+    resampler = av.AudioResampler(format="s16", layout=layout, rate=rate)
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.samples.T), format="fltp", layout=sound.layout)
+    frame.sample_rate = sound.rate
+    parts = [part.to_ndarray() for part in (*resampler.resample(frame), *resampler.resample(None))]
+    channels = av.AudioLayout(layout).nb_channels
+    made = np.concatenate(parts, axis=1).reshape(-1, channels)
+    wanted = np.zeros((round(len(sound.samples) * rate / sound.rate), channels), np.int16)
+    count = min(len(made), len(wanted))
+    wanted[:count] = made[:count]
+    return wanted
 
 
 def read_sound(path: Path, start: float, seconds: float, middle: int | None = None) -> Sound | None:

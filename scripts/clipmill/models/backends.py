@@ -97,7 +97,7 @@ AVAILABLE: dict[str, dict[str, Entry]] = {
             "clipmill.captions.captioner:Captioner",
             (
                 *("prompt", "system", "template", "frames", "frames_per_second", "max_side", "send", "structured"),
-                *("max_tokens", "temperature", "seed"),
+                *("max_tokens", "temperature", "seed", "audio"),
             ),
         ),
     },
@@ -176,6 +176,8 @@ def settings(step: str, section: dict[str, Any], prompts: Path) -> dict[str, Any
     name = section["backend"]
     backend_entry = entry(step, name)
     taken = {key: section[key] for key in backend_entry.takes}
+    if not taken.get("audio", True):
+        del taken["audio"]  # it came later: the settings of runs without sound stay the same
     if "questions" in taken:
         taken["questions"] = columns_and_texts(questions_of(section, prompts))
     if "judge" in section:  # of captions whose request asks the questions too
@@ -183,8 +185,8 @@ def settings(step: str, section: dict[str, Any], prompts: Path) -> dict[str, Any
         asked = columns_and_texts(questions_of(judge, prompts))
         taken["judge"] = {"prompt": read_prompt(judge["prompt"] or "judge", prompts), "questions": asked}
     if "prompt" in taken:
-        default = f"{step}_fields" if section.get("structured") else step
-        taken["prompt"] = read_prompt(section["prompt"] or default, prompts)
+        parts = [step, *(["sound"] if section.get("audio") else []), *(["fields"] if section.get("structured") else [])]
+        taken["prompt"] = read_prompt(section["prompt"] or "_".join(parts), prompts)
     own = {key: value for key, value in section.get(name, {}).items() if key not in backend_entry.runtime}
     return {"backend": name, **taken, **own}
 

@@ -666,6 +666,10 @@ CAPTIONS: Table[Row] = Table(
         Column("caption_style", TEXT, "", "`structured`: the look"),
         Column("caption_camera", TEXT, "", "`structured`: what the camera does, as measured if `camera` knows"),
         Column("caption_on_screen_text", TEXT, "", "`structured`: words that are seen"),
+        Column("caption_heard", FLAG, "", "`audio`: whether the model got a sound; false if the clip has none"),
+        Column("caption_speech", TEXT, "", "`audio`: who speaks, in which language, and the words; or `none`"),
+        Column("caption_music", TEXT, "", "`audio`: the music, or `none`"),
+        Column("caption_sounds", TEXT, "", "`audio`: other sounds, or `none`"),
         *ERROR,
     ),
 )
@@ -871,7 +875,7 @@ METADATA: Table[Row] = Table(
     (
         Column("file_path", TEXT, "", "path of the clip file from the dataset folder"),
         Column("file_name", TEXT, "", "the same, by the name that `datasets` and the Hugging Face hub look for"),
-        Column("text", TEXT, "", "the caption to train on"),
+        Column("text", TEXT, "", "the caption to train on; with `caption.audio` what is heard comes last"),
         *(column for column in FINAL_VERDICTS.columns if column.name not in _OF_VERDICT),
         Column("split", TEXT, "", "`train` or `validation`, the same for all clips of a video and of its duplicates"),
         Column("bucket_width", INTEGER, "pixel", "width of the clip's bucket (`export.buckets`); missing without one"),

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from clipmill.base.errors import SetupError
 
-# Step -> the names that its prompt may have in braces. `caption`: values that were measured of a clip. `rewrite`: the
+# Step -> the names that its prompt may have in braces. `caption`: values that were measured of a clip, and whether its
+# sound is sent. `rewrite`: the
 # text itself, which is a user's prompt when prompts are beautified. `judge`: the questions, one per line.
 PLACES = {
-    "caption": ("seconds", "width", "height", "fps", "camera"),
+    "caption": ("seconds", "width", "height", "fps", "camera", "sound"),
     "rewrite": ("caption", "prompt"),
     "judge": ("questions",),
 }
