@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import io
 import json
 import re
 import socket
 import threading
 import time
+import wave
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -52,6 +54,12 @@ VIDEO_PART = closed(  # vLLM's
     video_url=closed(["url"], url={"type": "string", "pattern": "^data:video/jpeg;base64,"}),
 )
 
+SOUND_PART = closed(
+    ["type", "input_audio"],
+    type={"const": "input_audio"},
+    input_audio=closed(["data", "format"], data=TEXT, format={"enum": ["wav", "mp3"]}),
+)
+
 
 def message(role: str, *parts: dict[str, Any]) -> dict[str, Any]:
     """A message whose content is a text, or a list of `parts`."""
@@ -69,7 +77,7 @@ REQUEST = closed(
         "items": {
             "anyOf": [
                 message("system", TEXT_PART),
-                message("user", TEXT_PART, IMAGE_PART, VIDEO_PART),
+                message("user", TEXT_PART, IMAGE_PART, VIDEO_PART, SOUND_PART),
                 message("assistant", TEXT_PART),
             ]
         },
@@ -116,6 +124,7 @@ VILA_REQUEST = {
     ),
     "additionalProperties": True,
 }
+SEEN = ("image_url", "video_url")
 VILA_PICTURE = re.compile("data:image/(png|jpe?g);base64,")
 
 # --- a request, and a reply -------------------------------------------------------------------------------------------
@@ -150,8 +159,19 @@ class Asked:
     @cached_property
     def images(self) -> list[bytes]:
         """The pictures of the last message, those of a video included."""
-        urls = [part[part["type"]]["url"] for part in self.parts if part["type"] != "text"]
+        urls = [part[part["type"]]["url"] for part in self.parts if part["type"] in SEEN]
         return [base64.b64decode(one, validate=True) for url in urls for one in url.partition(",")[2].split(",")]
+
+    @cached_property
+    def sound(self) -> np.ndarray | None:
+        """The sound of the last message, of ±1; None if it has none. The server takes no other than 16-bit mono."""
+        sounds = [part["input_audio"]["data"] for part in self.parts if part["type"] == "input_audio"]
+        if not sounds:
+            return None
+        (sound,) = sounds
+        with wave.open(io.BytesIO(base64.b64decode(sound, validate=True))) as file:
+            assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16000, 1, 2), file.getparams()
+            return np.frombuffer(file.readframes(file.getnframes()), "<i2") / 2**15
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -194,11 +214,16 @@ def refusal(status: int, said: str, code: str | None = None, **more: Any) -> Rep
 
 def is_check(asked: Asked) -> bool:
     """Whether a request is one of the check before a run."""
-    return asked.prompt in (checks.TEXT, *checks.QUESTIONS)
+    return asked.prompt in (checks.TEXT, *checks.QUESTIONS, *checks.QUESTIONS_OF_SOUND)
 
 
-def said_to_check(asked: Asked, sees: slice = slice(None)) -> str:
-    """The answer to a check of a model that sees these of its pictures: it tells their mean colours."""
+def said_to_check(asked: Asked, sees: slice = slice(None), hears: bool = True) -> str:
+    """The answer to a check of a model that sees these of its pictures: it tells their mean colours.
+
+    One that hears tells the share of time in which a sound is loud.
+    """
+    if hears and asked.sound is not None:
+        return f"I hear something {(abs(asked.sound) > 0.05).mean():.0%} of the time"
     pictures = [cv2.imdecode(np.frombuffer(image, np.uint8), cv2.IMREAD_COLOR) for image in asked.images[sees]]
     return "I see " + "; ".join(str(picture.mean(axis=(0, 1)).round().tolist()) for picture in pictures)
 
@@ -350,7 +375,7 @@ class ChatServer:
             return [jsonschema.exceptions.best_match([error]).message[:300] for error in found]
         faults = [] if body["model"] == self._model else [f"the model is {self._model}, not {body['model']}"]
         for part in Asked(body, {}, 0, 0, 0, 0.0).parts:
-            if part["type"] != "text":
+            if part["type"] in SEEN:
                 faults += self._faults_of_pictures(part[part["type"]]["url"])
         if not self._as_vila and "response_format" in body:
             faults += _faults_of_schema(body["response_format"]["json_schema"])

@@ -84,6 +84,7 @@ def test_an_empty_split_is_told(tmp_path):
 
 def row(**more) -> dict:
     known = {"split": "train", "video_id": "v", "cut_seconds": 4.5, "cut_width": 64, "cut_height": 48, "cut_fps": 25.0}
+    known |= {"cut_sound": False}
     bucket = dict.fromkeys(("bucket_width", "bucket_height", "bucket_aspect_ratio", "bucket_frames"))
     return {**known, **bucket, "text": "A cat.", **more}
 
@@ -137,6 +138,22 @@ def test_a_long_distribution_is_cut(tmp_path):
     rows = numbers.spreads()["Resolution"]
     assert len(rows) == MOST_ROWS + 1
     assert rows[0] == ("1 × 48", 9) and rows[-1] == ("others", 50 - MOST_ROWS + 1)
+
+
+def test_the_hours_of_sound_and_of_speech():
+    """Only of clips whose files have sound, however much is spoken in their videos."""
+
+    def said(*clips: dict) -> str:
+        numbers = Numbers(SPLITS[:1])
+        numbers.shard([row(cut_seconds=1800.0, **clip) for clip in clips])
+        return next(line for line in write(numbers).splitlines() if "sound track" in line)
+
+    half, unknown = {"cut_sound": True, "speech_share": 0.5}, {"cut_sound": True}
+    without = {"cut_sound": False, "speech_share": 1.0}
+    assert said(without) == "No clip has a sound track."
+    assert said(half, half, without) == "Clips of 1 h have a sound track. Somebody speaks for 30 min of it."
+    assert said(unknown, without).endswith("In how much of it somebody speaks was not measured.")
+    assert said(half, unknown).endswith("for 15 min of it, as far as this was measured: in 30 min.")
 
 
 def test_promises_that_do_not_hold_are_counted_and_no_others():

@@ -11,7 +11,7 @@ from clipmill.decode.parts import as_of_part
 from clipmill.decode.sound import resampled, sound_of_frames
 from clipmill.store import tables
 from clipmill.store.table import Row
-from clipmill.store.tables import DecodedVideo
+from clipmill.store.tables import DecodedVideo, Part
 
 VERSION = 1  # part of every key of a caption with sound: raise it when the same clip gives another sound
 SOURCE = "heard_video"  # the value of a clip's row that holds what is known of its video
@@ -23,14 +23,14 @@ def with_sources(clips: Mapping[str, list[Row]], outdir: Path) -> dict[str, list
     for shard, rows in clips.items():
         videos = {video["video_id"]: video for video in tables.VIDEOS.rows(tables.VIDEOS.of(outdir, shard))}
         parts = tables.by_video(tables.PARTS.rows(tables.PARTS.of(outdir, shard)))
-
-        def source(row: Row, videos: Any = videos, parts: Any = parts) -> DecodedVideo:
-            video = as_of_part(videos[row["video_id"]], parts[row["video_id"]][row["part"]])
-            video["fps"] = row["fps"]
-            return video
-
-        found[shard] = [{**row, SOURCE: source(row)} for row in rows]
+        found[shard] = [{**row, SOURCE: _source(row, videos, parts)} for row in rows]
     return found
+
+
+def _source(row: Row, videos: Mapping[str, Any], parts: Mapping[str, list[Part]]) -> DecodedVideo:
+    video = as_of_part(videos[row["video_id"]], parts[row["video_id"]][row["part"]])
+    video["fps"] = row["fps"]
+    return video
 
 
 def wav_of(row: Row) -> bytes | None:

@@ -314,7 +314,7 @@ def _metadata(
         bucket = layout.buckets.of(row["cut_width"], row["cut_height"], row["cut_frames"], row["cut_fps"])
         split = split_of(together.get(row["video_id"], row["video_id"]), export["validation_share"], export["seed"])
         known = row | dict.fromkeys(("file_path", "file_name"), f"clips/{below}")
-        known |= {"split": split, "text": layout.around(row["text"])}
+        known |= {"split": split, "text": layout.whole_text(row["text"], row)}
         known |= vars(bucket or NO_BUCKET) | further(row)
         rows.append({name: known.get(name) for name in names})
     return table.from_rows(rows)

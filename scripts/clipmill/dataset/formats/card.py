@@ -30,13 +30,16 @@ WORDS_PER_ROW = 25
 ON_THE_HUB = {"hf-videofolder": "hf-videofolder/{split}/**", "webdataset": "webdataset/{split}-*.tar"}
 TABLE_ON_THE_HUB = ("metadata.parquet", "clips/**/*.mp4")
 ALL_SPLITS = "clips"
+SPEECH = "speech_share"  # the column that says in which share of a clip somebody speaks, if the run measures it
 
 
 class Numbers:
     """The numbers of the card, counted shard by shard. Memory is bounded: a distribution has one count per value.
 
     `clips` and `seconds`: by split, with all of the `splits`, empty ones too. `short_at`: by each of the `rates`, clips
-    that have fewer frames than their bucket when frames are counted at this rate. `broken`: by the column of a promise
+    that have fewer frames than their bucket when frames are counted at this rate. `sound` and `speech`: seconds of the
+    clips with a sound track, and seconds of these in which somebody speaks; `measured`: seconds of these in which it
+    was measured whether somebody does. `broken`: by the column of a promise
     of docs/promise.md, clips for which it does not hold.
     """
 
@@ -46,6 +49,7 @@ class Numbers:
         self.seconds: Counter[str] = Counter(dict.fromkeys(splits, 0.0))
         self.without_bucket = 0
         self.short_at: Counter[int] = Counter(dict.fromkeys(rates, 0))
+        self.sound = self.speech = self.measured = 0.0
         self.broken: Counter[str] = Counter()
         self._spread: dict[str, Counter[Any]] = {
             name: Counter()
@@ -58,6 +62,11 @@ class Numbers:
         for row in rows:
             self.clips[row["split"]] += 1
             self.seconds[row["split"]] += row["cut_seconds"]
+            if row["cut_sound"]:
+                self.sound += row["cut_seconds"]
+                if (share := row.get(SPEECH)) is not None:
+                    self.speech += share * row["cut_seconds"]
+                    self.measured += row["cut_seconds"]
             self.broken.update(one.name for one in tables.PROMISES if row.get(one.name) is False)
             bucket = bucket_of(row).name
             self.without_bucket += bucket == "all"

@@ -14,11 +14,12 @@ from clipmill.dataset.formats.assign import NO_BUCKET, Bucket, Buckets
 from clipmill.dataset.formats.masks import Masks
 from clipmill.shapes.sizes import Size
 from clipmill.store.table import Row
+from clipmill.texts.heard import with_heard
 
 # Columns of the metadata that formats write beside the text: every clip of the dataset has them.
 FACTS = (
     *("clip_id", "video_id", "name", "start", "end", "fps"),
-    *("cut_seconds", "cut_frames", "cut_fps", "cut_width", "cut_height"),
+    *("cut_seconds", "cut_frames", "cut_fps", "cut_width", "cut_height", "cut_sound"),
 )
 # The shape if the config has no buckets: near to those of the trainers' own examples; 33 is 4n+1 and 8n+1 at once.
 USUAL_SIZE, USUAL_FRAMES = (960, 544), 33
@@ -53,14 +54,17 @@ class Layout:
         """One such file per split, at the path that `template` gives."""
         return {split: self.text_file(path) for split, path in self.by_split(template)}
 
-    def around(self, text: str) -> str:
-        """`text` between the prefix and the suffix of the config: the column `text` of METADATA has them already."""
-        return self.text_prefix + text + self.text_suffix
+    def whole_text(self, text: str, row: Row) -> str:
+        """A text on the picture of a clip as a trainer gets it: what is heard follows, and prefix and suffix are around.
+
+        The column `text` of METADATA is so already.
+        """
+        return self.text_prefix + with_heard(text, row) + self.text_suffix
 
     def texts(self, row: Row) -> list[str]:
         """The clip's captions in the order of the config, without those it lacks; `text` if it has none of them."""
         whole = {name: row[column] for name, column in CAPTIONS.items()}
-        whole |= {name: self.around(text) for name, text in whole.items() if name != "text" and text is not None}
+        whole |= {name: self.whole_text(text, row) for name, text in whole.items() if name != "text" and text is not None}
         return [whole[name] for name in self.captions if whole[name] is not None] or [row["text"]]
 
     def mask(self, row: Row) -> bytes | None:
