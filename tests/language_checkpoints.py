@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from checkpoints import seeded
 
@@ -34,13 +35,14 @@ SPECIAL = [PAD, START, END, "<|vision_start|>", "<|vision_end|>", "<|vision_pad|
 SPECIAL += ["<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>"]
 SPECIAL += [f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)]
 
-# ChatML, with IMAGE and VIDEO for what stands in for a picture and a video.
+# ChatML, with IMAGE, VIDEO and SOUND for what stands in for a picture, a video and a sound.
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
     "{% if message.content is string %}{{ message.content }}"
     "{% else %}{% for part in message.content %}"
     "{% if part.type in ('image', 'image_url') %}IMAGE"
     "{% elif part.type in ('video', 'video_url') %}VIDEO"
+    "{% elif part.type in ('audio', 'input_audio') %}SOUND"
     "{% else %}{{ part.text }}{% endif %}"
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -119,6 +121,63 @@ def _make_qwen(
     _write(folder / "preprocessor_config.json", pixels | {"image_processor_type": "Qwen2VLImageProcessor"})
     _write(folder / "video_preprocessor_config.json", pixels | {"video_processor_type": videos})
     return _save(folder, getattr(transformers, f"{name}ForConditionalGeneration")(config), tokenizer)
+
+
+@seeded
+def make_qwen2_5_omni(folder: Path, positions: int = POSITIONS) -> Path:
+    """Qwen2.5-Omni, `Qwen/Qwen2.5-Omni-7B`: Qwen2.5-VL's pictures, and sounds."""
+    vision = {"depth": 2, "hidden_size": 64, "num_heads": 4, "intermediate_size": 128, "out_hidden_size": 256}
+    vision |= {"patch_size": 14, "fullatt_block_indexes": [1], "window_size": 56}
+    return _make_omni(folder, "Qwen2_5Omni", vision, {}, positions)
+
+
+@seeded
+def make_qwen3_omni(folder: Path, positions: int = POSITIONS) -> Path:
+    """Qwen3-Omni, `Qwen/Qwen3-Omni-30B-A3B-Instruct`: Qwen3-VL's pictures, sounds, and four experts."""
+    vision = {"depth": 3, "hidden_size": 64, "num_heads": 4, "intermediate_size": 128, "out_hidden_size": 256}
+    vision |= {"patch_size": 16, "num_position_embeddings": 256, "deepstack_visual_indexes": [0, 1, 2]}
+    text = {"head_dim": 64, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 128}
+    return _make_omni(folder, "Qwen3OmniMoe", vision, text, positions)
+
+
+def _make_omni(folder: Path, name: str, vision: dict[str, Any], text: dict[str, Any], positions: int) -> Path:
+    """A model that hears. It is the part that writes; of the part that speaks there is only a config, as large."""
+    transformers = _transformers()
+    names = {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>", "audio_token": "<image>"}
+    names |= {"vision_bos_token": "<|vision_start|>", "vision_eos_token": "<|vision_end|>"}
+    names |= {"audio_bos_token": "<global-img>", "audio_eos_token": "<end_of_utterance>"}
+    tokenizer = _tokenizer(QWEN_IMAGE, QWEN_VIDEO, positions, names, "<global-img><image><end_of_utterance>")
+    ids = {"audio_start_token_id": "audio_bos_token", "audio_end_token_id": "audio_eos_token"}
+    ids |= {"vision_start_token_id": "vision_bos_token", "vision_end_token_id": "vision_eos_token"}
+    named = "id" if text else "index"
+    ids |= {f"{kind}_token_{named}": f"{kind}_token" for kind in ("image", "video", "audio")}
+    rope = {"rope_type": "default", "type": "default", "mrope_section": [8, 12, 12], "rope_theta": 1e6}
+    sound = {"encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 128, "d_model": 64}
+    config = getattr(transformers, f"{name}ThinkerConfig")(
+        text_config={**_language(positions), **text, "rope_parameters": rope},
+        vision_config=vision,
+        audio_config=sound | {"output_dim": 256},
+        tie_word_embeddings=False,
+        **{key: tokenizer.convert_tokens_to_ids(names[token]) for key, token in ids.items()},
+    )
+    side = 2 * vision["patch_size"]  # of the square that is one token
+    pixels: dict[str, Any] = {"patch_size": vision["patch_size"], "image_mean": QWEN_MEAN, "image_std": QWEN_STD}
+    pixels |= {"size": {"shortest_edge": 4 * side**2, "longest_edge": 64 * side**2}}  # areas, in pixels
+    getattr(transformers, f"{name}Processor")(
+        transformers.Qwen2VLImageProcessorPil(**pixels),
+        transformers.Qwen2VLVideoProcessor(**pixels),
+        transformers.WhisperFeatureExtractor(feature_size=128, chunk_length=30),
+        tokenizer,
+        chat_template=tokenizer.chat_template,
+    ).save_pretrained(folder)
+    _save(folder, getattr(transformers, f"{name}ThinkerForConditionalGeneration")(config), tokenizer)
+    weights = folder / "model.safetensors"
+    thinker = {f"thinker.{key.removeprefix('thinker.')}": value for key, value in load_file(weights).items()}
+    save_file(thinker, weights, {"format": "pt"})
+    whole = getattr(transformers, f"{name}Config")(thinker_config=config.to_dict(), enable_audio_output=False)
+    whole.architectures = [f"{name}ForConditionalGeneration"]
+    whole.save_pretrained(folder)
+    return folder
 
 
 @seeded
@@ -240,6 +299,8 @@ MAKERS: dict[str, Callable[..., Path]] = {
     "qwen2_5_vl": make_qwen2_5_vl,
     "qwen3_vl": make_qwen3_vl,
     "qwen3_5": make_qwen3_5,
+    "qwen2_5_omni": make_qwen2_5_omni,
+    "qwen3_omni": make_qwen3_omni,
     "idefics3": make_idefics3,
     "internvl": make_internvl,
     "gemma4": make_gemma4,
@@ -254,8 +315,8 @@ def _language(positions: int) -> dict[str, Any]:
     return sizes | {"tie_word_embeddings": False, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 0}
 
 
-def _tokenizer(image: str, video: str, positions: int, names: dict[str, str] | None = None) -> Any:
-    """The tokenizer, with a template whose pictures and videos are these texts.
+def _tokenizer(image: str, video: str, positions: int, names: dict[str, str] | None = None, sound: str = "") -> Any:
+    """The tokenizer, with a template whose pictures, videos and sounds are these texts.
 
     `names`: the names under which a processor looks for special tokens.
     """
@@ -275,7 +336,7 @@ def _tokenizer(image: str, video: str, positions: int, names: dict[str, str] | N
         eos_token=END,
         pad_token=PAD,
         model_max_length=positions,
-        chat_template=TEMPLATE.replace("IMAGE", image).replace("VIDEO", video),
+        chat_template=TEMPLATE.replace("IMAGE", image).replace("VIDEO", video).replace("SOUND", sound),
         **({"extra_special_tokens": names} if names else {}),
     )
 

@@ -162,10 +162,8 @@ class _Loaded:
         elif any(pictures):
             options["images"] = [[Image.fromarray(picture) for picture in row] for row in pictures]
         if sounds := [samples_of(request.sound) for request in requests if request.sound is not None]:
-            most = getattr(self.processor.feature_extractor, "n_samples", None)
-            if most and (longest := max(map(len, sounds))) > most:
-                raise ValueError(f"its sound of {longest / RATE:.0f} s is longer than the {most / RATE:.0f} s it takes")
-            options |= {"audio": sounds, "sampling_rate": RATE}
+            options["audio"] = sounds
+            options["audio_kwargs"] = {"sampling_rate": RATE, "truncation": False}  # else some hear the beginning alone
         begin = self.tokenizer.bos_token
         if not self.sees or (begin and prompts[0].startswith(begin)):
             options["add_special_tokens"] = False  # the template adds them

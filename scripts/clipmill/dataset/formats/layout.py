@@ -55,7 +55,7 @@ class Layout:
         return {split: self.text_file(path) for split, path in self.by_split(template)}
 
     def whole_text(self, text: str, row: Row) -> str:
-        """A text on the picture of a clip as a trainer gets it: what is heard follows, and prefix and suffix are around.
+        """A text on the picture of a clip as a trainer gets it: what is heard comes last, prefix and suffix are around.
 
         The column `text` of METADATA is so already.
         """
@@ -64,7 +64,8 @@ class Layout:
     def texts(self, row: Row) -> list[str]:
         """The clip's captions in the order of the config, without those it lacks; `text` if it has none of them."""
         whole = {name: row[column] for name, column in CAPTIONS.items()}
-        whole |= {name: self.whole_text(text, row) for name, text in whole.items() if name != "text" and text is not None}
+        others = {name: text for name, text in whole.items() if name != "text" and text is not None}
+        whole |= {name: self.whole_text(text, row) for name, text in others.items()}
         return [whole[name] for name in self.captions if whole[name] is not None] or [row["text"]]
 
     def mask(self, row: Row) -> bytes | None:
