@@ -136,6 +136,7 @@ def make_qwen3_omni(folder: Path, positions: int = POSITIONS) -> Path:
     """Qwen3-Omni, `Qwen/Qwen3-Omni-30B-A3B-Instruct`: Qwen3-VL's pictures, sounds, and four experts."""
     vision = {"depth": 3, "hidden_size": 64, "num_heads": 4, "intermediate_size": 128, "out_hidden_size": 256}
     vision |= {"patch_size": 16, "num_position_embeddings": 256, "deepstack_visual_indexes": [0, 1, 2]}
+    vision |= {"image_size": 256, "apply_vit_abs_pos_embed": True}  # vLLM looks for them
     text = {"head_dim": 64, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 128}
     return _make_omni(folder, "Qwen3OmniMoe", vision, text, positions)
 

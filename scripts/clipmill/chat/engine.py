@@ -20,6 +20,9 @@ from clipmill.models.checkpoints import Checkpoint, find_language_model
 
 log = logging.getLogger("clipmill")
 
+# vLLM reads sounds by PyAV, which is there, before it complains of other packages that are not.
+SOUND_KWARGS = {"audio": {"audio_backend": "pyav"}}
+
 
 class Engine:
     """A model in vLLM, spread over the job's GPUs. Without a GPU it needs a build of vLLM that runs on the CPU.
@@ -150,7 +153,7 @@ class Engine:
         )
         chat = ChatParams(
             chat_template_kwargs={"add_generation_prompt": True, **(task.template or {})},
-            media_io_kwargs=media_kwargs(request) if task.as_video else None,
+            media_io_kwargs=(media_kwargs(request) if task.as_video else {}) | SOUND_KWARGS,
         )
         renderer = self._engine.renderer
         tokens = renderer.default_chat_tok_params.with_kwargs(add_special_tokens=False)  # the template adds them

@@ -80,6 +80,9 @@ PUBLISHED: dict[str, Published] = {
     "Qwen/Qwen3-VL-30B-A3B-Instruct": Published(
         "Apache-2.0", _OTHERS, revision="9c4b90e1e4ba969fd3b5378b57d966d725f1b86c"
     ),
+    "Qwen/Qwen3-Omni-30B-A3B-Instruct": Published(
+        "Apache-2.0", _OTHERS, revision="26291f793822fb6be9555850f06dfe95f2d7e695"
+    ),
     "Qwen/Qwen3-VL-32B-Instruct": Published("Apache-2.0", _OTHERS, revision="0cfaf48183f594c314753d30a4c4974bc75f3ccb"),
     "Qwen/Qwen3-VL-32B-Instruct-FP8": Published(
         "Apache-2.0", _OTHERS, revision="4bf2c2f39c37c0fede78bede4056e1f18cdf8109"
