@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,13 +24,17 @@ from clipmill.captions.shard import caption_shards
 from clipmill.chat.endpoint import Endpoint
 from clipmill.chat.sounds import RATE, as_wav, samples_of
 from clipmill.checks import QUESTIONS_OF_SOUND, check_backend
+from clipmill.config import check_config
 from clipmill.decode.sound import Sound, resampled
 from clipmill.demo import render
+from clipmill.models.backends import settings
 from clipmill.store import tables
 from clipmill.store.layout import Paths
 from clipmill.texts.heard import NONE, heard, said, with_heard
 from default_config import CONFIG
 
+SCHEMA = Path(__file__).resolve().parents[2] / "config" / "config.schema.yaml"
+PROMPTS = SCHEMA.parent / "prompts"
 SHARD, FPS, SECONDS = "000000", 24, 4
 SOURCE_RATE = 48000
 LEVEL = 0.25  # of the tones, where 1 is the loudest
@@ -276,6 +282,39 @@ def test_a_refusal_in_the_run_costs_the_clips_with_sound(films):
     assert [row.get("error_kind") for row in rows.values()] == ["refused"] * 6 + [None] * 3
 
 
+# --- the config -------------------------------------------------------------------------------------------------------
+
+
+def test_settings_of_runs_without_sound_stay_as_they_were():
+    section = {**CONFIG["caption"], "backend": "transformers"}
+    plain, heard_too = (settings("caption", {**section, "audio": audio}, PROMPTS) for audio in (False, True))
+    assert "audio" not in plain and heard_too["audio"] is True
+    assert "{sound}" in heard_too["prompt"] and "{sound}" not in plain["prompt"]
+    fields = settings("caption", {**section, "audio": True, "structured": True}, PROMPTS)
+    assert "on_screen_text:" in fields["prompt"] and "{sound}" in fields["prompt"]
+
+
+@pytest.mark.parametrize(
+    ("caption", "message"),
+    [
+        ({"audio": True}, "caption.audio: `describe` hears nothing; choose a language model"),
+        ({"audio": True, "backend": "given"}, "caption.audio: `given` hears nothing"),
+        ({"audio": True, "backend": "vllm", "prompt": "caption"}, "caption.prompt: has no {sound}, so"),
+        ({"backend": "vllm", "prompt": "caption_sound"}, "caption.prompt: speaks of {sound}, which is not sent; set"),
+        ({"audio": "yes"}, "caption.audio: 'yes' is not"),
+        ({"audio": True, "backend": "vllm"}, None),
+    ],
+)
+def test_what_the_config_says_of_sound(caption, message):
+    config = copy.deepcopy(CONFIG) | {"videos": "videos"}
+    config["caption"] |= caption
+    if message is None:
+        check_config(config, SCHEMA)
+    else:
+        with pytest.raises(SetupError, match=re.escape(message)):
+            check_config(config, SCHEMA)
+
+
 # --- texts ------------------------------------------------------------------------------------------------------------
 
 
@@ -300,9 +339,8 @@ def test_what_is_heard_comes_after_what_is_seen():
 
 
 def test_prompts_ask_for_each_field():
-    folder = Path(__file__).resolve().parents[2] / "config" / "prompts"
     for name, fields in (("caption_sound", ["caption"]), ("caption_sound_fields", FIELDS)):
-        lines = (folder / f"{name}.txt").read_text().splitlines()
+        lines = (PROMPTS / f"{name}.txt").read_text().splitlines()
         asked = [line.partition(":")[0] for line in lines if line.partition(":")[0] in {"caption", *FIELDS, *OF_SOUND}]
         assert asked == [*fields, *OF_SOUND]
     assert CONFIG["caption"]["audio"] is False

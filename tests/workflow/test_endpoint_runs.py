@@ -13,12 +13,15 @@ import zipfile
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from runs import AFTER_FILTER, LAST, SHARD_RULES, Outcome, Run, Saved, explain, wait_for, whole_plan
 
 from chat_server import Asked, ChatServer, Reply, free_port, is_check, refusal, said_to_check
-from clipmill.captions.fields import FIELDS
+from clipmill.captions.fields import FIELDS, OF_SOUND
+from clipmill.demo.render import SOUND_PITCH
+from clipmill.texts.heard import NONE, with_heard
 
 SLOW, ODD, MEDIUM = {"slow 1.mp4", "slow 2.mp4", "slow 3.mp4"}, "odd.mp4", {"medium 1.mp4", "medium 2.mp4"}
 CAPTION = re.compile(r"A camera glides over photograph (\w{12}) while soft daylight falls across the quiet scene\.")
@@ -80,7 +83,9 @@ def check_texts(run: Run, names: set[str]) -> None:
             assert [name for name, shown in own.items() if named in shown] == [row["name"]]
             assert row["text"] == row["caption"].replace("A camera", "The camera")
             assert row["rewritten"] and row["caption_whole"]
-    assert {entry["text"] for entry in run.train()} == {row["text"] for row in run.verdicts() if row["kept"]}
+    assert {entry["text"] for entry in run.train()} == {
+        with_heard(row["text"], row) for row in run.verdicts() if row["kept"]
+    }
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     run = Run(tmp_path_factory.mktemp("endpoint") / "run")
     run.settings |= {"videos_per_shard": 10, "filters": {**run.settings["filters"], "motion": {"max": 10}}}
     for number, picture in enumerate(("coffee.png", "chelsea.png", "astronaut.png"), 1):
-        run.video(f"slow {number}.mp4", speed=6, picture=picture)
+        run.video(f"slow {number}.mp4", speed=6, picture=picture, audio=number == 1)
     run.video(ODD, speed=6, picture="rocket.jpg", size=(120, 160))
     for number, picture in enumerate(("coffee.png", "chelsea.png"), 1):
         run.video(f"medium {number}.mp4", speed=18, picture=picture, size=(176, 120))
@@ -208,7 +213,7 @@ def test_a_looser_threshold_asks_for_what_it_lets_in_and_for_what_had_failed(fin
     assert finished.errors() == []
 
 
-def test_structured_answers_fill_their_columns(finished: Run):
+def test_structured_answers_fill_their_columns_and_what_is_heard_ends_the_texts(finished: Run):
     def structured(asked: Asked) -> Reply | str:
         if not asked.images or is_check(asked):
             return answer(asked)
@@ -218,12 +223,15 @@ def test_structured_answers_fill_their_columns(finished: Run):
 
     with ChatServer(structured) as server:
         sections = by(server)
-        sections["caption"] |= {"structured": True, "max_tokens": 1024}
+        sections["caption"] |= {"structured": True, "audio": True, "max_tokens": 1024}
         finished.done(config=sections)
     server.check()
     assert all("on_screen_text" in asked.prompt for asked in captions(server))
+    (heard,) = (asked.sound for asked in captions(server) if asked.sound is not None)  # the first film's alone
+    assert len(heard) == 1.5 * 16000
+    assert np.abs(np.fft.rfft(heard)).argmax() / 1.5 == pytest.approx(SOUND_PITCH, abs=1)
     check_texts(finished, SLOW | {ODD})
-    names = [f"caption_{name}" for name in FIELDS if name != "dense"]
+    names = [f"caption_{name}" for name in (*FIELDS, *OF_SOUND) if name != "dense"]
     for file in (finished.outdir / "verdicts.parquet", finished.outdir / "dataset" / "metadata.parquet"):
         rows = [row for row in pq.read_table(file).to_pylist() if row.get("kept", True)]
         assert len(rows) == len(SLOW) + 1
@@ -232,7 +240,12 @@ def test_structured_answers_fill_their_columns(finished: Run):
             assert told.pop("caption_on_screen_text") == "EXIT ?"  # half a character cannot be written
             camera = told.pop("caption_camera")  # as measured, whatever a model says of it
             assert camera in ("The camera pans to the right.", "The camera pans slowly to the right.")
+            assert row["caption_heard"] == (row["name"] == "slow 1.mp4")
+            of_sound = {name: told.pop(f"caption_{name}") for name in OF_SOUND}
+            assert of_sound == {name: f"The {name} of it." if row["caption_heard"] else NONE for name in OF_SOUND}
             assert told == {name: f"The {name.removeprefix('caption_')} of it." for name in told}
+    ends = "The speech of it. The music of it. The sounds of it."
+    assert [entry["text"].endswith(f". {ends}") for entry in finished.train()].count(True) == 1
 
 
 # --- what stops a run --------------------------------------------------------------------------------------------
