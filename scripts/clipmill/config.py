@@ -340,6 +340,8 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
     problems += _classifier_problems(config["classifiers"])
     problems += _export_problems(config["export"])
     problems += _target_problems(config)
+    if config["review"]["require"] and config["review"]["file"] is None:
+        problems.append("review.require: without decisions no clip has a star; name the file in review.file")
     numbers = [name for name in filters if name not in WORDS]
     for name, (low, high) in config["calibrate"]["quantiles"].items():
         if name not in numbers:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from clipmill.base.errors import SetupError
-from clipmill.base.files import naming_full_disk
+from clipmill.base.files import naming_full_disk, write_text
 from clipmill.base.journal import fingerprint
 
 DROP, KEEP = "drop", "keep"
@@ -57,6 +57,23 @@ def clip_key(clip: Mapping[str, Any]) -> str:
     `clip`: its row of CLIPS, or at least the columns `source_key`, `start_frame` and `end_frame`.
     """
     return fingerprint(clip["source_key"], clip["start_frame"], clip["end_frame"])
+
+
+def decision_about(clip: Mapping[str, Any], decisions: Mapping[str, Decision]) -> Decision | None:
+    """The decision about a clip, a row of CLIPS; None if there is none, or if it is about other pictures."""
+    decision = decisions.get(clip["clip_id"])
+    return decision if decision and decision.clip == clip_key(clip) else None
+
+
+def video_of(clip_id: str) -> str:
+    """The id of the video of a clip."""
+    return clip_id.rpartition("_")[0]
+
+
+def state_of(decisions: Mapping[str, Decision]) -> str:
+    """A short hash of decisions: it changes when a run has to follow others, and not with their times."""
+    found = (asdict(decision) | {"at": None} for decision in decisions.values())
+    return fingerprint(*sorted(found, key=lambda one: one["clip_id"]))
 
 
 def parse_decision(line: str | bytes) -> Decision:
@@ -124,6 +141,13 @@ def append_decisions(path: Path, decisions: Iterable[Decision]) -> None:
         file.write("".join(lines).encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def write_review(path: Path, decisions: Mapping[str, Decision]) -> None:
+    """Write decisions as a file of their own, sorted by clip, unless it is there already."""
+    text = "".join(decisions[clip_id].as_line() for clip_id in sorted(decisions))
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
 
 
 def _is_word(value: Any) -> bool:

@@ -14,6 +14,7 @@ from clipmill.dataset.formats.assign import NO_BUCKET, Bucket, Buckets
 from clipmill.dataset.formats.masks import Masks
 from clipmill.shapes.sizes import Size
 from clipmill.store.table import Row
+from clipmill.store.tables import REVIEWED
 
 # Columns of the metadata that formats write beside the text: every clip of the dataset has them.
 FACTS = (
@@ -58,7 +59,12 @@ class Layout:
         return self.text_prefix + text + self.text_suffix
 
     def texts(self, row: Row) -> list[str]:
-        """The clip's captions in the order of the config, without those it lacks; `text` if it has none of them."""
+        """The clip's captions in the order of the config, without those it lacks; `text` if it has none of them.
+
+        What a person wrote stands alone: the other captions may have the faults that it corrects.
+        """
+        if row["text_source"] == REVIEWED:
+            return [row["text"]]
         whole = {name: row[column] for name, column in CAPTIONS.items()}
         whole |= {name: self.around(text) for name, text in whole.items() if name != "text" and text is not None}
         return [whole[name] for name in self.captions if whole[name] is not None] or [row["text"]]
