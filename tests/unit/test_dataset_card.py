@@ -190,7 +190,8 @@ def test_what_users_write_is_text(tmp_path):
     model = {"step": NASTY, "backend": NASTY, "model": NASTY, "revision": NASTY, "licence": NASTY, "columns": []}
     filters = {NASTY: {"min": NASTY, "max": None}}
     about = {"title": NASTY, "license": NASTY, "language": NASTY}
-    text = write(Numbers(SPLITS[:1]), [model], filters=filters, export={"card": about, "text_prefix": NASTY, "text_suffix": NASTY})
+    export = {"card": about, "text_prefix": NASTY, "text_suffix": NASTY}
+    text = write(Numbers(SPLITS[:1]), [model], filters=filters, export=export)
     card = DatasetCard(text)
     assert card.data.license == card.data.pretty_name == NASTY
     assert "<script" not in card.text and "<img" not in card.text
