@@ -58,7 +58,10 @@ def command_line():
 
 
 def calibrates():
-    """Whether this is `snakemake calibrate`, a run on a sample. Jobs on other machines read it in the environment."""
+    """Whether this is `snakemake calibrate`, a run on a sample. Jobs on other machines read it in the environment.
+
+    With decisions of a person it learns from these instead, and works on the run itself.
+    """
     if workflow.is_main_process:
         targets = set()
         calibrate = rule_name("calibrate")
@@ -66,7 +69,8 @@ def calibrates():
             targets = set(command_line().targets)
         if calibrate in targets and len(targets) > 1:
             sys.exit(f"`{calibrate}` cannot be combined with other targets")
-        os.environ.update(CLIPMILL_CALIBRATES=str(int(calibrate in targets)))
+        sampling = calibrate in targets and config["review"]["file"] is None
+        os.environ.update(CLIPMILL_CALIBRATES=str(int(sampling)))
     return os.getenv("CLIPMILL_CALIBRATES") == "1"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -10,11 +11,13 @@ import sys
 from collections import Counter
 from dataclasses import replace
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from runs import CHECKS, REPOSITORY, Run, Saved, all_of, explain, merged, same, wait_for
 
 from clipmill.base.opencv import cv2
+from clipmill.store.review import clip_key
 
 SPEEDS = [6, 14, 22, 30, 38]
 DRAWN, CLIPS = 4, 24
@@ -99,6 +102,24 @@ def test_another_wish_decodes_and_scores_nothing(run):
     assert {row["kept"] for row in rows} == {True, False}
     assert all(row["kept"] == (row["colourfulness"] >= low) for row in rows)
     assert "colourfulness" in (sample.outdir / "dataset" / "README.md").read_text(encoding="utf-8")
+
+
+def test_with_a_review_the_run_itself_is_learned_from(run):
+    """A person who keeps fast clips: of the sample's tables, which have the same clips, come the keys."""
+    sample = sampled(run)
+    clips = [row for path in (sample.outdir / "work/clips").glob("*") for row in pq.read_table(path).to_pylist()]
+    fast = {row["clip_id"]: row["motion"] >= 8 for row in sample.verdicts() if row["motion"] is not None}
+    lines = [
+        {"clip_id": clip["clip_id"], "clip": clip_key(clip), "decision": "keep" if fast[clip["clip_id"]] else "drop"}
+        for clip in clips
+        if clip["clip_id"] in fast
+    ]
+    usual = {"star": False, "text": None, "at": "2026-11-30T22:30:00Z"}
+    (run.workdir / "mine.jsonl").write_text("".join(json.dumps(line | usual) + "\n" for line in lines))
+    kept = sum(fast.values())
+    few = run.run("calibrate", "--config", "review=mine.jsonl")
+    assert f"too few to learn from: {kept} clips of this run kept" in explain(few)
+    assert f"{len(fast) - kept} dropped, of {DRAWN} videos; it needs 10 of each, of 5 videos" in few.output
 
 
 def test_one_that_is_killed_goes_on_and_ends_with_the_same_bytes(run):
