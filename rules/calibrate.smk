@@ -93,12 +93,14 @@ CALIBRATED = (
         "config": rules.learn_thresholds.output.config,
         "report": rules.learn_thresholds.output.page,
         "run": [],
+        "lost": [],
     }
     if config["review"]["file"] is not None
     else {
         "config": rules.propose_thresholds.output.config,
         "report": rules.write_report.output.report,
         "run": rules.export_dataset.output,
+        "lost": lost_tables,
     }
 )
 
@@ -110,7 +112,7 @@ rule calibrate:
         config=CALIBRATED["config"],
         run=CALIBRATED["run"],
         report=CALIBRATED["report"],
-        lost=lost_tables,
+        lost=CALIBRATED["lost"],
     log:
         f"{OUT}/logs/thresholds/calibrate.log",
     localrule: True
