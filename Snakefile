@@ -37,6 +37,7 @@ include: "rules/report.smk"
 include: "rules/calibrate.smk"
 include: "rules/plan.smk"
 include: "rules/beautify.smk"
+include: "rules/compare.smk"
 include: "rules/quantize.smk"
 
 

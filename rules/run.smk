@@ -9,7 +9,9 @@ from clipmill.store.layout import Paths
 from clipmill.store.run_lock import RunLock
 
 # Targets that write nothing below outdir but their logs, so that they are allowed while a run is at work.
-BESIDE_RUNS = {*map(rule_name, ("plan", "fetch_models", "beautify", "quantize"))}
+BESIDE_RUNS = {
+    *map(rule_name, ("plan", "fetch_models", "beautify", "quantize", "compare"))
+}
 PATHS = Paths(Path(config["outdir"]))
 RUN_LOCK = RunLock(PATHS.outdir)
 

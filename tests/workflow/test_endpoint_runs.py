@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import threading
 import zipfile
 from dataclasses import dataclass
@@ -210,6 +211,7 @@ def test_a_looser_threshold_asks_for_what_it_lets_in_and_for_what_had_failed(fin
 
 
 def test_a_review_runs_no_model_and_holds_when_a_threshold_changes(finished: Run):
+    shutil.copytree(finished.outdir, finished.place / "before")
     clips = {row["video_id"]: row for row in pq.read_table(finished.outdir / "work/clips/000000.parquet").to_pylist()}
     seen = {row["name"]: clips[row["video_id"]] for row in finished.verdicts()}
     decided = {"decision": None, "star": False, "text": None, "at": "2026-11-30T22:30:00Z"}
@@ -232,6 +234,10 @@ def test_a_review_runs_no_model_and_holds_when_a_threshold_changes(finished: Run
         assert outcome.jobs == {"cut_clips": 1, **LAST}
         assert "3 clips looked at: 1 kept, 1 reviewed out" in outcome.output
         assert finished.kept() == {"slow 2.mp4", "slow 3.mp4"}
+        both = finished.done("compare", "--config", "a=../before", "b=../out").output
+        assert both.rstrip().endswith("out/compare.html")
+        page = (finished.outdir / "compare.html").read_text(encoding="utf-8")
+        assert "A person wrote this." in page and "<td>reviewed out</td>" in page and page.count("<img") == 3
         rows = {row["name"]: row for row in finished.verdicts()}
         assert (rows["slow 1.mp4"]["reason"], rows["medium 1.mp4"]["reason"]) == ("reviewed out", "motion high")
         assert [rows["slow 2.mp4"][name] for name in ("text", "text_source")] == ["A person wrote this.", "reviewed"]

@@ -95,7 +95,9 @@ def learn_score(decided: Decided, name: str, seed: int) -> ScoreFound:
             for shape, found in tried.items():
                 place = ranks.best(weights, shape)
                 found.add(ranks.rates(others, place), ranks.edges(weights, place))
-    shape = max(SHAPES, key=lambda one: tried[one].mean)
+    *single, both = SHAPES
+    shape = max(single, key=lambda one: tried[one].mean)
+    shape = both if tried[both].is_better(tried[shape]) else shape
     return tried[shape].finish(ranks, ranks.best(ranks.ones, shape))
 
 
@@ -196,6 +198,14 @@ class _Tried:
     def mean(self) -> float:
         """The mean gain; below that of any resample if there were none."""
         return float(np.mean([gain for gain, _, _ in self._rates])) if self._rates else -2.0
+
+    def is_better(self, simpler: _Tried) -> bool:
+        """Whether the gain is greater than that of a simpler shape by more than its standard error.
+
+        Else the simpler one is taken (Breiman and others, Classification and Regression Trees, 1984, 3.4.3).
+        """
+        more = np.array([own[0] - other[0] for own, other in zip(self._rates, simpler._rates, strict=True)])
+        return len(more) > 0 and float(more.mean()) > float(more.std())
 
     def finish(self, ranks: _Ranks, place: Place) -> ScoreFound:
         """The answer. `place`: what is learned from all clips."""

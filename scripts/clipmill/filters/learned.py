@@ -193,7 +193,7 @@ def what_is_learned(learned: Learned) -> list[str]:
     lines += [
         f"On videos that the bounds were not learned from: {share(together.precision)} of the clips that pass are kept "
         f"ones, and {share(together.recall)} of the kept ones pass.",
-        "These shares are of clips such as those that you looked at. Brackets hold 95 % of the resamples.",
+        "These shares are of clips such as those that you looked at. Brackets hold 95% of the resamples.",
     ]
     return lines
 

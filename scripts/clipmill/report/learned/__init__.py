@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,12 @@ def _gain(learned: Learned, name: str) -> float:
 
 def _change(learned: Learned, name: str) -> dict[str, str]:
     both = {"old": learned.filters.get(name, {}), "new": learned.proposed[name]}
-    texts = {key: ", ".join(f"{side} {said(bound.get(side))}" for side in (MIN, MAX)) for key, bound in both.items()}
-    return {"name": name, **texts}
+    return {"name": name, **{key: _in_words(bound) for key, bound in both.items()}}
+
+
+def _in_words(bound: Mapping[str, Any]) -> str:
+    ends = [f"{side} {said(value)}" for side in (MIN, MAX) if (value := bound.get(side)) is not None]
+    return ", ".join(ends) or "none"
 
 
 def _score(learned: Learned, name: str) -> dict[str, Any]:
