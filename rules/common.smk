@@ -77,7 +77,7 @@ def calibrates():
 def expand_home():
     """Let `~` be the home folder. Not every shell replaces it in `videos=~/videos`, and YAML does not."""
     for part, key in (
-        *((config, name) for name in ("videos", "outdir", "prompts", "a", "b")),
+        *((config, name) for name in ("videos", "outdir", "prompts", "run_a", "run_b")),
         (config["review"], "file"),
     ):
         part[key] = part[key] and os.path.expanduser(part[key])

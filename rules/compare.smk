@@ -1,13 +1,13 @@
 """
-in:  the config alone: `a` and `b`, the output folders of two finished runs. They are no inputs: Snakemake would make them
+in:  the config alone: `run_a` and `run_b`, the output folders of two finished runs. They are no inputs: Snakemake would make them
 out: compare.html. Undeclared, so it is written anew each time
 """
 
 
 rule compare:
-    """Compare two runs, blindly where captions differ: `snakemake compare --config a=FOLDER b=FOLDER`."""
+    """Compare two runs, blindly where captions differ: `snakemake compare --config run_a=FOLDER run_b=FOLDER`."""
     input:
-        needed=require_config_keys("a", "b"),
+        needed=require_config_keys("run_a", "run_b"),
     log:
         f"{OUT}/logs/compare/compare.log",
     localrule: True
@@ -16,8 +16,8 @@ rule compare:
     container:
         lambda wildcards: image("video")
     params:
-        a=lambda wildcards: config["a"],
-        b=lambda wildcards: config["b"],
+        a=lambda wildcards: config["run_a"],
+        b=lambda wildcards: config["run_b"],
         settings=lambda wildcards: as_json(config["compare"]),
         page=f"{OUT}/compare.html",
     shell:

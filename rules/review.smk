@@ -60,6 +60,6 @@ def texts_of_person(shard):
     return {"texts_of_person": fingerprint(clips)} if clips else {}
 
 
-# A fault of the file ends the start, and no job hours later.
-if workflow.is_main_process:
+# A fault of the file ends the start, and no job hours later. Commands beside the run need no decisions.
+if workflow.is_main_process and not BESIDE_RUNS & set(sys.argv):
     decisions()

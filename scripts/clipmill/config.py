@@ -35,8 +35,8 @@ NEEDED = {
     "videos": f"name a folder of videos, a sheet or a single video: {COMMAND} --config videos=/path/to/videos",
     "prompts": f"name a file with a prompt a line: {COMMAND} --config prompts=prompts.jsonl -- beautify",
     "model": f"name a language model of the hub or a folder: {COMMAND} --config model=NAME out=FOLDER -- quantize",
-    "a": f"name the outdir of a finished run: {COMMAND} --config a=FOLDER b=FOLDER -- compare",
-    "b": f"name the outdir of another run: {COMMAND} --config a=FOLDER b=FOLDER -- compare",
+    "run_a": f"name the outdir of a finished run: {COMMAND} --config run_a=FOLDER run_b=FOLDER -- compare",
+    "run_b": f"name the outdir of another run: {COMMAND} --config run_a=FOLDER run_b=FOLDER -- compare",
     "out": f"name the folder to write: {COMMAND} --config model=NAME out=FOLDER -- quantize",
 }
 

@@ -72,7 +72,7 @@ def test_runs_without_a_clip_in_common_or_that_are_not_finished_are_refused(both
         SetupError, match=r"compare: the runs have no clip in common \(30 clips in .*a and 3 clips in .*c\)"
     ):
         write_comparison(both[0], tmp_path / "c", SETTINGS, tmp_path / "compare.html")
-    with pytest.raises(SetupError, match=r"b: .*none has no verdicts.parquet and summary.json; name the outdir"):
+    with pytest.raises(SetupError, match=r"run_b: .*none has no verdicts.parquet and summary.json; name the outdir"):
         write_comparison(both[0], tmp_path / "none", SETTINGS, tmp_path / "compare.html")
     assert not (tmp_path / "compare.html").exists()
 

@@ -234,7 +234,7 @@ def test_a_review_runs_no_model_and_holds_when_a_threshold_changes(finished: Run
         assert outcome.jobs == {"cut_clips": 1, **LAST}
         assert "3 clips looked at: 1 kept, 1 reviewed out" in outcome.output
         assert finished.kept() == {"slow 2.mp4", "slow 3.mp4"}
-        both = finished.done("compare", "--config", "a=../before", "b=../out").output
+        both = finished.done("compare", "--config", "run_a=../before", "run_b=../out").output
         assert both.rstrip().endswith("out/compare.html")
         page = (finished.outdir / "compare.html").read_text(encoding="utf-8")
         assert "A person wrote this." in page and "<td>reviewed out</td>" in page and page.count("<img") == 3
@@ -247,7 +247,10 @@ def test_a_review_runs_no_model_and_holds_when_a_threshold_changes(finished: Run
         # What was decided at another time is the same, and what is only dropped needs no cutting.
         again = [{**line, "at": "2026-12-01T00:00:00Z"} for line in decisions]
         assert finished.done(*review(*again), config=by(server)).nothing_done
-        assert finished.done(*review(*again[1:]), "--dry-run", config=by(server)).planned == LAST
+        starred = {**again[2], "decision": None, "star": True, "clip": clip_key(seen["slow 3.mp4"])}
+        stars = {"review": {"require": "star"}}  # which the file on the command line leaves as it is
+        assert finished.done(*review(*again[:2], starred), config={**by(server), **stars}).jobs == LAST
+        assert finished.kept() == {"slow 3.mp4"}
         assert server.asked == []
         finished.done(*review(*decisions), config={**by(server), **LOOSER})
         assert finished.kept() == {"slow 2.mp4", "slow 3.mp4", ODD, *MEDIUM}

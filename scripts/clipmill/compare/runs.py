@@ -45,7 +45,7 @@ class FinishedRun:
         paths = Paths(outdir)
         if not paths.final_verdicts.is_file() or not paths.summary.is_file():
             raise SetupError(
-                f"{key}: {outdir} has no verdicts.parquet and summary.json; name the outdir of a finished run"
+                f"run_{key}: {outdir} has no verdicts.parquet and summary.json; name the outdir of a finished run"
             )
         there = pq.read_schema(paths.final_verdicts).names
         names = [*ABOUT, *(name for name in there if name in COLUMNS or is_classifier(name))]
