@@ -58,7 +58,10 @@ def command_line():
 
 
 def calibrates():
-    """Whether this is `snakemake calibrate`, a run on a sample. Jobs on other machines read it in the environment."""
+    """Whether this is `snakemake calibrate`, a run on a sample. Jobs on other machines read it in the environment.
+
+    With decisions of a person it learns from these instead, and works on the run itself.
+    """
     if workflow.is_main_process:
         targets = set()
         calibrate = rule_name("calibrate")
@@ -66,14 +69,18 @@ def calibrates():
             targets = set(command_line().targets)
         if calibrate in targets and len(targets) > 1:
             sys.exit(f"`{calibrate}` cannot be combined with other targets")
-        os.environ.update(CLIPMILL_CALIBRATES=str(int(calibrate in targets)))
+        sampling = calibrate in targets and config["review"]["file"] is None
+        os.environ.update(CLIPMILL_CALIBRATES=str(int(sampling)))
     return os.getenv("CLIPMILL_CALIBRATES") == "1"
 
 
 def expand_home():
     """Let `~` be the home folder. Not every shell replaces it in `videos=~/videos`, and YAML does not."""
-    for key in ("videos", "outdir", "prompts"):
-        config[key] = config[key] and os.path.expanduser(config[key])
+    for part, key in (
+        *((config, name) for name in ("videos", "outdir", "prompts", "run_a", "run_b")),
+        (config["review"], "file"),
+    ):
+        part[key] = part[key] and os.path.expanduser(part[key])
 
 
 def take_sample():
@@ -91,12 +98,24 @@ def read_sections_of_command_line():
             update_config(config, {key: yaml.safe_load(text.strip("'\""))})
 
 
+def review_as_section():
+    """`review: FILE` is short for a section with that file. The last config file that names `require` still counts."""
+    if config["review"] is None or isinstance(config["review"], str):
+        require = None
+        for path in map(Path, workflow.configfiles):
+            said = {} if path.is_fifo() else load_configfile(path).get("review")
+            if isinstance(said, dict) and "require" in said:
+                require = said["require"]
+        config["review"] = {"file": config["review"], "require": require}
+
+
 SCHEMA = HERE / "config" / "config.schema.yaml"
 FOLLOWS_COMMAND_LINE = follows_command_line()
 if IS_MODULE:
     config = with_defaults(config)
 if FOLLOWS_COMMAND_LINE:
     read_sections_of_command_line()
+review_as_section()
 if workflow.is_main_process:
     or_exit(check_everything)
 FIRST_OF_MODULE = IS_MODULE and begin_module()

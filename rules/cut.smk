@@ -1,5 +1,5 @@
 """
-in:  the videos, work/clips/ and the texts and alignment scores of a shard
+in:  the videos, work/clips/ and the texts and alignment scores of a shard; a person's texts, if there are any
 out: work/cuts/<shard>.parquet; beside it, undeclared, work/clip_files/<shard>/<video>/<clip>.mp4
 """
 
@@ -43,7 +43,9 @@ rule cut_clips:
         runtime=resource("cut", "runtime"),
     params:
         settings=lambda wildcards: as_json(CUT_SETTINGS),
-        late=lambda wildcards: as_json(last_verdict_settings()),
+        late=lambda wildcards: as_json(
+            last_verdict_settings() | texts_of_person(wildcards.shard)
+        ),
     shell:
         r"""
         python "$CLIPMILL_SCRIPTS"/cut.py \

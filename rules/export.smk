@@ -71,6 +71,7 @@ rule export_dataset:
                 "filters": filter_settings([*FILTER_ORDER, *LATE_FILTERS])["filters"],
                 **({"drops": DROP_SETTINGS} if WITH_DROPS else {}),
                 **({"given": True} if GIVEN else {}),
+                **review_settings(),
                 **({"has_target": True} if has_target(config["cut"]) else {}),
                 **(
                     {

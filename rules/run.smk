@@ -9,13 +9,17 @@ from clipmill.store.layout import Paths
 from clipmill.store.run_lock import RunLock
 
 # Targets that write nothing below outdir but their logs, so that they are allowed while a run is at work.
-BESIDE_RUNS = {*map(rule_name, ("plan", "fetch_models", "beautify", "quantize"))}
+BESIDE_RUNS = {
+    *map(rule_name, ("plan", "fetch_models", "beautify", "quantize", "compare"))
+}
 PATHS = Paths(Path(config["outdir"]))
 RUN_LOCK = RunLock(PATHS.outdir)
 
 
 def begin_run():
     """Check ffmpeg, which is used last, and refuse a second run on the same outdir, wherever it was started.
+
+    The decisions of a person are kept as they are now, so that all jobs follow the same ones.
 
     A dry run never comes here. Jobs on other machines learn the run's name from the environment.
     """
@@ -25,6 +29,7 @@ def begin_run():
     if not targets or not targets <= BESIDE_RUNS:
         or_exit(check_ffmpeg)
         os.environ.update(CLIPMILL_RUN=or_exit(RUN_LOCK.take))
+        keep_decisions()
 
 
 def restore_clips():

@@ -26,7 +26,7 @@ def main() -> None:
         filters = {name: args.settings["filters"][name] for name in order}
         names = [name for name in order if name in quantiles or name in verdict.active(filters, order)]
         sample = CalibrationSample.read(args.outdir, shard_sizes(args.outdir), names, gone)
-        proposal = propose(sample, {name: filters[name] for name in names}, keep, quantiles)
+        proposal = propose(sample, {name: filters[name] for name in names}, keep, quantiles, args.wishes["loosen"])
         write_json(args.thresholds, proposal.proposed)
         write_text(args.config, as_yaml(proposal, args.wishes, args.config))
 

@@ -8,6 +8,8 @@ from clipmill.cut.shard import cut_shard
 from clipmill.filters.shard import with_good_text
 from clipmill.filters.verdict import Late
 from clipmill.store import tables
+from clipmill.store.layout import Paths
+from clipmill.store.review import read_review
 
 
 def main() -> None:
@@ -22,9 +24,12 @@ def main() -> None:
     add_thresholds(parser)
     args = parser.parse_args()
     with measured(args.outdir, "cut", args.shard, args.threads):
-        late = Late(**with_numbers(args.late, args))
+        settings = with_numbers(args.late, args)
+        has_texts_of_person = settings.pop("texts_of_person", None) is not None
+        decisions = read_review(Paths(args.outdir).decisions) if has_texts_of_person else {}
+        late = Late(**settings)
         rewrites, alignment = tables.REWRITES.rows(args.texts), tables.ALIGNMENT.rows(args.alignment)
-        clips = with_good_text(tables.CLIPS.rows(args.clips), rewrites, alignment, late)
+        clips = with_good_text(tables.CLIPS.rows(args.clips), rewrites, alignment, late, decisions)
         videos = {video["video_id"]: video for video in tables.VIDEOS.rows(args.videos)}
         parts = tables.by_video(tables.PARTS.rows(args.parts))
         rows = cut_shard(

@@ -8,6 +8,8 @@ from clipmill.cli import add_duplicates, add_thresholds, measured, run_step, wit
 from clipmill.dataset.export import export_dataset
 from clipmill.filters.quantiles import read_resolved
 from clipmill.store.index import shard_groups, shard_sizes
+from clipmill.store.layout import Paths
+from clipmill.store.review import read_review
 
 
 def main() -> None:
@@ -25,6 +27,9 @@ def main() -> None:
         settings = {**args.settings, "late": with_numbers(args.settings["late"], args)}
         settings["thresholds"] = read_resolved(args.thresholds)
         settings["duplicates"] = args.duplicates
+        if "review" in settings:
+            require, decisions = settings["review"]["require"], read_review(Paths(args.outdir).decisions)
+            settings["review"] = {"require": require, "decisions": decisions}
         export_dataset(args.outdir, groups, settings, checks)
 
 

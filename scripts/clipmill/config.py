@@ -35,6 +35,8 @@ NEEDED = {
     "videos": f"name a folder of videos, a sheet or a single video: {COMMAND} --config videos=/path/to/videos",
     "prompts": f"name a file with a prompt a line: {COMMAND} --config prompts=prompts.jsonl -- beautify",
     "model": f"name a language model of the hub or a folder: {COMMAND} --config model=NAME out=FOLDER -- quantize",
+    "run_a": f"name the outdir of a finished run: {COMMAND} --config run_a=FOLDER run_b=FOLDER -- compare",
+    "run_b": f"name the outdir of another run: {COMMAND} --config run_a=FOLDER run_b=FOLDER -- compare",
     "out": f"name the folder to write: {COMMAND} --config model=NAME out=FOLDER -- quantize",
 }
 
@@ -340,6 +342,8 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
     problems += _classifier_problems(config["classifiers"])
     problems += _export_problems(config["export"])
     problems += _target_problems(config)
+    if config["review"]["require"] and config["review"]["file"] is None:
+        problems.append("review.require: without decisions no clip has a star; name the file in review.file")
     numbers = [name for name in filters if name not in WORDS]
     for name, (low, high) in config["calibrate"]["quantiles"].items():
         if name not in numbers:

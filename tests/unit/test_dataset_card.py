@@ -101,12 +101,13 @@ def test_sizes_are_told_in_the_hubs_words(count, size):
 
 def write(numbers: Numbers, models: list | None = None, **settings) -> str:
     known = {
-        "export": {"card": CARD},
+        "export": {"card": CARD, "text_prefix": "", "text_suffix": ""},
         "late": {"checks": CONFIG["text_checks"]},
         "filters": CONFIG["filters"],
         "thresholds": {},
     }
-    return write_card(numbers, {"easyanimate": formats.FORMATS["easyanimate"]}, {**known, **settings}, models or [])
+    chosen = {"easyanimate": formats.FORMATS["easyanimate"]}
+    return write_card(numbers, chosen, {**known, **settings}, models or [], {})
 
 
 def test_distributions_are_counted(tmp_path):
@@ -206,7 +207,8 @@ def test_what_users_write_is_text(tmp_path):
     model = {"step": NASTY, "backend": NASTY, "model": NASTY, "revision": NASTY, "licence": NASTY, "columns": []}
     filters = {NASTY: {"min": NASTY, "max": None}}
     about = {"title": NASTY, "license": NASTY, "language": NASTY}
-    text = write(Numbers(SPLITS[:1]), [model], filters=filters, export={"card": about})
+    export = {"card": about, "text_prefix": NASTY, "text_suffix": NASTY}
+    text = write(Numbers(SPLITS[:1]), [model], filters=filters, export=export)
     card = DatasetCard(text)
     assert card.data.license == card.data.pretty_name == NASTY
     assert "<script" not in card.text and "<img" not in card.text

@@ -155,7 +155,9 @@ def test_names_of_buckets():
 )
 def test_a_missing_caption_is_left_out_and_text_stands_in_for_all(tmp_path, order, short, expected):
     layout = Layout(tmp_path, tmp_path, ("train",), order, Buckets(), 1, ExitStack())
-    assert layout.texts({"text": "Text.", "caption": "Caption.", "caption_short": short}) == expected
+    row = {"text": "Text.", "caption": "Caption.", "caption_short": short, "text_source": "rewritten"}
+    assert layout.texts(row) == expected
+    assert layout.texts({**row, "text_source": "reviewed"}) == ["Text."]
 
 
 # --- the config -------------------------------------------------------------------------------------------------------

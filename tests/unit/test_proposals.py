@@ -14,7 +14,8 @@ import yaml
 
 from clipmill.base.errors import SetupError
 from clipmill.config import check_config
-from clipmill.filters.calibrate import CalibrationSample, Proposal, as_yaml, propose
+from clipmill.filters import calibrate
+from clipmill.filters.calibrate import CalibrationSample, Proposal, as_yaml
 from clipmill.filters.calibration_sample import sample_config, write_sheet
 from clipmill.filters.quantiles import with_resolved_quantiles
 from clipmill.store import tables
@@ -30,8 +31,12 @@ FILTERS = {
     "sharpness": {"min": None, "max": None},
     "transfer": {"allow": None, "deny": ["pq"]},
 }
-WISHES = {"videos": VIDEOS, "seed": 0, "keep": 0.3, "quantiles": {}}
+WISHES = {"videos": VIDEOS, "seed": 0, "keep": 0.3, "quantiles": {}, "loosen": True}
 FILE = Path("my results/calibrate/calibrated.yaml")
+
+
+def propose(sample: CalibrationSample, filters, keep, quantiles, loosen: bool = True) -> Proposal:
+    return calibrate.propose(sample, filters, keep, quantiles, loosen)
 
 
 def written(proposal: Proposal, **wishes) -> str:
@@ -138,7 +143,34 @@ def test_a_bound_that_would_let_the_same_clips_pass_stays_as_it_is():
 
     one_side = propose(sample, {"motion": {"min": 30, "max": 150}}, 1, {})
     assert one_side.resolved_filters == {"motion": {"min": 1, "max": 150}}
-    assert "motion: {min: 1, max: 150}  # min q0; drops 0 by itself" in written(one_side)
+    assert "motion: {min: 1, max: 150}  # min q0; was min 30; drops 0 by itself" in written(one_side)
+
+
+@pytest.mark.parametrize("keep", [0.02, 0.1, 0.3, 0.5, 0.8])
+def test_bounds_become_stricter_alone_unless_they_may_loosen(sample, keep):
+    filters = {**FILTERS, "consistency": {"min": "q0.9", "max": None}, "motion": {"min": 7, "max": 9}}
+    strict = propose(sample, filters, keep, {}, loosen=False)
+    own = {**filters, "consistency": {"min": sample.at("consistency", 0.9, "min")["value"], "max": None}}
+    assert not (strict.kept & ~sample.kept(own)).any()
+    bounds = strict.resolved_filters
+    for name in ("motion", "consistency", "text_area"):
+        for side, stricter in (("min", np.greater_equal), ("max", np.less_equal)):
+            assert own[name][side] is None or stricter(bounds[name][side], own[name][side])
+    assert bounds["consistency"]["min"] >= own["consistency"]["min"]  # a quantile has become a number all the same
+    text = written(strict, keep=keep, loosen=False)
+    assert ("calibrate: {loosen: true}" in text) == (sample.kept(own).mean() < keep)
+    if keep >= 0.1:
+        loose = propose(sample, filters, keep, {}, loosen=True)
+        assert (loose.kept & ~sample.kept(own)).any()
+        (line,) = (line for line in written(loose, keep=keep).splitlines() if line.startswith("  motion: "))
+        assert "was min 7, max 9; drops" in line
+
+
+def test_a_quantile_that_is_named_is_asked_for_even_if_it_loosens(sample):
+    filters = {"motion": {"min": 7, "max": None}}
+    proposal = propose(sample, filters, None, {"motion": [0.01, None]}, loosen=False)
+    assert proposal.resolved_filters["motion"]["min"] < 7 < np.quantile(sample.values["motion"], 0.5)
+    assert "# min q0.01; was min 7; drops" in written(proposal, keep=None)
 
 
 def test_given_quantiles_are_set_by_themselves_and_the_others_move_around_them(sample):
@@ -253,7 +285,7 @@ def test_the_file_is_a_config_that_says_what_it_keeps(sample):
     assert f"keep {kept} of them: {kept / CLIPS:.1%}, give or take {proposal.error:.1%}" in text
     (line,) = (line for line in text.splitlines() if line.startswith("  consistency: "))
     out = int((sample.values["consistency"] < values["filters"]["consistency"]["min"]).sum())
-    assert line.endswith(f"min q{proposal.tail:.4g}; drops {out} by itself, {CLIPS // 10} have no score")
+    assert line.endswith(f"min q{proposal.tail:.4g}; was min 0.3; drops {out} by itself, {CLIPS // 10} have no score")
 
 
 def test_the_file_says_how_to_give_it(sample):

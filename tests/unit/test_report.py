@@ -69,6 +69,8 @@ def test_fates_follow_from_the_reasons():
         "text too short": BAD_TEXT,
         "text on many clips": BAD_FILE,
         "cut failed": BAD_FILE,
+        "reviewed out": BAD_FILE,
+        "not starred": BAD_FILE,
     }
     assert fates(pa.array(reasons, pa.string())).tolist() == list(reasons.values())
 

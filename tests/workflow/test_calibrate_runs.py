@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -9,12 +10,15 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from statistics import median
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from runs import CHECKS, REPOSITORY, Run, Saved, all_of, explain, merged, same, wait_for
 
 from clipmill.base.opencv import cv2
+from clipmill.store.review import clip_key
 
 SPEEDS = [6, 14, 22, 30, 38]
 DRAWN, CLIPS = 4, 24
@@ -99,6 +103,36 @@ def test_another_wish_decodes_and_scores_nothing(run):
     assert {row["kept"] for row in rows} == {True, False}
     assert all(row["kept"] == (row["colourfulness"] >= low) for row in rows)
     assert "colourfulness" in (sample.outdir / "dataset" / "README.md").read_text(encoding="utf-8")
+
+
+def test_with_a_review_the_run_itself_is_learned_from(run):
+    """A person who keeps the faster half of the clips."""
+
+    def review() -> tuple[str, ...]:
+        tables = {
+            name: [row for path in (run.outdir / "work" / name).glob("*") for row in pq.read_table(path).to_pylist()]
+            for name in ("clips", "verdicts")
+        }
+        motion = {row["clip_id"]: row["motion"] for row in tables["verdicts"] if row["motion"] is not None}
+        usual = {"star": False, "text": None, "at": "2026-11-30T22:30:00Z"}
+        lines = [
+            {"clip_id": clip["clip_id"], "clip": clip_key(clip), "decision": choice, **usual}
+            for clip in tables["clips"]
+            if (choice := "keep" if motion.get(clip["clip_id"], 0) >= median([*motion.values(), 0]) else "drop")
+        ]
+        (run.workdir / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return "calibrate", "--config", "review=mine.jsonl"
+
+    few = run.run(*review())
+    assert "0 clips of this run kept" in explain(few, "too few to learn from")
+    learned = run.done(*review())
+    assert learned.jobs == {"learn_thresholds": 1}
+    assert "Learned by `snakemake calibrate` from the decisions about 30 clips of 5 videos: " in learned.output
+    assert re.search(r"^filters:\n  \w+: \{min: .*# was m", learned.output, re.MULTILINE)
+    page = run.outdir / "calibrate" / "learned.html"
+    assert learned.output.rstrip().endswith("calibrate/learned.html") and "<code>motion</code>" in page.read_text()
+    assert run.done(*review()).jobs == {}
+    assert not (run.outdir / "verdicts.parquet").exists()  # the dataset is not made for it
 
 
 def test_one_that_is_killed_goes_on_and_ends_with_the_same_bytes(run):

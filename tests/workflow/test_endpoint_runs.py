@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import threading
 import zipfile
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from runs import AFTER_FILTER, LAST, SHARD_RULES, Outcome, Run, Saved, explain, 
 from chat_server import Asked, ChatServer, Reply, free_port, is_check, refusal, said_to_check
 from clipmill.captions.fields import FIELDS, OF_SOUND
 from clipmill.demo.render import SOUND_PITCH
+from clipmill.store.review import clip_key
 from clipmill.texts.heard import NONE, with_heard
 
 SLOW, ODD, MEDIUM = {"slow 1.mp4", "slow 2.mp4", "slow 3.mp4"}, "odd.mp4", {"medium 1.mp4", "medium 2.mp4"}
@@ -211,6 +213,59 @@ def test_a_looser_threshold_asks_for_what_it_lets_in_and_for_what_had_failed(fin
     check_texts(finished, SLOW | MEDIUM | {ODD})
     assert before < {entry["file_path"] for entry in finished.train()}
     assert finished.errors() == []
+
+
+def test_a_review_runs_no_model_and_holds_when_a_threshold_changes(finished: Run):
+    shutil.copytree(finished.outdir, finished.place / "before")
+    clips = {row["video_id"]: row for row in pq.read_table(finished.outdir / "work/clips/000000.parquet").to_pylist()}
+    seen = {row["name"]: clips[row["video_id"]] for row in finished.verdicts()}
+    decided = {"decision": None, "star": False, "text": None, "at": "2026-11-30T22:30:00Z"}
+    decisions = [
+        {"clip_id": clip["clip_id"], "clip": clip_key(clip), **decided, **what}
+        for clip, what in (
+            (seen["slow 1.mp4"], {"decision": "drop"}),
+            (seen["slow 2.mp4"], {"text": "A person wrote this."}),
+            (seen["slow 3.mp4"], {"decision": "drop", "clip": "of other pictures"}),
+            (seen["medium 1.mp4"], {"decision": "keep"}),  # a filter drops it all the same
+        )
+    ]
+
+    def review(*lines: dict[str, Any]) -> tuple[str, str]:
+        (finished.workdir / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return "--config", "review=mine.jsonl"
+
+    with ChatServer(answer) as server:
+        outcome = finished.done(*review(*decisions), config=by(server))
+        assert outcome.jobs == {"cut_clips": 1, **LAST}
+        assert "3 clips looked at: 1 kept, 1 reviewed out" in outcome.output
+        assert finished.kept() == {"slow 2.mp4", "slow 3.mp4"}
+        both = finished.done("compare", "--config", "run_a=../before", "run_b=../out").output
+        assert both.rstrip().endswith("out/compare.html")
+        page = (finished.outdir / "compare.html").read_text(encoding="utf-8")
+        assert "A person wrote this." in page and "<td>reviewed out</td>" in page and page.count("<img") == 3
+        rows = {row["name"]: row for row in finished.verdicts()}
+        assert (rows["slow 1.mp4"]["reason"], rows["medium 1.mp4"]["reason"]) == ("reviewed out", "motion high")
+        assert [rows["slow 2.mp4"][name] for name in ("text", "text_source")] == ["A person wrote this.", "reviewed"]
+        assert rows["slow 3.mp4"]["text_source"] == "rewritten"
+        (changed,) = (error for error in finished.errors() if error["step"] == "review")
+        assert (changed["video"], changed["kind"]) == ("slow 3.mp4", "clip_changed")
+        # What was decided at another time is the same, and what is only dropped needs no cutting.
+        again = [{**line, "at": "2026-12-01T00:00:00Z"} for line in decisions]
+        assert finished.done(*review(*again), config=by(server)).nothing_done
+        starred = {**again[2], "decision": None, "star": True, "clip": clip_key(seen["slow 3.mp4"])}
+        stars = {"review": {"require": "star"}}  # which the file on the command line leaves as it is
+        assert finished.done(*review(*again[:2], starred), config={**by(server), **stars}).jobs == LAST
+        assert finished.kept() == {"slow 3.mp4"}
+        assert server.asked == []
+        finished.done(*review(*decisions), config={**by(server), **LOOSER})
+        assert finished.kept() == {"slow 2.mp4", "slow 3.mp4", ODD, *MEDIUM}
+        assert len(captions(server)) == 3  # what the threshold lets in, and the odd one
+        rows = {row["name"]: row for row in finished.verdicts()}
+        assert (rows["slow 1.mp4"]["reason"], rows["slow 2.mp4"]["text"]) == ("reviewed out", "A person wrote this.")
+        broken = finished.run(*review({"clip_id": "a"}), config=by(server))
+        assert broken.code != 0 and "mine.jsonl, line 1: it has no field `decision`" in broken.output
+        assert finished.done(config=by(server)).jobs.keys() >= LAST.keys()
+    check_texts(finished, SLOW | {ODD})
 
 
 def test_structured_answers_fill_their_columns_and_what_is_heard_ends_the_texts(finished: Run):

@@ -28,6 +28,7 @@ from clipmill.dataset.formats.card import Numbers, write_card
 from clipmill.dataset.formats.layout import Layout
 from clipmill.dataset.formats.masks import Masks
 from clipmill.dataset.formats.tree import Tree
+from clipmill.dataset.reviewed import Review, source_of_text, with_text
 from clipmill.dataset.summary import Summary
 from clipmill.duplicates.dropped import rows_by_clip, split_keys
 from clipmill.filters import reasons, verdict
@@ -129,24 +130,39 @@ class Shard:
             rows[table_name] = [row for row in rows[table_name] if row["clip_id"] in clip_ids]
         return Shard(name, rows, known)
 
-    def verdicts(self, late: verdict.Late, common: set[bytes], duplicates: Mapping[str, Row]) -> Iterator[Row]:
-        """FINAL_VERDICTS rows: the verdicts of the filters, of duplicates and limits, then of all later steps.
+    def verdicts(
+        self,
+        late: verdict.Late,
+        common: set[bytes],
+        duplicates: Mapping[str, Row],
+        review: Review,
+        backends: Mapping[str, str],
+    ) -> Iterator[Row]:
+        """FINAL_VERDICTS rows: the verdicts of the filters, of duplicates and limits, of all later steps, of a person.
 
-        `common`: digests of the texts that too many clips have. `duplicates`: DUPLICATES rows by clip.
+        `common`: digests of the texts that too many clips have. `duplicates`: DUPLICATES rows by clip. `backends`: of
+        the steps.
         """
         later = {
             table.name: {row["clip_id"]: row for row in self.rows[table.name]}
             for step in after_filter(self.tables.steps)
             for table in step.tables
         }
+        clips = {clip["clip_id"]: clip for clip in self.rows["clips"]}
         for early in self.rows["verdicts"]:
+            decision = review.of(clips[early["clip_id"]])
             alike = duplicates.get(early["clip_id"], NOT_ALIKE) if early["kept"] else NOT_ALIKE
             row = {**early, **{name: alike[name] for name in ("duplicate_of", "duplicate_group")}}
             for table in later.values():
                 row.update(tables.without_error(table.get(early["clip_id"], {})))
+            row["text_source"] = source_of_text(row, backends)
+            if early["clip_id"] in later[tables.REWRITES.name]:
+                row |= with_text(decision)
             if row["kept"]:
-                reason = alike["reason"] or reasons.words(_late_failure(row, late, common, self.tables.judgement))
+                failure = _late_failure(row, late, common, self.tables.judgement) or review.failure(decision)
+                reason = alike["reason"] or reasons.words(failure)
                 row |= {"kept": reason is None, "reason": reason}
+            review.count(row, decision)
             yield row
 
     def errors(self, of_scenes: Iterable[Row] = ()) -> Iterator[Row]:
@@ -183,7 +199,8 @@ def export_dataset(
     `groups`: all shards, as `index.shard_groups` returns them. `settings`: the steps' `backends`, the arguments of
     `verdict.Late` as `late`, the values of quantiles as `thresholds`, the config's sections `export` and `filters`, and
     `cut.fps` as `fps`; if the run drops duplicates, their table as `duplicates` (a list of one) and the config's
-    sections `duplicates` and `limits` as `drops`; `has_target` if clips are cut for a trainer; the arguments of `Masks`
+    sections `duplicates` and `limits` as `drops`; if the run has a file of decisions, `review` with the `decisions` and
+    what it may `require`; `has_target` if clips are cut for a trainer; the arguments of `Masks`
     as `masks` if masks are wanted; `given` if a sheet or files beside the videos give scenes or captions. `checks`: the
     results of `checks.check_backend`.
 
@@ -198,6 +215,7 @@ def export_dataset(
     clips, known = Tree(dataset / "clips"), Tables(settings["backends"], judgement, given)
     summary = Summary(settings["backends"], settings["thresholds"], judgement)
     late = verdict.Late(**settings["late"])
+    review = Review(**settings["review"], in_use=True) if "review" in settings else Review()
     duplicates = rows_by_clip(settings.get("duplicates", []))
     with_fingerprints = "drops" in settings and settings["drops"]["duplicates"]["backend"] != "none"
     together = split_keys(duplicates.values())
@@ -214,7 +232,7 @@ def export_dataset(
         for name, texts in _texts(outdir, groups, known):
             shard = Shard.read(outdir, name, texts, gone, known, with_fingerprints)
             of_clips = OfClips(outdir, name) if settings.get("given") else None
-            verdicts = list(shard.verdicts(late, common, duplicates))
+            verdicts = list(shard.verdicts(late, common, duplicates, review, settings["backends"]))
             further = of_clips.further if of_clips else lambda clip: {}
             metadata = _metadata(verdicts, clips, paths.clip_files, layout, export, known.metadata, together, further)
             out.verdicts(verdicts)
@@ -227,11 +245,17 @@ def export_dataset(
             if of_clips:
                 parts = tables.PARTS.rows(tables.PARTS.of(outdir, name))
                 wrong = scene_errors(of_clips.scenes, shard.rows["videos"], parts, shard.rows["clips"])
-            for error in shard.errors(wrong):
+            changed = review.changed(
+                shard.rows["clips"], {one["video_id"]: one["name"] for one in shard.rows["videos"]}
+            )
+            for error in shard.errors([*wrong, *changed]):
                 out.error(error)
                 summary.error(error["step"], error["kind"])
             summary.shard(shard.rows["videos"], verdicts)
             numbers.shard(rows)
+        for error in review.unknown():
+            out.error(error)
+            summary.error(error["step"], error["kind"])
         for output in chosen.values():
             output.finish()
     formats.remove_unwanted(dataset, export["formats"], layout.splits)
@@ -258,10 +282,12 @@ def export_dataset(
         log.warning("not all clips are as docs/promise.md says; these columns are false: %s", broken)
     summary.removed(len(gone))
     summary.divide(numbers.clips)
+    summary.review = review.as_dict() if review.in_use else {}
+    review.warn()
     models = list_models(checks, known)
     write_json(paths.summary, summary.as_dict())
     write_json(paths.models, models)
-    write_text(dataset / "README.md", write_card(numbers, chosen, settings, models))
+    write_text(dataset / "README.md", write_card(numbers, chosen, settings, models, summary.review))
     return summary.as_dict()
 
 
@@ -429,8 +455,9 @@ def _late_failure(
         return failure
     if row.get("text") is None:
         return reasons.REWRITE_FAILED
-    if failure := late.first_failure(row):
-        return failure
-    if common and _digest(row["text"]) in common:
-        return reasons.COMMON_TEXT
+    if row["text_source"] != tables.REVIEWED:  # what a person wrote is not judged
+        if failure := late.first_failure(row):
+            return failure
+        if common and _digest(row["text"]) in common:
+            return reasons.COMMON_TEXT
     return reasons.CUT_FAILED if row.get("file") is None else None

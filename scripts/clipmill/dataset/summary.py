@@ -64,6 +64,7 @@ class Summary:
         self.answers: dict[str, Counter[str]] = {column: Counter() for column in self.policy}
         self.scenes = 0
         self.splits: dict[str, int] = {}
+        self.review: dict[str, int] = {}  # as `reviewed.Review` counts; empty in a run without decisions
 
     def shard(self, videos: Iterable[Row], verdicts: Iterable[Row]) -> None:
         """Count one shard."""
@@ -84,7 +85,7 @@ class Summary:
                 self.seconds["dataset"] += row["cut_seconds"]
                 self.cuts[row["cut_method"]] += 1
                 self.cuts["copy_failed"] += row["copy_failed"] is not None
-                self.texts["not_rewritten"] += row["rewritten"] is False
+                self.texts["not_rewritten"] += row["rewritten"] is False  # missing for a person's text
                 self.stays.update(name for name, promise in STAYS.items() if row[promise] is False)
             else:
                 self.reasons[row["reason"]] += 1
@@ -122,6 +123,7 @@ class Summary:
             "crops": {name: self.crops[name] for name in CROPS if self.crops[name]},
             "dropped": dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))),
             **({"answers": self._answers()} if self.policy else {}),
+            **({"review": self.review} if self.review else {}),
             "splits": self.splits,
             "hours": {name: round(self.seconds[name] / 3600, 6) for name in ("videos", "clips", "dataset")},
             "cuts": {name: self.cuts[name] for name in ("copy", "reencode", "copy_failed")},
@@ -156,6 +158,8 @@ def as_text(summary: dict[str, Any], outdir: Path, links: bool = False) -> str:
     if answers := summary.get("answers"):
         lines += ["  answers"]
         lines += [f"           {line}" for line in map(answer_line, answers, answers.values())]
+    if review := summary.get("review"):
+        lines += review_lines(review)
     if clips["found"] and not clips["kept"]:
         lines += ["           the dataset is empty: loosen what drops the most; report.html shows what would be kept"]
     if len(summary["splits"]) > 1:
@@ -201,6 +205,18 @@ def as_text(summary: dict[str, Any], outdir: Path, links: bool = False) -> str:
         f"  report   {_link(paths.report) if links else paths.report}",
     ]
     return "\n".join(lines)
+
+
+def review_lines(review: Mapping[str, int]) -> list[str]:
+    """What a person decided, and which decisions could not be followed."""
+    lines = [
+        f"  review   {counted(review['looked_at'], 'clip')} looked at: {review['kept']:,} kept, "
+        f"{review['reviewed_out']:,} reviewed out, {review['starred']:,} with a star, "
+        f"{counted(review['texts'], 'text')} edited"
+    ]
+    old = {"of clips that have changed since": review["changed"], "of clips that are not there": review["unknown"]}
+    lines += [f"           {count:6,d}  decisions {what}: see errors.csv" for what, count in old.items() if count]
+    return lines
 
 
 def answer_line(column: str, about: Mapping[str, Any]) -> str:

@@ -46,7 +46,7 @@ class CalibrationSample:
             name: np.concatenate([read_scores(outdir, shard, name, table) for shard, table in clips.items()])
             for name in names
         }
-        if without := [name for name, scores in values.items() if not _known(scores).any()]:
+        if without := [name for name, scores in values.items() if not known(scores).any()]:
             raise SetupError(
                 f"calibrate: no clip of the sample has the score {', '.join(without)}; repair what the logs in "
                 f"{outdir / 'logs'} say, or leave it out of filters and calibrate.quantiles"
@@ -56,7 +56,7 @@ class CalibrationSample:
     def passing(self, name: str, bound: dict[str, Any]) -> np.ndarray:
         """Which clips pass one filter, or one side of it; those without its score do not."""
         values = self.values[name]
-        passing = _known(values)
+        passing = known(values)
         if name in WORDS:
             return passing & np.array([verdict.lets_in(value, bound) for value in values], bool)
         low, high = bound.get("min"), bound.get("max")
@@ -73,7 +73,7 @@ class CalibrationSample:
         """The score at a quantile, with the fewest digits that leave out the same clips."""
         values = self.values[name][np.isfinite(self.values[name])]
         found = at_quantile(values, quantile, side)
-        return {**found, "value": _shortest(values, found["value"], side)}
+        return {**found, "value": shortest(values, found["value"], side)}
 
     def differs(self, name: str, side: str, value: float, own: float | str | None) -> bool:
         """Whether `value` lets other clips pass than `own`, the bound of the config. True if `own` is a quantile."""
@@ -118,7 +118,11 @@ class Proposal:
 
 
 def propose(
-    sample: CalibrationSample, filters: ConfiguredBounds, keep: float | None, quantiles: dict[str, list[float | None]]
+    sample: CalibrationSample,
+    filters: ConfiguredBounds,
+    keep: float | None,
+    quantiles: dict[str, list[float | None]],
+    loosen: bool,
 ) -> Proposal:
     """Propose thresholds from the clips of `sample`. `filters`: those of the config that are active or in `quantiles`.
 
@@ -126,6 +130,8 @@ def propose(
     clips that all filters together should keep. For it all other bounds of scores move. Each of them then cuts off the
     same share of the clips by itself: the largest share with which enough clips are kept. The two bounds of one filter
     stop where they meet.
+
+    A bound that moves for `keep` becomes stricter; only with `loosen` it may let in clips that the config's does not.
 
     Bounds on a property of the video (its size, rate, length) and filters on words do not move. A bound also stays if
     its new value would let the same clips pass: the extremes of a sample (no text at all) say little about where to cut
@@ -142,12 +148,18 @@ def propose(
             continue
         fixed[name] = {side: sample.at(name, q, side) for side, q in wanted.items() if q is not None}
 
+    own_bounds = {
+        name: {side: _own(sample, name, filters[name][side], side) for side in sides} for name, sides in moved.items()
+    }
+
     def at(tail: float) -> Resolved:
         found = dict(fixed)
         for name, sides in moved.items():
             own = min(tail, MIDDLE) if len(sides) == 2 else tail
             quantile = {"min": own, "max": 1 - own}
             there = {side: sample.at(name, quantile[side], side) for side in sides}
+            if not loosen:
+                there = {side: _stricter(side, new, own_bounds[name][side]) for side, new in there.items()}
             differs = {side: sample.differs(name, side, there[side]["value"], filters[name][side]) for side in sides}
             found[name] = {side: there[side] for side in sides if differs[side]}
         return found
@@ -166,12 +178,23 @@ def propose(
     return Proposal(sample, filters, at(low), low)
 
 
-def _known(values: np.ndarray) -> np.ndarray:
+def _own(sample: CalibrationSample, name: str, bound: float | str | None, side: str) -> dict[str, Any]:
+    """The bound of the config, which may be a quantile, as one of `Resolved`."""
+    return sample.at(name, as_quantile(bound), side) if isinstance(bound, str) else {"quantile": None, "value": bound}
+
+
+def _stricter(side: str, one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The bound that lets fewer clips pass."""
+    choose = max if side == "min" else min
+    return choose(other, one, key=lambda bound: bound["value"])
+
+
+def known(values: np.ndarray) -> np.ndarray:
     """Which of the values of a filter, numbers or words, are not missing."""
     return np.isfinite(values) if values.dtype == float else np.array([value is not None for value in values], bool)
 
 
-def _shortest(values: np.ndarray, value: float, side: str) -> float:
+def shortest(values: np.ndarray, value: float, side: str) -> float:
     """`value` rounded outwards to the fewest digits that let the same of `values` pass."""
     passing = (lambda at: (values >= at).sum()) if side == "min" else (lambda at: (values <= at).sum())
     away = math.floor if side == "min" else math.ceil
@@ -197,9 +220,10 @@ def as_yaml(proposal: Proposal, wishes: dict[str, Any], file: Path) -> str:
         "Captioning and alignment will drop more clips; that is not counted here.",
     ]
     if wishes["keep"] is not None:
-        lines += [f"Wanted: {wishes['keep']:.1%}.{_short_of(proposal, wishes['keep'])}"]
+        lines += [f"Wanted: {wishes['keep']:.1%}.{_short_of(proposal, wishes['keep'], wishes['loosen'])}"]
     if proposal.tail is not None:
         lines += [f"Each bound without a quantile of its own cuts off up to {proposal.tail:.2%} of the clips."]
+        lines += [] if wishes["loosen"] else ["Where your own bound cuts off more, it stays (calibrate.loosen)."]
     lines += ["report.html beside this file shows the clips. Give the file after your own:"]
     lines += [f"  snakemake --profile profiles/local --configfile my.yaml {shlex.quote(str(file))}"]
     rows = [_line(proposal, name) for name in proposal.filters if proposal.proposed.get(name)]
@@ -214,13 +238,14 @@ def as_yaml(proposal: Proposal, wishes: dict[str, Any], file: Path) -> str:
     )
 
 
-def _short_of(proposal: Proposal, keep: float) -> str:
+def _short_of(proposal: Proposal, keep: float, loosen: bool) -> str:
     """Why the kept share is not the wanted one; empty if it is close to it."""
     share, clips = proposal.kept.mean(), len(proposal.kept)
     if proposal.tail is None:
         return " Nothing to move for it: set a bound of a score under filters that calibrate.quantiles does not name."
     if share < keep:
-        return " More cannot be kept: the other clips lack a score, or fail a bound that is not moved for it."
+        more = "" if loosen else "; `calibrate: {loosen: true}` may loosen your bounds"
+        return f" More cannot be kept: the other clips lack a score, or fail a bound that is not moved for it{more}."
     if share - keep <= max(0.01, 1 / clips):
         return ""
     if proposal.tail == 1:
@@ -232,15 +257,19 @@ def _short_of(proposal: Proposal, keep: float) -> str:
 def _line(proposal: Proposal, name: str) -> tuple[str, str]:
     """A filter's line of the config, and what it does."""
     bound, at = proposal.resolved_filters[name], proposal.proposed[name]
-    texts = [f"{side}: {_number(bound[side])}" for side in ("min", "max")]
-    quantiles = ", ".join(f"{side} q{at[side]['quantile']:.4g}" for side in ("min", "max") if side in at)
+    texts = [f"{side}: {said(bound[side])}" for side in ("min", "max")]
+    sides = [side for side in ("min", "max") if side in at]
+    quantiles = ", ".join(f"{side} q{at[side]['quantile']:.4g}" for side in sides)
+    own = ", ".join(f"{side} {said(proposal.filters[name].get(side))}" for side in sides)
     values = proposal.sample.values[name]
     missing = int((~np.isfinite(values)).sum())
     out = int((~proposal.sample.passing(name, bound)).sum()) - missing
     lack = f", {missing} have no score" if missing else ""
-    return f"{name}: {{{', '.join(texts)}}}", f"{quantiles}; drops {out} by itself{lack}"
+    return f"{name}: {{{', '.join(texts)}}}", f"{quantiles}; was {own}; drops {out} by itself{lack}"
 
 
-def _number(value: float | None) -> str:
-    """A number as YAML reads it: YAML would take 1e-05 for a word."""
-    return "null" if value is None else np.format_float_positional(value, trim="-")
+def said(bound: float | str | None) -> str:
+    """A bound as YAML reads it: a quantile, none or a number. YAML would take 1e-05 for a word."""
+    if isinstance(bound, str):
+        return bound
+    return "null" if bound is None else np.format_float_positional(bound, trim="-")

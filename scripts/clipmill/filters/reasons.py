@@ -15,7 +15,8 @@ from clipmill.texts.questions import ANSWERS, JUDGE
 class Reason:
     """The `stage` that spoke against a clip, and the `kind`.
 
-    Stages: split, size, a filter, duplicates, limit, judge or the column of a question, caption, rewrite, text, cut.
+    Stages: split, size, a filter, duplicates, limit, judge or the column of a question, caption, rewrite, text, cut,
+    review.
     """
 
     stage: str
@@ -23,7 +24,7 @@ class Reason:
 
     def __str__(self) -> str:
         """The words for it in tables, the summary and the report."""
-        return self.kind if self.stage in ("split", "size", "duplicates") else f"{self.stage} {self.kind}"
+        return self.kind if self.stage in ("split", "size", "duplicates", "review") else f"{self.stage} {self.kind}"
 
 
 def words(reason: Reason | None) -> str | None:
@@ -49,6 +50,7 @@ CAPTION_FAILED = Reason("caption", "failed")
 REWRITE_FAILED = Reason("rewrite", "failed")
 COMMON_TEXT = Reason("text", "on many clips")
 CUT_FAILED = Reason("cut", "failed")
+REVIEWED_OUT, NOT_STARRED = Reason("review", "reviewed out"), Reason("review", "not starred")
 
 # All reasons by their words, but for those of classifiers and answers: see `from_words`.
 BY_WORDS = {
@@ -67,6 +69,8 @@ BY_WORDS = {
         *(Reason("text", fault) for fault in TEXT_FAULTS),
         COMMON_TEXT,
         CUT_FAILED,
+        REVIEWED_OUT,
+        NOT_STARRED,
     )
 }
 

@@ -9,6 +9,7 @@ from clipmill.filters import verdict
 from clipmill.filters.reasons import Reason, words
 from clipmill.filters.verdict import Bounds
 from clipmill.store import tables
+from clipmill.store.review import Decision, decision_about
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, Video
 from clipmill.texts.checks import Checks
@@ -83,10 +84,24 @@ def with_good_caption(
 
 
 def with_good_text(
-    clips: Iterable[Clip], rewrites: Iterable[Row], alignment: Iterable[Row], late: verdict.Late
+    clips: Iterable[Clip],
+    rewrites: Iterable[Row],
+    alignment: Iterable[Row],
+    late: verdict.Late,
+    decisions: Mapping[str, Decision],
 ) -> list[Clip]:
-    """The clips whose text passes the last verdict: these are cut."""
-    scores = {row["clip_id"]: row for row in alignment}
+    """The clips whose text passes the last verdict: these are cut.
+
+    `decisions`: a person's, by clip. Where one has a text, that of the model does not matter. What a person drops is
+    cut all the same: then it costs nothing to take that back.
+    """
+    rewrites, scores = list(rewrites), {row["clip_id"]: row for row in alignment}
     known = [{"text": row["text"], **scores[row["clip_id"]]} for row in rewrites if row["clip_id"] in scores]
     kept = {values["clip_id"] for values in known if late.first_failure(values) is None}
-    return [clip for clip in clips if clip["clip_id"] in kept]
+    captioned = {row["clip_id"] for row in rewrites}
+
+    def has_text(clip: Clip) -> bool:
+        decision = decision_about(clip, decisions)
+        return decision is not None and decision.text is not None and clip["clip_id"] in captioned
+
+    return [clip for clip in clips if clip["clip_id"] in kept or has_text(clip)]

@@ -25,7 +25,7 @@ KEPT_PICTURES, NEAR_PICTURES = 24, 6
 CANDIDATES = 200  # for each side of a threshold; pictures of different videos are chosen from them
 LETTERS = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")  # the part of a word that is listed: without digits
 
-COLUMNS = ("video_id", "seconds", "width", "height", "fps", "kept", "reason", "text", "cut_seconds")
+COLUMNS = ("video_id", "seconds", "width", "height", "fps", "kept", "reason", "text", "text_source", "cut_seconds")
 
 
 @dataclass
@@ -73,6 +73,7 @@ class Collected:
     values: Values = field(default_factory=dict)
     unknown: dict[str, np.ndarray] = field(default_factory=dict)
     fate: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+    exempt: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
     seconds: np.ndarray = field(default_factory=lambda: np.empty(0))
     trimmed: np.ndarray = field(default_factory=lambda: np.empty(0))  # seconds that the file of a kept clip lost
     sheet: Nearest = field(default_factory=lambda: Nearest(CANDIDATES))
@@ -126,6 +127,7 @@ class _Rows:
         self._values = {name: np.empty(most) for name in judge.filters}
         self._unknown = {name: np.empty(most, bool) for name in judge.filters}
         self._fate = np.empty(most, np.uint8)
+        self._exempt = np.empty(most, bool)
         self._seconds, self._trimmed = np.empty(most), np.empty(most)
 
     def add(self, looked: Looked, seconds: np.ndarray, file_seconds: np.ndarray, chosen: np.ndarray) -> None:
@@ -134,6 +136,7 @@ class _Rows:
             self._values[name][here] = looked.values[name][chosen]
             self._unknown[name][here] = looked.unknown[name][chosen]
         self._fate[here] = looked.fate[chosen]
+        self._exempt[here] = looked.exempt[chosen]
         self._seconds[here] = seconds[chosen]
         self._trimmed[here] = np.nan_to_num(np.maximum(seconds - file_seconds, 0))[chosen]
         self._used = here.stop
@@ -142,7 +145,8 @@ class _Rows:
         here = slice(0, self._used)
         to.values = {name: values[here] for name, values in self._values.items()}
         to.unknown = {name: unknown[here] for name, unknown in self._unknown.items()}
-        to.fate, to.seconds, to.trimmed = self._fate[here], self._seconds[here], self._trimmed[here]
+        to.fate, to.exempt = self._fate[here], self._exempt[here]
+        to.seconds, to.trimmed = self._seconds[here], self._trimmed[here]
 
 
 def _kept(path: Path) -> int:
@@ -163,7 +167,8 @@ def look(batch: pa.RecordBatch, judge: Judge) -> Looked:
     }
     values["aspect_ratio"] = _numbers(batch, "width") / _numbers(batch, "height")  # the table's is rounded
     has_text = batch.column("text").is_valid().to_numpy(zero_copy_only=False)
-    return judge.look(values, batch.column("reason"), has_text)
+    by_person = pc.fill_null(pc.equal(batch.column("text_source"), tables.REVIEWED), False)
+    return judge.look(values, batch.column("reason"), has_text, by_person.to_numpy(zero_copy_only=False))
 
 
 def _begins(videos: pa.Array, last: str | None) -> np.ndarray:

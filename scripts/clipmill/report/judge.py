@@ -36,12 +36,14 @@ Values = dict[str, np.ndarray]
 class Looked:
     """A judged batch of clips. `unknown`: where the score was never computed.
 
-    `fails`, `unsure`: clips × stages: those that a clip fails, and those for which that is unknown.
+    `exempt`: clips that the late filters do not judge, since a person wrote their texts. `fails`, `unsure`: clips ×
+    stages: those that a clip fails, and those for which that is unknown.
     """
 
     values: Values
     unknown: dict[str, np.ndarray]
     fate: np.ndarray
+    exempt: np.ndarray
     fails: np.ndarray
     unsure: np.ndarray
 
@@ -98,9 +100,10 @@ class Judge:
         passes = np.array([*self.lets_in(name), False])
         return ~passes[np.where(np.isnan(values), -1, values).astype(int)]
 
-    def look(self, values: Values, reasons: pa.Array, has_text: np.ndarray) -> Looked:
-        """Judge a batch. `values`: each filter's score, NaN where missing; `reasons`, `has_text`: from the run."""
+    def look(self, values: Values, reasons: pa.Array, has_text: np.ndarray, exempt: np.ndarray) -> Looked:
+        """Judge a batch. `values`: each filter's score, NaN where missing; all else: from the run, see `Looked`."""
         failed = {name: self.out_of(name, values[name]) for name in self.active}
+        failed |= {name: failed[name] & ~exempt for name in LATE_FILTERS if name in failed}
         nobody = np.zeros(len(has_text), bool)
         spared = {
             metric: np.logical_or.reduce([failed[name] for name in before if name in failed], initial=False) | nobody
@@ -118,7 +121,7 @@ class Judge:
         for name, out in failed.items():
             fails[:, self.place[name]] = out & ~unknown[name]
             unsure[:, self.place[name]] = unknown[name]
-        return Looked(values, unknown, fate, fails, unsure)
+        return Looked(values, unknown, fate, exempt, fails, unsure)
 
 
 def is_judged(fate: np.ndarray) -> np.ndarray:
@@ -159,7 +162,8 @@ def _fate(words: str) -> int:
         return SMALL
     if reason in (reasons.DUPLICATE, reasons.PER_GROUP, reasons.PER_VIDEO):
         return DUPLICATE
-    return BAD_FILE if reason in (reasons.COMMON_TEXT, reasons.CUT_FAILED) else BAD_TEXT
+    last = (reasons.COMMON_TEXT, reasons.CUT_FAILED, reasons.REVIEWED_OUT, reasons.NOT_STARRED)
+    return BAD_FILE if reason in last else BAD_TEXT
 
 
 @dataclass

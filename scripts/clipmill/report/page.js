@@ -14,7 +14,7 @@
   }
 
   const Codes = data.bytes === 1 ? Uint8Array : Uint16Array;
-  const MISSING = 256 ** data.bytes - 1, UNKNOWN = MISSING - 1;
+  const MISSING = 256 ** data.bytes - 1, UNKNOWN = MISSING - 1, EXEMPT = MISSING - 2;
   // `seconds` and `trimmed` hold the number of each clip's bin, `lengths` and `trims` the mean of each bin in microseconds.
   const [fate, seconds, trimmed, lengths, trims] = await Promise.all([
     unpack(data.columns.fate, Uint8Array), unpack(data.columns.seconds, Codes), unpack(data.columns.trimmed, Codes),
@@ -111,6 +111,7 @@
     const high = is.max === null ? 2 * edges.length : 2 * below(edges, is.max, true) - 1;
     for (let code = 0; code <= MISSING; code++) found[code] = code < low || code > high ? FAILS : PASSES;
     found[UNKNOWN] = UNSURE;
+    found[EXEMPT] = PASSES; // a person wrote the text: no filter on it counts
     return found;
   }
 

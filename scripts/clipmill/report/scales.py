@@ -51,6 +51,11 @@ class Scale:
         return np.where(unknown, most - 1, codes).astype(kind)
 
 
+def exempt_code(kind: np.dtype) -> int:
+    """The code of a clip that passes a filter whatever its bounds are: no value of a scale has it."""
+    return int(np.iinfo(kind).max) - 2
+
+
 def scale(values: np.ndarray, bound: Mapping[str, float | None], kind: np.dtype) -> Scale:
     """A scale for finite `values` and the bounds in force, with at most as many edges as `kind` has codes for."""
     bounds = sorted(float(value) for value in bound.values() if value is not None and math.isfinite(value))

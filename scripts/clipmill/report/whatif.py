@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from clipmill.filters.columns import OF_SEVERAL_FRAMES
+from clipmill.filters.columns import LATE_FILTERS, OF_SEVERAL_FRAMES
 from clipmill.report.collect import SEED, Collected
 from clipmill.report.judge import Looked
-from clipmill.report.scales import Scale, scale, scale_of_words
+from clipmill.report.scales import Scale, exempt_code, scale, scale_of_words
 
 # Up to this many clips a score takes two bytes and any threshold is exact. Beyond that a score takes one byte, and only
 # thresholds at the stops are exact.
@@ -80,9 +80,11 @@ def edges(scale: Scale) -> str | None:
 
 def _columns(collected: Collected, pictures: Looked, scales: dict[str, Scale], kind: np.dtype) -> dict[str, np.ndarray]:
     columns = {}
+    exempt = np.concatenate([collected.exempt, pictures.exempt])
     for name, own in scales.items():
         values = np.concatenate([collected.values[name], pictures.values[name]])
-        columns[name] = own.codes(values, np.concatenate([collected.unknown[name], pictures.unknown[name]]), kind)
+        codes = own.codes(values, np.concatenate([collected.unknown[name], pictures.unknown[name]]), kind)
+        columns[name] = np.where(exempt, exempt_code(kind), codes) if name in LATE_FILTERS else codes
     columns["fate"] = np.concatenate([collected.fate, pictures.fate]).astype(np.uint8)
     return columns
 

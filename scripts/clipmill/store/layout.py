@@ -152,6 +152,11 @@ class Paths:
         return self.index / "removed.jsonl"
 
     @property
+    def decisions(self) -> Path:
+        """What a person decided about clips, as the run at work or the last one follows it."""
+        return self.work / "decisions.jsonl"
+
+    @property
     def index_lock(self) -> Path:
         """The lock that is held while the index is updated."""
         return self.index / "lock"

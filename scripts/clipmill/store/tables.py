@@ -715,6 +715,17 @@ ALIGNMENT: Table[Row] = Table(
     ),
 )
 
+# Who wrote a text: values of `text_source`.
+TEMPLATE, GIVEN_BY_USER, BY_MODEL, REWRITTEN, REVIEWED = "template", "given", "model", "rewritten", "reviewed"
+SOURCES_OF_CAPTIONS = {"describe": TEMPLATE, "given": GIVEN_BY_USER}  # by `caption.backend`; all others are models
+TEXT_SOURCE = Column(
+    "text_source",
+    TEXT,
+    "",
+    "who wrote the text: `model`, `given` (your caption), `template` (`describe`), `rewritten` (a language model, from "
+    "any of these) or `reviewed` (a person edited it: then nothing of the model's text is here, nor its alignment)",
+)
+
 # Its folder is the shard: so it is in no table that must be the same however videos are divided into shards.
 FILE = Column("file", TEXT, "", "the clip file below `work/clip_files/`")
 
@@ -862,6 +873,7 @@ FINAL_VERDICTS: Table[Row] = Table(
         DUPLICATE_OF,
         DUPLICATE_GROUP,
         *(column for table in (CAPTIONS, REWRITES, ALIGNMENT) for column in scores(table)),
+        TEXT_SOURCE,
         *(column for column in scores(CUTS) if column not in (FILE, *CUT_STATE)),
     ),
 )

@@ -106,8 +106,12 @@ def write_card(
     formats: Mapping[str, Format],
     settings: Mapping[str, Any],
     models: Sequence[Mapping[str, Any]],
+    review: Mapping[str, int],
 ) -> str:
-    """The text of the card. `formats`: those written, by name; `settings`, `models`: as in `export.export_dataset`."""
+    """The text of the card. `formats`: those written, by name; `settings`, `models`: as in `export.export_dataset`.
+
+    `review`: the section of the summary; empty in a run without decisions.
+    """
     environment = Environment(
         loader=PackageLoader("clipmill.dataset.formats", ""),
         undefined=StrictUndefined,
@@ -136,6 +140,9 @@ def write_card(
         checks={name: value for name, value in checks.items() if value is not None and value is not False},
         models=models,
         formats=formats,
+        review=review,
+        require=settings.get("review", {}).get("require"),
+        around=[settings["export"][name] for name in ("text_prefix", "text_suffix")],
     )
 
 

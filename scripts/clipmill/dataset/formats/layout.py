@@ -14,6 +14,7 @@ from clipmill.dataset.formats.assign import NO_BUCKET, Bucket, Buckets
 from clipmill.dataset.formats.masks import Masks
 from clipmill.shapes.sizes import Size
 from clipmill.store.table import Row
+from clipmill.store.tables import REVIEWED
 from clipmill.texts.heard import with_heard
 
 # Columns of the metadata that formats write beside the text: every clip of the dataset has them.
@@ -55,14 +56,20 @@ class Layout:
         return {split: self.text_file(path) for split, path in self.by_split(template)}
 
     def whole_text(self, text: str, row: Row) -> str:
-        """A text on the picture of a clip as a trainer gets it: what is heard comes last, prefix and suffix are around.
+        """A text of a clip as a trainer gets it: what is heard comes last, prefix and suffix are around.
 
-        The column `text` of METADATA is so already.
+        The column `text` of METADATA is so already. A person heard the clip: nothing is added to what he wrote.
         """
-        return self.text_prefix + with_heard(text, row) + self.text_suffix
+        heard = text if row["text_source"] == REVIEWED else with_heard(text, row)
+        return self.text_prefix + heard + self.text_suffix
 
     def texts(self, row: Row) -> list[str]:
-        """The clip's captions in the order of the config, without those it lacks; `text` if it has none of them."""
+        """The clip's captions in the order of the config, without those it lacks; `text` if it has none of them.
+
+        What a person wrote stands alone: the other captions may have the faults that it corrects.
+        """
+        if row["text_source"] == REVIEWED:
+            return [row["text"]]
         whole = {name: row[column] for name, column in CAPTIONS.items()}
         others = {name: text for name, text in whole.items() if name != "text" and text is not None}
         whole |= {name: self.whole_text(text, row) for name, text in others.items()}
