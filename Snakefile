@@ -37,6 +37,7 @@ include: "rules/calibrate.smk"
 include: "rules/plan.smk"
 include: "rules/beautify.smk"
 include: "rules/quantize.smk"
+include: "rules/browse.smk"
 
 
 rule all:

@@ -3,13 +3,17 @@ in:  the targets of the run
 out: the check of ffmpeg and the lock that a run holds on its outdir; the summary on the terminal after the last job
 """
 
+import signal
+
 from clipmill.base.human import counted
 from clipmill.dataset.summary import as_text
 from clipmill.store.layout import Paths
 from clipmill.store.run_lock import RunLock
 
 # Targets that write nothing below outdir but their logs, so that they are allowed while a run is at work.
-BESIDE_RUNS = {*map(rule_name, ("plan", "fetch_models", "beautify", "quantize"))}
+BESIDE_RUNS = {
+    *map(rule_name, ("plan", "fetch_models", "beautify", "quantize", "browse"))
+}
 PATHS = Paths(Path(config["outdir"]))
 RUN_LOCK = RunLock(PATHS.outdir)
 
@@ -25,6 +29,9 @@ def begin_run():
     if not targets or not targets <= BESIDE_RUNS:
         or_exit(check_ffmpeg)
         os.environ.update(CLIPMILL_RUN=or_exit(RUN_LOCK.take))
+    if targets == {rule_name("browse")}:
+        # Ctrl-C ends its server, and with it the command.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def restore_clips():

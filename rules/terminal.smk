@@ -8,7 +8,9 @@ import logging
 from clipmill import terminal
 
 # Rules whose jobs write to the terminal themselves.
-SPEAKING = {*map(rule_name, ("plan", "fetch_models", "beautify", "calibrate"))}
+SPEAKING = {
+    *map(rule_name, ("plan", "fetch_models", "beautify", "calibrate", "browse"))
+}
 
 
 def take_over_terminal():

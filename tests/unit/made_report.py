@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from clipmill.decode.frames import ArchiveWriter
 from clipmill.decode.video import DecodePaths
 from clipmill.filters import columns, reasons, verdict
 from clipmill.report import write_report
+from clipmill.review import write_review
 from clipmill.split.settings import SplitSettings
 from clipmill.split.transitions import transition_rows
 from clipmill.store import tables
@@ -189,3 +191,25 @@ class Finished:
         path = self.outdir / "report.html"
         write_report(self.outdir, settings, split, CONFIG if config is None else config, path)
         return path
+
+    def review(self, clip: Path | None = None) -> Path:
+        """The page of all kept clips. `clip`: a video that the file of each of them is a link to; None for no files."""
+        settings = {"filters": self.filters, "order": ORDER, "cascade": False}
+        paths, path = Paths(self.outdir), self.outdir / "review.html"
+        clips = [{"clip_id": row["clip_id"], "source_key": "key", **span(row)} for row in self.rows]
+        tables.CLIPS.of(self.outdir, "000000").parent.mkdir(parents=True, exist_ok=True)
+        tables.CLIPS.write(tables.CLIPS.of(self.outdir, "000000"), clips)
+        kept = [row["clip_id"] for row in self.rows if row["kept"]]
+        files = {clip_id: f"clips/{clip_id.rpartition('_')[0]}/{clip_id}.mp4" for clip_id in kept}
+        paths.dataset.mkdir(exist_ok=True)
+        rows = [{"clip_id": clip_id, "file_path": file, "split": "train"} for clip_id, file in files.items()]
+        tables.METADATA.write(paths.metadata, rows)
+        for file in files.values() if clip else ():
+            (paths.dataset / file).parent.mkdir(parents=True, exist_ok=True)
+            os.link(clip, paths.dataset / file)
+        write_review(self.outdir, settings, path)
+        return path
+
+
+def span(row: Mapping[str, Any]) -> dict[str, int]:
+    return {name: row[name] for name in ("start_frame", "end_frame")}

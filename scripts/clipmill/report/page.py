@@ -43,17 +43,20 @@ SHAPES |= {"2:1": 2, "2.39:1": 2.39}
 Lines = list[dict[str, Any]]
 
 
-def render(view: Mapping[str, Any]) -> str:
-    """The page as HTML. All that comes from outside is escaped by the template."""
+def render(view: Mapping[str, Any], folder: Path = HERE) -> str:
+    """The page as HTML. All that comes from outside is escaped by the template.
+
+    `folder`: where the template and the script of the page are, and the style that it adds to the report's.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters |= {"count": count, "hours": hours, "number": number, "share": share, "clock": clock}
     environment.filters |= {"lasting": duration, "plural": plural, "code": code}
-    script = (HERE / "page.js").read_text(encoding="utf-8")
+    script = (folder / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    style = (HERE / "page.css").read_text(encoding="utf-8")
+    style = "".join((one / "page.css").read_text(encoding="utf-8") for one in dict.fromkeys((HERE, folder)))
     template = environment.get_template("page.html.j2")
     return template.render(view, script=script, script_hash=digest, style=style)
 
