@@ -194,8 +194,7 @@ class Finished:
 
     def review(self, clip: Path | None = None) -> Path:
         """The page of all kept clips. `clip`: a video that the file of each of them is a link to; None for no files."""
-        settings = {"filters": self.filters, "order": ORDER, "cascade": False}
-        paths, path = Paths(self.outdir), self.outdir / "review.html"
+        paths = Paths(self.outdir)
         clips = [{"clip_id": row["clip_id"], "source_key": "key", **span(row)} for row in self.rows]
         tables.CLIPS.of(self.outdir, "000000").parent.mkdir(parents=True, exist_ok=True)
         tables.CLIPS.write(tables.CLIPS.of(self.outdir, "000000"), clips)
@@ -207,8 +206,17 @@ class Finished:
         for file in files.values() if clip else ():
             (paths.dataset / file).parent.mkdir(parents=True, exist_ok=True)
             os.link(clip, paths.dataset / file)
-        write_review(self.outdir, settings, path)
+        return self.write_review(paths.review_page)
+
+    def write_review(self, path: Path) -> Path:
+        """The same page, written once more."""
+        write_review(self.outdir, {"filters": self.filters, "order": ORDER, "cascade": False}, path)
         return path
+
+    def index_source(self, video_id: str, path: Path) -> None:
+        """Have the index know the file of a video."""
+        rows = [{"video_id": video, "shard": 0, "path": str(path)} for video in self.videos if video == video_id]
+        tables.INDEX.write(Paths(self.outdir).videos, rows)
 
 
 def span(row: Mapping[str, Any]) -> dict[str, int]:

@@ -294,8 +294,8 @@ def test_faults_of_the_set_up_say_what_to_do(outdir, tmp_path):
 
 def test_ctrl_c_ends_it_with_one_line(outdir):
     """It is started as Snakemake starts it: with Ctrl-C ignored."""
-    ignore = "import os, signal, sys; signal.signal(2, signal.SIG_IGN); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-    command = [sys.executable, "-c", ignore, str(TOOL), "--outdir", str(outdir)]
+    ignore = "import os, signal, sys; signal.signal(2, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    command = [sys.executable, "-c", ignore, sys.executable, str(TOOL), "--outdir", str(outdir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout.readline() == "\n" and "/review.html" in process.stdout.readline()
         process.send_signal(signal.SIGINT)

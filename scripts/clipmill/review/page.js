@@ -75,7 +75,6 @@
     if (!undoing) undone.push([clip, before]);
     decisions.set(clip, after);
     outdated.delete(clip);
-    lower[clip] = undefined;
     remember(clip);
     find("undo").disabled = !undone.length;
     refresh(clip);
@@ -189,8 +188,8 @@
   const sizes = { kept: count - near, near, all: count };
   const choice = { set: sizes.kept || !near ? "kept" : "near", words: [], decision: "", sort: "", down: false };
   const conditions = new Map(); // by filter: whether a clip passes
-  const lower = new Array(count); // texts in small letters, made when they are needed
-  const lowerOf = (clip) => (lower[clip] ??= textOf(clip).toLowerCase());
+  /** The beginning of a word; of writing that may have no spaces between words, any part. */
+  const pattern = (part) => (/^[\0-\x7f]+$/.test(part) ? "(?<![\\p{L}\\p{N}])" : "") + part.replace(/[\\^$.*+?()[\]{}|\/]/gu, "\\$&");
   let view = [];
 
   const DECISIONS = {
@@ -210,11 +209,11 @@
 
   function choose() {
     const here = view[current];
-    const passes = [...conditions.values()], isOf = DECISIONS[choice.decision];
+    const passes = [...conditions.values()], words = choice.words.map((part) => new RegExp(pattern(part), "iu")), isOf = DECISIONS[choice.decision];
     const inSet = { kept: (clip) => !isNear(clip), near: isNear, all: () => true }[choice.set];
     view = [];
     for (let clip = 0; clip < count; clip++) {
-      if (inSet(clip) && isOf(clip) && passes.every((pass) => pass(clip)) && choice.words.every((one) => lowerOf(clip).includes(one))) view.push(clip);
+      if (inSet(clip) && isOf(clip) && passes.every((pass) => pass(clip)) && words.every((one) => one.test(textOf(clip)))) view.push(clip);
     }
     const values = scores.get(choice.sort)?.values, value = values ? (clip) => values[clip] : ORDERS[choice.sort];
     const sign = choice.down ? -1 : 1, keys = new Map(view.map((clip) => [clip, value(clip)]));
@@ -268,7 +267,7 @@
   let typing = 0;
   find("search").addEventListener("input", (event) => {
     clearTimeout(typing);
-    typing = setTimeout(() => { choice.words = event.target.value.toLowerCase().split(/\s+/u).filter(Boolean); choose(); }, 120);
+    typing = setTimeout(() => { choice.words = event.target.value.split(/\s+/u).filter(Boolean); choose(); }, 120);
   });
 
   // The filters: a line for the name of the video, one per score and one per label.
@@ -462,10 +461,9 @@
   /** A text with the words that were looked for in marks. */
   function marked(text) {
     if (!choice.words.length) return [text];
-    const pattern = new RegExp(choice.words.map((one) => one.replace(/[.*+?^${}()|[\]\\]/gu, "\\$&")).join("|"), "giu");
-    const parts = [];
+    const words = new RegExp(choice.words.map(pattern).join("|"), "giu"), parts = [];
     let from = 0;
-    for (const found of text.matchAll(pattern)) {
+    for (const found of text.matchAll(words)) {
       parts.push(text.slice(from, found.index), make("mark", { textContent: found[0] }));
       from = found.index + found[0].length;
     }
