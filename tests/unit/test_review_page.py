@@ -7,16 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from made_report import ORDER, Finished, bounds, row
+from made_report import Finished, bounds, row
+from many_clips import MANY, SCROLL, many_clips
 from test_browse import running
 
 from browser import IN_CHROMIUM, Opened, opened
 from clipmill.demo import render
-from clipmill.filters.columns import WORDS
-from clipmill.report import page as report_page
-from clipmill.report.judge import Judge
-from clipmill.review import HERE, choose
-from clipmill.review import page as page_data
+from clipmill.review import choose
 from clipmill.store.review import Decision, clip_key, read_review
 
 pytestmark = [pytest.mark.browser, *IN_CHROMIUM]  # named here: see tests/conftest.py
@@ -40,7 +37,7 @@ def clips() -> list[dict]:
     rows += [row(16, FILTERS, motion=20.5, transfer="sdr"), row(17, FILTERS, transfer="pq")]
     rows += [row(18, FILTERS, motion=0.9, brightness=10.0, transfer="sdr")]
     rows += [row(19, FILTERS, transfer="sdr", reason="caption failed"), row(20, FILTERS, transfer="sdr", motion=None)]
-    return rows
+    return [*rows, row(21, FILTERS, transfer="sdr") | {"kept": False, "reason": "reviewed out"}]
 
 
 @pytest.fixture(scope="module")
@@ -125,15 +122,24 @@ def saved(page: Opened, tmp_path: Path) -> dict[str, Decision]:
 def test_kept_clips_and_those_that_fail_one_filter_are_shown_nearest_first(made):
     with review(made) as page:
         sizes = [page.text(f"count-{which}") for which in ("kept", "near", "all")]
-        assert sizes == ["12", "6", "18"] and ids(page)[:2] == [name(0), name(1)]
+        assert sizes == ["12", "7", "19"] and ids(page)[:2] == [name(0), name(1)]
         page.page.locator('[data-set="near"]').click()
         reasons = page.page.locator(".why").all_text_contents()
-        near = {15: 0, 16: 0, 17: 0, 14: 1, 13: 2, 12: 3}  # by rank: the nearest of each threshold, then the next
+        near = {
+            15: 0,
+            16: 0,
+            17: 0,
+            21: 0,
+            14: 1,
+            13: 2,
+            12: 3,
+        }  # by rank: the nearest of each threshold, then the next
         assert ids(page) == [name(number) for number in near][: len(reasons)]
-        assert reasons[:3] == [
+        assert reasons[:4] == [
             "Dropped by motion: 0.9 is below 1.",
             "Dropped by motion: 20.5 is above 20.",
             "Dropped by transfer: pq.",
+            "Dropped by a person's decision: reviewed out.",
         ]
         assert page.told == []
 
@@ -345,52 +351,6 @@ def test_served_by_browse_decisions_are_written_at_once_and_dropped_clips_play(m
 
 
 # --- many clips, every window, hostile texts --------------------------------------------------------------------------
-
-MANY = 20_000
-SENTENCE = "a man in a red coat walks slowly along the river while the camera pans to the left"
-# Scrolls through the whole list and back. Returns the most cards that were in the document, and the longest frame.
-SCROLL = """async () => {
-  const list = document.querySelector('[data-is="clips"]'), height = list.offsetHeight;
-  let most = 0, made = 0, longest = 0, before = performance.now();
-  const watch = new MutationObserver((changes) => { for (const one of changes) made += one.addedNodes.length; });
-  watch.observe(list, { childList: true });
-  const steps = 60;
-  for (let step = 0; step <= steps; step++) {
-    const share = step < steps / 2 ? (2 * step) / steps : 1 - (step - steps / 2) / 1500;
-    scrollTo({ top: share * height, behavior: "instant" });
-    await new Promise(requestAnimationFrame);
-    const now = performance.now();
-    longest = Math.max(longest, now - before);
-    before = now;
-    most = Math.max(most, list.childElementCount);
-  }
-  watch.disconnect();
-  return { most, made: made / steps, longest, height };
-}"""
-
-
-def many_clips(path: Path) -> Path:
-    """A page of MANY kept clips with texts of sixty words, as `write_review` would make it without pictures."""
-    judge = Judge(FILTERS, ORDER, cascade=False)
-    one = row(0, FILTERS, transfer="sdr", **dict.fromkeys((n for n in judge.filters if n not in WORDS), 1.234567))
-    words = SENTENCE.split(" ")
-    rows = [
-        {
-            **one,
-            "clip_id": f"a-video-{n // 10}_{n:012d}",
-            "video_id": f"a-video-{n // 10}",
-            "name": f"video {n // 10}.mp4",
-        }
-        | {"motion": n * 7919 % MANY + 0.5, "text": f"{n} " + " ".join(words[(n + k) % 18] for k in range(60))}
-        | {"file_path": f"clips/a-video-{n // 10}/a-video-{n // 10}_{n:012d}.mp4", "split": "train"}
-        for n in range(MANY)
-    ]
-    for entry in rows:
-        entry |= dict.fromkeys(set(page_data.columns(judge, [])) - entry.keys())
-    data = page_data.data(rows, [None] * MANY, ["0123456789abcdef"] * MANY, judge, [])
-    view = {"total": MANY, "kept": MANY, "near": 0, "videos": 2000, "data": data | {"strips": [None] * MANY}}
-    path.write_text(report_page.render(view, HERE), encoding="utf-8")
-    return path
 
 
 def test_twenty_thousand_clips_scroll_with_a_few_cards_in_the_document(tmp_path):

@@ -11,7 +11,7 @@ from clipmill.base.files import write_text
 from clipmill.report import page as report_page
 from clipmill.report.judge import Judge
 from clipmill.review import page, pictures
-from clipmill.review.choose import choose
+from clipmill.review.choose import REVIEW, choose
 from clipmill.store import tables
 from clipmill.store.layout import Paths
 from clipmill.store.review import clip_key
@@ -39,8 +39,8 @@ def write_review(outdir: Path, settings: Mapping[str, Any], output: Path) -> Non
         row |= of_dataset.get(row["clip_id"], page.NOT_IN_DATASET)
     keys = _keys(outdir, set(shards.values()))
     few = len(chosen.kept) <= MOST_PICTURES
-    counts = [int(few) if row["kept"] else pictures.FRAMES for row in rows]
     near = [chosen.near.get(number) for number in chosen.rows]
+    counts = [int(few) if one is None else 1 if one.end == REVIEW else pictures.FRAMES for one in near]
     view = {
         "total": chosen.total,
         "kept": len(chosen.kept),

@@ -453,6 +453,7 @@
   function reason(clip) {
     if (!isNear(clip)) return "";
     const [name, end] = data.near[clip];
+    if (end === "review") return `Dropped by a person's decision: ${word(data.reason, clip)}.`;
     if (end === "words") return `Dropped by ${name}: ${word(data.labels.find((label) => label.name === name) || { codes: [-1] }, clip) ?? "no word"}.`;
     const { values, bounds } = scores.get(name);
     return `Dropped by ${name}: ${number(values[clip])} is ${end === "min" ? "below" : "above"} ${number(bounds[end])}.`;

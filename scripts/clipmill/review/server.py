@@ -77,7 +77,7 @@ class Server(ThreadingHTTPServer):
         if not paths.review_page.is_file():
             raise SetupError(f"{paths.review_page}: there is no such page; a run makes it, when it writes its report")
         self.root = outdir.resolve(strict=True)
-        self.decisions = self.root / paths.decisions.name
+        self.decisions = self.root / paths.review_file.name
         self.token = secrets.token_urlsafe(TOKEN_BYTES)
         self.writing = threading.Lock()
         self._index = paths.videos
@@ -119,7 +119,7 @@ def serve(outdir: Path, port: int = 0) -> None:
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            decisions = Paths(outdir).decisions
+            decisions = Paths(outdir).review_file
             print(
                 f"\n  Ended: {f'decisions are in {decisions}' if decisions.exists() else 'nothing was decided'}.",
                 flush=True,

@@ -104,8 +104,8 @@ class Paths:
         return self.outdir / "review.html"
 
     @property
-    def decisions(self) -> Path:
-        """What a person decided about clips: see `store.review`."""
+    def review_file(self) -> Path:
+        """What a person decided about clips, as `snakemake browse` writes it: see `store.review`."""
         return self.outdir / "review.jsonl"
 
     @property
