@@ -15,8 +15,8 @@ from clipmill.review import page as page_data
 FILTERS = bounds(motion=(1, 20), brightness=(20, None), transfer={"allow": ["sdr"]})
 MANY = 20_000
 SENTENCE = "a man in a red coat walks slowly along the river while the camera pans to the left"
-# Scrolls through the whole list and a little back. Returns the most cards that were in the document, the cards that were
-# put there per frame, the median and the longest frame in milliseconds, and the height of the list.
+# Scrolls through the whole list and a little back. Returns the most cards that were in the document, those put
+# there per frame, the median and the longest frame in milliseconds, and the height of the list.
 SCROLL = """async () => {
   const list = document.querySelector('[data-is="clips"]'), height = list.offsetHeight;
   const frames = [];

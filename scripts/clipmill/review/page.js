@@ -299,7 +299,7 @@
     const known = values.filter((value) => value !== null);
     const ends = ["at least", "at most"].map((end, place) => {
       const edge = known.reduce((one, other) => (place ? Math.max(one, other) : Math.min(one, other)), place ? -Infinity : Infinity);
-      return labelled(make("input", { type: "number", step: "any", placeholder: number(edge), title: unit }), `${name} ${end}`);
+      return labelled(make("input", { type: "number", step: "any", placeholder: Number.isFinite(edge) ? String(Number(edge.toPrecision(3))) : "", title: unit }), `${name} ${end}`);
     });
     filter(name, ends, (least, most) => {
       const low = least === "" ? -Infinity : Number(least), high = most === "" ? Infinity : Number(most);
@@ -326,6 +326,13 @@
 
   const list = find("clips"), tools = document.querySelector(".tools"), one = document.querySelector("template").content.firstElementChild;
   const WIDE = 1180, GAP = 14, SPARE_ROWS = 1;
+  /** The scores, first those that have a bound, and of these first those in which clips differ most. */
+  const telling = data.scores.map(({ name, bounds, values }) => {
+    const counts = new Map();
+    const known = values.filter((value) => value !== null);
+    for (const value of known) counts.set(value, (counts.get(value) || 0) + 1);
+    return { name, bounded: Object.values(bounds).some((bound) => bound !== null), same: Math.max(0, ...new Set(counts.values())) / known.length };
+  }).sort((one, other) => other.bounded - one.bounded || one.same - other.same).map(({ name }) => name);
   const shown = new Map(), spare = []; // cards by their place in `view`; cards that wait for one
   let current = 0, columns = 1, row = 240, width = 0;
 
@@ -417,8 +424,8 @@
     if (!strip && !source(clip)) lose(card, "No picture: its kept frames are not there any more.");
     const points = [];
     const wanted = [choice.sort, ...conditions.keys(), ...(isNear(clip) ? [data.near[clip][0]] : [])].filter((score) => scores.has(score));
-    const bounded = data.scores.filter(({ bounds }) => Object.values(bounds).some((bound) => bound !== null)).map((score) => score.name);
-    for (const score of new Set([...wanted, ...bounded, ...scores.keys()])) {
+    const known = telling.filter((score) => scores.get(score).values[clip] !== null);
+    for (const score of new Set([...wanted, ...known])) {
       const point = make("li", { className: isNear(clip) && data.near[clip][0] === score ? "bad" : "" }, `${score} `, make("b", { textContent: number(scores.get(score).values[clip]) }));
       points.push(point);
       if (points.length === 8) break; // no card has room for more
@@ -565,12 +572,13 @@
     card.area.value = textOf(card.clip);
     card.area.focus();
     card.area.setSelectionRange(0, 0);
+    card.area.scrollTop = 0;
   }
   /** Take the text that is being edited, if there is one: an empty one, or the model's own, is no edit. */
   function commit() {
     if (!editing) return;
     const card = editing, { clip } = card, typed = tidy(card.area.value);
-    const text = !typed || typed === tidy(data.text[clip] ?? "") ? null : typed;
+    const same = typed === tidy(textOf(clip)), text = same ? decided(clip).text : !typed || typed === tidy(data.text[clip] ?? "") ? null : typed;
     editing = null;
     decorate(card);
     if (text !== decided(clip).text) {
