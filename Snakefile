@@ -39,6 +39,7 @@ include: "rules/plan.smk"
 include: "rules/beautify.smk"
 include: "rules/compare.smk"
 include: "rules/quantize.smk"
+include: "rules/browse.smk"
 
 
 rule all:

@@ -1,12 +1,14 @@
 """
-in:  the files of the export; the tool also reads the videos, transitions, signals, kept frames and benchmarks
+in:  the files of the export; the tool also reads the videos, clips, transitions, signals, kept frames and benchmarks
 out: report.html, one file that needs no other. Times and memory are in it, so its bytes differ from run to run
+     review.html, which plays the clips of dataset/ beside it
 """
 
 
 rule write_report:
-    """Show what the run found, kept and dropped, and what other thresholds would keep: one page."""
+    """Show what the run found, kept and dropped, and what other thresholds would keep: one page; and all kept clips."""
     input:
+        metadata=rules.export_dataset.output.metadata,
         verdicts=rules.export_dataset.output.verdicts,
         errors=rules.export_dataset.output.errors,
         summary=rules.export_dataset.output.summary,
@@ -16,6 +18,7 @@ rule write_report:
         report=report(
             f"{OUT}/report.html", caption="report_texts/page.rst", category="Report"
         ),
+        review=f"{OUT}/review.html",
     log:
         f"{OUT}/logs/report/report.log",
     conda:
@@ -38,5 +41,6 @@ rule write_report:
             --split {params.split:q} \
             --thresholds {input.thresholds:q} \
             --output {output.report:q} \
+            --review {output.review:q} \
             >{log:q} 2>&1
         """

@@ -3,6 +3,8 @@ in:  the targets of the run
 out: the check of ffmpeg and the lock that a run holds on its outdir; the summary on the terminal after the last job
 """
 
+import signal
+
 from clipmill.base.human import counted
 from clipmill.dataset.summary import as_text
 from clipmill.store.layout import Paths
@@ -10,7 +12,7 @@ from clipmill.store.run_lock import RunLock
 
 # Targets that write nothing below outdir but their logs, so that they are allowed while a run is at work.
 BESIDE_RUNS = {
-    *map(rule_name, ("plan", "fetch_models", "beautify", "quantize", "compare"))
+    *map(rule_name, ("plan", "fetch_models", "beautify", "quantize", "compare", "browse"))
 }
 PATHS = Paths(Path(config["outdir"]))
 RUN_LOCK = RunLock(PATHS.outdir)
@@ -30,6 +32,9 @@ def begin_run():
         or_exit(check_ffmpeg)
         os.environ.update(CLIPMILL_RUN=or_exit(RUN_LOCK.take))
         keep_decisions()
+    if targets == {rule_name("browse")}:
+        # Ctrl-C ends its server, and with it the command.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def restore_clips():

@@ -9,7 +9,7 @@ from clipmill import terminal
 
 # Rules whose jobs write to the terminal themselves.
 SPEAKING = {
-    *map(rule_name, ("plan", "fetch_models", "beautify", "calibrate", "compare"))
+    *map(rule_name, ("plan", "fetch_models", "beautify", "calibrate", "compare", "browse"))
 }
 
 

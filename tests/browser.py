@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -95,6 +96,11 @@ class Opened:
             }))""",
         )
 
+    def faults(self) -> list[str]:
+        """What axe-core finds that is serious or critical: the rule and the first element of each."""
+        found = Axe().run(self.page).response["violations"]
+        return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")]
+
     def settle(self) -> None:
         """Wait until the page has answered what was done to it."""
         self.page.evaluate("new Promise((done) => requestAnimationFrame(done))")
@@ -127,23 +133,30 @@ def started() -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path, width: int = 1600, scheme: str = "light") -> Iterator[Opened]:
-    """A report, opened from disk, ready to be used. Whatever it asks for besides itself is refused and told."""
+def opened(
+    path: Path, width: int = 1600, scheme: str = "light", address: str | None = None, beside: str | None = None
+) -> Iterator[Opened]:
+    """A page, opened from disk or at its `address`, ready to be used.
+
+    Whatever it asks for besides itself is refused and told, but for what begins with `beside`.
+    """
     page = _running[-1].new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     report = Opened(page, path)
+    address = address or path.as_uri()
 
     def ask(route) -> None:
-        if route.request.url == path.as_uri():
+        url = route.request.url
+        if url == address or (beside is not None and url.startswith(beside)):
             route.continue_()
         else:
-            report.told.append(f"request: {route.request.url[:200]}")
+            report.told.append(f"request: {url[:200]}")
             route.abort()
 
     page.route("**/*", ask)
     page.on("console", lambda message: report.told.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: report.told.append(f"error: {error}"))
     page.on("dialog", lambda dialog: (report.told.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.goto(path.as_uri())
+    page.goto(address)
     page.wait_for_selector("html[data-ready]", state="attached")
     yield report
     page.close()

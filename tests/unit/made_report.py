@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from clipmill.decode.frames import ArchiveWriter
 from clipmill.decode.video import DecodePaths
 from clipmill.filters import columns, reasons, verdict
 from clipmill.report import write_report
+from clipmill.review import write_review
 from clipmill.split.settings import SplitSettings
 from clipmill.split.transitions import transition_rows
 from clipmill.store import tables
@@ -189,3 +191,33 @@ class Finished:
         path = self.outdir / "report.html"
         write_report(self.outdir, settings, split, CONFIG if config is None else config, path)
         return path
+
+    def review(self, clip: Path | None = None) -> Path:
+        """The page of all kept clips. `clip`: a video that the file of each of them is a link to; None for no files."""
+        paths = Paths(self.outdir)
+        clips = [{"clip_id": row["clip_id"], "source_key": "key", **span(row)} for row in self.rows]
+        tables.CLIPS.of(self.outdir, "000000").parent.mkdir(parents=True, exist_ok=True)
+        tables.CLIPS.write(tables.CLIPS.of(self.outdir, "000000"), clips)
+        kept = [row["clip_id"] for row in self.rows if row["kept"]]
+        files = {clip_id: f"clips/{clip_id.rpartition('_')[0]}/{clip_id}.mp4" for clip_id in kept}
+        paths.dataset.mkdir(exist_ok=True)
+        rows = [{"clip_id": clip_id, "file_path": file, "split": "train"} for clip_id, file in files.items()]
+        tables.METADATA.write(paths.metadata, rows)
+        for file in files.values() if clip else ():
+            (paths.dataset / file).parent.mkdir(parents=True, exist_ok=True)
+            os.link(clip, paths.dataset / file)
+        return self.write_review(paths.review_page)
+
+    def write_review(self, path: Path) -> Path:
+        """The same page, written once more."""
+        write_review(self.outdir, {"filters": self.filters, "order": ORDER, "cascade": False}, path)
+        return path
+
+    def index_source(self, video_id: str, path: Path) -> None:
+        """Have the index know the file of a video."""
+        rows = [{"video_id": video, "shard": 0, "path": str(path)} for video in self.videos if video == video_id]
+        tables.INDEX.write(Paths(self.outdir).videos, rows)
+
+
+def span(row: Mapping[str, Any]) -> dict[str, int]:
+    return {name: row[name] for name in ("start_frame", "end_frame")}

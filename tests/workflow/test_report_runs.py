@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import LAST, Run, Saved
+from runs import LAST, Run, Saved, wait_for
 
 from browser import in_chromium, opened
 from clipmill.filters.thresholds import at_quantile
+from clipmill.store.review import read_review
 
 pytestmark = pytest.mark.browser
 
@@ -158,3 +162,29 @@ def test_missing_frames_cost_their_pictures_alone(run):
         assert lost.count() > 0 and set(lost.locator(".name").all_text_contents()) == {"20 a.mp4"}
         assert page.page.locator("figure.clip img").count() > 10
         assert page.told == []
+
+
+@in_chromium
+def test_browse_serves_the_run_and_takes_decisions_while_a_run_is_at_work_beside_it(run):
+    with run.started("browse") as main:
+        address = wait_for(lambda: re.search(r"http://\S+", run.said.read_text()), lambda: main.poll() is None)[0]
+        beside = address.removesuffix("review.html")
+        with opened(run.outdir / "review.html", 1600, "dark", address, beside) as page:
+            cards = page.page.locator(".one")
+            assert cards.count() == sum(row["kept"] for row in run.verdicts())
+            page.page.keyboard.press(" ")
+            wait_for(lambda: cards.first.locator("video").evaluate("one => !one.paused && one.currentTime > 0"))
+            page.page.keyboard.press("d")
+            wait_for(lambda: (run.outdir / "review.jsonl").exists())
+            page.page.locator('[data-set="near"]').click()
+            assert "Dropped by motion: " in cards.first.inner_text()
+            page.page.keyboard.press(" ")
+            wait_for(lambda: cards.first.locator("video").evaluate("one => !one.paused && one.currentTime > 0"))
+            assert page.told == [] and page.overflow == 0
+        assert run.run().nothing_done
+        os.killpg(main.pid, signal.SIGINT)  # as Ctrl-C does
+        outcome = run.ended(main)
+    said = outcome.output.rstrip().rpartition("Ctrl-C ends it.")[2].strip()
+    assert (outcome.code, said) == (0, f"Ended: decisions are in {Path('..', 'out', 'review.jsonl')}.")
+    (decision,) = read_review(run.outdir / "review.jsonl").values()
+    assert decision.decision == "drop" and decision.clip_id in {row["clip_id"] for row in run.verdicts() if row["kept"]}

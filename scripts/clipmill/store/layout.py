@@ -100,6 +100,15 @@ class Paths:
         return self.outdir / "report.html"
 
     @property
+    def review_page(self) -> Path:
+        return self.outdir / "review.html"
+
+    @property
+    def review_file(self) -> Path:
+        """What a person decided about clips, as `snakemake browse` writes it: see `store.review`."""
+        return self.outdir / "review.jsonl"
+
+    @property
     def calibration(self) -> Path:
         """The output folder of the run on a calibration sample."""
         return self.outdir / "calibrate"
