@@ -12,7 +12,9 @@ from clipmill.store.run_lock import RunLock
 
 # Targets that write nothing below outdir but their logs, so that they are allowed while a run is at work.
 BESIDE_RUNS = {
-    *map(rule_name, ("plan", "fetch_models", "beautify", "quantize", "compare", "browse"))
+    *map(
+        rule_name, ("plan", "fetch_models", "beautify", "quantize", "compare", "browse")
+    )
 }
 PATHS = Paths(Path(config["outdir"]))
 RUN_LOCK = RunLock(PATHS.outdir)

@@ -9,7 +9,10 @@ from clipmill import terminal
 
 # Rules whose jobs write to the terminal themselves.
 SPEAKING = {
-    *map(rule_name, ("plan", "fetch_models", "beautify", "calibrate", "compare", "browse"))
+    *map(
+        rule_name,
+        ("plan", "fetch_models", "beautify", "calibrate", "compare", "browse"),
+    )
 }
 
 
