@@ -56,12 +56,11 @@ class Layout:
         return {split: self.text_file(path) for split, path in self.by_split(template)}
 
     def whole_text(self, text: str, row: Row) -> str:
-        """A text of a clip as a trainer gets it: what is heard comes last, prefix and suffix are around.
+        """A text on the picture of a clip as a trainer gets it: what is heard comes last, prefix and suffix are around.
 
-        The column `text` of METADATA is so already. A person heard the clip: nothing is added to what he wrote.
+        The column `text` of METADATA is so already.
         """
-        heard = text if row["text_source"] == REVIEWED else with_heard(text, row)
-        return self.text_prefix + heard + self.text_suffix
+        return self.text_prefix + with_heard(text, row) + self.text_suffix
 
     def texts(self, row: Row) -> list[str]:
         """The clip's captions in the order of the config, without those it lacks; `text` if it has none of them.
