@@ -423,6 +423,8 @@ def _target_problems(config: dict[str, Any]) -> list[str]:
             f"export.buckets.frames: lacks {', '.join(map(str, sorted(lacking)))} of cut.frames, so that clips would "
             "fit no bucket or a shorter one; write the same list there"
         )
+    if cut["audio_silence"] and cut["audio"] is not True:
+        problems.append("cut.audio_silence: gives silence to clips without sound only with cut.audio: true; set it so")
     if cut["mode"] == "copy" and any(cut[key] is not None for key in ("fps", "size")):
         problems.append("cut.mode: copy cannot change the frame rate or the size; choose auto, or leave these out")
     return problems

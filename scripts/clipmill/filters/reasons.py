@@ -15,7 +15,7 @@ from clipmill.texts.questions import ANSWERS, JUDGE
 class Reason:
     """The `stage` that spoke against a clip, and the `kind`.
 
-    Stages: split, size, a filter, duplicates, limit, judge or the column of a question, caption, rewrite, text, cut.
+    Stages: split, size, sound, a filter, duplicates, limit, judge or the column of a question, caption, rewrite, text, cut.
     """
 
     stage: str
@@ -23,7 +23,7 @@ class Reason:
 
     def __str__(self) -> str:
         """The words for it in tables, the summary and the report."""
-        return self.kind if self.stage in ("split", "size", "duplicates") else f"{self.stage} {self.kind}"
+        return self.kind if self.stage in ("split", "size", "sound", "duplicates") else f"{self.stage} {self.kind}"
 
 
 def words(reason: Reason | None) -> str | None:
@@ -42,6 +42,7 @@ def _faults(name: str) -> tuple[str, ...]:
 
 UNFIT = {kind: Reason("split", kind) for kind in tables.UNFIT}
 TOO_SMALL = Reason("size", "too_small")  # for cut.size
+NO_SOUND = Reason("sound", "no_sound")  # for cut.audio: require
 DUPLICATE = Reason("duplicates", "duplicate")
 PER_GROUP, PER_VIDEO = Reason("limit", "per group"), Reason("limit", "per video")
 JUDGE_FAILED = Reason("judge", "failed")
@@ -56,6 +57,7 @@ BY_WORDS = {
     for reason in (
         *UNFIT.values(),
         TOO_SMALL,
+        NO_SOUND,
         *(Reason(name, kind) for name in (*FILTERS, *LATE_FILTERS) for kind in _faults(name)),
         DUPLICATE,
         PER_GROUP,
