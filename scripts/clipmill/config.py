@@ -20,7 +20,7 @@ import yaml
 from clipmill.base.errors import SetupError
 from clipmill.chat.keys import SECRET
 from clipmill.dataset import formats
-from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, OF_SEVERAL_FRAMES, WORDS, in_order
+from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, OF_SEVERAL_FRAMES, SOURCES, WORDS, in_order
 from clipmill.filters.quantiles import as_quantile
 from clipmill.filters.verdict import active
 from clipmill.models import backends
@@ -346,6 +346,7 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
             problems.append(f"calibrate.quantiles: {name!r} is no filter of scores; choose from: {', '.join(numbers)}")
         elif _more(low, high):
             problems.append(f"calibrate.quantiles.{name}: {low} is more than {high}; no clip could pass")
+    problems += _sound_problems(config)
     problems += [_without_score(name, config) for name in active(config["filters"], list(config["filters"]))]
     return [problem for problem in problems if problem]
 
@@ -430,6 +431,14 @@ def _target_problems(config: dict[str, Any]) -> list[str]:
     return problems
 
 
+def _sound_problems(config: dict[str, Any]) -> list[str]:
+    """What is wrong with keys that need sound to be measured."""
+    asking = {"audio.speech": config["audio"]["speech"], "split.keep_speech": config["split"]["keep_speech"]}
+    if config["audio"]["backend"] != "none":
+        return []
+    return [f"{key}: needs sound to be measured; set audio.backend to auto" for key, asks in asking.items() if asks]
+
+
 def _language_checks(config: dict[str, Any], prompts: Path) -> list[str]:
     """What is wrong with the sections of language models; their backends are known."""
     problems = _judge_problems(config, prompts)
@@ -484,6 +493,8 @@ def _without_score(name: str, config: dict[str, Any]) -> str | None:
     """What is wrong with a filter whose score the config does not make: it would drop every clip."""
     if name in LATE_FILTERS and config["alignment"]["backend"] == "none":
         return f"filters.{name}: needs an alignment score; choose an alignment.backend, or set its bounds to null"
+    if SOURCES.get(name) == "sound" and config["audio"]["backend"] == "none":
+        return f"filters.{name}: needs sound to be measured; set audio.backend to auto, or its bounds to null"
     if name in OF_SEVERAL_FRAMES and config["text"]["frames"] < 2:
         return f"filters.{name}: needs several frames a clip; set text.frames to 2 or more, or its bounds to null"
     return None

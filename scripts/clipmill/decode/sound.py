@@ -54,12 +54,31 @@ def resampled(sound: Sound, rate: int, layout: str | None = None) -> Sound:
     layout = layout or sound.layout
     if (rate, layout) == (sound.rate, sound.layout):
         return sound
-    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-    whole = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.samples.T), "fltp", sound.layout)
-    whole.sample_rate = sound.rate
-    frames = [*resampler.resample(whole), *resampler.resample(None)]
-    samples = np.concatenate([frame.to_ndarray() for frame in frames], axis=1).T
+    more = Resampler(sound.layout, sound.rate, layout, rate)
+    samples = np.concatenate([more.put(sound.samples), more.end()])
     return Sound(samples[: round(sound.seconds * rate)], rate, layout)
+
+
+class Resampler:
+    """FFmpeg's swresample for sound that comes in parts: float32, n × channels. What comes out lags behind."""
+
+    def __init__(self, layout: str, rate: int, to_layout: str, to_rate: int):
+        self._layout, self._rate = layout, rate
+        self._resampler = av.AudioResampler(format="fltp", layout=to_layout, rate=to_rate)
+        self._none = np.empty((0, av.AudioLayout(to_layout).nb_channels), np.float32)
+
+    def put(self, samples: np.ndarray) -> np.ndarray:
+        """The next samples."""
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), "fltp", self._layout)
+        frame.sample_rate = self._rate
+        return self._samples(self._resampler.resample(frame))
+
+    def end(self) -> np.ndarray:
+        """The last samples."""
+        return self._samples(self._resampler.resample(None))
+
+    def _samples(self, frames: list[av.AudioFrame]) -> np.ndarray:
+        return np.concatenate([self._none, *(frame.to_ndarray().T for frame in frames)])
 
 
 def read_sound(path: Path, start: float, seconds: float, middle: int | None = None) -> Sound | None:
