@@ -416,6 +416,8 @@ def _target_problems(config: dict[str, Any]) -> list[str]:
     problems = []
     if split["pieces"] == "exact" and cut["frames"] is None:
         problems.append("split.pieces: exact needs a number of frames; set cut.frames, as [81], or choose other pieces")
+    if split["pieces"] == "exact" and split["keep_speech"]:
+        problems.append("split.keep_speech: pieces of exact numbers of frames do not move; choose other pieces")
     if cut["size"] == "bucket" and not config["export"]["buckets"]["resolutions"]:
         problems.append("cut.size: bucket needs sizes to choose from; set export.buckets.resolutions, as [[832, 480]]")
     buckets = config["export"]["buckets"]["frames"]

@@ -71,7 +71,7 @@ def split_shard(
                 if scenes is None:
                     transitions = Finder(signals, parts, of_network.get(video["video_id"])).find(settings)
                     split.transitions += transition_rows(video, signals, transitions)
-                    clips = video_clips(video, parts, signals, transitions, settings)
+                    clips = video_clips(video, parts, signals, transitions, settings, heard)
                 else:
                     clips = given_clips(video, parts, signals, scenes.get(video["video_id"], []), settings)
                 _add_clips(split, clips, video, parts, signals, kept_frames, settings)

@@ -20,9 +20,10 @@ OFFSET = -0.691  # LUFS of the weighed power 1
 ABSOLUTE_GATE, RELATIVE_GATE = -70.0, -10.0  # LUFS; LU below the mean of what is above the first one
 LOWEST_PEAK = -120.0  # dBFS
 SILENT = 60.0  # dB below full scale: less is silence
-NOTHING, NOTHING_BELOW = 110.0, 70.0  # dB below full scale, and below the strongest band: a band with less has nothing
+NOTHING, NOTHING_BELOW = 110.0, 60.0  # dB below full scale, and below the strongest band: a band with less has nothing
 NO_POWER = 1e-12  # of which no width can be told
 SPOKEN = 0.5  # how sure it must be that a window holds speech, as Silero's own functions have it
+SLACK = 1e-6  # of a step
 BACK = 5  # tenths of a second by which the clock must step back to have leapt
 
 
@@ -57,6 +58,11 @@ class HeardVideo:
         return self.table.slice(first + int(places[0]), int(places[1] - places[0]))
 
 
+def middle_of(video: DecodedVideo, start_frame: int, end_frame: int) -> int | None:
+    """The picture in the middle of some frames, for `HeardVideo.rows`; None if the video's clock does not leap."""
+    return (start_frame + end_frame) // 2 if CLOCK in (video["changes"] or "") else None
+
+
 def heard_video(outdir: Path, shard: str, video: DecodedVideo) -> HeardVideo:
     """The sound of a video that was measured. Raises ItemError if its signals are missing or damaged."""
     return HeardVideo.of(read_sound_signals(outdir, shard, video["video_id"], video["decode_key"]))
@@ -68,9 +74,7 @@ def sound_score(clip: Clip, video: DecodedVideo, heard: HeardVideo | None) -> Ro
     if heard is None:
         return row
     start, end = clip["start"] + video["offset"], clip["end"] + video["offset"]
-    leaps = CLOCK in (video["changes"] or "")
-    middle = (clip["start_frame"] + clip["end_frame"]) // 2 if leaps else None
-    rows = heard.rows(start, end, middle)
+    rows = heard.rows(start, end, middle_of(video, clip["start_frame"], clip["end_frame"]))
     centres = (rows["hop"].to_numpy() + 0.5) / PER_SECOND
     inside = rows.filter(pa.array((start <= centres) & (centres < end)))
     if not inside.num_rows:
@@ -80,7 +84,7 @@ def sound_score(clip: Clip, video: DecodedVideo, heard: HeardVideo | None) -> Ro
     return {
         **row,
         "has_sound": True,
-        "loudness": _loudness(inside, start, end),
+        "loudness": _loudness(rows, start, end),
         "silence_share": _silence(rows, start, end),
         "clipping_share": float((inside["clipped"].to_numpy() * weight).sum() / weight.sum()),
         "audio_peak": max(LOWEST_PEAK, 20 * math.log10(max(1e-9, float(inside["peak"].to_numpy().max())))),
@@ -90,18 +94,20 @@ def sound_score(clip: Clip, video: DecodedVideo, heard: HeardVideo | None) -> Ro
     }
 
 
-def _loudness(inside: pa.Table, start: float, end: float) -> float | None:
-    """Integrated loudness of the rows, in LUFS; None if they are shorter than a block.
+def _loudness(rows: pa.Table, start: float, end: float) -> float | None:
+    """Integrated loudness from `start` to `end`, in LUFS; None if that is shorter than a block.
 
     Source: ITU-R BS.1770-5, annex 1, and EBU R 128.
     """
-    hop = inside["hop"].to_numpy()
-    first = min(math.ceil(start * PER_SECOND - 0.5), int(hop[0]))
-    power = np.zeros(max(math.ceil(end * PER_SECOND - 0.5), int(hop.max()) + 1) - first)
-    power[hop - first] = inside["loudness_power"].to_numpy()
-    if len(power) < BLOCK:
+    steps = int((end - start) * PER_SECOND + SLACK)  # a step of the blocks is as long as a row
+    if steps < BLOCK:
         return None
-    blocks = np.convolve(power, np.ones(BLOCK) / BLOCK, mode="valid")
+    first = math.floor(start * PER_SECOND)
+    power = np.zeros(math.ceil(end * PER_SECOND) + 1 - first)
+    np.add.at(power, np.clip(rows["hop"].to_numpy() - first, 0, len(power) - 1), rows["loudness_power"].to_numpy())
+    heard = np.append(0, np.cumsum(power))
+    edges = np.interp(start * PER_SECOND - first + np.arange(steps + 1), np.arange(len(heard)), heard)
+    blocks = (edges[BLOCK:] - edges[:-BLOCK]) / BLOCK
     loud = blocks[blocks > _power(ABSOLUTE_GATE)]
     if not len(loud):
         return ABSOLUTE_GATE
@@ -128,7 +134,8 @@ def _silence(rows: pa.Table, start: float, end: float) -> float:
     """Share of the time from `start` to `end` that is silent."""
     times, levels = _steps(rows)
     loud = np.count_nonzero((levels < SILENT) & (start <= times) & (times < end))
-    return max(0.0, 1 - float(loud) / (PER_SECOND * STEPS * (end - start)))
+    first, stop = (math.ceil(time * PER_SECOND * STEPS - 0.5) for time in (start, end))
+    return max(0.0, 1 - float(loud) / max(1, stop - first))
 
 
 def _bandwidth(inside: pa.Table) -> float | None:
