@@ -1,4 +1,4 @@
-"""Split the videos of a shard into clips, and score their motion, camera, technical quality and sound from the signals."""
+"""Split the videos of a shard into clips, and score their motion, camera, technical quality and sound."""
 
 from pathlib import Path
 

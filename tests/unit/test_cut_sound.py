@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from cut_sources import FPS, UNEVEN, Source, cut_settings, h264, make, read, run
+from cut_sources import FPS, KINDS, UNEVEN, Source, cut_settings, h264, make, read, run
 from films import decoded
 
 from clipmill.base.errors import ItemError
@@ -78,7 +78,7 @@ def pictures(tmp_path_factory) -> dict[str, Path]:
     """Videos of 120 frames that carry their number: at an even and an uneven rate, and as old containers need them."""
     folder = tmp_path_factory.mktemp("pictures")
     uneven = (*UNEVEN, "-enc_time_base", "1/90000", *h264(20))
-    plain = make(folder / "plain.avi", ("-c:v", "mpeg4", "-bf", "0", "-g", "20", "-q:v", "3", "-sc_threshold", "1000000000"))
+    plain = make(folder / "plain.avi", KINDS["plain_mpeg4.avi"]["arguments"])
     return {"even": make(folder / "even.mp4", h264(20)), "uneven": make(folder / "uneven.mp4", uneven), "plain": plain}
 
 

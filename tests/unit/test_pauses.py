@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_config import changed
+from whole import video_clips
 
 from clipmill.decode.sound_signals import PER_SECOND, SPEECH_RATE, SPEECH_WINDOW
 from clipmill.split.pauses import Pauses, in_pauses
@@ -17,8 +19,6 @@ from clipmill.split.sound import HeardVideo
 from clipmill.split.transitions import Transition
 from clipmill.store import tables
 from default_config import SPLIT_SETTINGS, problems_of
-from test_config import changed
-from whole import video_clips
 
 FPS = 24
 SETTINGS = replace(SplitSettings(**SPLIT_SETTINGS), keep_speech=True, min_seconds=3, max_seconds=10, pieces="equal")
@@ -75,23 +75,23 @@ def test_lengths_stay_allowed_and_no_border_gets_worse(seed):
     assert sum(map(quiet, found[1:-1])) >= sum(map(quiet, edges[1:-1]))
 
 
-# --- of a video ---------------------------------------------------------------------------------------------------------
+# --- of a video -------------------------------------------------------------------------------------------------------
 
 
 def heard(seconds: float, said: list[tuple[float, float]], offset: float = 0.0, looked: bool = True) -> HeardVideo:
     """The sound of a video, in which somebody speaks in these spans of its own clock."""
     rows = []
     for hop in range(math.ceil((seconds + offset) * PER_SECOND)):
-        first, stop = (
-            math.ceil(number * SPEECH_RATE / (PER_SECOND * SPEECH_WINDOW)) for number in (hop, hop + 1)
-        )
+        first, stop = (math.ceil(number * SPEECH_RATE / (PER_SECOND * SPEECH_WINDOW)) for number in (hop, hop + 1))
         middles = [(window + 0.5) * SPEECH_WINDOW / SPEECH_RATE - offset for window in range(first, stop)]
         speech = bytes(250 * any(begin <= middle < end for begin, end in said) for middle in middles)
         rows.append({"hop": hop, "picture": 0, "filled": 1.0, "speech": speech if looked else None})
     return HeardVideo.of(tables.SOUND_SIGNALS.from_rows(rows))
 
 
-def clips(seconds: float, sound: HeardVideo | None, cuts: Sequence[float] = (), **settings: Any) -> list[tuple[float, float]]:
+def clips(
+    seconds: float, sound: HeardVideo | None, cuts: Sequence[float] = (), **settings: Any
+) -> list[tuple[float, float]]:
     """Begin and end of the clips of a video at which nothing can be copied, so that borders are where they are best."""
     count = round(seconds * FPS)
     rows = [{"frame": n, "time": n / FPS, "is_key": n == 0, "is_clean": n == 0} for n in range(count)]
@@ -125,7 +125,5 @@ def test_where_there_is_no_sound_nobody_speaks():
 
 
 def test_exact_pieces_do_not_move():
-    (problem,) = problems_of(
-        changed({"split.keep_speech": True, "split.pieces": "exact", "cut.frames": [81]})
-    )
+    (problem,) = problems_of(changed({"split.keep_speech": True, "split.pieces": "exact", "cut.frames": [81]}))
     assert problem.startswith("split.keep_speech: pieces of exact numbers of frames do not move")

@@ -106,7 +106,9 @@ def test_the_funnel_counts_what_has_passed_each_stage(tmp_path):
 
 
 def test_clips_that_are_too_small_for_their_files_or_lack_sound_are_not_judged(tmp_path):
-    dropped = [row(number, ALL, reason=why) for number, why in enumerate(("too_small", "too_few_frames", "no_sound"), 1)]
+    dropped = [
+        row(number, ALL, reason=why) for number, why in enumerate(("too_small", "too_few_frames", "no_sound"), 1)
+    ]
     found = collected(tmp_path, ALL, [row(0, ALL, alignment=0.3), *dropped])
     amounts = (found.found, found.short, found.small, found.silent, found.kept)
     assert [amount.clips for amount in amounts] == [4, 1, 1, 1, 1] and found.judged == 1

@@ -204,9 +204,7 @@ def test_sound_that_begins_late_and_ends_early(picture, tmp_path):
 
 def test_a_clock_that_begins_anew(picture, tmp_path):
     """Two recordings in one file of MPEG-TS: the same times come twice, and each clip has its own sound."""
-    parts = [
-        with_sound(picture, tmp_path / f"{n}.ts", strength * noise(n, 5)) for n, strength in enumerate((1.0, 0.1))
-    ]
+    parts = [with_sound(picture, tmp_path / f"{n}.ts", strength * noise(n, 5)) for n, strength in enumerate((1.0, 0.1))]
     whole = tmp_path / "whole.ts"
     whole.write_bytes(b"".join(path.read_bytes() for path in parts))
     rows, of_video = decode([whole], tmp_path / "out", SOUND)

@@ -33,7 +33,6 @@ class Sound:
     rate: int  # samples per second
     layout: str  # of the channels, FFmpeg's name
 
-
     @property
     def channels(self) -> int:
         return self.samples.shape[1]
@@ -123,8 +122,8 @@ def picture_lag(path: Path) -> float:
 class SoundClock:
     """Finds the place of each decoded frame of a sound track, and its samples. Feed frames in order.
 
-    `begin`: the time of sample 0, in seconds of the container's clock. `rate` and `layout` are those of the first frame:
-    sound that changes midway is made so by FFmpeg's swresample.
+    `begin`: the time of sample 0, in seconds of the container's clock. `rate` and `layout` are those of the first
+    frame: sound that changes midway is made so by FFmpeg's swresample.
     """
 
     def __init__(self, begin: float):

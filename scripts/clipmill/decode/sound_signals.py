@@ -35,7 +35,7 @@ SURROUND = {4: 1.41, 5: 1.41}  # weights of channels in loudness, of BS.1770; al
 LOW_FREQUENCY = 3  # number of the channel that does not count, where there are six or more
 
 Speech = Callable[[np.ndarray, Any], tuple[np.ndarray, Any]]
-"""How surely windows hold speech: windows × SPEECH_WINDOW samples and a state (None at first) → 0 to 1, and the state."""
+"""How surely windows hold speech: n × SPEECH_WINDOW samples and a state, at first None → n numbers and a state."""
 
 
 class SoundMeter:

@@ -152,8 +152,8 @@ def decode_video(
 ) -> tuple[DecodedVideo, list[Part]]:
     """Decode one video of the index and return its VIDEOS row and its PARTS rows. Raises ItemError.
 
-    Miniatures and the signals of sound are made if they have a path. `speech` finds speech, if it is wanted. All files replace earlier ones when they are whole, so a kill leaves none
-    half-written.
+    Miniatures and the signals of sound are made if they have a path. `speech` finds speech, if it is wanted. All files
+    replace earlier ones when they are whole, so a kill leaves none half-written.
     """
     source, key = Path(video["path"]), decode_key(video, settings)
     _check_unchanged(source, video)

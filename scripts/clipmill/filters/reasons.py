@@ -15,7 +15,8 @@ from clipmill.texts.questions import ANSWERS, JUDGE
 class Reason:
     """The `stage` that spoke against a clip, and the `kind`.
 
-    Stages: split, size, sound, a filter, duplicates, limit, judge or the column of a question, caption, rewrite, text, cut.
+    Stages: split, size, sound, a filter, duplicates, limit, judge or the column of a question, caption, rewrite, text,
+    cut.
     """
 
     stage: str

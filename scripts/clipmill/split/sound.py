@@ -29,18 +29,21 @@ BACK = 5  # tenths of a second by which the clock must step back to have leapt
 
 @dataclass(frozen=True)
 class HeardVideo:
-    """The sound signals of a video, as arrays. `starts`: the rows with which runs of the container's clock begin."""
+    """The sound signals of a video, and their column `hop`.
+
+    `starts`: the rows with which runs of the container's clock begin. `pictures`: how many pictures come before each.
+    """
 
     table: pa.Table
     hop: np.ndarray
-    picture: np.ndarray
-    starts: np.ndarray
+    starts: list[int]
+    pictures: list[int]
 
     @staticmethod
     def of(table: pa.Table) -> HeardVideo:
         hop = table["hop"].to_numpy()
-        leaps = np.flatnonzero(np.diff(hop) < -BACK) + 1
-        return HeardVideo(table, hop, table["picture"].to_numpy(), np.append(0, leaps))
+        starts = [0, *(np.flatnonzero(np.diff(hop) < -BACK) + 1).tolist()] if len(hop) else []
+        return HeardVideo(table, hop, starts, table["picture"].to_numpy()[starts].tolist())
 
     def rows(self, start: float, end: float, middle: int | None = None) -> pa.Table:
         """The rows from `start` to `end`, in seconds after the container's start.
@@ -48,11 +51,9 @@ class HeardVideo:
         `middle`: for a clock that leaps, the number of a picture in the middle: the rows are those of its run.
         """
         first, stop = 0, len(self.hop)
-        if middle is not None:
-            begun = self.starts[np.searchsorted(self.picture[self.starts[self.starts < stop]], middle, side="right") - 1]
-            first = int(begun)
-            later = self.starts[self.starts > first]
-            stop = int(later[0]) if len(later) else stop
+        if middle is not None and self.starts:
+            run = max(0, int(np.searchsorted(self.pictures, middle, side="right")) - 1)
+            first, stop = self.starts[run], [*self.starts, stop][run + 1]
         inside = slice(first, stop)
         places = np.searchsorted(self.hop[inside], [math.floor(start * PER_SECOND), math.ceil(end * PER_SECOND)])
         return self.table.slice(first + int(places[0]), int(places[1] - places[0]))

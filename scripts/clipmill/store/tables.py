@@ -568,18 +568,38 @@ SOUND: Table[Row] = Table(
         ),
         Column("loudness", REAL, "LUFS", "integrated loudness by EBU R 128; −70 if nothing is louder", 2, filter=102),
         Column(
-            "silence_share", REAL, "share", "share of the time that is silent: below −60 dBFS, or without sound", 4, filter=103
+            "silence_share",
+            REAL,
+            "share",
+            "share of the time that is silent: below −60 dBFS, or without sound",
+            4,
+            filter=103,
         ),
         Column(
-            "clipping_share", REAL, "share", "share of the samples that are clipped: three or more in a row at full scale", 6, filter=104
+            "clipping_share",
+            REAL,
+            "share",
+            "share of the samples that are clipped: three or more in a row at full scale",
+            6,
+            filter=104,
         ),
         Column("audio_peak", REAL, "dBFS", "greatest magnitude of a sample; −120 if there is nothing", 2, filter=105),
-        Column("audio_bandwidth", REAL, "Hz", "frequency above which there is nothing, in steps of 250", 0, filter=106),
+        Column("audio_bandwidth", REAL, "Hz", "frequency above which there is nothing, in steps of 250", filter=106),
         Column(
-            "stereo_width", REAL, "0–1", "share of the power that left and right do not have in common; 0 is mono", 4, filter=107
+            "stereo_width",
+            REAL,
+            "0–1",
+            "share of the power that left and right do not have in common; 0 is mono",
+            4,
+            filter=107,
         ),
         Column(
-            "speech_share", REAL, "share", "share of the time in which somebody speaks; missing if it is not asked for", 4, filter=108
+            "speech_share",
+            REAL,
+            "share",
+            "share of the time in which somebody speaks; missing if it is not asked for",
+            4,
+            filter=108,
         ),
         *ERROR,
     ),
