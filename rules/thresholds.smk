@@ -35,12 +35,14 @@ def filter_settings(order):
 
 
 def verdict_settings():
-    """The filters, and the size of clip files if the config has one: without it the settings are as before."""
+    """The filters, and what clip files need if the config says it: without that the settings are as before."""
     settings = filter_settings(FILTER_ORDER)
     if config["cut"]["size"] is not None:
         settings["size"] = {
             name: CUT_SETTINGS[name] for name in ("size", "resolutions")
         }
+    if config["cut"]["audio"] in ("require", "required"):
+        settings["needs_sound"] = True
     return settings
 
 

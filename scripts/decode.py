@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from clipmill.cli import measured, run_step, step_parser
+from clipmill.cli import measured, run_step, runtime_settings, step_parser
 from clipmill.decode.shard import decode_settings, decode_shard
+from clipmill.decode.video import SPEECH
+from clipmill.models.backends import load
 from clipmill.store import tables
 from clipmill.store.index import read_videos
 
@@ -17,7 +19,10 @@ def main() -> None:
     with measured(args.outdir, "decode", args.shard, args.threads):
         settings, extras = decode_settings(args.settings)
         videos = read_videos(args.videos)
-        rows, parts = decode_shard(videos, args.outdir, args.shard, settings, args.threads, args.max_error_rate, extras)
+        speech = load("speech", {"backend": "silero"}, runtime_settings("speech")) if SPEECH in extras else None
+        rows, parts = decode_shard(
+            videos, args.outdir, args.shard, settings, args.threads, args.max_error_rate, extras, speech
+        )
         tables.VIDEOS.write(args.output, rows, {"settings": args.settings})
         tables.PARTS.write(args.parts, parts, {"settings": args.settings})
 

@@ -20,7 +20,8 @@ def main() -> None:
         settings = with_numbers(args.settings, args)
         videos, clips, scores = tables.VIDEOS.rows(args.videos), tables.CLIPS.rows(args.clips), read_scores(args.scores)
         wanted = WantedSize(**settings["size"]) if "size" in settings else None
-        rows = judge_shard(videos, clips, scores, settings["filters"], settings["order"], wanted)
+        needs_sound = settings.get("needs_sound", False)
+        rows = judge_shard(videos, clips, scores, settings["filters"], settings["order"], wanted, needs_sound)
         tables.with_classifiers(tables.VERDICTS, scores).write(args.output, rows, {"settings": settings})
 
 

@@ -1,4 +1,4 @@
-"""Split the videos of a shard into clips, and score their motion, camera and technical quality from the signals."""
+"""Split the videos of a shard into clips, and score their motion, camera, technical quality and sound."""
 
 from pathlib import Path
 
@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("--motion", type=Path, required=True, help="table of motion scores to write")
     parser.add_argument("--camera", type=Path, required=True, help="table of what cameras do, to write")
     parser.add_argument("--technical", type=Path, required=True, help="table of technical scores to write")
+    parser.add_argument("--sound", type=Path, required=True, help="table of scores of sound to write")
     args = parser.parse_args()
     with measured(args.outdir, "split", args.shard, args.threads):
         videos = tables.VIDEOS.rows(args.videos)
@@ -28,6 +29,7 @@ def main() -> None:
         tables.MOTION.write(args.motion, split.motion)
         tables.CAMERA.write(args.camera, split.camera)
         tables.TECHNICAL.write(args.technical, split.technical)
+        tables.SOUND.write(args.sound, split.sound)
 
 
 if __name__ == "__main__":

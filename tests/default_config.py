@@ -20,6 +20,7 @@ SPLIT_SETTINGS = {
     "fps": CONFIG["cut"]["fps"],
     "frames": CONFIG["cut"]["frames"],
     "crop": CONFIG["crop"],
+    "sound": False,
     "deinterlace": CONFIG["decode"]["deinterlace"],
 }
 CUT_SETTINGS = {

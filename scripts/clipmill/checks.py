@@ -13,9 +13,11 @@ from clipmill.base.human import counted
 from clipmill.base.opencv import cv2
 from clipmill.chat import EMPTY, ONLY_THOUGHTS, Answer, ChatModel, Request, Task, only_thoughts
 from clipmill.chat.sounds import RATE, as_wav
+from clipmill.models import speech
 from clipmill.models.backends import explaining_missing_packages
 from clipmill.models.batches import in_batches
 from clipmill.models.clip_texts import cleaned
+from clipmill.models.speech import SileroVad
 from clipmill.scores import Backend, EmbeddedBackend
 from clipmill.scores.shard import finish
 from clipmill.shots.network import HEIGHT, WIDTH, WINDOW
@@ -59,6 +61,9 @@ def check_backend(step: str, name: str, backend: Any) -> dict[str, Any]:
         elif isinstance(backend, TransNetV2):
             models = [checkpoint.about() for checkpoint in backend.checkpoints()]
             backend.look([np.full((WINDOW, HEIGHT, WIDTH, 3), 128, np.uint8)])
+        elif isinstance(backend, SileroVad):
+            models = [checkpoint.about() for checkpoint in backend.checkpoints()]
+            backend(np.zeros((1, speech.WINDOW), np.float32), None)
         elif hasattr(backend, "chat"):
             models = [checkpoint.about() for checkpoint in backend.chat.checkpoints()]
             models = models or [

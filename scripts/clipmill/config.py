@@ -20,7 +20,7 @@ import yaml
 from clipmill.base.errors import SetupError
 from clipmill.chat.keys import SECRET
 from clipmill.dataset import formats
-from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, OF_SEVERAL_FRAMES, WORDS, in_order
+from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, OF_SEVERAL_FRAMES, SOURCES, WORDS, in_order
 from clipmill.filters.quantiles import as_quantile
 from clipmill.filters.verdict import active
 from clipmill.models import backends
@@ -350,6 +350,7 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
             problems.append(f"calibrate.quantiles: {name!r} is no filter of scores; choose from: {', '.join(numbers)}")
         elif _more(low, high):
             problems.append(f"calibrate.quantiles.{name}: {low} is more than {high}; no clip could pass")
+    problems += _sound_problems(config)
     problems += [_without_score(name, config) for name in active(config["filters"], list(config["filters"]))]
     return [problem for problem in problems if problem]
 
@@ -419,6 +420,8 @@ def _target_problems(config: dict[str, Any]) -> list[str]:
     problems = []
     if split["pieces"] == "exact" and cut["frames"] is None:
         problems.append("split.pieces: exact needs a number of frames; set cut.frames, as [81], or choose other pieces")
+    if split["pieces"] == "exact" and split["keep_speech"]:
+        problems.append("split.keep_speech: pieces of exact numbers of frames do not move; choose other pieces")
     if cut["size"] == "bucket" and not config["export"]["buckets"]["resolutions"]:
         problems.append("cut.size: bucket needs sizes to choose from; set export.buckets.resolutions, as [[832, 480]]")
     buckets = config["export"]["buckets"]["frames"]
@@ -427,9 +430,19 @@ def _target_problems(config: dict[str, Any]) -> list[str]:
             f"export.buckets.frames: lacks {', '.join(map(str, sorted(lacking)))} of cut.frames, so that clips would "
             "fit no bucket or a shorter one; write the same list there"
         )
+    if cut["audio_silence"] and cut["audio"] is not True:
+        problems.append("cut.audio_silence: gives silence to clips without sound only with cut.audio: true; set it so")
     if cut["mode"] == "copy" and any(cut[key] is not None for key in ("fps", "size")):
         problems.append("cut.mode: copy cannot change the frame rate or the size; choose auto, or leave these out")
     return problems
+
+
+def _sound_problems(config: dict[str, Any]) -> list[str]:
+    """What is wrong with keys that need sound to be measured."""
+    asking = {"audio.speech": config["audio"]["speech"], "split.keep_speech": config["split"]["keep_speech"]}
+    if config["audio"]["backend"] != "none":
+        return []
+    return [f"{key}: needs sound to be measured; set audio.backend to auto" for key, asks in asking.items() if asks]
 
 
 def _language_checks(config: dict[str, Any], prompts: Path) -> list[str]:
@@ -502,6 +515,8 @@ def _without_score(name: str, config: dict[str, Any]) -> str | None:
     """What is wrong with a filter whose score the config does not make: it would drop every clip."""
     if name in LATE_FILTERS and config["alignment"]["backend"] == "none":
         return f"filters.{name}: needs an alignment score; choose an alignment.backend, or set its bounds to null"
+    if SOURCES.get(name) == "sound" and config["audio"]["backend"] == "none":
+        return f"filters.{name}: needs sound to be measured; set audio.backend to auto, or its bounds to null"
     if name in OF_SEVERAL_FRAMES and config["text"]["frames"] < 2:
         return f"filters.{name}: needs several frames a clip; set text.frames to 2 or more, or its bounds to null"
     return None

@@ -75,6 +75,9 @@ OPTIONAL = (
 )
 BY_NAME = {step.name: step for step in (*STEPS, *OPTIONAL)}
 
+# Parts of steps that have a model of their own, and the columns of clips that it makes.
+PARTS = {"speech": tuple(column for column in tables.SOUND.columns if column.name == "speech_share")}
+
 
 def by_name(name: str) -> Step:
     """The step of that name: one of BY_NAME, or a classifier's."""

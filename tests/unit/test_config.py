@@ -25,7 +25,7 @@ from clipmill.extras.quantize import BACKENDS, QuantizeSettings
 from clipmill.filters import columns
 from clipmill.models import backends
 from clipmill.split.settings import SplitSettings
-from clipmill.steps import METRICS
+from clipmill.steps import MEASURED, METRICS
 from default_config import CONFIG, SCHEMA, SCHEMA_PATH, problems_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,7 +170,7 @@ def test_all_choices_stand_in_config_yaml():
 
 def test_the_filters_are_the_columns():
     assert [*columns.FILTERS, *columns.LATE_FILTERS] == list(CONFIG["filters"]) == list(columns.COLUMNS)
-    assert set(columns.FILTERS.values()) == {"facts", "technical", "motion", "camera", *METRICS}
+    assert set(columns.FILTERS.values()) == {"facts", *MEASURED, *METRICS}
     written = yaml.safe_load(SCHEMA_PATH.read_text(encoding="utf-8"))["properties"]["filters"]
     assert "properties" not in written
     bounds = [value for bound in written["default"].values() for value in bound.values()]
@@ -201,7 +201,7 @@ def test_filters_that_are_named_come_first():
 
 def test_steps_with_backends_are_the_same_everywhere():
     with_backends = {name for name, part in CONFIG.items() if isinstance(part, dict) and "backend" in part}
-    steps = with_backends - {"duplicates"} - COMMANDS
+    steps = with_backends - {"duplicates", "audio"} - COMMANDS
     assert steps == set(backends.AVAILABLE)
     assert steps < set(CONFIG["resources"])
     for step in steps:
@@ -233,7 +233,7 @@ def test_every_job_that_the_rules_ask_for_has_resources():
     ("section", "settings", "more"),
     [
         ("decode", DecodeSettings, set()),
-        ("split", SplitSettings, {"fps", "frames", "crop", "deinterlace"}),
+        ("split", SplitSettings, {"fps", "frames", "crop", "deinterlace", "sound"}),
         ("cut", CutSettings, {"min_seconds", "resolutions", "tone_map", "deinterlace"}),
         ("quantize", QuantizeSettings, set()),
     ],

@@ -56,6 +56,7 @@ def test_the_cost_of_a_whole_run_follows_from_the_rates():
     frames = 2 * rates.HOUR_SECONDS * 910 * 512 * rates.FRAME_BYTES_A_PIXEL
     assert f"kept frames of 910 × 512 pixels, 2 per second | {frames / 1e9:.1f} GB |" in page("costs.md")
     assert f"signals | {rates.SIGNAL_BYTES_AN_HOUR / 1e6:.1f} MB |" in page("costs.md")
+    assert f"signals of sound | {rates.SOUND_BYTES_AN_HOUR / 1e6} MB |" in page("costs.md")
     assert f"miniatures, for `transnetv2` alone | {rates.MINIATURE_BYTES_AN_HOUR / 1e6:.0f} MB |" in page("costs.md")
 
 

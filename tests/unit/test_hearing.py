@@ -22,7 +22,7 @@ from clipmill.captions.fields import FIELDS, OF_SOUND
 from clipmill.captions.hearing import with_sources
 from clipmill.captions.shard import caption_shards
 from clipmill.chat.endpoint import Endpoint
-from clipmill.chat.sounds import RATE, as_wav, samples_of
+from clipmill.chat.sounds import RATE, as_wav, in_16_bits, samples_of
 from clipmill.checks import QUESTIONS_OF_SOUND, check_backend
 from clipmill.config import check_config
 from clipmill.decode.sound import Sound, resampled
@@ -143,9 +143,9 @@ def test_resampled_sound_is_as_long_and_not_shifted(rate, layout):
     count = {"mono": 1, "stereo": 2, "5.1": 6}[layout]
     times = np.arange(round(1.7 * rate)) / rate
     sound = Sound(np.repeat(tones(times, 0)[:, None], count, axis=1).astype(np.float32), rate, layout)
-    made = resampled(sound, RATE, "mono")
-    assert made.dtype == np.int16 and made.shape == (round(1.7 * RATE), 1)
-    found = made[:, 0] / 2**15
+    made = resampled(sound, RATE, "mono").samples
+    assert made.dtype == np.float32 and made.shape == (round(1.7 * RATE), 1)
+    found = made[:, 0]
     wanted = tones(np.arange(len(found)) / RATE, 0)
     inside = slice(200, 15800)
     gain = found[inside] @ wanted[inside] / (wanted[inside] @ wanted[inside])
@@ -156,13 +156,14 @@ def test_resampled_sound_is_as_long_and_not_shifted(rate, layout):
 def test_nothing_above_half_of_the_rate_is_heard():
     times = np.arange(SOURCE_RATE) / SOURCE_RATE
     high = Sound((0.5 * np.sin(2 * np.pi * 11000 * times))[:, None].astype(np.float32), SOURCE_RATE, "mono")
-    assert np.abs(resampled(high, RATE, "mono")[200:-200] / 2**15).max() < 0.005
+    assert np.abs(resampled(high, RATE, "mono").samples[200:-200]).max() < 0.005
 
 
 def test_wav_files_there_and_back():
     samples = np.array([0, 1, -(2**15), 2**15 - 1], np.int16)
     assert (samples_of(as_wav(samples)) * 2**15).tolist() == samples.tolist()
     assert samples_of(as_wav(samples[:0])).size == 0
+    assert in_16_bits(np.array([0, 2**-15, -1, 1, -3], np.float32)).tolist() == [0, 1, -(2**15), 2**15 - 1, -(2**15)]
 
 
 # --- what a model gets, and what is asked of it -----------------------------------------------------------------------

@@ -466,6 +466,7 @@ def test_the_rates_are_those_of_the_docs():
     assert f"{rates.FRAME_BYTES_A_PIXEL} bytes a pixel" in text
     assert f"{rates.SIGNAL_BYTES_AN_HOUR:,} bytes an hour" in text
     assert f"{rates.MINIATURE_BYTES_AN_HOUR:,} bytes an hour" in text
+    assert f"{rates.SOUND_BYTES_AN_HOUR:,} bytes an hour" in text
     assert f"takes {rates.START} s" in text
     for step, backend in rates.DOCUMENTED.keys() - {
         ("decode", ""),

@@ -22,6 +22,7 @@ from clipmill.report.judge import (
     NOT_CAPTIONED,
     NOT_CUT,
     SHORT,
+    SILENT,
     SMALL,
     Judge,
     fates,
@@ -65,6 +66,7 @@ def test_fates_follow_from_the_reasons():
         "too_short": SHORT,
         "too_few_frames": SHORT,
         "too_small": SMALL,
+        "no_sound": SILENT,
         "caption failed": BAD_TEXT,
         "text too short": BAD_TEXT,
         "text on many clips": BAD_FILE,
@@ -105,13 +107,16 @@ def test_the_funnel_counts_what_has_passed_each_stage(tmp_path):
     }
 
 
-def test_clips_that_are_too_small_for_their_files_are_not_judged(tmp_path):
-    rows = [row(0, ALL, alignment=0.3), row(1, ALL, reason="too_small"), row(2, ALL, reason="too_few_frames")]
-    found = collected(tmp_path, ALL, rows)
-    assert (found.found.clips, found.short.clips, found.small.clips, found.judged, found.kept.clips) == (3, 1, 1, 1, 1)
+def test_clips_that_are_too_small_for_their_files_or_lack_sound_are_not_judged(tmp_path):
+    dropped = [
+        row(number, ALL, reason=why) for number, why in enumerate(("too_small", "too_few_frames", "no_sound"), 1)
+    ]
+    found = collected(tmp_path, ALL, [row(0, ALL, alignment=0.3), *dropped])
+    amounts = (found.found, found.short, found.small, found.silent, found.kept)
+    assert [amount.clips for amount in amounts] == [4, 1, 1, 1, 1] and found.judged == 1
     summary = {"videos": {"decoded": 1, "failed": 0}, "hours": {"videos": 1}, "scenes": 3}
     lines = {line["label"]: (line["count"], line["seconds"]) for line in page.funnel(found, summary)}
-    assert (lines["long enough"], lines["large enough"]) == ((2, 8.0), (1, 4.0))
+    assert [lines[name] for name in ("long enough", "large enough", "with sound")] == [(3, 12.0), (2, 8.0), (1, 4.0)]
 
 
 def test_what_a_cascade_has_spared_is_unknown_and_never_zero(tmp_path):

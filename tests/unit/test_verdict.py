@@ -149,6 +149,17 @@ def test_a_shard_is_judged_by_the_size_of_files_only_if_there_is_one():
     assert judged(verdict.WantedSize({"short_side": 480, "multiple_of": 128}, None)) == (False, "too_small")
 
 
+def test_a_clip_that_is_known_to_have_no_sound_is_dropped_only_where_it_must_have_some():
+    video = {"video_id": "v", "name": "v", "seconds": 1, "bits_per_pixel": 1, "changes": None, "error_kind": None}
+    heard = {"one": True, "two": False, "three": None}
+    clips = [{"clip_id": name, "video_id": "v", "unfit": None, "width": 64, "height": 48, "fps": 1} for name in heard]
+    scores = {"sound": [{"clip_id": name, "has_sound": has} for name, has in heard.items()]}
+    for needs_sound, wanted in ((False, [None] * 3), (True, [None, "no_sound", None])):
+        rows = judge_shard([video], clips, scores, {}, [], needs_sound=needs_sound)
+        assert [row["reason"] for row in rows] == wanted
+    assert reasons.from_words("no_sound") == reasons.NO_SOUND
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_first_reason_in_the_given_order_counts(seed):
     chance = random.Random(seed)

@@ -11,6 +11,7 @@ from clipmill.decode.parts import LOOK
 from clipmill.split import scenes
 from clipmill.split.detectors import PartFinder
 from clipmill.split.settings import SplitSettings
+from clipmill.split.sound import HeardVideo
 from clipmill.split.transitions import Transition
 from clipmill.split.transnetv2 import Shots
 from clipmill.store.tables import PROGRESSIVE, Clip, Part
@@ -45,10 +46,14 @@ def find_transitions(
 
 
 def video_clips(
-    video: Mapping[str, Any], signals: pa.Table, transitions: Sequence[Transition], settings: SplitSettings
+    video: Mapping[str, Any],
+    signals: pa.Table,
+    transitions: Sequence[Transition],
+    settings: SplitSettings,
+    heard: HeardVideo | None = None,
 ) -> list[Clip]:
     whole: Any = {**ORDINARY, "frames": len(signals), "source_key": "k", **video}
-    return scenes.video_clips(whole, [single_part(whole)], signals, transitions, settings)
+    return scenes.video_clips(whole, [single_part(whole)], signals, transitions, settings, heard)
 
 
 def single_part(video: Mapping[str, Any]) -> Part:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clipmill.chat.sounds import RATE, as_wav
+from clipmill.chat.sounds import RATE, as_wav, in_16_bits
 from clipmill.decode.parts import as_of_part
 from clipmill.decode.sound import resampled, sound_of_frames
 from clipmill.store import tables
@@ -42,4 +42,4 @@ def wav_of(row: Row) -> bytes | None:
     if not video["has_audio"]:
         return None
     sound = sound_of_frames(Path(video["path"]), video, row["start_frame"], row["start"], row["seconds"])
-    return None if sound is None else as_wav(resampled(sound, RATE, "mono")[:, 0])
+    return None if sound is None else as_wav(in_16_bits(resampled(sound, RATE, "mono").samples[:, 0]))

@@ -20,6 +20,11 @@ def as_wav(samples: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def in_16_bits(samples: np.ndarray) -> np.ndarray:
+    """Samples of ±1 as int16; louder ones are clipped."""
+    return np.clip(np.round(samples * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
+
+
 def samples_of(wav: bytes) -> np.ndarray:
     """The samples of a WAV file that `as_wav` wrote, of ±1: float32, n of them."""
     with wave.open(io.BytesIO(wav)) as reader:

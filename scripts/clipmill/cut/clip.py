@@ -23,7 +23,7 @@ from clipmill.base.files import atomic, clean_text
 from clipmill.base.opencv import cv2
 from clipmill.cut.feed import Feed, upright
 from clipmill.cut.program import run_ffmpeg
-from clipmill.cut.sound import check_sound
+from clipmill.cut.sound import LAYOUTS, check_sound
 from clipmill.cut.tones import sdr_filters
 from clipmill.cut.verify import (
     EIGHT_BIT_420,
@@ -38,7 +38,7 @@ from clipmill.cut.verify import (
 from clipmill.decode.deinterlace import deinterlaced
 from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video, sound_stream
 from clipmill.decode.pictures import UNKNOWN_MATRIX
-from clipmill.decode.sound import Sound, sound_of_frames
+from clipmill.decode.sound import Sound, silence, sound_of_frames
 from clipmill.decode.tone import ToneMap, tone_map
 from clipmill.shapes.counts import Counts
 from clipmill.shapes.rates import exact_rate, frames_in
@@ -53,7 +53,7 @@ THREADS = 1  # fixed: libx264's output depends on their number; clips are cut si
 SEEK_AHEAD = (1.0, 15.0)  # seconds before a clip at which reading it for encoding begins
 COUNT_FROM_START = 1800.0  # seconds: clips that begin later are not found by counting frames from the video's start
 AUDIO_BITRATE = "192k"
-REQUIRED = "required"  # value of `cut.audio`: a clip without sound is an error
+REQUIRED = ("require", "required")  # values of `cut.audio`: a clip without sound is an error
 SOURCE, TARGET, SOUND = "SOURCE", "TARGET", "SOUND"  # stand for the file names: ffmpeg-python takes only UTF-8
 ROUNDING = 1e-6  # second: times are rounded to this in the tables
 MICROSECONDS = 1_000_000  # in a second
@@ -74,6 +74,9 @@ class CutSettings:
     crf: int
     preset: str
     audio: bool | str
+    audio_rate: int
+    audio_channels: int
+    audio_silence: bool
     min_seconds: float
     fps: float | None
     frames: Counts | None
@@ -255,7 +258,7 @@ class _Job:
             self.picture = str(stream.index)
             self.matrix = "bt2020" if stream.codec_context.colorspace == UNKNOWN_MATRIX else "auto"  # of HDR
             self.has_sound = bool(settings.audio) and sound_stream(container) is not None
-            if settings.audio == REQUIRED and not self.has_sound:
+            if settings.audio in REQUIRED and not self.has_sound:
                 raise _no_sound(bool(container.streams.audio))
         self.sound: Sound | None = None
         self.frame_seconds = 1 / video["fps"]
@@ -304,7 +307,8 @@ class _Job:
     def _verified(self, wanted: SourceFrames, allowed: Tolerance, origin: Origin | None = None) -> ClipFile:
         file = verify(self.target, wanted, allowed, origin)
         if self.sound is not None:
-            check_sound(self.target, self.sound)
+            rate, channels = self.settings.audio_rate, self.settings.audio_channels
+            check_sound(self.target, self.sound, rate, channels, self.frame_seconds)
         if not self.makes_whole and self.video["field_order"] != PROGRESSIVE:  # the file may not be marked as such
             file = replace(file, promises={**file.promises, "progressive": False})
         demanded = FOR_TRAINERS if self.settings.for_trainer else set()
@@ -413,7 +417,7 @@ class _Job:
         edit list readers take the smaller one, and without it the second one.
         """
         rate, for_trainer = self.settings.rate, self.settings.for_trainer
-        self.sound = self._read_sound(wanted) if self.has_sound else None
+        self.sound = self._read_sound(wanted)
         has_edits = not for_trainer or self.sound is not None  # sound begins after what its encoder puts before it
         options = options | {"movflags": "+faststart+negative_cts_offsets" if for_trainer else "+faststart"}
         if not has_edits:
@@ -433,6 +437,7 @@ class _Job:
             heard.write_bytes(samples.astype("<f4").tobytes())
             inputs.append(ffmpeg.input(SOUND, format="f32le", protocol_whitelist="file", **kind))
             options |= {"c:a": "aac", "b:a": AUDIO_BITRATE}
+            options |= {"ar": self.settings.audio_rate, "ac": self.settings.audio_channels}
         output = ffmpeg.output(
             *inputs,
             TARGET,
@@ -455,10 +460,18 @@ class _Job:
         return result.stdout
 
     def _read_sound(self, wanted: SourceFrames) -> Sound | None:
-        """The sound while the frames are shown. Raises ItemError if there is none and it is required."""
-        sound = sound_of_frames(self.source, self.video, self.start_frame, float(wanted.time[0]), wanted.seconds)
-        if sound is None and self.settings.audio == REQUIRED:
-            raise _no_sound(False)
+        """The sound while the frames are shown, or silence if the config says so; None without sound.
+
+        Raises ItemError if there is none and it is required.
+        """
+        settings = self.settings
+        sound = None
+        if self.has_sound:
+            sound = sound_of_frames(self.source, self.video, self.start_frame, float(wanted.time[0]), wanted.seconds)
+            if sound is None and settings.audio in REQUIRED:
+                raise _no_sound(False)
+        if sound is None and settings.audio and settings.audio_silence:
+            return silence(wanted.seconds, settings.audio_rate, LAYOUTS[settings.audio_channels])
         return sound
 
     def _check(self, result: subprocess.CompletedProcess[bytes]) -> None:

@@ -14,7 +14,7 @@ from clipmill.base.errors import ItemError, check_error_rate
 from clipmill.base.journal import Journal, fingerprint
 from clipmill.base.progress import Progress
 from clipmill.base.workers import map_in_processes
-from clipmill.cut.clip import CutSettings, SourceFrames, cut_clip
+from clipmill.cut.clip import REQUIRED, CutSettings, SourceFrames, cut_clip
 from clipmill.decode.parts import as_of_part
 from clipmill.decode.reading import frame_times, read_signals
 from clipmill.store.clip_files import is_intact, state_of
@@ -26,7 +26,8 @@ from clipmill.store.tables import Clip, DecodedVideo, Part
 log = logging.getLogger("clipmill")
 
 VERSION = 1  # part of every key: raise it when the same clip and settings give another file
-SOUND_VERSION = 2  # the same for clips with sound
+SOUND_VERSION = 3  # the same for clips with sound
+SILENT_VERSION = 2  # the same for clips of videos without sound, where sound is kept
 # Settings that came later, with values that give the same files as before: what was cut then stays valid.
 BEFORE = {"fps": None, "size": None, "codec": "copy", "resolutions": None, "tone_map": True, "deinterlace": "auto"}
 COLUMNS = ["time", "is_key", "is_clean", "thumbnail"]  # of the signals, that cutting reads
@@ -52,7 +53,7 @@ def cut_shard(
     rows: dict[str, Row] = {}
     passing: list[str] = []
     with Journal(Paths(outdir).journal("cut", shard)) as journal:
-        keys = {clip["clip_id"]: _key(clip, cut_settings) for clip in clips}
+        keys = {clip["clip_id"]: _key(clip, videos[clip["video_id"]], cut_settings) for clip in clips}
         for clip_id, key in keys.items():
             row = journal.get(clip_id, key)
             if row and (row.get("error_kind") or is_intact(folder.parent / row["file"], row)):
@@ -91,12 +92,18 @@ def cut_shard(
     return [{"clip_id": clip["clip_id"], **rows[clip["clip_id"]]} for clip in clips]
 
 
-def _key(clip: Clip, settings: CutSettings) -> str:
+def _key(clip: Clip, video: DecodedVideo, settings: CutSettings) -> str:
     given = {name: value for name, value in asdict(settings).items() if name not in BEFORE or value != BEFORE[name]}
     del given["frames"]  # the number of the clip itself counts
+    if given["audio"] in REQUIRED:
+        given["audio"] = "required"
+    sound = []
+    if settings.audio:
+        sound = [SOUND_VERSION if video["has_audio"] or settings.audio_silence else SILENT_VERSION]
+    if sound != [SOUND_VERSION]:
+        given = {name: value for name, value in given.items() if not name.startswith("audio_")}
     number = clip["target_frames"]
     place = (clip["source_key"], clip["start_frame"], clip["end_frame"], *([] if number is None else [number]))
-    sound = [SOUND_VERSION] if settings.audio else []
     return fingerprint("cut", VERSION, *place, *sound, given)
 
 

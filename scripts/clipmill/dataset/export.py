@@ -33,7 +33,7 @@ from clipmill.dataset.summary import Summary
 from clipmill.duplicates.dropped import rows_by_clip, split_keys
 from clipmill.filters import reasons, verdict
 from clipmill.filters.reasons import Reason
-from clipmill.steps import OPTIONAL, Step, after_filter, by_name, found_by, of_run
+from clipmill.steps import OPTIONAL, PARTS, after_filter, by_name, found_by, of_run
 from clipmill.store import tables
 from clipmill.store.clip_files import is_intact
 from clipmill.store.given import OfClips, further_columns, scene_errors
@@ -379,15 +379,18 @@ def list_models(checks: list[dict[str, Any]], known: Tables = USUAL) -> list[dic
             "step": check["step"],
             "backend": check["backend"],
             **model,
-            "columns": [column.name for column in _columns_of(by_name(check["step"]), known)],
+            "columns": [column.name for column in _columns_of(check["step"], known)],
         }
         for check in checks
         for model in check["models"]
     ]
 
 
-def _columns_of(step: Step, known: Tables) -> tuple[Column, ...]:
+def _columns_of(name: str, known: Tables) -> tuple[Column, ...]:
     """The dataset's columns that a step with a model makes; none if it only helps others, as `shots` helps `split`."""
+    if name in PARTS:
+        return PARTS[name]
+    step = by_name(name)
     table = known.of_groups.get(step.tables[0].name)
     return tables.scores(table) if table else () if step in OPTIONAL else tables.scores(step.tables[0])
 

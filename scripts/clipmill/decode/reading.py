@@ -1,4 +1,4 @@
-"""Reading the results of decoding: the signals of a video, the times of its frames, its kept frames and miniatures."""
+"""Reading the results of decoding: signals of a video and its sound, times of its frames, kept frames, miniatures."""
 
 from __future__ import annotations
 
@@ -87,6 +87,16 @@ def raise_if_lost(lost: Sequence[ItemError]) -> None:
 def read_thumbnails(signals: pa.Table) -> np.ndarray:
     """The thumbnails of all frames: frames × 64 grey levels, uint8."""
     return np.frombuffer(b"".join(signals["thumbnail"].to_pylist()), np.uint8).reshape(len(signals), -1)
+
+
+def read_sound_signals(outdir: Path, shard: str, video_id: str, key: str | None = None) -> pa.Table:
+    """The signals of a video's sound, one row per tenth of a second. Raises ItemError as `read_signals` does."""
+    path = Paths(outdir).sound_signals(shard, video_id)
+    with _noting_lost(outdir, shard, video_id, notes_lost=True):
+        table = _read_decoded(path, lambda: tables.SOUND_SIGNALS.read(path))
+        if key not in (None, key_of(table)):
+            raise ItemError(LOST_SIGNALS, f"{path}: of another video or other settings; {DECODE_AGAIN}", lasting=False)
+    return table
 
 
 MINIATURE_SHAPE = (27, 48, 3)  # height, width, colours

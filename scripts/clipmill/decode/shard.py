@@ -14,6 +14,7 @@ from clipmill.base.human import counted
 from clipmill.base.journal import Journal
 from clipmill.base.progress import Progress
 from clipmill.base.workers import map_in_processes
+from clipmill.decode.sound_signals import Speech
 from clipmill.decode.upgrade import holds_still
 from clipmill.decode.video import (
     EXTRAS,
@@ -66,11 +67,12 @@ def decode_shard(
     threads: int,
     max_error_rate: float,
     extras: Collection[str] = (),
+    speech: Speech | None = None,
 ) -> tuple[list[DecodedVideo | FailedVideo], list[Part]]:
     """VIDEOS and PARTS rows of a shard's videos, in their order; finished ones come from the journal.
 
     `extras`: those of EXTRAS that are wanted too. No other result depends on them, so no key does: a video without them
-    is decoded once more, and its scores stay as they are.
+    is decoded once more, and its scores stay as they are. `speech` finds speech, if that is among them.
 
     Raises SetupError if more than the share `max_error_rate` of the videos failed.
     """
@@ -96,7 +98,7 @@ def decode_shard(
         share = max(1, threads // workers)
 
         def decode(video: IndexedVideo) -> tuple[DecodedVideo, list[Part]]:
-            return decode_video(video, paths[video["video_id"]], settings, share)
+            return decode_video(video, paths[video["video_id"]], settings, share, speech)
 
         for video, result in map_in_processes(todo, decode, workers):
             video_id = video["video_id"]

@@ -23,7 +23,7 @@ from clipmill.base.errors import ItemError
 from clipmill.base.files import atomic
 from clipmill.base.journal import fingerprint
 from clipmill.base.opencv import cv2
-from clipmill.decode import easyanimate
+from clipmill.decode import easyanimate, sound_signals
 from clipmill.decode.bars import bar_signals
 from clipmill.decode.clock import Clock, Rate
 from clipmill.decode.complete import Completeness
@@ -37,6 +37,7 @@ from clipmill.decode.miniatures import MiniatureWriter
 from clipmill.decode.part_pictures import PartPictures
 from clipmill.decode.pictures import rotation_of
 from clipmill.decode.signals import FrameSignals, KeptFrame, kept_frame_signals
+from clipmill.decode.sound_signals import SoundMeter, Speech
 from clipmill.decode.stream import Damage, frames_of
 from clipmill.decode.tone import VERSION as TONES_VERSION
 from clipmill.decode.tone import tone_map
@@ -56,8 +57,8 @@ FRAMES_AT_ONCE, PIXELS_IN_FLIGHT = 8, 8_000_000  # a batch is full at whichever 
 
 # What decoding makes only if a run asks for it: the names of the keys that the rule then adds to its settings. In other
 # runs the settings stay what they were, so that Snakemake decodes nothing again.
-MINIATURES, EASYANIMATE = "miniatures", "motion_easyanimate"
-EXTRAS = frozenset({MINIATURES, EASYANIMATE})
+MINIATURES, EASYANIMATE, SOUND, SPEECH = "miniatures", "motion_easyanimate", "sound", "speech"
+EXTRAS = frozenset({MINIATURES, EASYANIMATE, SOUND, SPEECH})
 
 
 @dataclass(frozen=True)
@@ -74,34 +75,41 @@ class DecodeSettings:
 
 @dataclass(frozen=True)
 class DecodePaths:
-    """Where the files of a video go. `miniatures` is None if nobody wants them.
+    """Where the files of a video go. `miniatures` and `sound` are None if nobody wants them.
 
-    `easyanimate`: whether somebody wants the columns `easyanimate_…` of the signals.
+    `easyanimate`, `speech`: whether somebody wants the columns `easyanimate_…` of the signals, `speech` of the sound's.
     """
 
     frames: Path
     signals: Path
     miniatures: Path | None = None
     easyanimate: bool = False
+    sound: Path | None = None
+    speech: bool = False
 
     @staticmethod
     def of(outdir: Path, shard: str, video_id: str, extras: Collection[str] = ()) -> DecodePaths:
         """`extras`: those of EXTRAS that are wanted."""
+        extras = set(extras)
         paths = Paths(outdir)
         small = paths.miniatures(shard, video_id) if MINIATURES in extras else None
         files = paths.frames(shard, video_id), paths.signals(shard, video_id)
-        return DecodePaths(*files, small, EASYANIMATE in extras)
+        sound = paths.sound_signals(shard, video_id) if extras & {SOUND, SPEECH} else None
+        return DecodePaths(*files, small, EASYANIMATE in extras, sound, SPEECH in extras)
 
     @property
     def tables(self) -> list[Path]:
         """The files that are tables."""
-        return [path for path in (self.signals, self.miniatures) if path]
+        return [path for path in (self.signals, self.miniatures, self.sound) if path]
 
     def hold(self, key: str) -> bool:
         """Whether all files are there, whole, with all that is wanted, and made under `key`."""
         if archive_key(self.frames) != key or any(_about(path).get("source_key") != key for path in self.tables):
             return False
-        return not self.easyanimate or _about(self.signals).get(EASYANIMATE) == easyanimate.VERSION
+        if self.easyanimate and _about(self.signals).get(EASYANIMATE) != easyanimate.VERSION:
+            return False
+        made = _about(self.sound) if self.sound else {}
+        return not self.sound or (made.get(SOUND) == sound_signals.VERSION and (SPEECH in made or not self.speech))
 
 
 def _about(path: Path) -> dict[str, Any]:
@@ -140,12 +148,12 @@ def video_file(video: IndexedVideo, settings: DecodeSettings) -> VideoFile:
 
 
 def decode_video(
-    video: IndexedVideo, paths: DecodePaths, settings: DecodeSettings, threads: int
+    video: IndexedVideo, paths: DecodePaths, settings: DecodeSettings, threads: int, speech: Speech | None = None
 ) -> tuple[DecodedVideo, list[Part]]:
     """Decode one video of the index and return its VIDEOS row and its PARTS rows. Raises ItemError.
 
-    Miniatures are made if they have a path. All files replace earlier ones when they are whole, so a kill leaves none
-    half-written.
+    Miniatures and the signals of sound are made if they have a path. `speech` finds speech, if it is wanted. All files
+    replace earlier ones when they are whole, so a kill leaves none half-written.
     """
     source, key = Path(video["path"]), decode_key(video, settings)
     _check_unchanged(source, video)
@@ -155,13 +163,15 @@ def decode_video(
             opened.enter_context(atomic(paths.signals)),
             opened.enter_context(atomic(paths.miniatures)) if paths.miniatures else None,
             paths.easyanimate,
+            opened.enter_context(atomic(paths.sound)) if paths.sound else None,
+            paths.speech,
         )
         try:
-            decoding, facts = _decoded(source, unready, settings, key, threads)
+            decoding, facts = _decoded(source, unready, settings, key, threads, speech)
             fields = [decoding.fields.found(part.start_frame, part.end_frame) for part in decoding.parts]
             wanted = decoding.fields.wanted(fields)
             if wanted != decoding.fields.made:
-                decoding, facts = _decoded(source, unready, settings, key, threads, wanted)
+                decoding, facts = _decoded(source, unready, settings, key, threads, speech, wanted)
         except Exception:
             _check_unchanged(source, video)  # whatever failed: if the file is another one by now, that is why
             raise
@@ -178,12 +188,22 @@ def decode_video(
 
 
 def _decoded(
-    source: Path, paths: DecodePaths, settings: DecodeSettings, key: str, threads: int, orders: bytes | None = None
+    source: Path,
+    paths: DecodePaths,
+    settings: DecodeSettings,
+    key: str,
+    threads: int,
+    speech: Speech | None,
+    orders: bytes | None = None,
 ) -> tuple[_Decoding, _Facts]:
     """Decode a video once. `orders`: the `known` of FieldPass."""
     with open_video(source) as container:
         decoding = _Decoding(container, paths, settings, key, threads, orders)
-        return decoding, decoding.run()
+        if not paths.sound:
+            return decoding, decoding.run()
+        about = {"source_key": key, SOUND: sound_signals.VERSION, **({SPEECH: True} if paths.speech else {})}
+        with SoundMeter(container, source, paths.sound, about, speech if paths.speech else None) as decoding.sound:
+            return decoding, decoding.run()
 
 
 def _treatments(decoding: _Decoding) -> list[Any]:
@@ -315,6 +335,7 @@ class _Decoding:
         self.kept = self.next_kept = 0
         self.whole_frames: easyanimate.Pairs | None = None
         self.waiting: deque[tuple[Future[Any], ...]] = deque()
+        self.sound: SoundMeter | None = None
 
     def run(self) -> _Facts:
         """Decode in this thread. Meanwhile others measure: one all frames, some the kept ones; and one writes these."""
@@ -343,6 +364,8 @@ class _Decoding:
 
     def _packet(self, packet: av.Packet) -> None:
         self.complete.packet(packet)
+        if self.sound:
+            self.sound.packet(packet, packet.stream.index == self.stream.index)
         if packet.stream.index == self.stream.index:
             self.clean.packet(packet.pts)
 

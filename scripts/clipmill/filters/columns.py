@@ -42,6 +42,11 @@ def source(name: str) -> str:
     return name if is_classifier(name) else SOURCES[name]
 
 
+def filters_of(name: str) -> frozenset[str]:
+    """The filters on scores of a source."""
+    return frozenset(filter_ for filter_, of in SOURCES.items() if of == name)
+
+
 def in_order(named: Iterable[str], filters: Iterable[str] = ()) -> list[str]:
     """All filters but the late ones: those that a config names in `filter_order`, then the others in default order.
 

@@ -15,8 +15,8 @@ from clipmill.texts.questions import ANSWERS, JUDGE
 class Reason:
     """The `stage` that spoke against a clip, and the `kind`.
 
-    Stages: split, size, a filter, duplicates, limit, judge or the column of a question, caption, rewrite, text, cut,
-    review.
+    Stages: split, size, sound, a filter, duplicates, limit, judge or the column of a question, caption, rewrite, text,
+    cut, review.
     """
 
     stage: str
@@ -24,7 +24,8 @@ class Reason:
 
     def __str__(self) -> str:
         """The words for it in tables, the summary and the report."""
-        return self.kind if self.stage in ("split", "size", "duplicates", "review") else f"{self.stage} {self.kind}"
+        alone = ("split", "size", "sound", "duplicates", "review")
+        return self.kind if self.stage in alone else f"{self.stage} {self.kind}"
 
 
 def words(reason: Reason | None) -> str | None:
@@ -43,6 +44,7 @@ def _faults(name: str) -> tuple[str, ...]:
 
 UNFIT = {kind: Reason("split", kind) for kind in tables.UNFIT}
 TOO_SMALL = Reason("size", "too_small")  # for cut.size
+NO_SOUND = Reason("sound", "no_sound")  # for cut.audio: require
 DUPLICATE = Reason("duplicates", "duplicate")
 PER_GROUP, PER_VIDEO = Reason("limit", "per group"), Reason("limit", "per video")
 JUDGE_FAILED = Reason("judge", "failed")
@@ -58,6 +60,7 @@ BY_WORDS = {
     for reason in (
         *UNFIT.values(),
         TOO_SMALL,
+        NO_SOUND,
         *(Reason(name, kind) for name in (*FILTERS, *LATE_FILTERS) for kind in _faults(name)),
         DUPLICATE,
         PER_GROUP,

@@ -25,14 +25,16 @@ def judge_shard(
     filters: Bounds,
     order: list[str],
     wanted: verdict.WantedSize | None = None,
+    needs_sound: bool = False,
 ) -> list[Row]:
     """VERDICTS rows, one per clip: kept, or the first reason why not in `order`, with every score beside it.
 
     `wanted`: the size of clip files, if the config has one; clips of smaller videos are dropped before any filter.
+    `needs_sound`: clips that are known to have no sound are dropped, too.
     """
     columns = {column.name for column in tables.with_classifiers(tables.VERDICTS, scores).columns}
     rows = []
-    for known, reason in _judged(videos, clips, scores, filters, order, wanted):
+    for known, reason in _judged(videos, clips, scores, filters, order, wanted, needs_sound):
         row = {name: value for name, value in known.items() if name in columns}
         rows.append({**row, "kept": reason is None, "reason": words(reason)})
     return rows
@@ -53,10 +55,11 @@ def _judged(
     filters: Bounds,
     order: list[str],
     wanted: verdict.WantedSize | None = None,
+    needs_sound: bool = False,
 ) -> Iterator[tuple[Row, Reason | None]]:
     """All that is known about each clip, and the first reason against it."""
     bounds = verdict.active(filters, order)
-    for known in verdict.gather(videos, clips, scores, wanted):
+    for known in verdict.gather(videos, clips, scores, wanted, needs_sound):
         yield known, verdict.first_failure(known, bounds)
 
 

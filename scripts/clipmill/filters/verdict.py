@@ -56,6 +56,8 @@ def first_failure(values: Mapping[str, Any], filters: Bounds) -> Reason | None:
         return reasons.UNFIT[values["unfit"]]
     if values.get("too_small"):
         return reasons.TOO_SMALL
+    if values.get("no_sound"):
+        return reasons.NO_SOUND
     return out_of(filters, values)
 
 
@@ -144,10 +146,11 @@ def gather(
     clips: Iterable[Clip],
     scores: Mapping[str, Iterable[Mapping[str, Any]]],
     wanted: WantedSize | None = None,
+    needs_sound: bool = False,
 ) -> list[Row]:
     """One dict per clip with all that is known about it: its row, its video's facts, its scores from given tables.
 
-    `wanted`: the size of clip files, if the config has one.
+    `wanted`: the size of clip files, if the config has one. `needs_sound`: whether each clip must have sound.
     """
     by_id = {video["video_id"]: video for video in videos}
     by_clip = [{row["clip_id"]: without_error(row) for row in table} for table in scores.values()]
@@ -156,6 +159,7 @@ def gather(
         row = {**facts(by_id[clip["video_id"]], clip, wanted), **clip}
         for table in by_clip:
             row.update(table[clip["clip_id"]])
+        row["no_sound"] = needs_sound and row.get("has_sound") is False
         rows.append(row)
     return rows
 

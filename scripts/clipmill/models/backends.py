@@ -131,7 +131,11 @@ BY_DETECTOR: dict[str, dict[str, Entry]] = {
         ),
     },
 }
-_ALL = {**AVAILABLE, **BY_DETECTOR}
+# The one that decoding uses where the config asks for speech: `audio` has its settings.
+BY_AUDIO: dict[str, dict[str, Entry]] = {
+    "speech": {"silero": Entry("clipmill.models.speech:SileroVad", runtime=("weights",), weights=True)},
+}
+_ALL = {**AVAILABLE, **BY_DETECTOR, **BY_AUDIO}
 
 # Those of each classifier: the config gives it a name, and its step is CLASSIFIER and that name.
 _CLASSIFY = ("column", "frames", "reduce")

@@ -61,6 +61,8 @@ PART_FILES: tuple[str, ...] = ("*.json", "*.safetensors", "*.txt", "tokenizer.mo
 
 WEIGHTS = (".safetensors", ".bin", ".pth", ".pt")
 PICKLES = (".bin", ".pth", ".pt", ".bin.index.json")
+# Where targets of the Makefile put files that come in packages: below the folder of this checkout.
+INSTALLED = Path(__file__).resolve().parents[3] / "weights"
 PIECE = 2**23  # bytes read at once
 LARGE = 2**30  # bytes: of such a large file in a folder, SPOTS pieces are hashed, since other weights differ everywhere
 SPOTS = 64
@@ -124,6 +126,18 @@ def find_language_model(model: str, revision: str | None, trust_remote_code: boo
     """The files of a language model, and those of its own code only if `trust_remote_code`. See `find_model`."""
     files = (*LANGUAGE_FILES, *(REMOTE_CODE if trust_remote_code else ()))
     return find_model(model, revision, files, partial(_other_forms, trust_remote_code))
+
+
+def find_installed(path: str | None, installed: Path, name: str, sha256: str | None, hint: str, key: str) -> Checkpoint:
+    """The published file `name` at `path`, else where a target of the Makefile puts it.
+
+    Raises SetupError if it is not there, with the `hint` and the `key` of the config that names another place, or if it
+    is another file.
+    """
+    if path is None and not installed.is_file():
+        raise SetupError(f"{installed}: {hint} in the folder of clipmill, or name the file in {key}")
+    found = find_file(path or str(installed), sha256)
+    return Checkpoint(found.path, name, found.revision, found.licence)
 
 
 def find_file(where: str, sha256: str | None, cache: Path | None = None) -> Checkpoint:

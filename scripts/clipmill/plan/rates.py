@@ -66,6 +66,7 @@ CLUSTER_START = 20.0  # seconds of a job on a cluster before it is at work, see 
 FRAME_BYTES_A_PIXEL = 0.12  # of a kept frame
 SIGNAL_BYTES_AN_HOUR = 3_600_000
 MINIATURE_BYTES_AN_HOUR = 110_000_000
+SOUND_BYTES_AN_HOUR = 7_500_000
 
 
 def find(folder: str, backend: str) -> Rate | None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clipmill.filters.columns import WORDS
-from clipmill.report.judge import GONE_ON, SHORT, SMALL, Amount, Judge, Looked, Tally, Values, is_judged
+from clipmill.report.judge import GONE_ON, SHORT, SILENT, SMALL, Amount, Judge, Looked, Tally, Values, is_judged
 from clipmill.store import tables
 from clipmill.texts import checks as text_checks
 
@@ -65,6 +65,7 @@ class Collected:
     found: Amount = field(default_factory=Amount)
     short: Amount = field(default_factory=Amount)
     small: Amount = field(default_factory=Amount)  # clips whose pictures are too small for cut.size
+    silent: Amount = field(default_factory=Amount)  # clips without the sound that cut.audio requires
     kept: Amount = field(default_factory=Amount)  # `seconds` are those of the files
     sizes: dict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     rates: dict[float, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
@@ -82,7 +83,7 @@ class Collected:
     @property
     def judged(self) -> int:
         """The number of clips that thresholds decide about."""
-        return self.found.clips - self.short.clips - self.small.clips
+        return self.found.clips - self.short.clips - self.small.clips - self.silent.clips
 
 
 def collect(path: Path, judge: Judge, most_rows: int = MOST_ROWS) -> Collected:
@@ -183,7 +184,7 @@ def _count(collected: Collected, looked: Looked, seconds: np.ndarray, batch: pa.
     """Count a batch. `drawn`: the clips whose words are counted."""
     kept = pc.fill_null(batch.column("kept"), False).to_numpy(zero_copy_only=False)
     collected.found.add(len(seconds), float(seconds.sum()))
-    for fate, amount in ((SHORT, collected.short), (SMALL, collected.small)):
+    for fate, amount in ((SHORT, collected.short), (SMALL, collected.small), (SILENT, collected.silent)):
         amount.add(int((looked.fate == fate).sum()), float(seconds[looked.fate == fate].sum()))
     collected.kept.add(int(kept.sum()), float(np.nansum(_numbers(batch, "cut_seconds")[kept])))
     rest = is_judged(looked.fate)

@@ -24,7 +24,7 @@ from clipmill.texts.questions import JUDGE
 DUPLICATES, ANSWERS, TEXTS, FILES = "duplicates", "answers", "texts", "files"
 
 # The fate of a clip in the run, as far as its scores do not say it.
-GONE_ON, NOT_CAPTIONED, BAD_TEXT, NOT_CUT, BAD_FILE, DUPLICATE, BAD_ANSWER, SHORT, SMALL = range(9)
+GONE_ON, NOT_CAPTIONED, BAD_TEXT, NOT_CUT, BAD_FILE, DUPLICATE, BAD_ANSWER, SHORT, SMALL, SILENT = range(10)
 
 OTHERS = {DUPLICATE: DUPLICATES, BAD_ANSWER: ANSWERS, BAD_TEXT: TEXTS, BAD_FILE: FILES}
 
@@ -125,7 +125,7 @@ class Judge:
 
 
 def is_judged(fate: np.ndarray) -> np.ndarray:
-    """Which clips thresholds decide about: those that are neither too short nor too small."""
+    """Which clips thresholds decide about: those that are not too short or too small, and have sound if they must."""
     return fate < SHORT
 
 
@@ -160,6 +160,8 @@ def _fate(words: str) -> int:
         return SHORT
     if reason == reasons.TOO_SMALL:
         return SMALL
+    if reason == reasons.NO_SOUND:
+        return SILENT
     if reason in (reasons.DUPLICATE, reasons.PER_GROUP, reasons.PER_VIDEO):
         return DUPLICATE
     last = (reasons.COMMON_TEXT, reasons.CUT_FAILED, reasons.REVIEWED_OUT, reasons.NOT_STARRED)

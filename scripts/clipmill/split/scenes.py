@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,9 @@ from clipmill.decode.reading import frame_times
 from clipmill.shapes.counts import between
 from clipmill.shapes.sizes import stored_size
 from clipmill.split.exact import ExactFrames
+from clipmill.split.pauses import Pauses, in_pauses
 from clipmill.split.settings import SplitSettings
+from clipmill.split.sound import HeardVideo
 from clipmill.split.transitions import CHANGE, Transition
 from clipmill.store.tables import (
     FROZEN,
@@ -138,8 +141,12 @@ def video_clips(
     signals: pa.Table,
     transitions: Sequence[Transition],
     settings: SplitSettings,
+    heard: HeardVideo | None = None,
 ) -> list[Clip]:
-    """CLIPS rows of one video, in order of time. `transitions`: in order of time; their frames belong to no clip."""
+    """CLIPS rows of one video, in order of time. `transitions`: in order of time; their frames belong to no clip.
+
+    `heard`: the sound of the video, if it was measured; with `keep_speech` pieces end where nobody speaks.
+    """
     times = frame_times(video, signals)
     is_clean = signals["is_clean"].to_numpy()
     clean_keys = np.flatnonzero(signals["is_key"].to_numpy() & is_clean)
@@ -150,6 +157,7 @@ def video_clips(
     for part in parts:
         own = as_of_part(video, part)
         exact = exact_frames(own, times, clean_keys, is_clean, settings)
+        pauses = Pauses(heard, own, times) if heard and settings.keep_speech else None
         first_frame, end_frame = part["start_frame"], part["end_frame"]
         inside = [one for one in transitions if first_frame <= one.start < end_frame and one.kind != CHANGE]
         edges = [first_frame, *(frame for one in inside for frame in (one.start, one.end)), end_frame]
@@ -161,7 +169,7 @@ def video_clips(
             end = last - (settings.guard_frames if last < end_frame else 0)
             if start >= end:
                 start, end = first, last  # a scene of a few frames: too short in any case, but it is counted
-            pieces = _pieces_of_scene(times, start, end, clean_keys, exact, own["fps"], settings)
+            pieces = _pieces_of_scene(times, start, end, clean_keys, exact, own["fps"], settings, pauses)
             for piece, (begin, stop, count, stands) in enumerate(pieces):
                 own["field_order"] = field_order_of(part, begin, stop)
                 clip = clip_row(own, part["part"], times, scene, piece, begin, stop, count, settings)
@@ -178,13 +186,14 @@ def _pieces_of_scene(
     exact: ExactFrames | None,
     fps: float,
     settings: SplitSettings,
+    pauses: Pauses | None,
 ) -> Iterator[tuple[int, int, int | None, bool]]:
     """The same as `_pieces`, and whether a piece is one frame that stands for long: nothing else is in it."""
     for begin, stop, stands in _without_held(times, start, end, fps):
         if stands:
             yield begin, stop, None, True
         else:
-            yield from ((*piece, False) for piece in _pieces(times, begin, stop, clean_keys, exact, settings))
+            yield from ((*piece, False) for piece in _pieces(times, begin, stop, clean_keys, exact, settings, pauses))
 
 
 def _without_held(times: np.ndarray, start: int, end: int, fps: float) -> Iterator[tuple[int, int, bool]]:
@@ -221,6 +230,7 @@ def _pieces(
     clean_keys: np.ndarray,
     exact: ExactFrames | None,
     settings: SplitSettings,
+    pauses: Pauses | None,
 ) -> Iterator[tuple[int, int, int | None]]:
     """The pieces of a scene: first frame, first frame after, and the number of frames of the file.
 
@@ -230,7 +240,11 @@ def _pieces(
         yield from list(exact.pieces(start, end)) or [(start, end, 0)]
         return
     key_frames = clean_keys[np.searchsorted(clean_keys, start) : np.searchsorted(clean_keys, end)]
-    for begin, stop in divide(times, start, end, settings, key_frames.tolist()):
+    pieces = list(divide(times, start, end, settings, key_frames.tolist()))
+    if pauses and len(pieces) > 1 and (is_pause := pauses.at(start, end)) is not None:
+        edges = in_pauses(times, [start, *(stop for _, stop in pieces)], is_pause, settings)
+        pieces = list(pairwise(edges))
+    for begin, stop in pieces:
         if exact is None:
             yield begin, stop, None
         elif times[stop] - times[begin] < settings.min_seconds - SLACK:

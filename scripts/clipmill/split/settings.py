@@ -26,7 +26,9 @@ class SplitSettings:
     min_seconds: float
     max_seconds: float
     pieces: str
+    keep_speech: bool
     guard_frames: int
+    sound: bool  # whether sound was measured
     fps: float | None  # of the section `cut`, as `frames`; without `frames` it does not matter here
     frames: Counts | None
     crop: Mapping[str, Any]  # the section `crop`

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +17,7 @@ from clipmill.split.detectors import Finder
 from clipmill.split.given import given_clips
 from clipmill.split.scenes import video_clips
 from clipmill.split.settings import SplitSettings
+from clipmill.split.sound import HeardVideo, heard_video, sound_score
 from clipmill.split.transitions import transition_rows
 from clipmill.split.transnetv2 import Shots
 from clipmill.store import tables
@@ -27,13 +28,14 @@ from clipmill.store.tables import Clip, DecodedVideo, Part, TransitionRow, Video
 
 @dataclass
 class Split:
-    """Rows of the tables TRANSITIONS, CLIPS, MOTION, CAMERA and TECHNICAL."""
+    """Rows of the tables TRANSITIONS, CLIPS, MOTION, CAMERA, TECHNICAL and SOUND."""
 
     transitions: list[TransitionRow] = field(default_factory=list)
     clips: list[Clip] = field(default_factory=list)
     motion: list[Row] = field(default_factory=list)
     camera: list[Row] = field(default_factory=list)
     technical: list[Row] = field(default_factory=list)
+    sound: list[Row] = field(default_factory=list)
 
 
 def split_shard(
@@ -60,6 +62,7 @@ def split_shard(
                 continue
             try:
                 signals = read_signals(outdir, shard, video["video_id"], key=video["decode_key"])
+                heard = heard_video(outdir, shard, video) if settings.sound else None
             except ItemError as error:
                 lost.append(error)
                 continue
@@ -68,10 +71,11 @@ def split_shard(
                 if scenes is None:
                     transitions = Finder(signals, parts, of_network.get(video["video_id"])).find(settings)
                     split.transitions += transition_rows(video, signals, transitions)
-                    clips = video_clips(video, parts, signals, transitions, settings)
+                    clips = video_clips(video, parts, signals, transitions, settings, heard)
                 else:
                     clips = given_clips(video, parts, signals, scenes.get(video["video_id"], []), settings)
                 _add_clips(split, clips, video, parts, signals, kept_frames, settings)
+                split.sound += _sound_rows(clips, video, parts, heard)
     raise_if_lost(lost)
     return split
 
@@ -94,6 +98,13 @@ def _add_clips(
             split.motion.append(_without_needless_error(cropped.clip, cropped.motion(signals)))
             split.camera.append(_without_needless_error(cropped.clip, cropped.camera(signals)))
             split.technical.append(_without_needless_error(cropped.clip, cropped.technical(signals)))
+
+
+def _sound_rows(
+    clips: Sequence[Clip], video: DecodedVideo, parts: Sequence[Part], heard: HeardVideo | None
+) -> Iterator[Row]:
+    """SOUND rows of clips of one video."""
+    return (sound_score(clip, as_of_part(video, parts[clip["part"]]), heard) for clip in clips)
 
 
 def read_shots(path: Path) -> dict[str, Shots]:

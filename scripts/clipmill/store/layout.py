@@ -22,6 +22,7 @@ VIDEOS = f"{WORK}/videos/{SHARD}.parquet"
 PARTS = f"{WORK}/parts/{SHARD}.parquet"
 SIGNALS = f"{WORK}/signals/{SHARD}/{VIDEO}.parquet"
 MINIATURES = f"{WORK}/miniatures/{SHARD}/{VIDEO}.parquet"
+SOUND_SIGNALS = f"{WORK}/sound/{SHARD}/{VIDEO}.parquet"
 SHOTS = f"{WORK}/shots/{SHARD}.parquet"
 TRANSITIONS = f"{WORK}/transitions/{SHARD}.parquet"
 CLIPS = f"{WORK}/clips/{SHARD}.parquet"
@@ -44,7 +45,7 @@ BENCHMARK = f"benchmarks/{STEP}/{JOB}.tsv"
 CLASSIFIER = "classifier_"  # begins the name of the step, the table, the column and the filter of a named classifier
 
 # Folders below work/.
-OF_SINGLE_ITEMS = ("signals", "miniatures", "frames", "embeddings", "pairs", "clip_files", "journals")
+OF_SINGLE_ITEMS = ("signals", "miniatures", "sound", "frames", "embeddings", "pairs", "clip_files", "journals")
 
 
 def scores(metric: str) -> str:
@@ -210,6 +211,10 @@ class Paths:
     def miniatures(self, shard: str, video_id: str) -> Path:
         """The miniatures of a video."""
         return self.outdir / MINIATURES.replace(SHARD, shard).replace(VIDEO, video_id)
+
+    def sound_signals(self, shard: str, video_id: str) -> Path:
+        """The signals of a video's sound."""
+        return self.outdir / SOUND_SIGNALS.replace(SHARD, shard).replace(VIDEO, video_id)
 
     def embeddings(self, backend: str, shard: str) -> Path:
         """The embeddings that a backend was asked to keep."""

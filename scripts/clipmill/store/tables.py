@@ -374,6 +374,31 @@ MINIATURES: Table[Row] = Table(
     "delete the file and run with `--forcerun decode_videos`, which rebuilds it",
 )
 
+SOUND_SIGNALS: Table[Row] = Table(
+    "sound signals",
+    layout.SOUND_SIGNALS,
+    "tenth of a second in which there is sound, in the order of the file; only if sound is measured (`audio.backend`)",
+    (
+        Column("hop", SMALL_INTEGER, "0.1 second", "its number, on the container's clock after its start"),
+        Column("picture", SMALL_INTEGER, "frame", "packets of the picture that stand before it in the file"),
+        Column("filled", SMALL, "share", "share of it that has samples", 4),
+        Column("loudness_power", SMALL, "1²", "mean square of the samples, weighed as BS.1770 does, of all channels"),
+        Column("peak", SMALL, "1", "greatest magnitude of a sample; 1 is full scale", 6),
+        Column("clipped", SMALL, "share", "share of its samples that are clipped in any channel", 6),
+        Column("mid", SMALL, "1²", "mean square of what left and right have in common, half of their sum"),
+        Column("side", SMALL, "1²", "mean square of what they have not, half of their difference"),
+        Column("levels", BYTES, "−0.5 dB", "10 bytes: mean square of each hundredth of a second, below full scale"),
+        Column("spectrum", BYTES, "−0.5 dB", "96 bytes: power in bands of 250 Hz, from 0 on, below full scale"),
+        Column(
+            "speech",
+            BYTES,
+            "1/255",
+            "how surely each window of 32 ms that begins in it holds speech; missing if speech is not looked for",
+        ),
+    ),
+    "delete the file and run with `--forcerun decode_videos`, which rebuilds it",
+)
+
 SHOTS: Table[Row] = Table(
     "shots",
     layout.SHOTS,
@@ -523,6 +548,58 @@ TECHNICAL: Table[Row] = Table(
             "share of the time in which nothing changes from frame to frame",
             4,
             filter=100,
+        ),
+        *ERROR,
+    ),
+)
+
+SOUND: Table[Row] = Table(
+    "sound",
+    layout.scores("sound"),
+    "clip; all scores are missing if there is no sound, or if it is not measured (`audio.backend`)",
+    (
+        CLIP_ID,
+        Column(
+            "has_sound",
+            FLAG,
+            "",
+            "whether there is sound in the clip, be it silence; missing if the video has some and it is not measured",
+            filter=101,
+        ),
+        Column("loudness", REAL, "LUFS", "integrated loudness by EBU R 128; −70 if nothing is louder", 2, filter=102),
+        Column(
+            "silence_share",
+            REAL,
+            "share",
+            "share of the time that is silent: below −60 dBFS, or without sound",
+            4,
+            filter=103,
+        ),
+        Column(
+            "clipping_share",
+            REAL,
+            "share",
+            "share of the samples that are clipped: three or more in a row at full scale",
+            6,
+            filter=104,
+        ),
+        Column("audio_peak", REAL, "dBFS", "greatest magnitude of a sample; −120 if there is nothing", 2, filter=105),
+        Column("audio_bandwidth", REAL, "Hz", "frequency above which there is nothing, in steps of 250", filter=106),
+        Column(
+            "stereo_width",
+            REAL,
+            "0–1",
+            "share of the power that left and right do not have in common; 0 is mono",
+            4,
+            filter=107,
+        ),
+        Column(
+            "speech_share",
+            REAL,
+            "share",
+            "share of the time in which somebody speaks; missing if it is not asked for",
+            4,
+            filter=108,
         ),
         *ERROR,
     ),
@@ -800,7 +877,7 @@ VIDEO_SCORES = (
 
 # Scores that splitting computes from the signals, and scores of frames, each of which is a step of its own. A new score
 # is added here. Its columns are those of verdicts and metadata too, in this order.
-SIGNAL_SCORES = (MOTION, CAMERA, TECHNICAL)
+SIGNAL_SCORES = (MOTION, CAMERA, TECHNICAL, SOUND)
 FRAME_SCORES = (CONSISTENCY, AESTHETIC, TEXT_SCORES)
 CLIP_SCORES = (*VIDEO_SCORES, *(column for table in (*SIGNAL_SCORES, *FRAME_SCORES) for column in scores(table)))
 
@@ -960,6 +1037,7 @@ ALL = (
     PARTS,
     SIGNALS,
     MINIATURES,
+    SOUND_SIGNALS,
     SHOTS,
     TRANSITIONS,
     CLIPS,
