@@ -71,7 +71,8 @@ class Resampler:
 
     def __init__(self, layout: str, rate: int, to_layout: str, to_rate: int):
         self._layout, self._rate = layout, rate
-        self._resampler = av.AudioResampler(format="fltp", layout=to_layout, rate=to_rate)
+        # Into integers swresample mixes channels so that nothing gets louder than one of them; into floats it does not.
+        self._resampler = av.AudioResampler(format="s32p", layout=to_layout, rate=to_rate)
         self._none = np.empty((0, av.AudioLayout(to_layout).nb_channels), np.float32)
 
     def put(self, samples: np.ndarray) -> np.ndarray:
@@ -85,7 +86,8 @@ class Resampler:
         return self._samples(self._resampler.resample(None))
 
     def _samples(self, frames: list[av.AudioFrame]) -> np.ndarray:
-        return np.concatenate([self._none, *(frame.to_ndarray().T for frame in frames)])
+        parts = ((frame.to_ndarray().T / 2.0**31).astype(np.float32) for frame in frames)
+        return np.concatenate([self._none, *parts])
 
 
 def sound_of_frames(path: Path, video: DecodedVideo, start_frame: int, start: float, seconds: float) -> Sound | None:
