@@ -180,6 +180,7 @@ os.environ.update(
     CLIPMILL_OUTDIR=config["outdir"],
     CLIPMILL_MAX_ERROR_RATE=str(config["max_error_rate"]),
     CLIPMILL_COMPILE=str(int(config["compile"])),
+    CLIPMILL_FETCH=json.dumps(config["fetch"]),
     CLIPMILL_CONFIG=json.dumps({**config, "exclude": config["exclude"][:100]}),
     CLIPMILL_RUNTIME_SETTINGS=json.dumps(
         {step: backends.runtime_settings(step, section(step)) for step in WITH_BACKENDS}

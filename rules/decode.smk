@@ -1,5 +1,5 @@
 """
-in:  work/index/shards/<shard>.jsonl, and the videos that it names
+in:  work/index/shards/<shard>.jsonl, and the videos that it names; work/fetch/ of a shard with videos in archives
 out: work/videos/<shard>.parquet, work/parts/<shard>.parquet; beside them, undeclared, one file per video in
      work/signals/ and in work/frames/, and in work/miniatures/ if a network looks for the shots
 """
@@ -24,6 +24,7 @@ rule decode_videos:
     """Decode each video of a shard: the only time that all its pixels are read."""
     input:
         videos=f"{WORK}/index/shards/{{shard}}.jsonl",
+        fetched=fetched,
     output:
         videos=f"{WORK}/videos/{{shard}}.parquet",
         parts=f"{WORK}/parts/{{shard}}.parquet",

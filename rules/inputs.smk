@@ -1,11 +1,11 @@
 """
 in:  the config; in the main process also the videos, if the config names them: some commands need none
-out: SHARDS, the names of all shards with their numbers of videos
+out: SHARDS, the names of all shards with their numbers of videos; TO_FETCH, those with videos that must be fetched
 """
 
 import logging
 
-from clipmill.store.index import shard_sizes
+from clipmill.store.index import shard_sizes, shards_to_fetch
 from clipmill.store.run_lock import RunLock
 
 
@@ -53,3 +53,10 @@ def find_shards():
 
 
 SHARDS = or_exit(find_shards)
+TO_FETCH = shards_to_fetch(Path(config["outdir"])) if SHARDS else frozenset()
+
+
+def fetched(wildcards):
+    """The input of a job that decodes: the videos that must be fetched have been. None for shards without such."""
+    shard = wildcards.shard
+    return f"{WORK}/fetch/{shard}.parquet" if shard in TO_FETCH else []

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clipmill.cli import measured, run_step, step_parser
+from clipmill.cli import local_files, measured, run_step, step_parser
 from clipmill.decode.shard import decode_settings, decode_shard
 from clipmill.store import tables
 from clipmill.store.index import read_videos
@@ -17,7 +17,16 @@ def main() -> None:
     with measured(args.outdir, "decode", args.shard, args.threads):
         settings, extras = decode_settings(args.settings)
         videos = read_videos(args.videos)
-        rows, parts = decode_shard(videos, args.outdir, args.shard, settings, args.threads, args.max_error_rate, extras)
+        rows, parts = decode_shard(
+            videos,
+            args.outdir,
+            args.shard,
+            settings,
+            args.threads,
+            args.max_error_rate,
+            extras,
+            local_files(args.outdir, args.shard),
+        )
         tables.VIDEOS.write(args.output, rows, {"settings": args.settings})
         tables.PARTS.write(args.parts, parts, {"settings": args.settings})
 

@@ -17,6 +17,7 @@ from clipmill.base.workers import map_in_processes
 from clipmill.cut.clip import CutSettings, SourceFrames, cut_clip
 from clipmill.decode.parts import as_of_part
 from clipmill.decode.reading import frame_times, read_signals
+from clipmill.fetch.files import ALL_HERE, LocalFiles
 from clipmill.store.clip_files import is_intact, state_of
 from clipmill.store.index import note_again
 from clipmill.store.layout import Paths
@@ -41,9 +42,11 @@ def cut_shard(
     settings: Mapping[str, Any],
     threads: int,
     max_error_rate: float,
+    files: LocalFiles = ALL_HERE,
 ) -> list[Row]:
     """Cut `clips` of `videos`, whose PARTS rows are `parts`, and return their CUTS rows.
 
+    `files`: where the videos are that must be fetched. Only those with clips to cut are, each once.
     The shard's folder of clip files then holds no other files. Raises SetupError if more than the share
     `max_error_rate` of the clips failed.
     """
@@ -59,17 +62,21 @@ def cut_shard(
                 rows[clip_id] = row
         todo = [clip for clip in clips if clip["clip_id"] not in rows]
         progress = Progress("clips", len(clips), len(rows))
+        cut_videos = {clip["video_id"] for clip in todo}
+        not_brought = files.not_brought(sorted(cut_videos))
 
         # The signals of a long video take longer to read than many a clip to copy.
         signals_of = lru_cache(maxsize=1)(partial(read_signals, outdir, shard, columns=COLUMNS))
 
         def cut(clip: Clip) -> Row:
+            if clip["video_id"] in not_brought:
+                raise not_brought[clip["video_id"]]
             video = as_of_part(videos[clip["video_id"]], parts[clip["video_id"]][clip["part"]])
             video["fps"], video["field_order"] = clip["fps"], clip["field_order"]
             file = folder / clip["video_id"] / f"{clip['clip_id']}.mp4"
             signals = signals_of(clip["video_id"], key=video["decode_key"])
             source = SourceFrames.of(signals, frame_times(video, signals), clip["start_frame"], clip["end_frame"])
-            row = cut_clip(Path(video["path"]), file, video, clip, source, cut_settings)
+            row = cut_clip(files.path(video), file, video, clip, source, cut_settings)
             return {**row, **state_of(file), "file": str(file.relative_to(folder.parent))}
 
         for clip, result in map_in_processes(todo, cut, threads):
@@ -86,6 +93,7 @@ def cut_shard(
             rows[clip_id] = row
             progress.step()
             check_error_rate(sum("error" in row for row in rows.values()), len(rows), max_error_rate, "clips")
+        files.release(cut_videos)
         note_again(outdir, "cut", shard, passing)
         _remove_others(folder, {row["file"] for row in rows.values() if "file" in row})
     return [{"clip_id": clip["clip_id"], **rows[clip["clip_id"]]} for clip in clips]

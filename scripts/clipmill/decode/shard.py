@@ -24,6 +24,7 @@ from clipmill.decode.video import (
     pictures_key,
     video_file,
 )
+from clipmill.fetch.files import ALL_HERE, LocalFiles
 from clipmill.store.index import forget_lost, lost_videos, note_again
 from clipmill.store.layout import Paths
 from clipmill.store.tables import DecodedVideo, FailedVideo, IndexedVideo, Part
@@ -66,11 +67,12 @@ def decode_shard(
     threads: int,
     max_error_rate: float,
     extras: Collection[str] = (),
+    files: LocalFiles = ALL_HERE,
 ) -> tuple[list[DecodedVideo | FailedVideo], list[Part]]:
     """VIDEOS and PARTS rows of a shard's videos, in their order; finished ones come from the journal.
 
     `extras`: those of EXTRAS that are wanted too. No other result depends on them, so no key does: a video without them
-    is decoded once more, and its scores stay as they are.
+    is decoded once more, and its scores stay as they are. `files`: where the videos are that must be fetched.
 
     Raises SetupError if more than the share `max_error_rate` of the videos failed.
     """
@@ -94,9 +96,15 @@ def decode_shard(
         progress = Progress("videos", len(videos), len(rows))
         workers = max(1, min(threads, len(todo)))
         share = max(1, threads // workers)
+        not_brought = files.not_brought(video["video_id"] for video in todo)
 
         def decode(video: IndexedVideo) -> tuple[DecodedVideo, list[Part]]:
-            return decode_video(video, paths[video["video_id"]], settings, share)
+            video_id = video["video_id"]
+            if video_id in not_brought:
+                raise not_brought[video_id]
+            file: IndexedVideo = {**video, "path": str(files.path(video))}
+            row, of_parts = decode_video(file, paths[video_id], settings, share)
+            return {**row, "path": video["path"]}, of_parts
 
         for video, result in map_in_processes(todo, decode, workers):
             video_id = video["video_id"]
@@ -111,9 +119,11 @@ def decode_shard(
                 journal.add([(video_id, decode_key(video, settings), value)])
             else:
                 passing.append(video_id)
+            files.release([video_id])
             progress.step()
             bad = sum(1 for row in rows.values() if row.get("error_kind"))
             check_error_rate(bad, len(rows), max_error_rate, "videos")
+        files.release(paths)  # also those that an earlier job had decoded before it was killed
         note_again(outdir, "decode", shard, passing)
         forget_lost(outdir, shard)
     hdr = sum(any(part["transfer"] != "sdr" for part in of_video) for of_video in parts.values())

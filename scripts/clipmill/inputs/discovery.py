@@ -22,13 +22,14 @@ from clipmill.base.errors import SetupError
 from clipmill.base.files import atomic, date_back, write_text
 from clipmill.base.human import counted
 from clipmill.base.locks import one_at_a_time
+from clipmill.inputs.archives import make_folder
 from clipmill.inputs.finding import Found, find_videos, no_captions, nothing_found
 from clipmill.inputs.given import given_table
 from clipmill.inputs.identities import identity
 from clipmill.inputs.same_files import found_twice, names_in_index, spelled_otherwise
 from clipmill.inputs.sharding import Workers, shards_of
 from clipmill.store import tables
-from clipmill.store.index import noted_again, shard_sizes
+from clipmill.store.index import OF_ARCHIVES, noted_again, shard_sizes
 from clipmill.store.layout import Paths
 from clipmill.store.run_lock import RunLock
 from clipmill.store.spelling import remember_spelling
@@ -62,12 +63,7 @@ def update_index(
         raise SetupError(nothing_found(Path(videos), found.problems))
     if captions and not any(row.caption for row in found.given or ()):
         raise SetupError(no_captions(Path(videos)))
-    try:
-        paths.index.mkdir(parents=True, exist_ok=True)
-    except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
-        raise SetupError(
-            f"outdir: {outdir} cannot be a folder ({error.strerror}: {error.filename}); name another"
-        ) from error
+    make_folder(paths.index, outdir)
     with one_at_a_time(paths.index_lock, "another start on this outdir"):
         if _at_work(outdir):  # a run may have begun while the videos were looked for
             return shard_sizes(outdir)
@@ -80,6 +76,7 @@ def update_index(
         index = _merge(stored, identified, videos_per_shard, noted_again(outdir), workers or Workers())
         _report(stored, index, found, ids)
         _save(paths, stored, index, found.problems)
+        found.archives.remove_others()
         if found.given is not None:
             _save_given(outdir, index, given_table(found.given, ids))
         remember_spelling(outdir)
@@ -133,7 +130,8 @@ def _identify(found: Found, stored: pa.Table) -> tuple[pa.Table, list[str | None
 
     Returns the videos, and the id of each place of `found`; None for a duplicate.
     """
-    unnamed = [place for place, given in enumerate(found.ids) if given is None]
+    # Members of an archive share its path, by which links are recognized.
+    unnamed = [place for place, given in enumerate(found.ids) if given is None and found.origins[place] is None]
     old = names_in_index([found.names[i] for i in unnamed], [found.paths[i] for i in unnamed], stored)
     for place in unnamed:
         found.names[place] = old.get(found.names[place], found.names[place])
@@ -152,6 +150,9 @@ def _identify(found: Found, stored: pa.Table) -> tuple[pa.Table, list[str | None
         "path": found.paths,
         "size_bytes": found.sizes,
         "mtime_ns": found.times,
+        "origin": found.origins,
+        "member": found.members,
+        "offset": found.offsets,
     }
     schema = pa.schema([tables.INDEX.schema.field(name) for name in columns])
     videos = pa.table(columns, schema=schema).filter(pa.array(first, pa.bool_()))
@@ -174,7 +175,7 @@ def _merge(
     back = pc.or_(pc.invert(stored["present"]), pc.is_in(stored["video_id"], value_set=pa.array(readable, pa.string())))
     old = {name: stored[name] for name in COLUMNS}
     moved = pc.and_(here, pc.invert(spelled_otherwise(stored, now)))
-    for name in ("name", "path", "size_bytes", "mtime_ns"):
+    for name in ("name", "path", "size_bytes", "mtime_ns", *OF_ARCHIVES):
         old[name] = pc.if_else(moved if name == "path" else here, now[name], stored[name])
     old["returns"] = pc.add(stored["returns"], pc.and_(here, back).cast(pa.int64()))
     old["present"] = here
@@ -232,15 +233,23 @@ def _save(paths: Paths, stored: pa.Table, index: pa.Table, problems: list[dict[s
     for number, count in zip(numbers, counts, strict=True):  # the videos of a shard follow each other
         if number in stale:
             records = index.slice(first, count).select(SHARD_COLUMNS).to_pylist()
-            _write_if_changed(paths.shard(f"{number:06d}"), _json_lines(records))
+            _write_if_changed(paths.shard(f"{number:06d}"), _json_lines(map(_listed, records)))
         first += count
     names = "".join(f"{number:06d} {count}\n" for number, count in zip(numbers, counts, strict=True))
     gone = index.filter(pc.invert(index["present"])).select(["video_id", "name"]).to_pylist()
+    to_fetch = pc.unique(index.filter(pc.is_valid(index["origin"]))["shard"]).to_pylist()
     _write_if_changed(paths.shards, names)
+    if to_fetch or paths.shards_to_fetch.exists():
+        _write_if_changed(paths.shards_to_fetch, "".join(f"{number:06d}\n" for number in to_fetch))
     _write_if_changed(paths.removed, _json_lines(gone))
     _write_if_changed(paths.problems, _json_lines(sorted(problems, key=lambda problem: problem["video"])))
     if not stored.equals(index) or not paths.videos.exists():
         tables.INDEX.write_parts(paths.videos, [index])
+
+
+def _listed(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A video as the list of its shard has it: that of a file is as older versions wrote it."""
+    return {name: value for name, value in record.items() if value is not None or name not in OF_ARCHIVES}
 
 
 def _save_given(outdir: Path, index: pa.Table, given: pa.Table) -> None:
@@ -271,8 +280,9 @@ def _is_same(path: Path, rows: pa.Table) -> bool:
 def _changed_shards(stored: pa.Table, index: pa.Table) -> set[int]:
     """Shards whose file must be written: new ones, and those with a changed or returned video."""
     before, same = index.slice(0, len(stored)), pa.repeat(True, len(stored))
-    for name in ("name", "path", "size_bytes", "mtime_ns", "returns"):
-        same = pc.and_(same, pc.equal(stored[name], before[name]))
+    for name in ("name", "path", "size_bytes", "mtime_ns", "returns", *OF_ARCHIVES):
+        neither = pc.and_(pc.is_null(stored[name]), pc.is_null(before[name]))
+        same = pc.and_(same, pc.or_(neither, pc.fill_null(pc.equal(stored[name], before[name]), False)))
     changed = set(stored["shard"].filter(pc.invert(same)).to_pylist())
     return changed | set(pc.unique(index["shard"].slice(len(stored))).to_pylist())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fnmatch
+import json
 import logging
 import os
 import stat
@@ -18,6 +19,7 @@ from typing import NamedTuple
 from clipmill.base.errors import SetupError
 from clipmill.base.files import clean_text
 from clipmill.base.human import counted, listed
+from clipmill.inputs.archives import KINDS, Archives, Kind, kind_of
 from clipmill.inputs.endings import PREVIEWS, SUFFIXES, USUAL, counted_endings, ending, recordings_of
 from clipmill.inputs.given import CAPTION, GivenRow, Reader
 from clipmill.inputs.published import Cells
@@ -34,23 +36,38 @@ FolderIdentity = tuple[int, int]
 """Device and inode: the same for a folder and for all links to it."""
 
 
+class Held(NamedTuple):
+    """A video in an archive: `origin`, `member` and `offset` as in the index, and its size in bytes."""
+
+    origin: str
+    member: str
+    offset: int
+    size: int
+
+
 class Found:
     """The usable videos of the input as columns, and the problems of the other entries."""
 
-    def __init__(self) -> None:
+    def __init__(self, archives: Archives) -> None:
         self.names: list[str] = []
         self.paths: list[str] = []
         self.ids: list[str | None] = []
         self.sizes: list[int] = []
         self.times: list[int] = []
+        self.origins: list[str | None] = []
+        self.members: list[str | None] = []
+        self.offsets: list[int | None] = []
         self.devices: list[int] = []
         self.inodes: list[int] = []
         self.problems: list[dict[str, str]] = []
         self.outdirs: list[str] = []  # of other runs
         self.given: list[GivenRow] | None = None  # what is given of the videos; None if nothing is asked for
+        self.archives = archives
 
-    def add(self, name: str, path: str, status: os.stat_result, given_id: str | None = None) -> bool:
-        """Add a video, unless its name cannot be used."""
+    def add(
+        self, name: str, path: str, status: os.stat_result, given_id: str | None = None, held: Held | None = None
+    ) -> bool:
+        """Add a video, unless its name cannot be used. `path` and `status` are those of the archive that has `held`."""
         try:
             f"{name}{path}{given_id}".encode()
         except UnicodeEncodeError:
@@ -59,10 +76,13 @@ class Found:
         self.names.append(name)
         self.paths.append(path)
         self.ids.append(given_id)
-        self.sizes.append(status.st_size)
+        self.sizes.append(status.st_size if held is None else held.size)
         self.times.append(status.st_mtime_ns)
+        self.origins.append(held and held.origin)
+        self.members.append(held and held.member)
+        self.offsets.append(held and held.offset)
         self.devices.append(status.st_dev)
-        self.inodes.append(status.st_ino)
+        self.inodes.append(status.st_ino if held is None else 0)  # an archive is not the file of its videos
         return True
 
     def problem(self, name: str, kind: str, message: str) -> None:
@@ -74,7 +94,12 @@ def find_videos(videos: Path, outdir: Path, exclude: list[str], captions: bool =
 
     `outdir` is never searched. `captions`: whether given captions are wanted.
     """
-    found = Found()
+    found = Found(Archives(outdir, captions))
+    if captions:
+        found.given = []
+    if videos.is_file() and (kind := kind_of(videos)):
+        _add_archive(videos.name, videos.absolute(), kind, exclude, found)
+        return found
     if videos.suffix.lower() in SHEETS and videos.is_file():
         _read_sheet(videos, exclude, captions, found)
         return found
@@ -83,15 +108,16 @@ def find_videos(videos: Path, outdir: Path, exclude: list[str], captions: bool =
     elif ending(videos.name) in SUFFIXES and videos.is_file():
         _add_file(videos.name, videos.absolute(), exclude, found)
     elif videos.exists():
-        sheets = ", ".join(sorted(SHEETS))
+        sheets, archives = ", ".join(sorted(SHEETS)), ", ".join(KINDS)
         raise SetupError(
-            f"videos: {videos} is neither a folder nor a sheet ({sheets}), and no video ({USUAL} or the like)"
+            f"videos: {videos} is neither a folder nor a sheet ({sheets}), nor an archive ({archives}), and no video "
+            f"({USUAL} or the like)"
         )
     else:
         place = "" if videos.is_absolute() else f" in {Path.cwd()}"
         raise SetupError(f"videos: {videos} does not exist{place}; name a folder of videos, a sheet or a single video")
-    if captions:
-        found.given = list(_captions_beside(found))
+    if found.given is not None:
+        found.given += _captions_beside(found)
     return found
 
 
@@ -108,7 +134,9 @@ def _search_folder(folder: Path, outdir: Path, exclude: list[str], found: Found)
     previews = []
     for entry in _walk(root, "", seen, found, is_root=True):
         name = os.path.relpath(entry.path, root)
-        if ending(entry.name) not in SUFFIXES:
+        if kind := kind_of(entry.path):
+            _add_archive(name, entry, kind, exclude, found)
+        elif ending(entry.name) not in SUFFIXES:
             others[ending(entry.name)] += 1
         elif ending(entry.name) in PREVIEWS:
             previews.append((name, entry))
@@ -134,6 +162,33 @@ def _add_file(name: str, file: os.DirEntry[str] | Path, exclude: list[str], foun
             found.add(name, os.fspath(file), file.stat())
         except OSError as error:
             found.problem(name, "missing", f"cannot be read ({error.strerror}); repair the link or remove it")
+
+
+def _add_archive(name: str, file: os.DirEntry[str] | Path, kind: Kind, exclude: list[str], found: Found) -> None:
+    """Add the videos of an archive, and what it gives of them if captions are wanted; its faults become problems."""
+    if _excluded(name, exclude):
+        return
+    path = os.fspath(file)
+    try:
+        status = file.stat()
+        entries = found.archives.listing(path, kind, status)
+    except OSError as error:
+        found.problem(name, "unreadable", f"the archive cannot be read ({error.strerror}); check its mode")
+        return
+    for entry in entries:
+        video = f"{name}/{entry['name']}" if entry["name"] else name
+        if _excluded(video, exclude):
+            continue
+        if entry["error_kind"]:
+            found.problem(video, entry["error_kind"], str(entry["error"]))
+            continue
+        assert entry["offset"] is not None and entry["size_bytes"] is not None  # since it has no error
+        held = Held(kind.origin, entry["name"], entry["offset"], entry["size_bytes"])
+        if found.add(video, path, status, held=held) and found.given is not None:
+            further = json.loads(entry["further"] or "{}")
+            if entry["caption"] or further:
+                place = len(found.names) - 1
+                found.given.append(GivenRow(entry["row"], place, caption=entry["caption"], further=further))
 
 
 def _walk(
@@ -182,10 +237,11 @@ def _excluded(name: str, patterns: list[str]) -> bool:
 
 
 def _captions_beside(found: Found) -> Iterator[GivenRow]:
-    """The captions in the `.txt` files beside the videos; an empty file is none."""
-    texts = [os.path.splitext(path)[0] + CAPTION_ENDING for path in found.paths]
+    """The captions in the `.txt` files beside the videos; an empty file is none. Archives have their own."""
+    places = [place for place, origin in enumerate(found.origins) if origin is None]
+    texts = [os.path.splitext(found.paths[place])[0] + CAPTION_ENDING for place in places]
     with ThreadPoolExecutor(THREADS) as pool:
-        for place, text in enumerate(pool.map(_caption_file, texts)):
+        for place, text in zip(places, pool.map(_caption_file, texts), strict=True):
             if isinstance(text, OSError | ValueError):
                 name = os.path.splitext(found.names[place])[0] + CAPTION_ENDING
                 what = text.strerror if isinstance(text, OSError) else "it is not UTF-8"
@@ -230,7 +286,7 @@ def _rows_of_videos(sheet: Path, read: Sheet, found: Found) -> Iterator[_SheetRo
             for number, (name, given_id) in enumerate(zip(read.paths, read.ids, strict=True), 1)
         )
         return
-    files = _Files(sheet.absolute().parent)
+    files = _Files(sheet.absolute().parent, found.archives)
     for number, (name, given_id, cells) in enumerate(zip(read.paths, read.ids, read.cells, strict=True), 1):
         try:
             for scene in read.reader.rows(cells):
@@ -249,12 +305,13 @@ def _plain(path: str) -> str:
 class _Files:
     """Finds the files that rows of published sheets name: in a folder, or in those below it."""
 
-    def __init__(self, folder: Path):
-        self._folder = str(folder)
+    def __init__(self, folder: Path, archives: Archives):
+        self._folder, self._archives = str(folder), archives
 
     @cached_property
     def _by_stem(self) -> dict[str, str]:
-        files = (os.path.relpath(entry.path, self._folder) for entry in _walk(self._folder, "", set(), Found(), True))
+        walked = _walk(self._folder, "", set(), Found(self._archives), True)
+        files = (os.path.relpath(entry.path, self._folder) for entry in walked)
         return {Path(name).stem: name for name in files if ending(name) in SUFFIXES}
 
     def name(self, scene: Cells) -> str:
@@ -379,6 +436,8 @@ def nothing_found(videos: Path, problems: list[dict[str, str]]) -> str:
     first = f"the first of {len(problems)} problems" if len(problems) > 1 else "the problem"
     hint = f"; {first}: {problems[0]['message']}" if problems else ""
     what = "a row with a readable file" if videos.suffix.lower() in SHEETS else f"a file ending in {USUAL} or the like"
+    if kind_of(videos):
+        what = f"a member ending in {USUAL} or the like"
     return f"videos: {videos} holds no video ({what} was expected){hint}"
 
 
@@ -386,4 +445,6 @@ def no_captions(videos: Path) -> str:
     """The message for an input of which captions are wanted, and that gives none."""
     is_sheet = videos.suffix.lower() in SHEETS
     what = f"has no filled column `{CAPTION}`" if is_sheet else f"has no {CAPTION_ENDING} file beside any video"
+    if kind_of(videos):
+        what = f"has no {CAPTION_ENDING} nor `{CAPTION}` with any video"
     return f"caption.backend: `given` takes captions that you have, and {videos} {what}; add them, or choose another"

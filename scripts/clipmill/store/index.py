@@ -7,9 +7,9 @@ appended to, and written by `inputs.discovery`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from clipmill.base.errors import SetupError
 from clipmill.base.files import write_text
@@ -98,6 +98,21 @@ def removed_videos(outdir: Path) -> set[str]:
     return {video["video_id"] for video in read_json_lines(Paths(outdir).removed)}
 
 
+OF_ARCHIVES = ("origin", "member", "offset")  # columns that the list of a shard has only for videos in archives
+
+
 def read_videos(path: Path) -> list[IndexedVideo]:
     """The videos of a shard's list. They lack `shard` and `present`."""
-    return read_json_lines(path)
+    empty: dict[str, Any] = dict.fromkeys(OF_ARCHIVES)
+    return [cast(IndexedVideo, empty | video) for video in read_json_lines(path)]
+
+
+def must_be_fetched(video: Mapping[str, Any]) -> bool:
+    """Whether a video of the index is no file of its own."""
+    return video.get("origin") is not None
+
+
+def shards_to_fetch(outdir: Path) -> frozenset[str]:
+    """The names of the shards with videos that must be fetched."""
+    path = Paths(outdir).shards_to_fetch
+    return frozenset(path.read_text().split()) if path.exists() else frozenset()

@@ -1,0 +1,96 @@
+"""Archives of the input: which videos they hold. An archive is listed once for each of its states.
+
+A listing has one row per video, and one per entry that cannot be used. It is kept in the output folder, with the size
+and the time of its archive: so a start reads only the archives that are new or have changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clipmill.base.errors import SetupError
+from clipmill.base.human import counted
+from clipmill.inputs import tars
+from clipmill.inputs.endings import ending
+from clipmill.inputs.entries import ENTRIES, Entry
+from clipmill.store import table
+from clipmill.store.layout import Paths
+from clipmill.store.tables import TAR
+
+log = logging.getLogger("clipmill")
+
+VERSION = 1  # of all listings: raise it when an archive is listed in another way
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of archive: its `origin` in the index, and how it is listed.
+
+    `entries` takes the path, and whether captions are wanted; `always_captions`: it gives them in any case.
+    """
+
+    origin: str
+    entries: Callable[[Path, bool], Iterator[Entry]]
+    always_captions: bool = False
+
+
+KINDS = {".tar": Kind(TAR, tars.entries)}
+
+
+def kind_of(path: str | Path) -> Kind | None:
+    """The kind of an archive with videos, by its ending; None if it is none."""
+    return KINDS.get(ending(os.path.basename(path)))
+
+
+class Archives:
+    """The archives of a start. `captions`: whether what they say of their videos is wanted too."""
+
+    def __init__(self, outdir: Path, captions: bool):
+        self._outdir, self._folder = outdir, Paths(outdir).archives
+        self._captions = captions
+        self._files: set[Path] = set()  # of the listings of this start
+
+    def listing(self, path: str, kind: Kind, status: os.stat_result) -> list[Entry]:
+        """What an archive holds, from its stored listing if that is of the same state."""
+        file = self._folder / f"{hashlib.sha256(path.encode(errors='surrogateescape')).hexdigest()[:32]}.parquet"
+        self._files.add(file)
+        captions = self._captions or kind.always_captions
+        state = {"version": VERSION, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+        known = _about(file)
+        if known.items() >= state.items() and known.get("captions", False) >= captions:
+            return ENTRIES.rows(file)
+        entries = list(kind.entries(Path(path), captions))
+        make_folder(self._folder, self._outdir)
+        ENTRIES.write(file, entries, {**state, "captions": captions, "path": path})
+        log.info("%s: %s listed", path, counted(sum(not entry["error_kind"] for entry in entries), "video"))
+        return entries
+
+    def remove_others(self) -> None:
+        """Remove the listings of archives that this start has not seen."""
+        for file in self._folder.glob("*.parquet"):
+            if file not in self._files:
+                file.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path, outdir: Path) -> None:
+    """Make a folder below `outdir`. Raises SetupError where `outdir` cannot be a folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+        raise SetupError(
+            f"outdir: {outdir} cannot be a folder ({error.strerror}: {error.filename}); name another"
+        ) from error
+
+
+def _about(file: Path) -> dict[str, Any]:
+    """How a listing was made; nothing if there is none that can be read."""
+    try:
+        return table.about(file)
+    except (OSError, ValueError):
+        return {}
