@@ -24,6 +24,7 @@ from clipmill.decode.media import best_video_stream, ffmpeg_message, open_video
 log = logging.getLogger("clipmill")
 
 READERS = 4  # processes: they wait for the disk most of the time
+ASSUMED_BITS_A_SECOND = 4_000_000  # of videos whose headers cannot be read
 DEVIATIONS = 2  # standard errors on either side: 95 of 100 samples come this near
 Item = TypeVar("Item")
 
@@ -109,13 +110,14 @@ def read_header(path: Path | str) -> Header:
 def estimate(sample: HeaderSample[Video], seconds_a_byte: float | None = None) -> Estimate:
     """The length of all videos that were added to `sample`, from the headers of those that were drawn.
 
-    `seconds_a_byte`: of decoded videos, if there are any; it is used where no header can be read.
+    `seconds_a_byte`: of decoded videos, if there are any. It is used where no header can be read, else
+    ASSUMED_BITS_A_SECOND are.
     """
     drawn = [video for video in sample.drawn if video.is_here]
     not_read = len(sample.drawn) - len(drawn)
     if not drawn and not_read:
-        seconds = math.nan if seconds_a_byte is None else sample.bytes * seconds_a_byte
-        return Estimate(sample.videos, seconds, math.nan, not_read=not_read)
+        rate = 8 / ASSUMED_BITS_A_SECOND if seconds_a_byte is None else seconds_a_byte
+        return Estimate(sample.videos, sample.bytes * rate, math.nan, not_read=not_read)
     found = dict(_read(drawn))
     headers, lengths, unreadable = [], [], []
     for video in drawn:

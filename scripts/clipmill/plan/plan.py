@@ -194,6 +194,7 @@ def _hours(work: Work, waiting: Estimate) -> dict[str, Any]:
         "headers_unreadable": list(waiting.unreadable),
         "headers_without_length": waiting.silent,
         "headers_not_read": waiting.not_read,
+        "from": HERE if work.total("bytes_decoded") else ASSUMED,
         "median_lines": waiting.lines,
     }
 

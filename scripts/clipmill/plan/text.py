@@ -41,14 +41,14 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
         yield from _to_fetch(videos)
     decoded = f"{_time(hours['decoded'])} decoded ({HERE}), " if hours["decoded"] else ""
     yield f"length   {decoded}{_time(hours['to_decode'])} to decode"
-    if videos["to_decode"]:
+    if hours["headers_not_read"] and not hours["headers_asked"]:
+        yield f"         (no header is read of videos elsewhere or in archives; carried over by bytes, {hours['from']})"
+    elif videos["to_decode"]:
         yield f"         {_of_headers(videos, hours)}"
         if lines := hours["median_lines"]:
             yield f"         pictures of {lines:,} lines, the median ({SOURCE} has 360 to 480)"
     if names := hours["headers_unreadable"]:
         yield f"         {len(names):,} cannot be read and count as 0 hours: {_some(names)}"
-    if elsewhere := hours["headers_not_read"]:
-        yield f"         {elsewhere:,} of the drawn videos are elsewhere or in archives: their headers are not read"
     if silent := hours["headers_without_length"]:
         yield f"         {silent:,} headers state no length: these videos count as average ones ({ASSUMED})"
     if clips["expected"] != 0:
@@ -76,7 +76,7 @@ def _to_fetch(videos: dict[str, Any]) -> Iterator[str]:
     """How much comes from elsewhere. Videos with kept clips come once more to be cut, unless fetched files stay."""
     unknown = videos["to_fetch_of_unknown_size"]
     size = "" if unknown == videos["to_fetch"] else f"{_size(videos['bytes_to_fetch'])} ({COUNTED})"
-    rest = f"{unknown:,} videos of sizes that are not known" if unknown else ""
+    rest = f"{unknown:,} videos of sizes that are not known, and not counted below" if unknown else ""
     yield f"fetch    {' and '.join(part for part in (size, rest) if part)} to decode"
     yield "         cutting fetches videos with kept clips once more, unless fetch.keep is true"
 

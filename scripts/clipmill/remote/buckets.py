@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 LIST_AT_ONCE = 1000  # entries in memory while a bucket is listed: what a server sends at once
-READ_AT_ONCE = 1 << 20  # bytes
+READ_AT_ONCE = 1 << 18  # bytes; fewer are lost where a connection ends
 WRITE_AT_ONCE = 16 << 20  # bytes of a part: S3 takes 10,000 parts
 RETRIES = 6  # of one request of a listing or a writing; for reading `files` and the transfers try again
 _FOR_EVER = timedelta(days=30)  # obstore's own limit is one for the whole file

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import httpx2
 
 REDIRECTS = 5
-READ_AT_ONCE = 1 << 20  # bytes
 LONGEST_WAIT = 120.0  # seconds that a server may ask to wait; beyond, the next start tries again
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
@@ -104,7 +103,7 @@ def _refusal(address: Address, now: Address, hosts: Hosts) -> str:
 def chunks(address: Address, response: httpx2.Response) -> Iterator[bytes]:
     """The body of an answer, as it comes. Raises RemoteError where it ends too early."""
     with _explained(address):
-        yield from response.iter_raw(READ_AT_ONCE)
+        yield from response.iter_raw()
 
 
 def _entry(address: Address, response: httpx2.Response, size: str | None) -> Entry:
