@@ -14,18 +14,17 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from clipmill.base.errors import ItemError, SetupError, item_error
 from clipmill.base.files import atomic
 from clipmill.base.journal import fingerprint
-from clipmill.base.workers import in_another_process
-from clipmill.fetch import remote
-from clipmill.remote.files import Files
-from clipmill.remote.hosts import Hosts
 from clipmill.store.index import is_remote, must_be_fetched, read_videos, shards_to_fetch, state_of
 from clipmill.store.layout import Paths
 from clipmill.store.tables import REMOTE, IndexedVideo
+
+if TYPE_CHECKING:
+    from clipmill.remote.files import Files
 
 Outcome = tuple[IndexedVideo, ItemError | None]
 """A video whose file is here, or the error for which it is not."""
@@ -55,6 +54,9 @@ class FetchSettings:
     @property
     def files(self) -> Files:
         """The files at addresses that may be reached."""
+        from clipmill.remote.files import Files  # here, since every job imports this module
+        from clipmill.remote.hosts import Hosts
+
         return Files(Hosts(self.hosts), self.timeout_seconds)
 
     def folder(self, outdir: Path, shard: str) -> Path:
@@ -118,7 +120,11 @@ class LocalFiles:
 
     def etag(self, video: IndexedVideo) -> str | None:
         """What its server called the state of the file that is here; None if it called it nothing."""
-        return remote.state(remote.about(self.path(video))) if is_remote(video) else None
+        if not is_remote(video):
+            return None
+        from clipmill.fetch.remote import about, state
+
+        return state(about(self.path(video)))
 
     def as_they_come(self, video_ids: Sequence[str]) -> Iterator[tuple[str, ItemError | None]]:
         """Bring files as `bring` does, in another process and ahead of the reader. Yields each id with its error.
@@ -133,6 +139,8 @@ class LocalFiles:
             else:
                 missing.append(video_id)
         if missing:
+            from clipmill.base.workers import in_another_process
+
             for video, error in in_another_process(lambda: self.bring(missing)):
                 yield video["video_id"], error
 
@@ -147,22 +155,27 @@ class LocalFiles:
             else:
                 missing.setdefault(str(video["origin"]), []).append(video)
         for origin, videos in missing.items():
+            kind = import_module(f"clipmill.fetch.{origin}")
             if origin == REMOTE:
                 assert self._settings is not None  # since there are addresses
                 limits = self._settings.parallel, self._settings.max_bytes
-                yield from remote.fetch(videos, self._remote_target, self._settings.files, *limits)
+                yield from kind.fetch(videos, self._target, self._settings.files, *limits)
             else:
-                yield from import_module(f"clipmill.fetch.{origin}").fetch(videos, self._arriving)
+                yield from kind.fetch(videos, self._arriving)
 
-    def _remote_target(self, video: IndexedVideo) -> remote.Target:
-        return remote.Target(self.path(video), _time_of(video))
+    def _target(self, video: IndexedVideo) -> tuple[Path, int]:
+        """Where the file of a video at an address is written to, and its time."""
+        return self.path(video), _time_of(video)
 
     def release(self, video_ids: Iterable[str]) -> None:
         """Say that the job will not read these videos again: their fetched files are removed, unless they are kept."""
         for video_id in video_ids:
             if not self._keep and (video := self._videos.get(video_id)) is not None:
                 self.path(video).unlink(missing_ok=True)
-                remote.forget(self.path(video))
+                if is_remote(video):
+                    from clipmill.fetch.remote import forget
+
+                    forget(self.path(video))
         if self._videos and not self._keep:
             with suppress(OSError):  # it is not there, or other files are in it
                 self._folder.rmdir()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from email.utils import formatdate
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from clipmill.base.errors import ItemError, SetupError, item_error
 from clipmill.base.files import naming_full_disk
@@ -33,22 +33,16 @@ _MD5 = re.compile(r'"([0-9a-f]{32})"')
 _other_etags: set[str] = set()  # places whose etags look like checksums and are none, as found in this process
 
 
-class Target(NamedTuple):
-    """Where a file is written to, and its time in nanoseconds."""
-
-    path: Path
-    time_ns: int
-
-
 def fetch(
     videos: Sequence[IndexedVideo],
-    target: Callable[[IndexedVideo], Target],
+    target: Callable[[IndexedVideo], tuple[Path, int]],
     files: Files,
     parallel: int,
     max_bytes: float,
 ) -> Iterator[tuple[IndexedVideo, ItemError | None]]:
-    """Bring the files of `videos` to their targets, `parallel` at a time. Yields each with its error.
+    """Bring the files of `videos`, `parallel` at a time. Yields each with its error.
 
+    `target`: gives the path to which a video's file is written, and the time in nanoseconds that the file gets.
     No more than `parallel` files are ahead of the reader, so that a small disk is enough. Errors: those of `remote`,
     bad_address, too_large, wrong_size, wrong_checksum.
     """
@@ -109,22 +103,22 @@ def _note(path: Path) -> Path:
     return path.with_name(f".{path.name}.json")
 
 
-def _bring(video: IndexedVideo, target: Target, files: Files, max_bytes: float) -> None:
+def _bring(video: IndexedVideo, target: tuple[Path, int], files: Files, max_bytes: float) -> None:
     """Bring one file. Raises ItemError."""
+    path, time_ns = target
     try:
         address = parse(video["path"])
     except BadAddress as error:
         raise ItemError("bad_address", f"{error}; correct it") from error
-    target.path.parent.mkdir(parents=True, exist_ok=True)
-    part = _part(target.path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = _part(path)
     with open(part, "ab") as file, naming_full_disk(part):
         if not try_lock(file):
             raise SetupError(f"{part}: another job is writing it; wait for it or cancel it, then run again")
-        transfer = _Transfer(video, address, target.path, file, files, max_bytes)
-        transfer.run()
+        _Transfer(video, address, path, file, files, max_bytes).run()
         os.fsync(file.fileno())
-        os.utime(part, ns=(target.time_ns, target.time_ns))
-        os.replace(part, target.path)
+        os.utime(part, ns=(time_ns, time_ns))
+        os.replace(part, path)
 
 
 class _Transfer:

@@ -11,15 +11,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
-
-import tenacity
+from typing import TYPE_CHECKING, TypeVar
 
 from clipmill.remote import buckets, hub, web
 from clipmill.remote.addresses import BUCKETS, HF, Address
 from clipmill.remote.entries import Entry, Reading
 from clipmill.remote.errors import FAILED, NOT_ALLOWED, RemoteError
 from clipmill.remote.hosts import Hosts
+
+if TYPE_CHECKING:
+    import tenacity
 
 log = logging.getLogger("clipmill")
 
@@ -48,6 +49,8 @@ def patiently(
     `progress`: a number that grows while the work goes on. A try in which it has grown by `least_progress` or more does
     not count, so that a large file may come in many parts. Raises the last RemoteError.
     """
+    import tenacity
+
     failures, before = 0, progress() if progress else 0
 
     def gives_up(state: tenacity.RetryCallState) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email.utils
 import re
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -130,6 +129,8 @@ def _seconds(text: str | None) -> float:
 @lru_cache(maxsize=8)
 def _client(timeout_seconds: float) -> httpx2.Client:
     """A client that keeps its connections, and takes proxies from the environment; it trusts what the system does."""
+    import ssl
+
     import certifi
     import httpx2
 
