@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,12 @@ from typing import Any
 
 from clipmill.base.errors import SetupError
 from clipmill.base.human import counted
-from clipmill.inputs import tars
+from clipmill.inputs import parquets, tars
 from clipmill.inputs.endings import ending
 from clipmill.inputs.entries import ENTRIES, Entry
 from clipmill.store import table
 from clipmill.store.layout import Paths
-from clipmill.store.tables import TAR
+from clipmill.store.tables import PARQUET, TAR
 
 log = logging.getLogger("clipmill")
 
@@ -40,12 +41,14 @@ class Kind:
     always_captions: bool = False
 
 
-KINDS = {".tar": Kind(TAR, tars.entries)}
+KINDS = {".tar": Kind(TAR, tars.entries), ".parquet": Kind(PARQUET, parquets.entries, always_captions=True)}
+COMPRESSED = re.compile(r"\.(tgz|tbz2?|txz|tar\.(gz|bz2|xz|zst|lz4))$", re.IGNORECASE)
 
 
 def kind_of(path: str | Path) -> Kind | None:
-    """The kind of an archive with videos, by its ending; None if it is none."""
-    return KINDS.get(ending(os.path.basename(path)))
+    """The kind of an archive, by its ending; None if it is none. A Parquet file may hold something else."""
+    name = os.path.basename(path)
+    return Kind(TAR, tars.refused) if COMPRESSED.search(name) else KINDS.get(ending(name))
 
 
 class Archives:
@@ -68,7 +71,8 @@ class Archives:
         entries = list(kind.entries(Path(path), captions))
         make_folder(self._folder, self._outdir)
         ENTRIES.write(file, entries, {**state, "captions": captions, "path": path})
-        log.info("%s: %s listed", path, counted(sum(not entry["error_kind"] for entry in entries), "video"))
+        if entries:
+            log.info("%s: %s listed", path, counted(sum(not entry["error_kind"] for entry in entries), "video"))
         return entries
 
     def remove_others(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fnmatch
-import json
 import logging
 import os
 import stat
@@ -21,9 +20,10 @@ from clipmill.base.files import clean_text
 from clipmill.base.human import counted, listed
 from clipmill.inputs.archives import KINDS, Archives, Kind, kind_of
 from clipmill.inputs.endings import PREVIEWS, SUFFIXES, USUAL, counted_endings, ending, recordings_of
+from clipmill.inputs.entries import given_by
 from clipmill.inputs.given import CAPTION, GivenRow, Reader
 from clipmill.inputs.published import Cells
-from clipmill.inputs.sheets import SHEETS, Sheet, read_sheet
+from clipmill.inputs.sheets import SHEETS, Sheet, is_sheet, read_sheet
 from clipmill.store.layout import Paths
 
 log = logging.getLogger("clipmill")
@@ -97,14 +97,13 @@ def find_videos(videos: Path, outdir: Path, exclude: list[str], captions: bool =
     found = Found(Archives(outdir, captions))
     if captions:
         found.given = []
-    if videos.is_file() and (kind := kind_of(videos)):
-        _add_archive(videos.name, videos.absolute(), kind, exclude, found)
-        return found
-    if videos.suffix.lower() in SHEETS and videos.is_file():
+    if is_sheet(videos):
         _read_sheet(videos, exclude, captions, found)
         return found
     if videos.is_dir():
         _search_folder(videos, outdir, exclude, found)
+    elif videos.is_file() and (kind := kind_of(videos)):
+        _add_archive(videos.name, videos.absolute(), kind, exclude, found)
     elif ending(videos.name) in SUFFIXES and videos.is_file():
         _add_file(videos.name, videos.absolute(), exclude, found)
     elif videos.exists():
@@ -134,8 +133,8 @@ def _search_folder(folder: Path, outdir: Path, exclude: list[str], found: Found)
     previews = []
     for entry in _walk(root, "", seen, found, is_root=True):
         name = os.path.relpath(entry.path, root)
-        if kind := kind_of(entry.path):
-            _add_archive(name, entry, kind, exclude, found)
+        if (kind := kind_of(entry.path)) and _add_archive(name, entry, kind, exclude, found):
+            pass
         elif ending(entry.name) not in SUFFIXES:
             others[ending(entry.name)] += 1
         elif ending(entry.name) in PREVIEWS:
@@ -164,17 +163,20 @@ def _add_file(name: str, file: os.DirEntry[str] | Path, exclude: list[str], foun
             found.problem(name, "missing", f"cannot be read ({error.strerror}); repair the link or remove it")
 
 
-def _add_archive(name: str, file: os.DirEntry[str] | Path, kind: Kind, exclude: list[str], found: Found) -> None:
-    """Add the videos of an archive, and what it gives of them if captions are wanted; its faults become problems."""
+def _add_archive(name: str, file: os.DirEntry[str] | Path, kind: Kind, exclude: list[str], found: Found) -> bool:
+    """Add the videos of an archive, and what it says of them if captions are wanted; its faults become problems.
+
+    Returns False for a file that is no archive of videos.
+    """
     if _excluded(name, exclude):
-        return
+        return True
     path = os.fspath(file)
     try:
         status = file.stat()
         entries = found.archives.listing(path, kind, status)
     except OSError as error:
         found.problem(name, "unreadable", f"the archive cannot be read ({error.strerror}); check its mode")
-        return
+        return True
     for entry in entries:
         video = f"{name}/{entry['name']}" if entry["name"] else name
         if _excluded(video, exclude):
@@ -185,10 +187,8 @@ def _add_archive(name: str, file: os.DirEntry[str] | Path, kind: Kind, exclude: 
         assert entry["offset"] is not None and entry["size_bytes"] is not None  # since it has no error
         held = Held(kind.origin, entry["name"], entry["offset"], entry["size_bytes"])
         if found.add(video, path, status, held=held) and found.given is not None:
-            further = json.loads(entry["further"] or "{}")
-            if entry["caption"] or further:
-                place = len(found.names) - 1
-                found.given.append(GivenRow(entry["row"], place, caption=entry["caption"], further=further))
+            found.given.append(given_by(entry, len(found.names) - 1))
+    return bool(entries)
 
 
 def _walk(
