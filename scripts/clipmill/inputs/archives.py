@@ -10,10 +10,10 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from clipmill.base.errors import SetupError
 from clipmill.base.human import counted
@@ -51,6 +51,26 @@ def kind_of(path: str | Path) -> Kind | None:
     return Kind(TAR, tars.refused) if COMPRESSED.search(name) else KINDS.get(ending(name))
 
 
+class Held(NamedTuple):
+    """A video in an archive: `origin`, `member` and `offset` as in the index, and its size in bytes."""
+
+    origin: str
+    member: str
+    offset: int
+    size: int
+
+    @staticmethod
+    def of(kind: Kind, entry: Entry) -> Held:
+        """`entry`: one without an error."""
+        assert entry["offset"] is not None and entry["size_bytes"] is not None
+        return Held(kind.origin, entry["name"], entry["offset"], entry["size_bytes"])
+
+
+def path_of(video: Mapping[str, Any]) -> str:
+    """The path by which a sheet names a video of the index: that of the file, or of the archive and its name there."""
+    return video["path"] if video["origin"] is None else os.path.join(video["path"], video["member"])
+
+
 class Archives:
     """The archives of a start. `captions`: whether what they say of their videos is wanted too."""
 
@@ -58,6 +78,7 @@ class Archives:
         self._outdir, self._folder = outdir, Paths(outdir).archives
         self._captions = captions
         self._files: set[Path] = set()  # of the listings of this start
+        self._members: dict[str, tuple[os.stat_result, dict[str, Held]]] = {}  # of archives that sheets name, by path
 
     def listing(self, path: str, kind: Kind, status: os.stat_result) -> list[Entry]:
         """What an archive holds, from its stored listing if that is of the same state."""
@@ -74,6 +95,24 @@ class Archives:
         if entries:
             log.info("%s: %s listed", path, counted(sum(not entry["error_kind"] for entry in entries), "video"))
         return entries
+
+    def member(self, path: str) -> tuple[str, os.stat_result, Held] | None:
+        """The archive, its status and the video that a path beyond a file names; None if there is no such video."""
+        archive = path
+        while not os.path.isfile(archive):
+            archive, below = os.path.dirname(archive), archive
+            if archive == below:
+                return None
+        if archive not in self._members:
+            self._members[archive] = self._by_name(archive)
+        status, held = self._members[archive]
+        found = held.get(path[len(archive) :].lstrip("/"))
+        return (archive, status, found) if found else None
+
+    def _by_name(self, archive: str) -> tuple[os.stat_result, dict[str, Held]]:
+        kind, status = kind_of(archive), os.stat(archive)
+        entries = self.listing(archive, kind, status) if kind else []
+        return status, {entry["name"]: Held.of(kind, entry) for entry in entries if kind and not entry["error_kind"]}
 
     def remove_others(self) -> None:
         """Remove the listings of archives that this start has not seen."""

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from clipmill.base.errors import SetupError
 from clipmill.base.files import clean_text
 from clipmill.base.human import counted, listed
-from clipmill.inputs.archives import KINDS, Archives, Kind, kind_of
+from clipmill.inputs.archives import KINDS, Archives, Held, Kind, kind_of
 from clipmill.inputs.endings import PREVIEWS, SUFFIXES, USUAL, counted_endings, ending, recordings_of
 from clipmill.inputs.entries import given_by
 from clipmill.inputs.given import CAPTION, GivenRow, Reader
@@ -34,15 +34,6 @@ LONGEST_CAPTION = 100_000  # characters that are read of a caption's file
 
 FolderIdentity = tuple[int, int]
 """Device and inode: the same for a folder and for all links to it."""
-
-
-class Held(NamedTuple):
-    """A video in an archive: `origin`, `member` and `offset` as in the index, and its size in bytes."""
-
-    origin: str
-    member: str
-    offset: int
-    size: int
 
 
 class Found:
@@ -184,9 +175,7 @@ def _add_archive(name: str, file: os.DirEntry[str] | Path, kind: Kind, exclude: 
         if entry["error_kind"]:
             found.problem(video, entry["error_kind"], str(entry["error"]))
             continue
-        assert entry["offset"] is not None and entry["size_bytes"] is not None  # since it has no error
-        held = Held(kind.origin, entry["name"], entry["offset"], entry["size_bytes"])
-        if found.add(video, path, status, held=held) and found.given is not None:
+        if found.add(video, path, status, held=Held.of(kind, entry)) and found.given is not None:
             found.given.append(given_by(entry, len(found.names) - 1))
     return bool(entries)
 
@@ -329,8 +318,10 @@ def _add_rows(sheet: Path, read: Sheet, rows: Iterable[_SheetRow], exclude: list
     seen_ids: set[str | None] = set()
     for row, path, status in _with_stats(rows, base, read.has_scenes):
         number, name, given_id, _ = row
-        where, place = f"{sheet.name} row {number}", None
+        where, place, held = f"{sheet.name} row {number}", None, None
         spelling = path if read.has_scenes else name
+        if isinstance(status, NotADirectoryError) and (in_archive := found.archives.member(path)):
+            path, status, held = in_archive
         if name is None or status is None:
             found.problem(f"row {number}", "no_path", f"{where}: the column `{read.column}` is empty{read.remedy}")
         elif _excluded(name, exclude):
@@ -338,13 +329,15 @@ def _add_rows(sheet: Path, read: Sheet, rows: Iterable[_SheetRow], exclude: list
         elif not read.has_scenes and (given_id in seen_ids or (given_id is None and name in seen_names)):
             what = f"the id `{given_id}`" if given_id else "the path"
             found.problem(name, "listed_twice", f"{where}: {what} stands in an earlier row already")
+        elif isinstance(status, NotADirectoryError):
+            found.problem(name, "missing", f"{where}: {path} is no video of an archive{read.remedy}")
         elif isinstance(status, OSError):
             found.problem(name, "missing", f"{where}: {path} cannot be read ({status.strerror}){read.remedy}")
         elif not stat.S_ISREG(status.st_mode):
             found.problem(name, "not_a_file", f"{where}: {path} is not a file")
         else:
             known = seen_names.get(spelling) if read.has_scenes else None
-            place = _add_row(where, read.reader, row, path, status, known, found)
+            place = _add_row(where, read.reader, row, path, status, held, known, found)
         seen_names[spelling] = place
         seen_ids.add(given_id)
         seen_ids.discard(None)
@@ -356,6 +349,7 @@ def _add_row(
     row: _SheetRow,
     path: str,
     status: os.stat_result,
+    held: Held | None,
     place: int | None,
     found: Found,
 ) -> int | None:
@@ -371,7 +365,7 @@ def _add_row(
         except ValueError as error:
             found.problem(row.name, "bad_times", f"{where}: {error}; correct the row")
             return place
-    if place is None and found.add(row.name, path, status, row.given_id):
+    if place is None and found.add(row.name, path, status, row.given_id, held):
         place = len(found.names) - 1
     if place is not None and given is not None:
         assert found.given is not None  # since cells are read

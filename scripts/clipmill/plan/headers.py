@@ -9,9 +9,10 @@ import hashlib
 import heapq
 import logging
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Generic, TypeVar
 
 import av
@@ -20,21 +21,25 @@ from clipmill.base.errors import ItemError
 from clipmill.base.progress import Progress
 from clipmill.base.workers import map_in_processes
 from clipmill.decode.media import best_video_stream, ffmpeg_message, open_video
+from clipmill.fetch.files import LocalFiles
+from clipmill.store.tables import IndexedVideo
 
 log = logging.getLogger("clipmill")
 
 READERS = 4  # processes: they wait for the disk most of the time
+MOST_FETCHED = 16  # videos that are fetched for their headers
 DEVIATIONS = 2  # standard errors on either side: 95 of 100 samples come this near
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Video:
-    """A video of the index."""
+    """A video of the index. `held`: its row, if it is no file of its own."""
 
     name: str
     path: str
     size_bytes: int
+    held: IndexedVideo | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def read_header(path: Path | str) -> Header:
 
 def estimate(sample: HeaderSample[Video]) -> Estimate:
     """The length of all videos that were added to `sample`, from the headers of those that were drawn."""
-    drawn = sample.drawn
+    drawn = _with_few_held(sample.drawn)
     found = dict(_read(drawn))
     headers, lengths, unreadable = [], [], []
     for video in drawn:
@@ -144,12 +149,30 @@ def carried_over(lengths: Sequence[tuple[float, float]], videos: int, size_bytes
     return total, DEVIATIONS * videos * math.sqrt((1 - count / videos) * spread / count) / total
 
 
-def _read(videos: Sequence[Video]) -> Iterable[tuple[str, Header | ItemError]]:
+def _with_few_held(videos: list[Video]) -> list[Video]:
+    """The videos without most of those that are no files of their own, since these are fetched for their headers."""
+    held = [video for video in videos if video.held]
+    few = held[:: math.ceil(len(held) / MOST_FETCHED) or 1]
+    return [video for video in videos if not video.held or video in few]
+
+
+def _read(videos: Sequence[Video]) -> Iterator[tuple[str, Header | ItemError]]:
     """Read each header in another process: a file that crashes the reader costs only itself."""
     progress = Progress("headers", len(videos))
-    for video, header in map_in_processes(list(videos), _header, READERS):
-        progress.step()
-        yield video.name, header
+    with TemporaryDirectory(prefix="clipmill-") as folder:
+        files = LocalFiles([video.held for video in videos if video.held], Path(folder), keep=False)
+        not_brought = files.not_brought([video["video_id"] for video in files.videos])
+
+        def header(video: Video) -> Header:
+            if video.held is None:
+                return _header(video)
+            if error := not_brought.get(video.held["video_id"]):
+                raise error
+            return _header(replace(video, path=str(files.path(video.held))))
+
+        for video, found in map_in_processes(list(videos), header, READERS):
+            progress.step()
+            yield video.name, found
 
 
 def _header(video: Video) -> Header:

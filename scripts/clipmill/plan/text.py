@@ -11,7 +11,7 @@ from typing import Any
 from clipmill.base.human import counted, duration
 from clipmill.plan.plan import ASSUMED, COUNTED, HERE, NOT_MEASURED
 from clipmill.plan.rates import HOUR_SECONDS, SOURCE
-from clipmill.steps import CLIP, HOUR, KEPT
+from clipmill.steps import BYTES, CLIP, HOUR, KEPT
 from clipmill.store.benchmarks import MUCH_START
 
 WIDTH = 100
@@ -21,7 +21,13 @@ AUTO = (
     "  with enough work for their jobs' start not to matter: see docs/configuration.md, Shards",
 )
 SOME, ROOM = 3, 48  # names that are shown, and characters for them
-UNITS = {HOUR: ("of video", "hour"), CLIP: ("clips", "clip"), KEPT: ("kept clips", "kept clip"), "": ("", "")}
+UNITS = {
+    BYTES: ("GB", "GB"),
+    HOUR: ("of video", "hour"),
+    CLIP: ("clips", "clip"),
+    KEPT: ("kept clips", "kept clip"),
+    "": ("", ""),
+}
 
 
 def as_text(plan: dict[str, Any]) -> str:
@@ -37,6 +43,8 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
     if videos["failed"] or videos["removed"]:
         yield f"         {videos['failed']:,} of the decoded ones failed, {videos['removed']:,} have gone ({COUNTED})"
     yield f"bytes    {_size(videos['bytes'])}, {_size(videos['bytes_to_decode'])} of them to decode ({COUNTED})"
+    if videos["bytes_to_fetch"]:
+        yield f"         {_size(videos['bytes_to_fetch'])} to fetch before that ({COUNTED})"
     decoded = f"{_time(hours['decoded'])} decoded ({HERE}), " if hours["decoded"] else ""
     yield f"length   {decoded}{_time(hours['to_decode'])} to decode"
     if videos["to_decode"]:
