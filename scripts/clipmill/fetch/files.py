@@ -167,6 +167,10 @@ class LocalFiles:
         """Where the file of a video at an address is written to, and its time."""
         return self.path(video), _time_of(video)
 
+    def not_brought(self, video_ids: Iterable[str]) -> dict[str, ItemError]:
+        """Bring files as `bring` does. Returns the errors of the videos whose files could not be brought, by id."""
+        return {video["video_id"]: error for video, error in self.bring(video_ids) if error}
+
     def release(self, video_ids: Iterable[str]) -> None:
         """Say that the job will not read these videos again: their fetched files are removed, unless they are kept."""
         for video_id in video_ids:

@@ -9,19 +9,20 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from clipmill.base.errors import SetupError
 from clipmill.base.human import counted
-from clipmill.inputs import tars
+from clipmill.inputs import parquets, tars
 from clipmill.inputs.endings import ending
 from clipmill.inputs.entries import ENTRIES, Entry
 from clipmill.store import table
 from clipmill.store.layout import Paths
-from clipmill.store.tables import TAR
+from clipmill.store.tables import PARQUET, TAR
 
 log = logging.getLogger("clipmill")
 
@@ -40,12 +41,37 @@ class Kind:
     always_captions: bool = False
 
 
-KINDS = {".tar": Kind(TAR, tars.entries)}
+KINDS = {".tar": Kind(TAR, tars.entries), ".parquet": Kind(PARQUET, parquets.entries, always_captions=True)}
+COMPRESSED = re.compile(r"\.(tgz|tbz2?|txz|tar\.(gz|bz2|xz|zst|lz4))$", re.IGNORECASE)
 
 
 def kind_of(path: str | Path) -> Kind | None:
-    """The kind of an archive with videos, by its ending; None if it is none."""
-    return KINDS.get(ending(os.path.basename(path)))
+    """The kind of an archive, by its ending; None if it is none. A Parquet file may hold something else."""
+    name = os.path.basename(path)
+    return Kind(TAR, tars.refused) if COMPRESSED.search(name) else KINDS.get(ending(name))
+
+
+class Held(NamedTuple):
+    """A video in an archive: `origin`, `member` and `offset` as in the index, and its size in bytes."""
+
+    origin: str
+    member: str
+    offset: int
+    size: int
+
+    @staticmethod
+    def of(kind: Kind, entry: Entry) -> Held:
+        """`entry`: one without an error."""
+        assert entry["offset"] is not None and entry["size_bytes"] is not None
+        return Held(kind.origin, entry["name"], entry["offset"], entry["size_bytes"])
+
+
+def path_of(video: Mapping[str, Any]) -> str:
+    """The path by which a sheet names a video of the index: of the file, or of the archive and its name there.
+
+    That of a video at an address is the address.
+    """
+    return video["path"] if video["member"] is None else os.path.join(video["path"], video["member"])
 
 
 class Archives:
@@ -55,6 +81,7 @@ class Archives:
         self._outdir, self._folder = outdir, Paths(outdir).archives
         self._captions = captions
         self._files: set[Path] = set()  # of the listings of this start
+        self._members: dict[str, tuple[os.stat_result, dict[str, Held]]] = {}  # of archives that sheets name, by path
 
     def listing(self, path: str, kind: Kind, status: os.stat_result) -> list[Entry]:
         """What an archive holds, from its stored listing if that is of the same state."""
@@ -68,8 +95,27 @@ class Archives:
         entries = list(kind.entries(Path(path), captions))
         make_folder(self._folder, self._outdir)
         ENTRIES.write(file, entries, {**state, "captions": captions, "path": path})
-        log.info("%s: %s listed", path, counted(sum(not entry["error_kind"] for entry in entries), "video"))
+        if entries:
+            log.info("%s: %s listed", path, counted(sum(not entry["error_kind"] for entry in entries), "video"))
         return entries
+
+    def member(self, path: str) -> tuple[str, os.stat_result, Held] | None:
+        """The archive, its status and the video that a path beyond a file names; None if there is no such video."""
+        archive = path
+        while not os.path.isfile(archive):
+            archive, below = os.path.dirname(archive), archive
+            if archive == below:
+                return None
+        if archive not in self._members:
+            self._members[archive] = self._by_name(archive)
+        status, held = self._members[archive]
+        found = held.get(path[len(archive) :].lstrip("/"))
+        return (archive, status, found) if found else None
+
+    def _by_name(self, archive: str) -> tuple[os.stat_result, dict[str, Held]]:
+        kind, status = kind_of(archive), os.stat(archive)
+        entries = self.listing(archive, kind, status) if kind else []
+        return status, {entry["name"]: Held.of(kind, entry) for entry in entries if kind and not entry["error_kind"]}
 
     def remove_others(self) -> None:
         """Remove the listings of archives that this start has not seen."""

@@ -23,7 +23,7 @@ from clipmill.base.files import atomic, date_back, write_text
 from clipmill.base.human import counted
 from clipmill.base.locks import one_at_a_time
 from clipmill.fetch.files import FetchSettings
-from clipmill.inputs.archives import make_folder
+from clipmill.inputs.archives import make_folder, path_of
 from clipmill.inputs.finding import Found, find_videos, no_captions, nothing_found
 from clipmill.inputs.given import given_table
 from clipmill.inputs.identities import identity
@@ -116,7 +116,7 @@ def list_videos(
     for row in found.given or ():
         scenes.setdefault(ids[row.place], []).append(row.times)
     return [
-        {"path": video["path"], "id": video["video_id"], "scenes": scenes.get(video["video_id"], [])}
+        {"path": path_of(video), "id": video["video_id"], "scenes": scenes.get(video["video_id"], [])}
         for video in identified.to_pylist()
     ]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fnmatch
-import json
 import logging
 import os
 import stat
@@ -14,18 +13,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from itertools import islice, tee
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clipmill.base.errors import SetupError
 from clipmill.base.files import clean_text
 from clipmill.base.human import counted, listed
 from clipmill.fetch.files import FetchSettings
-from clipmill.inputs.archives import KINDS, Archives, Kind, kind_of
+from clipmill.inputs.archives import KINDS, Archives, Held, Kind, kind_of
 from clipmill.inputs.endings import PREVIEWS, SUFFIXES, USUAL, counted_endings, ending, recordings_of
+from clipmill.inputs.entries import given_by
 from clipmill.inputs.given import CAPTION, GivenRow, Reader
 from clipmill.inputs.places import NOT_ASKED, Places, found_at, joined, parent_of, shown
 from clipmill.inputs.published import Cells
-from clipmill.inputs.sheets import SHEETS, Sheet, gives_scenes_of, read_sheet
+from clipmill.inputs.sheets import SHEETS, Sheet, gives_scenes_of, is_sheet, read_sheet
 from clipmill.remote.addresses import Address, BadAddress, is_address, parse
 from clipmill.remote.entries import Entry
 from clipmill.store.layout import Paths
@@ -42,15 +42,6 @@ Status = os.stat_result | OSError | Address | BadAddress | None
 
 FolderIdentity = tuple[int, int]
 """Device and inode: the same for a folder and for all links to it."""
-
-
-class Held(NamedTuple):
-    """A video that must be fetched: `origin`, `member`, `offset` as in the index; of an archive its size in bytes."""
-
-    origin: str
-    member: str | None
-    offset: int | None
-    size: int
 
 
 class Found:
@@ -79,7 +70,8 @@ class Found:
     ) -> bool:
         """Add a video, unless its name cannot be used. `path` and `status` are those of the archive that has `held`."""
         size = status.st_size if held is None else held.size
-        if not self._add(name, path, given_id, size, status.st_mtime_ns, held):
+        place = (held.origin, held.member, held.offset) if held else (None, None, None)
+        if not self._add(name, path, given_id, size, status.st_mtime_ns, place):
             return False
         self.etags.append(None)
         self.checksums.append(None)
@@ -91,8 +83,7 @@ class Found:
         self, name: str, address: Address, entry: Entry, given_id: str | None = None, checksum: str | None = None
     ) -> bool:
         """Add a video at an address, unless its name cannot be used. `entry`: what is known of it at a start."""
-        held = Held(REMOTE, None, None, 0)
-        if not self._add(name, address.full, given_id, entry.size_bytes, entry.modified_ns or 0, held):
+        if not self._add(name, address.full, given_id, entry.size_bytes, entry.modified_ns or 0, (REMOTE, None, None)):
             return False
         self.etags.append(entry.etag)
         self.checksums.append(checksum)
@@ -100,7 +91,10 @@ class Found:
         self.inodes.append(0)
         return True
 
-    def _add(self, name: str, path: str, given_id: str | None, size: int | None, time: int, held: Held | None) -> bool:
+    def _add(
+        self, name: str, path: str, given_id: str | None, size: int | None, time: int, of_origin: Sequence[Any]
+    ) -> bool:
+        """`of_origin`: origin, member and offset."""
         try:
             f"{name}{path}{given_id}".encode()
         except UnicodeEncodeError:
@@ -111,9 +105,10 @@ class Found:
         self.ids.append(given_id)
         self.sizes.append(size)
         self.times.append(time)
-        self.origins.append(held and held.origin)
-        self.members.append(held and held.member)
-        self.offsets.append(held and held.offset)
+        origin, member, offset = of_origin
+        self.origins.append(origin)
+        self.members.append(member)
+        self.offsets.append(offset)
         return True
 
     def problem(self, name: str, kind: str, message: str) -> None:
@@ -135,14 +130,13 @@ def find_videos(
         _find_at_address(str(videos), exclude, captions, found)
         return found
     videos = Path(videos)
-    if videos.is_file() and (kind := kind_of(videos)):
-        _add_archive(videos.name, videos.absolute(), kind, exclude, found)
-        return found
-    if videos.suffix.lower() in SHEETS and videos.is_file():
+    if is_sheet(videos):
         _read_sheet(videos, exclude, captions, found)
         return found
     if videos.is_dir():
         _search_folder(videos, outdir, exclude, found)
+    elif videos.is_file() and (kind := kind_of(videos)):
+        _add_archive(videos.name, videos.absolute(), kind, exclude, found)
     elif ending(videos.name) in SUFFIXES and videos.is_file():
         _add_file(videos.name, videos.absolute(), exclude, found)
     elif videos.exists():
@@ -215,8 +209,8 @@ def _search_folder(folder: Path, outdir: Path, exclude: list[str], found: Found)
     previews = []
     for entry in _walk(root, "", seen, found, is_root=True):
         name = os.path.relpath(entry.path, root)
-        if kind := kind_of(entry.path):
-            _add_archive(name, entry, kind, exclude, found)
+        if (kind := kind_of(entry.path)) and _add_archive(name, entry, kind, exclude, found):
+            pass
         elif ending(entry.name) not in SUFFIXES:
             others[ending(entry.name)] += 1
         elif ending(entry.name) in PREVIEWS:
@@ -245,17 +239,20 @@ def _add_file(name: str, file: os.DirEntry[str] | Path, exclude: list[str], foun
             found.problem(name, "missing", f"cannot be read ({error.strerror}); repair the link or remove it")
 
 
-def _add_archive(name: str, file: os.DirEntry[str] | Path, kind: Kind, exclude: list[str], found: Found) -> None:
-    """Add the videos of an archive, and what it gives of them if captions are wanted; its faults become problems."""
+def _add_archive(name: str, file: os.DirEntry[str] | Path, kind: Kind, exclude: list[str], found: Found) -> bool:
+    """Add the videos of an archive, and what it says of them if captions are wanted; its faults become problems.
+
+    Returns False for a file that is no archive of videos.
+    """
     if _excluded(name, exclude):
-        return
+        return True
     path = os.fspath(file)
     try:
         status = file.stat()
         entries = found.archives.listing(path, kind, status)
     except OSError as error:
         found.problem(name, "unreadable", f"the archive cannot be read ({error.strerror}); check its mode")
-        return
+        return True
     for entry in entries:
         video = f"{name}/{entry['name']}" if entry["name"] else name
         if _excluded(video, exclude):
@@ -263,13 +260,9 @@ def _add_archive(name: str, file: os.DirEntry[str] | Path, kind: Kind, exclude: 
         if entry["error_kind"]:
             found.problem(video, entry["error_kind"], str(entry["error"]))
             continue
-        assert entry["offset"] is not None and entry["size_bytes"] is not None  # since it has no error
-        held = Held(kind.origin, entry["name"], entry["offset"], entry["size_bytes"])
-        if found.add(video, path, status, held=held) and found.given is not None:
-            further = json.loads(entry["further"] or "{}")
-            if entry["caption"] or further:
-                place = len(found.names) - 1
-                found.given.append(GivenRow(entry["row"], place, caption=entry["caption"], further=further))
+        if found.add(video, path, status, held=Held.of(kind, entry)) and found.given is not None:
+            found.given.append(given_by(entry, len(found.names) - 1))
+    return bool(entries)
 
 
 def _walk(
@@ -419,7 +412,7 @@ def _add_rows(sheet: Path, base: str, read: Sheet, rows: Iterable[_SheetRow], ex
     seen_names: dict[str | None, int | None] = {}  # each with the place of its video; None for one that is not used
     seen_ids: set[str | None] = set()
     for row, path, status in _with_stats(rows, base, read.has_scenes):
-        where, place = f"{sheet.name} row {row.number}", None
+        where, place, held = f"{sheet.name} row {row.number}", None, None
         if isinstance(status, BadAddress):
             found.problem(f"row {row.number}", "bad_address", f"{where}: {status}; correct the row")
             continue
@@ -427,6 +420,8 @@ def _add_rows(sheet: Path, base: str, read: Sheet, rows: Iterable[_SheetRow], ex
             row = row._replace(name=status.name)
         number, name, given_id = row.number, row.name, row.given_id
         spelling = str(status) if isinstance(status, Address) else path if read.has_scenes else name
+        if isinstance(status, NotADirectoryError) and (in_archive := found.archives.member(path)):
+            path, status, held = in_archive
         if name is None or status is None:
             found.problem(f"row {number}", "no_path", f"{where}: the column `{read.column}` is empty{read.remedy}")
         elif _excluded(name, exclude):
@@ -434,6 +429,8 @@ def _add_rows(sheet: Path, base: str, read: Sheet, rows: Iterable[_SheetRow], ex
         elif not read.has_scenes and (given_id in seen_ids or (given_id is None and name in seen_names)):
             what = f"the id `{given_id}`" if given_id else "the path"
             found.problem(name, "listed_twice", f"{where}: {what} stands in an earlier row already")
+        elif isinstance(status, NotADirectoryError):
+            found.problem(name, "missing", f"{where}: {path} is no video of an archive{read.remedy}")
         elif isinstance(status, OSError):
             found.problem(name, "missing", f"{where}: {path} cannot be read ({status.strerror}){read.remedy}")
         elif isinstance(status, Address) and (problem := found.places.problem(status, row.checksum)):
@@ -442,7 +439,7 @@ def _add_rows(sheet: Path, base: str, read: Sheet, rows: Iterable[_SheetRow], ex
             found.problem(name, "not_a_file", f"{where}: {path} is not a file")
         else:
             known = seen_names.get(spelling) if read.has_scenes else None
-            place = _add_row(where, read.reader, row, path, status, known, found)
+            place = _add_row(where, read.reader, row, path, status, held, known, found)
         seen_names[spelling] = place
         seen_ids.add(given_id)
         seen_ids.discard(None)
@@ -454,6 +451,7 @@ def _add_row(
     row: _SheetRow,
     path: str,
     status: os.stat_result | Address,
+    held: Held | None,
     place: int | None,
     found: Found,
 ) -> int | None:
@@ -473,7 +471,7 @@ def _add_row(
         if isinstance(status, Address):
             added = found.add_remote(row.name, status, NOT_ASKED, row.given_id, row.checksum)
         else:
-            added = found.add(row.name, path, status, row.given_id)
+            added = found.add(row.name, path, status, row.given_id, held)
         place = len(found.names) - 1 if added else None
     if place is not None and given is not None:
         assert found.given is not None  # since cells are read

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clipmill.base.errors import SetupError
+from clipmill.fetch.parquet import holds_videos
 from clipmill.inputs.given import CAPTION, PATHS, Reader, column_of_paths, gives_scenes, nearly_places
 from clipmill.inputs.published import LONGEST_CELL, Cells, layout_of
 
@@ -118,7 +119,13 @@ def sheet_columns(sheet: Path) -> list[str]:
 
 def gives_scenes_of(videos: Path) -> bool:
     """Whether `videos` is a sheet whose rows are scenes. Raises SetupError if it is a sheet that cannot be read."""
-    return videos.suffix.lower() in SHEETS and videos.is_file() and gives_scenes(sheet_columns(videos))
+    return is_sheet(videos) and gives_scenes(sheet_columns(videos))
+
+
+def is_sheet(videos: Path) -> bool:
+    """Whether `videos` is a sheet: a Parquet file with videos in it is an archive."""
+    kind = videos.suffix.lower()
+    return kind in SHEETS and videos.is_file() and not (kind == ".parquet" and holds_videos(videos))
 
 
 class _Rows(Sequence[Cells]):
@@ -231,14 +238,14 @@ def _parquet(sheet: Path, choice: Choice, most: int | None) -> Columns:
             return schema.names, {}
         chosen = _chosen(schema.names, choice)
         paths = (column_of_paths(schema.names), "id")
-        chosen = [name for name in chosen if name in paths or not _holds_bytes(schema.field(name).type)]
+        chosen = [name for name in chosen if name in paths or not holds_bytes(schema.field(name).type)]
         table = file.read([_without_videos(schema.field(name)) if name in paths else name for name in chosen])
     empty = [None] * table.num_rows
     there = set(table.column_names)
-    return schema.names, {name: _values(table[name]) if name in there else empty for name in chosen}
+    return schema.names, {name: values_of(table[name]) if name in there else empty for name in chosen}
 
 
-def _values(cells: pa.ChunkedArray) -> list[Any]:
+def values_of(cells: pa.Array | pa.ChunkedArray) -> list[Any]:
     try:
         return cells.to_pylist()
     except ValueError:  # times in nanoseconds, which Python has not
@@ -258,10 +265,10 @@ def _chosen(columns: Collection[str], choice: Choice) -> list[str]:
     return chosen
 
 
-def _holds_bytes(kind: pa.DataType) -> bool:
+def holds_bytes(kind: pa.DataType) -> bool:
     """Whether a column holds bytes, which may be whole videos, at any depth."""
     inner = [kind.field(place).type for place in range(kind.num_fields)]
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or any(map(_holds_bytes, inner))
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or any(map(holds_bytes, inner))
 
 
 def _without_videos(field: pa.Field) -> str:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from clipmill.inputs.endings import SUFFIXES, ending
-from clipmill.inputs.entries import Entry, fault, video
+from clipmill.inputs.entries import Entry, fault, said, video
 
 TEXT, FIELDS = ".txt", ".json"
 LONGEST_TEXT = 1 << 20  # bytes that are read of a caption, and at most of a member with fields
-COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")  # gzip bzip2 xz zstd lz4
+COMPRESSIONS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")  # gzip bzip2 xz zstd lz4
 BROKEN = (tarfile.TarError, ValueError, OverflowError, EOFError)  # what a damaged header raises
+
+COMPRESSED = fault("", "compressed_archive", "it is compressed; decompress it, and give the tar file itself")
 
 
 def entries(path: Path, captions: bool) -> Iterator[Entry]:
@@ -145,11 +147,7 @@ class _Listing:
     def _describe(self, entry: Entry) -> None:
         """Give a video the caption and the fields of its key."""
         key = _key(entry["name"])
-        fields = dict(self._fields.get(key, {}))
-        caption = fields.pop("caption", None)
-        text = self._texts.get(key) or (caption if isinstance(caption, str) else None)
-        entry["caption"] = text.strip() or None if text else None
-        entry["further"] = json.dumps(fields, ensure_ascii=True) if fields else None
+        entry.update(said(self._texts.get(key), self._fields.get(key, {}), {}))
 
 
 def _key(name: str) -> str:
@@ -160,12 +158,12 @@ def _key(name: str) -> str:
 def _no_tar(path: Path, error: Exception) -> Entry:
     with open(path, "rb") as file:
         head = file.read(8)
-    if head.startswith(COMPRESSED):
-        return compressed()
+    if head.startswith(COMPRESSIONS):
+        return COMPRESSED
     what = f"it is no tar file ({error})" if head else "it has 0 bytes"
     return fault("", "damaged_archive", f"{what}; copy it again or remove it")
 
 
-def compressed() -> Entry:
-    """The fault of a tar file that is compressed: its members can be reached only one after the other."""
-    return fault("", "compressed_archive", "it is compressed; decompress it (videos do not get smaller by it)")
+def refused(path: Path, captions: bool) -> Iterator[Entry]:
+    """The fault of a compressed tar file: its members could be reached only one after the other."""
+    yield COMPRESSED

@@ -24,7 +24,7 @@ from clipmill.plan.rates import HOUR_SECONDS
 from clipmill.plan.wall_time import wall_time
 from clipmill.shapes.counts import between
 from clipmill.shapes.rates import exact_rate
-from clipmill.steps import CLIP, HOUR, KEPT, Step, by_name, of_run
+from clipmill.steps import BYTES, CLIP, FETCH, HOUR, KEPT, Step, by_name, of_run
 from clipmill.store import benchmarks, table, tables
 from clipmill.store.index import removed_videos
 from clipmill.store.layout import WORK, Paths
@@ -107,7 +107,9 @@ class Amounts:
             self.seconds_a_clip = work.total("clip_seconds", judged) / kept
 
     def of(self, shard: Shard, unit: str) -> float:
-        """How much of `unit` a shard has."""
+        """How much of `unit` a shard has; of bytes to fetch those that are to come."""
+        if unit == BYTES:
+            return shard.bytes_to_fetch / 1e9
         if unit == KEPT and shard.kept is not None:
             return shard.kept
         if unit == KEPT:
@@ -155,9 +157,10 @@ def _videos(work: Work, removed: int) -> dict[str, Any]:
         "removed": removed,
         "bytes": int(waiting.bytes + work.total("bytes_decoded")),
         "bytes_to_decode": waiting.bytes,
-        "to_fetch": int(work.total("to_fetch")),
-        "bytes_to_fetch": int(work.total("bytes_to_fetch")),
-        "to_fetch_of_unknown_size": int(work.total("unknown_sizes")),
+        "bytes_to_fetch": sum(work.shards[name].bytes_to_fetch for name in work.missing.get(FETCH, ())),
+        "elsewhere": int(work.total("elsewhere")),
+        "bytes_elsewhere": int(work.total("bytes_elsewhere")),
+        "elsewhere_of_unknown_size": int(work.total("unknown_sizes")),
         "shards": len(work.shards),
     }
 

@@ -11,7 +11,7 @@ from typing import Any
 from clipmill.base.human import counted, duration
 from clipmill.plan.plan import ASSUMED, COUNTED, HERE, NOT_MEASURED
 from clipmill.plan.rates import HOUR_SECONDS, SOURCE
-from clipmill.steps import CLIP, HOUR, KEPT
+from clipmill.steps import BYTES, CLIP, HOUR, KEPT
 from clipmill.store.benchmarks import MUCH_START
 
 WIDTH = 100
@@ -21,7 +21,13 @@ AUTO = (
     "  with enough work for their jobs' start not to matter: see docs/configuration.md, Shards",
 )
 SOME, ROOM = 3, 48  # names that are shown, and characters for them
-UNITS = {HOUR: ("of video", "hour"), CLIP: ("clips", "clip"), KEPT: ("kept clips", "kept clip"), "": ("", "")}
+UNITS = {
+    BYTES: ("GB", "GB"),
+    HOUR: ("of video", "hour"),
+    CLIP: ("clips", "clip"),
+    KEPT: ("kept clips", "kept clip"),
+    "": ("", ""),
+}
 
 
 def as_text(plan: dict[str, Any]) -> str:
@@ -37,12 +43,14 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
     if videos["failed"] or videos["removed"]:
         yield f"         {videos['failed']:,} of the decoded ones failed, {videos['removed']:,} have gone ({COUNTED})"
     yield f"bytes    {_size(videos['bytes'])}, {_size(videos['bytes_to_decode'])} of them to decode ({COUNTED})"
-    if videos["to_fetch"]:
-        yield from _to_fetch(videos)
+    if videos["bytes_to_fetch"]:
+        yield f"         {_size(videos['bytes_to_fetch'])} to fetch before that ({COUNTED})"
+    if videos["elsewhere"]:
+        yield from _elsewhere(videos)
     decoded = f"{_time(hours['decoded'])} decoded ({HERE}), " if hours["decoded"] else ""
     yield f"length   {decoded}{_time(hours['to_decode'])} to decode"
     if hours["headers_not_read"] and not hours["headers_asked"]:
-        yield f"         (no header is read of videos elsewhere or in archives; carried over by bytes, {hours['from']})"
+        yield f"         (no header is read of videos at addresses; carried over by bytes, {hours['from']})"
     elif videos["to_decode"]:
         yield f"         {_of_headers(videos, hours)}"
         if lines := hours["median_lines"]:
@@ -72,12 +80,12 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
         yield from _footage(plan["footage"])
 
 
-def _to_fetch(videos: dict[str, Any]) -> Iterator[str]:
-    """How much comes from elsewhere. Videos with kept clips come once more to be cut, unless fetched files stay."""
-    unknown = videos["to_fetch_of_unknown_size"]
-    size = "" if unknown == videos["to_fetch"] else f"{_size(videos['bytes_to_fetch'])} ({COUNTED})"
+def _elsewhere(videos: dict[str, Any]) -> Iterator[str]:
+    """How much comes from addresses. Videos with kept clips come once more to be cut, unless fetched files stay."""
+    unknown = videos["elsewhere_of_unknown_size"]
+    size = "" if unknown == videos["elsewhere"] else f"{_size(videos['bytes_elsewhere'])} ({COUNTED})"
     rest = f"{unknown:,} videos of sizes that are not known, and not counted below" if unknown else ""
-    yield f"fetch    {' and '.join(part for part in (size, rest) if part)} to decode"
+    yield f"fetch    {' and '.join(part for part in (size, rest) if part)}, from addresses, to decode"
     yield "         cutting fetches videos with kept clips once more, unless fetch.keep is true"
 
 

@@ -40,6 +40,10 @@ VideoName = Annotated[str, Field("", "path below the input folder, or the path a
 
 # Values of `origin`: each has a module of its name in `fetch`.
 TAR, PARQUET, REMOTE = "tar", "parquet", "remote"
+# Kinds of errors of videos that could not be fetched from their addresses by the job that was to decode them.
+NOT_FETCHED = frozenset(
+    ("not_found", "forbidden", "not_allowed", "timed_out", "unreachable", "too_large", "wrong_size", "wrong_checksum")
+)
 
 
 class IndexedVideo(TypedDict):
