@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from index_runs import Run
-from made_archives import at, make_parquet, make_tar
 
 from clipmill.base.errors import SetupError
 from clipmill.fetch.files import FetchSettings, LocalFiles
@@ -24,6 +23,7 @@ from clipmill.inputs.sheets import gives_scenes_of
 from clipmill.store import tables
 from clipmill.store.index import read_json_lines, read_videos, shards_to_fetch
 from default_config import CONFIG
+from made_archives import at, make_parquet, make_tar
 
 SHARD = "000000"
 LONG = "a folder/" + "ünïcode " * 30 + "/クリップ.v2.MP4"  # beyond what a plain header holds
@@ -313,7 +313,7 @@ def test_a_video_is_fetched_once(run, monkeypatch, tmp_path):
     settings = {"directory": "$SCRATCH/fetched"}
     assert set(fetched(run, **settings).values()) == {b"x", b"y"}
     files = files_of(run, **settings)
-    assert all(str(files.path(video)).startswith(f"{tmp_path}/node/fetched/clipmill-") for video in files.videos)
+    assert all(str(files.path(video)).startswith(f"{tmp_path}/node/fetched/.clipmill-") for video in files.videos)
     files.release([files.videos[0]["video_id"]])
     rows = fetch_shard(files, run.outdir, SHARD, 1.0)
     assert [row["bytes"] for row in rows] == [1, 1]

@@ -429,16 +429,16 @@ def nothing_found(videos: Path, problems: list[dict[str, str]]) -> str:
         return f"videos: {videos} is left out by `exclude`; name another video, or take the pattern out"
     first = f"the first of {len(problems)} problems" if len(problems) > 1 else "the problem"
     hint = f"; {first}: {problems[0]['message']}" if problems else ""
-    what = "a row with a readable file" if videos.suffix.lower() in SHEETS else f"a file ending in {USUAL} or the like"
-    if kind_of(videos):
-        what = f"a member ending in {USUAL} or the like"
+    what = f"a {'member' if videos.is_file() else 'file'} ending in {USUAL} or the like"
+    what = "a row with a readable file" if is_sheet(videos) else what
     return f"videos: {videos} holds no video ({what} was expected){hint}"
 
 
 def no_captions(videos: Path) -> str:
     """The message for an input of which captions are wanted, and that gives none."""
-    is_sheet = videos.suffix.lower() in SHEETS
-    what = f"has no filled column `{CAPTION}`" if is_sheet else f"has no {CAPTION_ENDING} file beside any video"
-    if kind_of(videos):
+    what = f"has no {CAPTION_ENDING} file beside any video"
+    if is_sheet(videos):
+        what = f"has no filled column `{CAPTION}`"
+    elif videos.is_file() and kind_of(videos):
         what = f"has no {CAPTION_ENDING} nor `{CAPTION}` with any video"
     return f"caption.backend: `given` takes captions that you have, and {videos} {what}; add them, or choose another"
