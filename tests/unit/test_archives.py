@@ -35,7 +35,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def files_of(run: Run, shard: str = SHARD, **settings: Any) -> LocalFiles:
-    return LocalFiles.of_shard(run.outdir, shard, FetchSettings(**{"directory": None, "keep": False, **settings}))
+    return LocalFiles.of_shard(run.outdir, shard, FetchSettings(**{**CONFIG["fetch"], **settings}))
 
 
 def fetched(run: Run, **settings: Any) -> dict[str, bytes | str]:
@@ -313,7 +313,7 @@ def test_a_video_is_fetched_once(run, monkeypatch, tmp_path):
     settings = {"directory": "$SCRATCH/fetched"}
     assert set(fetched(run, **settings).values()) == {b"x", b"y"}
     files = files_of(run, **settings)
-    assert all(str(files.path(video)).startswith(f"{tmp_path}/node/fetched/clipmill-") for video in files.videos)
+    assert all(str(files.path(video)).startswith(f"{tmp_path}/node/fetched/.clipmill-") for video in files.videos)
     files.release([files.videos[0]["video_id"]])
     rows = fetch_shard(files, run.outdir, SHARD, 1.0)
     assert [row["bytes"] for row in rows] == [1, 1]

@@ -71,8 +71,8 @@ class FetchSettings:
             raise SetupError(
                 f"config: fetch.directory: {folder} has a variable that is not set here; set it in the job"
             )
-        # Other runs may use the same folder.
-        return Path(folder) / f"clipmill-{fingerprint(str(outdir.resolve()))}" / shard
+        # Other runs may use the same folder. A hidden one is never searched for videos.
+        return Path(folder) / f".clipmill-{fingerprint(str(outdir.resolve()))}" / shard
 
 
 class LocalFiles:

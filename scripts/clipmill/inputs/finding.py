@@ -529,28 +529,35 @@ def _stat_block(paths: Sequence[str]) -> list[Status]:
     return results
 
 
+def _names_sheet(videos: str | Path) -> bool:
+    """Whether `videos` is a sheet, on a disk or elsewhere."""
+    if is_address(str(videos)):
+        return ending(str(videos)) in SHEETS
+    return is_sheet(Path(videos))
+
+
 def nothing_found(videos: str | Path, problems: list[dict[str, str]]) -> str:
     """The message for an input that holds no video."""
-    shown = found_at(videos)
+    shown, sheet = found_at(videos), _names_sheet(videos)
     videos = Path(videos)
     if ending(videos.name) in SUFFIXES and videos.is_file() and not problems:
         return f"videos: {videos} is left out by `exclude`; name another video, or take the pattern out"
     first = f"the first of {len(problems)} problems" if len(problems) > 1 else "the problem"
     hint = f"; {first}: {problems[0]['message']}" if problems else ""
-    what = "a row with a readable file" if videos.suffix.lower() in SHEETS else f"a file ending in {USUAL} or the like"
-    if kind_of(videos):
-        what = f"a member ending in {USUAL} or the like"
+    what = f"a {'member' if videos.is_file() else 'file'} ending in {USUAL} or the like"
+    what = "a row with a readable file" if sheet else what
     return f"videos: {shown} holds no video ({what} was expected){hint}"
 
 
 def no_captions(videos: str | Path) -> str:
     """The message for an input of which captions are wanted, and that gives none."""
-    shown, elsewhere = found_at(videos), is_address(str(videos))
+    shown, sheet, elsewhere = found_at(videos), _names_sheet(videos), is_address(str(videos))
     videos = Path(videos)
-    is_sheet = videos.suffix.lower() in SHEETS
-    what = f"has no filled column `{CAPTION}`" if is_sheet else f"has no {CAPTION_ENDING} file beside any video"
-    if kind_of(videos):
-        what = f"has no {CAPTION_ENDING} nor `{CAPTION}` with any video"
-    if elsewhere and not is_sheet:
+    what = f"has no {CAPTION_ENDING} file beside any video"
+    if sheet:
+        what = f"has no filled column `{CAPTION}`"
+    elif elsewhere:
         what = "lies elsewhere, where only a sheet can give captions"
+    elif videos.is_file() and kind_of(videos):
+        what = f"has no {CAPTION_ENDING} nor `{CAPTION}` with any video"
     return f"caption.backend: `given` takes captions that you have, and {shown} {what}; add them, or choose another"
