@@ -11,8 +11,8 @@ alike or beyond a limit.
 In a station, `shard.py` is the loop over a shard that the tool in `scripts/` calls. Beside the way lie `plan` (what a
 run will cost), `extras` (a language model in four bits, an adapter for TinyChat), `demo` (rendered videos) and
 `terminal` (what a person sees of a run). Below it lies the ground, which knows no video: `base`, `texts`, `shapes`,
-`store`, `models`, `chat`. `steps` lists the steps once. `pyproject.toml` says which folder may import which, and a
-linter checks it; `docs/architecture.md` draws it.
+`store`, `remote`, `models`, `chat`. `steps` lists the steps once. `pyproject.toml` says which folder may import which,
+and a linter checks it; `docs/architecture.md` draws it.
 """
 
 __version__ = "0.2.0"

@@ -8,11 +8,16 @@ import threading
 from pathlib import Path
 
 import pytest
+from test_plan_numbers import settings as of_plan
 
+from bucket_server import environment
 from clipmill.base.errors import ItemError
+from clipmill.fetch import remote
 from clipmill.fetch.files import FetchSettings, LocalFiles
 from clipmill.inputs.discovery import update_index
 from clipmill.inputs.finding import find_videos
+from clipmill.plan.plan import make_plan
+from clipmill.plan.text import as_text
 from clipmill.remote.files import Files, Patience
 from clipmill.store import tables
 from clipmill.store.index import read_videos
@@ -161,6 +166,20 @@ def test_files_come_in_another_process_while_others_are_read(server, tmp_path):
     assert next(files.as_they_come(["g", "a"])) == ("a", None)  # first what is here
 
 
+def test_etags_that_look_like_checksums_may_be_none(server, tmp_path, monkeypatch):
+    """As those of objects that a store has encrypted with some kinds of keys."""
+    for name, value in environment(server.url).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(remote, "_other_etags", set())
+    for name in ("a", "b"):
+        server.files[f"/encrypted/{name}.mp4"] = CONTENT
+        server.etags[f"/encrypted/{name}.mp4"] = f'"{"0" * 31}{name}"'
+    videos = [video(server, f"/{name}.mp4", at=f"s3://encrypted/{name}.mp4") for name in "ab"]
+    files = LocalFiles(videos, tmp_path, True, settings("s3://encrypted", parallel=1))
+    assert files.not_brought(["a", "b"]) == {}
+    assert [path for _, path, _ in server.asked] == ["/encrypted/a.mp4", "/encrypted/a.mp4", "/encrypted/b.mp4"]
+
+
 # --- what a start finds -----------------------------------------------------------------------------------------------
 
 
@@ -221,3 +240,24 @@ def test_a_sheet_may_lie_at_an_address_and_name_files_beside_it(server, tmp_path
     assert found.names == ["clips/a.mp4", "b.mp4"] and [row.place for row in found.given] == [0, 0, 1]
     assert found.paths == [f"{server.url}/set/clips/a.mp4", f"{server.url}/set/b.mp4"]
     assert len(server.asked) == 1
+
+
+def test_the_plan_says_what_comes_from_addresses(server, tmp_path, monkeypatch):
+    for name, value in environment(server.url).items():
+        monkeypatch.setenv(name, value)
+    listing = "".join(
+        f"<Contents><Key>raw/{name}</Key><Size>{size}</Size><ETag>&quot;{name}&quot;</ETag>"
+        "<LastModified>2026-11-02T10:00:00.000Z</LastModified></Contents>"
+        for name, size in (("a.mp4", 30_000_000), ("b.mp4", 20_000_000), ("c.mp4", 900_000_000), ("d.txt", 5))
+    )
+    body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{listing}</ListBucketResult>".encode()
+    server.texts["/films?list-type=2&prefix=raw%2F"] = ({"Content-Type": "application/xml"}, body)
+    update_index("s3://films/raw", tmp_path, 10, fetch=settings("s3://films", max_mb=100))
+    assert [json.loads(line)["kind"] for line in Paths(tmp_path).problems.read_text().splitlines()] == ["too_large"]
+    text = as_text(make_plan(tmp_path, of_plan(), sample=10))
+    assert "fetch    50 MB (counted), from addresses, to decode" in text and "1.7 min to decode" in text
+    sheet = tmp_path / "list.csv"
+    sheet.write_text(f"path\n{server.url}/a.mp4\n")
+    update_index(sheet, tmp_path / "out", 10, fetch=settings(server.host))
+    text = as_text(make_plan(tmp_path / "out", of_plan(), sample=10))
+    assert "fetch    1 video of unknown size" in text

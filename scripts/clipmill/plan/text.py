@@ -84,7 +84,7 @@ def _elsewhere(videos: dict[str, Any]) -> Iterator[str]:
     """How much comes from addresses. Videos with kept clips come once more to be cut, unless fetched files stay."""
     unknown = videos["elsewhere_of_unknown_size"]
     size = "" if unknown == videos["elsewhere"] else f"{_size(videos['bytes_elsewhere'])} ({COUNTED})"
-    rest = f"{unknown:,} videos of sizes that are not known, and not counted below" if unknown else ""
+    rest = f"{counted(unknown, 'video')} of unknown size, which counts as nothing below" if unknown else ""
     yield f"fetch    {' and '.join(part for part in (size, rest) if part)}, from addresses, to decode"
     yield "         cutting fetches videos with kept clips once more, unless fetch.keep is true"
 
