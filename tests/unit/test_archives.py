@@ -352,14 +352,11 @@ def test_a_sheet_names_videos_in_archives(run):
     assert fetched(run) == {"a.tar/../3.mp4": b"z", "a.tar/sub/1.mp4": b"x", "b.parquet/1.mp4": b"2"}
     assert run.problems == dict.fromkeys(("a.tar/2.mp4", "a.tar/no.mp4", "nowhere.tar/1.mp4"), "missing")
     scenes = pq.read_table(tables.GIVEN.of(run.outdir, SHARD)).to_pylist()
-    assert sorted((row["video_id"][:14], row["start"]) for row in scenes)[1:3] == [
-        ("a-tar-sub-1-61", 0),
-        ("a-tar-sub-1-61", 1),
-    ]
+    assert [row["start"] for row in scenes if row["video_id"].startswith("a-tar-sub-1-")] == [0.0, 1.0]
 
 
 def test_a_calibration_sample_finds_videos_in_archives(run):
-    make_tar(run.videos / "a.tar", [(f"{number}.mp4", bytes([number])) for number in range(5)])
+    make_tar(run.videos / "a.tar", [(f"/x/{number}.mp4", bytes([number])) for number in range(5)])
     run.update(100)
     config = {**CONFIG, "videos": str(run.videos), "outdir": str(run.outdir)}
     config["calibrate"] = {**CONFIG["calibrate"], "videos": 3, "keep": 0.5}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clipmill.base.errors import ItemError, SetupError, item_error
-from clipmill.base.files import atomic
+from clipmill.base.files import atomic, temporary
 from clipmill.base.journal import fingerprint
 from clipmill.store.index import must_be_fetched, read_videos, shards_to_fetch
 from clipmill.store.layout import Paths
@@ -103,7 +103,8 @@ class LocalFiles:
         """Say that the job will not read these videos again: their fetched files are removed, unless they are kept."""
         for video_id in video_ids:
             if not self._keep and (video := self._videos.get(video_id)) is not None:
-                self.path(video).unlink(missing_ok=True)
+                for file in (self.path(video), temporary(self.path(video))):
+                    file.unlink(missing_ok=True)
         if self._videos and not self._keep:
             with suppress(OSError):  # it is not there, or other files are in it
                 self._folder.rmdir()
