@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from clipmill.base.errors import ItemError, SetupError, item_error
-from clipmill.base.files import atomic
+from clipmill.base.files import atomic, temporary
 from clipmill.base.journal import fingerprint
 from clipmill.store.index import is_remote, must_be_fetched, read_videos, shards_to_fetch, state_of
 from clipmill.store.layout import Paths
@@ -175,7 +175,8 @@ class LocalFiles:
         """Say that the job will not read these videos again: their fetched files are removed, unless they are kept."""
         for video_id in video_ids:
             if not self._keep and (video := self._videos.get(video_id)) is not None:
-                self.path(video).unlink(missing_ok=True)
+                for file in (self.path(video), temporary(self.path(video))):
+                    file.unlink(missing_ok=True)
                 if is_remote(video):
                     from clipmill.fetch.remote import forget
 

@@ -153,7 +153,7 @@ def _of_file(videos: list[IndexedVideo], arriving: Arriving) -> Iterator[Outcome
     except ItemError as error:
         lost = error
     for row, video in waiting.items():
-        missing = f"its archive has no video in row {row + 1}; take a file from `datasets` again, or remove the row"
+        missing = f"its archive has no video in row {row + 1} any more; copy the archive again"
         yield video, lost or ItemError("missing_member", missing)
 
 

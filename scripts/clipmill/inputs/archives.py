@@ -10,13 +10,13 @@ import hashlib
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from clipmill.base.errors import SetupError
-from clipmill.base.human import counted
 from clipmill.inputs import parquets, tars
 from clipmill.inputs.endings import ending
 from clipmill.inputs.entries import ENTRIES, Entry
@@ -26,6 +26,7 @@ from clipmill.store.tables import PARQUET, TAR
 
 log = logging.getLogger("clipmill")
 
+TELL_SECONDS = 10.0
 VERSION = 1  # of all listings: raise it when an archive is listed in another way
 
 
@@ -71,7 +72,7 @@ def path_of(video: Mapping[str, Any]) -> str:
 
     That of a video at an address is the address.
     """
-    return video["path"] if video["member"] is None else os.path.join(video["path"], video["member"])
+    return video["path"] if video["member"] is None else f"{video['path']}/{video['member']}"
 
 
 class Archives:
@@ -81,6 +82,7 @@ class Archives:
         self._outdir, self._folder = outdir, Paths(outdir).archives
         self._captions = captions
         self._files: set[Path] = set()  # of the listings of this start
+        self._told: float | None = None  # when the last archive was named in the log
         self._members: dict[str, tuple[os.stat_result, dict[str, Held]]] = {}  # of archives that sheets name, by path
 
     def listing(self, path: str, kind: Kind, status: os.stat_result) -> list[Entry]:
@@ -92,12 +94,18 @@ class Archives:
         known = _about(file)
         if known.items() >= state.items() and known.get("captions", False) >= captions:
             return ENTRIES.rows(file)
+        self._tell(path)
         entries = list(kind.entries(Path(path), captions))
         make_folder(self._folder, self._outdir)
         ENTRIES.write(file, entries, {**state, "captions": captions, "path": path})
-        if entries:
-            log.info("%s: %s listed", path, counted(sum(not entry["error_kind"] for entry in entries), "video"))
         return entries
+
+    def _tell(self, path: str) -> None:
+        """Log what is listed, now and then: there may be thousands of archives, and a large one takes minutes."""
+        now = time.monotonic()
+        if self._told is None or now - self._told >= TELL_SECONDS:
+            log.info("archives that are new or have changed are listed: %s", path)
+            self._told = now
 
     def member(self, path: str) -> tuple[str, os.stat_result, Held] | None:
         """The archive, its status and the video that a path beyond a file names; None if there is no such video."""
@@ -109,7 +117,7 @@ class Archives:
         if archive not in self._members:
             self._members[archive] = self._by_name(archive)
         status, held = self._members[archive]
-        found = held.get(path[len(archive) :].lstrip("/"))
+        found = held.get(path[len(archive) + 1 :])
         return (archive, status, found) if found else None
 
     def _by_name(self, archive: str) -> tuple[os.stat_result, dict[str, Held]]:

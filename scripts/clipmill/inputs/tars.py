@@ -11,14 +11,22 @@ import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from clipmill.inputs.endings import SUFFIXES, ending
 from clipmill.inputs.entries import Entry, fault, said, video
 
 TEXT, FIELDS = ".txt", ".json"
-LONGEST_TEXT = 1 << 20  # bytes that are read of a caption, and at most of a member with fields
+LONGEST_TEXT = 1 << 20  # bytes of the largest member with a caption or fields, and of the largest header, that are read
 COMPRESSIONS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")  # gzip bzip2 xz zstd lz4
+# Headers that tarfile reads whole: of long names, and PAX headers of a member and of all.
+FURTHER = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
 BROKEN = (tarfile.TarError, ValueError, OverflowError, EOFError)  # what a damaged header raises
 
 COMPRESSED = fault("", "compressed_archive", "it is compressed; decompress it, and give the tar file itself")
@@ -30,12 +38,24 @@ def entries(path: Path, captions: bool) -> Iterator[Entry]:
     Of members with the same name the first one counts. A damaged header ends the listing: what lies behind it is lost.
     """
     try:
-        archive = tarfile.open(path, "r:", errorlevel=0)  # noqa: SIM115
+        archive = tarfile.open(path, "r:", tarinfo=_Header)  # noqa: SIM115
     except BROKEN as error:
         yield _no_tar(path, error)
         return
     with archive:
         yield from _Listing(path, archive, captions).entries()
+
+
+class _Header(tarfile.TarInfo):
+    """A header whose further headers, with a long name and the like, are not larger than memory is for them."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """See TarInfo. Raises ReadError, too."""
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in FURTHER and header.size > LONGEST_TEXT:
+            raise tarfile.ReadError(f"a header of {header.size:,} bytes")
+        return header
 
 
 class _Listing:
