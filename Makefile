@@ -102,8 +102,10 @@ $(VENV)/quick.stamp: envs/quick.txt $(VENV)/core.stamp
 	$(INSTALL) -r envs/quick.txt
 	touch $@
 
-$(VENV)/test.stamp: envs/test.txt $(VENV)/quick.stamp
+# What moto and its packages say that they need is there already, or not needed: see envs/test-bucket.in.
+$(VENV)/test.stamp: envs/test.txt envs/test-bucket.txt $(VENV)/quick.stamp
 	$(INSTALL) -r envs/test.txt
+	$(INSTALL) --no-deps -r envs/test-bucket.txt
 	touch $@
 
 # Environments of their own, each with its own Snakemake: vLLM and llm-compressor want older versions of some packages.
@@ -216,6 +218,7 @@ lock: $(VENV)/test.stamp
 	$(LOCK) --generate-hashes -c envs/models.txt -o envs/quick.txt envs/quick.in
 	$(LOCK) --generate-hashes --no-deps -o envs/tinychat.txt envs/tinychat.in
 	$(LOCK) --generate-hashes -c envs/models.txt -c envs/quick.txt -o envs/test.txt envs/test.in
+	$(LOCK) --generate-hashes --no-deps -o envs/test-bucket.txt envs/test-bucket.in
 	$(LOCK) --generate-hashes -c envs/models.txt -c envs/test.txt -o envs/docs.txt envs/docs.in
 	$(LOCK) --generate-hashes --no-deps -o envs/slurm.txt envs/slurm.in
 	$(LOCK) --generate-hashes --no-deps -o envs/transnetv2.txt envs/transnetv2.in

@@ -13,6 +13,7 @@ from clipmill.filters import calibration_sample
 from clipmill.filters.columns import filters_of
 from clipmill.filters.verdict import active
 from clipmill.models import backends
+from clipmill.remote.hosts import allow_place_of_videos
 from clipmill.store.layout import CLASSIFIER, is_classifier
 from clipmill.store.spelling import spelling_of
 from clipmill.texts.questions import policy_of
@@ -128,6 +129,7 @@ if config["classifiers"]:
 # YAML reads off as false.
 config["decode"]["deinterlace"] = config["decode"]["deinterlace"] or "off"
 expand_home()
+or_exit(allow_place_of_videos, config)
 CALIBRATES = calibrates()
 if CALIBRATES:
     or_exit(take_sample)
@@ -143,9 +145,10 @@ def scenes_are_given():
         spare_pandas()
         # No setting is a pandas object. To see that, Snakemake would import pandas, if it were there.
         sys.modules.setdefault("pandas", None)
-        from clipmill.inputs.sheets import gives_scenes_of
+        from clipmill.fetch.files import FetchSettings
+        from clipmill.inputs.finding import gives_scenes_at
 
-        given = gives_scenes_of(Path(config["videos"]))
+        given = gives_scenes_at(config["videos"], FetchSettings(**config["fetch"]))
         if config["split"]["detector"] == "given" and not given:
             sys.exit(
                 "config: split.detector: `given` needs a sheet with the columns start and end, or start_frame and "
@@ -222,6 +225,7 @@ os.environ.update(
     CLIPMILL_OUTDIR=config["outdir"],
     CLIPMILL_MAX_ERROR_RATE=str(config["max_error_rate"]),
     CLIPMILL_COMPILE=str(int(config["compile"])),
+    CLIPMILL_FETCH=json.dumps(config["fetch"]),
     CLIPMILL_CONFIG=json.dumps({**config, "exclude": config["exclude"][:100]}),
     CLIPMILL_RUNTIME_SETTINGS=json.dumps(
         {step: backends.runtime_settings(step, section(step)) for step in WITH_BACKENDS}

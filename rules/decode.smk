@@ -1,5 +1,5 @@
 """
-in:  work/index/shards/<shard>.jsonl, and the videos that it names
+in:  work/index/shards/<shard>.jsonl, and the videos that it names; work/fetch/ of a shard with videos in archives
 out: work/videos/<shard>.parquet, work/parts/<shard>.parquet; beside them, undeclared, one file per video in
      work/signals/ and in work/frames/, in work/miniatures/ if a network looks for the shots, and in work/sound/ if sound is
      measured
@@ -23,6 +23,7 @@ rule decode_videos:
     input:
         videos=f"{WORK}/index/shards/{{shard}}.jsonl",
         check=checked("speech") if SPEECH else [],
+        fetched=fetched,
     output:
         videos=f"{WORK}/videos/{{shard}}.parquet",
         parts=f"{WORK}/parts/{{shard}}.parquet",

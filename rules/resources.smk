@@ -70,6 +70,8 @@ def threads_of(step):
     wanted = resources_of(step)["threads"]
     if wanted != "auto":
         return wanted
+    if step == "fetch":
+        return 1
     if step in ("decode", "cut", "duplicates"):
         return FREE_THREADS
     entry = backend_entry(step)
@@ -83,7 +85,7 @@ def threads_of(step):
 def priority_of(step):
     """Earlier steps first where shards are few, so that the last shard does not run alone; else shard after shard."""
     few = CORES and not CLUSTER_JOBS and len(SHARDS) < 4 * CORES
-    return 20 - by_name(step).level if few else 0
+    return 20 - by_name(step).level if few else 1
 
 
 def backend_entry(step):

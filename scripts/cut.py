@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from clipmill.cli import add_thresholds, measured, run_step, step_parser, with_numbers
+from clipmill.cli import add_thresholds, local_files, measured, run_step, step_parser, with_numbers
 from clipmill.cut.shard import cut_shard
 from clipmill.filters.shard import with_good_text
 from clipmill.filters.verdict import Late
@@ -33,7 +33,15 @@ def main() -> None:
         videos = {video["video_id"]: video for video in tables.VIDEOS.rows(args.videos)}
         parts = tables.by_video(tables.PARTS.rows(args.parts))
         rows = cut_shard(
-            clips, videos, parts, args.outdir, args.shard, args.settings, args.threads, args.max_error_rate
+            clips,
+            videos,
+            parts,
+            args.outdir,
+            args.shard,
+            args.settings,
+            args.threads,
+            args.max_error_rate,
+            local_files(args.outdir, args.shard),
         )
         tables.CUTS.write(args.output, rows, {"settings": args.settings})
 

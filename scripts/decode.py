@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from clipmill.cli import measured, run_step, runtime_settings, step_parser
+from clipmill.cli import local_files, measured, run_step, runtime_settings, step_parser
 from clipmill.decode.shard import decode_settings, decode_shard
 from clipmill.decode.video import SPEECH
 from clipmill.models.backends import load
@@ -21,7 +21,15 @@ def main() -> None:
         videos = read_videos(args.videos)
         speech = load("speech", {"backend": "silero"}, runtime_settings("speech")) if SPEECH in extras else None
         rows, parts = decode_shard(
-            videos, args.outdir, args.shard, settings, args.threads, args.max_error_rate, extras, speech
+            videos,
+            args.outdir,
+            args.shard,
+            settings,
+            args.threads,
+            args.max_error_rate,
+            extras,
+            speech,
+            local_files(args.outdir, args.shard),
         )
         tables.VIDEOS.write(args.output, rows, {"settings": args.settings})
         tables.PARTS.write(args.parts, parts, {"settings": args.settings})

@@ -16,6 +16,7 @@ from typing import Any
 from clipmill.base.errors import SetupError, explain_os_error
 from clipmill.base.processes import die_with_parent
 from clipmill.base.usage import Usage, starting
+from clipmill.fetch.files import FetchSettings, LocalFiles
 from clipmill.filters.quantiles import read_resolved, with_resolved_quantiles
 from clipmill.models import backends, leases
 from clipmill.steps import score_table
@@ -27,13 +28,14 @@ log = logging.getLogger("clipmill")
 die_with_parent()  # vLLM spawns child processes that import this module; make them die with their parent
 
 
-def step_parser(description: str | None, one_shard: bool = True) -> argparse.ArgumentParser:
-    """A parser with the flags that every step has."""
+def step_parser(description: str | None, one_shard: bool = True, settings: bool = True) -> argparse.ArgumentParser:
+    """A parser with the flags that every step has. `settings`: whether it has some that change its results."""
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     parser.add_argument("--outdir", type=Path, required=True, help="the run's output folder")
     if one_shard:
         parser.add_argument("--shard", required=True, help="name of the shard, six digits")
-    parser.add_argument("--settings", type=json.loads, required=True, help="the step's settings as JSON")
+    if settings:
+        parser.add_argument("--settings", type=json.loads, required=True, help="the step's settings as JSON")
     parser.add_argument("--threads", type=int, default=1, help="cores to use")
     parser.add_argument("--max-error-rate", type=float, default=1.0, help="share of bad items that stops the job")
     return parser
@@ -75,6 +77,11 @@ def with_numbers(settings: dict[str, Any], args: argparse.Namespace) -> dict[str
 def runtime_settings(step: str) -> dict[str, Any]:
     """Settings of a step's backend that change no result. An environment variable holds them: they re-run nothing."""
     return json.loads(os.environ.get("CLIPMILL_RUNTIME_SETTINGS", "{}")).get(step, {})
+
+
+def local_files(outdir: Path, shard: str) -> LocalFiles:
+    """The files of a shard's videos on this machine. The section `fetch` is in the environment: it re-runs nothing."""
+    return LocalFiles.of_shard(outdir, shard, FetchSettings(**json.loads(os.environ["CLIPMILL_FETCH"])))
 
 
 @contextlib.contextmanager

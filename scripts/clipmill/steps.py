@@ -11,7 +11,9 @@ from clipmill.store import layout, tables
 from clipmill.store.layout import is_classifier
 from clipmill.store.table import Table
 
-HOUR, CLIP, KEPT = "hour", "clip", "kept clip"  # units of work: of video; found; that the filters keep
+# Units of work: of video; found; that the filters keep; 10⁹ bytes of videos that are fetched.
+HOUR, CLIP, KEPT, BYTES = "hour", "clip", "kept clip", "GB"
+FETCH = "fetch"
 ALL = "all"  # the name of a job that serves all shards
 
 
@@ -66,8 +68,9 @@ STEPS = (
     Step("align_captions", "alignment", 9, KEPT, (tables.ALIGNMENT,)),
     Step("cut_clips", "cut", 10, KEPT, (tables.CUTS,)),
 )
-# Those that a run may have too.
+# Those that a run may have too. Fetching has no job for shards whose videos are all files of their own.
 OPTIONAL = (
+    Step("fetch_videos", FETCH, -1, BYTES, (tables.FETCHES,)),
     Step("detect_shots", "shots", 1, HOUR, (tables.SHOTS,)),
     Step("fingerprint_clips", "fingerprints", 4, CLIP, (tables.FINGERPRINTS,)),
     Step("find_duplicates", "duplicates", 5, CLIP, (tables.DUPLICATES,)),

@@ -324,7 +324,8 @@ def peak_memory(command: list[Any]) -> float:
     """MiB of the largest process among `command` and its children, its own peak (not what it took over by a fork)."""
     import psutil
 
-    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "CLIPMILL_FETCH": json.dumps(CONFIG["fetch"])}
+    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL, env=environment)
     peak = 0
     while process.poll() is None:
         for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:

@@ -23,6 +23,7 @@ from clipmill.models.backends import AVAILABLE
 from clipmill.steps import METRICS, STEPS
 from clipmill.store import benchmarks, tables
 from clipmill.store.layout import Paths
+from default_config import CONFIG
 
 JOB = re.compile(r'^ *(python "\$CLIPMILL_SCRIPTS".*?)>\S+ 2>&1$', re.MULTILINE | re.DOTALL)
 SHARD = "000000"
@@ -64,6 +65,7 @@ def processor_seconds(commands: list[str], place: Path) -> dict[str, float]:
         "CLIPMILL_SCRIPTS": str(REPOSITORY / "scripts"),
         "CLIPMILL_OUTDIR": "out",
         "CLIPMILL_MAX_ERROR_RATE": "0.5",
+        "CLIPMILL_FETCH": json.dumps(CONFIG["fetch"]),
         "CLIPMILL_RUNTIME_SETTINGS": json.dumps({step: {} for step in AVAILABLE}),
     }
     for command in commands:

@@ -13,9 +13,11 @@ import pytest
 from index_runs import Run, refuse
 
 from clipmill.base.errors import SetupError
+from clipmill.inputs.archives import Archives
 from clipmill.inputs.discovery import update_index
 from clipmill.inputs.finding import Found
 from clipmill.inputs.identities import make_id
+from clipmill.inputs.places import Places
 from clipmill.inputs.same_files import found_twice
 from clipmill.store import tables
 from clipmill.store.index import shard_sizes
@@ -331,7 +333,7 @@ def test_one_inode_of_two_files_is_no_file_with_two_names():
     """As on file systems whose inodes are not stable, or have no inodes."""
 
     def pairs(*statuses: tuple[int, int, int]) -> list[tuple[str, str]]:
-        found = Found()
+        found = Found(Archives(Path(), captions=False), Places(None))
         for number, (inode, device, size) in enumerate(statuses):
             found.add(f"{number}.mp4", f"{number}.mp4", os.stat_result((0, inode, device, 1, 0, 0, size, 0, 0, 0)))
         return found_twice(found, [True] * len(statuses))

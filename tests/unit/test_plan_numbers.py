@@ -25,9 +25,10 @@ from clipmill.plan.text import as_text
 from clipmill.steps import BY_NAME, CLIP, KEPT, METRICS, STEPS, of_run
 from clipmill.store import benchmarks, tables
 from clipmill.store.benchmarks import Benchmark
-from clipmill.store.index import read_json_lines
+from clipmill.store.index import read_json_lines, shards_to_fetch
 from clipmill.store.layout import Paths
 from default_config import CONFIG, CUT_SETTINGS, SPLIT_SETTINGS
+from made_archives import make_tar
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FPS = 10
@@ -229,6 +230,30 @@ def test_a_first_plan_goes_by_the_documented_rates(outdir):
     assert not (outdir / "work" / "journals").exists()
 
 
+def test_videos_in_archives_are_fetched_first(outdir):
+    videos = outdir.parent / "videos"
+    content = (videos / "00.mp4").read_bytes()
+    make_tar(videos / "a.tar", [(f"{number:02d}.mp4", content) for number in range(39)] + [("x.mp4", b"no video")])
+    update_index(videos, outdir, 20)
+    fetching = {**settings(), "fetch": True}
+    plan = make_plan(outdir, fetching, sample=200)
+    size = 39 * len(content) + len(b"no video")
+    assert plan["videos"]["bytes_to_fetch"] == size
+    row = by_rule(plan)["fetch_videos"]
+    shards = shards_to_fetch(outdir)
+    assert (row["jobs"], row["of"], row["unit"]) == (len(shards), len(shards), "GB")
+    assert row["amount"] == pytest.approx(size / 1e9, abs=1e-6)
+    assert plan["not_measured"] == ["fetch_videos"]
+    assert plan["hours"]["headers_asked"] == 12 + 14, "few of those in archives are read"
+    assert plan["hours"]["to_decode"] == pytest.approx(51 * 3 / 3600, rel=0.2)
+    assert " to fetch before that (counted)" in as_text(plan)
+    for shard in shards:
+        tables.FETCHES.write(tables.FETCHES.of(outdir, shard), [])
+    done = make_plan(outdir, fetching, sample=0)
+    assert (done["videos"]["bytes_to_fetch"], by_rule(done)["fetch_videos"]["jobs"]) == (0, 0)
+    assert by_rule(done)["decode_videos"]["jobs"] == done["videos"]["shards"]
+
+
 def test_scenes_that_a_sheet_gives_are_counted(outdir):
     sheet = outdir.parent / "cuts.jsonl"
     rows = [{"path": "videos/00.mp4", "start": n / 2, "end": n / 2 + 0.25} for n in range(4)]
@@ -427,7 +452,7 @@ def test_of_a_changed_or_removed_video(outdir):
     plan = make_plan(outdir, settings(), sample=200)
     assert plan["videos"] | {"bytes": 0, "bytes_to_decode": 0} == {
         "count": 11, "to_decode": 10, "decoded": 1, "failed": 0, "removed": 1, "bytes": 0, "bytes_to_decode": 0,
-        "shards": 6,
+        "shards": 6, "bytes_to_fetch": 0, "elsewhere": 0, "bytes_elsewhere": 0, "elsewhere_of_unknown_size": 0,
     }  # fmt: skip
     assert by_rule(plan)["decode_videos"]["jobs"] == 6
 

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from runs import Run, make_shots, make_video, same, wait_for, whole_plan
 
+from bucket_server import bucket_server, environment, fill
+from slow_proxy import slow_proxy
+
 SETTINGS = {"videos_per_shard": 3, "split": {"min_seconds": 0.5}, "filters": {"area": {"min": None}}}
 
 
@@ -66,3 +69,28 @@ def test_killed_three_times(undisturbed, videos, run: Run):
     outcome = killed.done()
     assert "decode_videos" not in outcome.jobs and "export_dataset" in outcome.jobs
     assert same(killed.left(), undisturbed)
+
+
+def test_from_a_bucket_killed_in_the_middle_of_a_transfer(undisturbed, videos, run: Run, monkeypatch):
+    objects = {f"raw/{path.name}": path for path in videos.iterdir()}
+    remote, config = Run(run.place, SETTINGS), {"videos": "s3://films/raw"}
+    parts = remote.outdir / "work" / "fetched"
+    with bucket_server() as url, slow_proxy(url, 30_000) as proxy:
+        for name, value in environment(proxy.url).items():
+            monkeypatch.setenv(name, value)
+        fill(url, "films", {**objects, "raw/read me.txt": b"", "raw/.hidden.mp4": b"no", "rawer.mp4": b"no"})
+        with remote.started(config=config) as main:
+            wait_for(
+                lambda: any(part.stat().st_size > 8_000 for part in parts.rglob(".*.part")),
+                lambda: main.poll() is None,
+            )
+        left, before, proxy.rate = sum(part.stat().st_size for part in parts.rglob(".*.part")), proxy.sent, None
+        assert left
+        assert remote.run("--unlock", config=config).code == 0
+        assert "fetch_videos" not in remote.done(config=config).jobs
+        sent = proxy.sent - before
+        assert remote.run("--dry-run", config=config).nothing_done
+    assert same(remote.left(), undisturbed)
+    assert not list(parts.rglob("*.*"))  # no file stays
+    whole = sum(path.stat().st_size for path in videos.iterdir())
+    assert sent < 2 * whole - left / 2 + 60_000  # once to decode, once to cut, less what was there

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from clipmill.base.workers import map_in_processes
 from clipmill.cut.clip import REQUIRED, CutSettings, SourceFrames, cut_clip
 from clipmill.decode.parts import as_of_part
 from clipmill.decode.reading import frame_times, read_signals
+from clipmill.fetch.files import ALL_HERE, LocalFiles
 from clipmill.store.clip_files import is_intact, state_of
 from clipmill.store.index import note_again
 from clipmill.store.layout import Paths
@@ -42,9 +43,11 @@ def cut_shard(
     settings: Mapping[str, Any],
     threads: int,
     max_error_rate: float,
+    files: LocalFiles = ALL_HERE,
 ) -> list[Row]:
     """Cut `clips` of `videos`, whose PARTS rows are `parts`, and return their CUTS rows.
 
+    `files`: where the videos are that must be fetched. Only those with clips to cut are, each once.
     The shard's folder of clip files then holds no other files. Raises SetupError if more than the share
     `max_error_rate` of the clips failed.
     """
@@ -60,21 +63,35 @@ def cut_shard(
                 rows[clip_id] = row
         todo = [clip for clip in clips if clip["clip_id"] not in rows]
         progress = Progress("clips", len(clips), len(rows))
+        clips_of: dict[str, list[Clip]] = {}
+        for clip in todo:
+            clips_of.setdefault(clip["video_id"], []).append(clip)
 
         # The signals of a long video take longer to read than many a clip to copy.
         signals_of = lru_cache(maxsize=1)(partial(read_signals, outdir, shard, columns=COLUMNS))
 
-        def cut(clip: Clip) -> Row:
+        def clips_as_videos_come() -> Iterator[tuple[Clip, ItemError | None]]:
+            for video_id, error in files.as_they_come(list(clips_of)):
+                yield from ((clip, error) for clip in clips_of[video_id])
+
+        def cut(arrived: tuple[Clip, ItemError | None]) -> Row:
+            clip, error = arrived
+            if error:
+                raise error
             video = as_of_part(videos[clip["video_id"]], parts[clip["video_id"]][clip["part"]])
             video["fps"], video["field_order"] = clip["fps"], clip["field_order"]
             file = folder / clip["video_id"] / f"{clip['clip_id']}.mp4"
             signals = signals_of(clip["video_id"], key=video["decode_key"])
             source = SourceFrames.of(signals, frame_times(video, signals), clip["start_frame"], clip["end_frame"])
-            row = cut_clip(Path(video["path"]), file, video, clip, source, cut_settings)
+            row = cut_clip(files.path(video), file, video, clip, source, cut_settings)
             return {**row, **state_of(file), "file": str(file.relative_to(folder.parent))}
 
-        for clip, result in map_in_processes(todo, cut, threads):
+        waiting = {video_id: len(clips) for video_id, clips in clips_of.items()}
+        for (clip, _), result in map_in_processes(clips_as_videos_come(), cut, threads):
             clip_id = clip["clip_id"]
+            waiting[clip["video_id"]] -= 1
+            if not waiting[clip["video_id"]]:
+                files.release([clip["video_id"]])
             if isinstance(result, ItemError):
                 log.warning("%s: %s", clip_id, result)
                 row = {"error_kind": result.kind, "error": str(result)}

@@ -33,7 +33,7 @@ from clipmill.dataset.summary import Summary
 from clipmill.duplicates.dropped import rows_by_clip, split_keys
 from clipmill.filters import reasons, verdict
 from clipmill.filters.reasons import Reason
-from clipmill.steps import OPTIONAL, PARTS, after_filter, by_name, found_by, of_run
+from clipmill.steps import FETCH, OPTIONAL, PARTS, after_filter, by_name, found_by, of_run
 from clipmill.store import tables
 from clipmill.store.clip_files import is_intact
 from clipmill.store.given import OfClips, further_columns, scene_errors
@@ -123,12 +123,14 @@ class Shard:
             path = tables.FINGERPRINTS.of(outdir, name)
             columns = [column.name for column in (tables.CLIP_ID, *tables.ERROR)]
             rows[tables.FINGERPRINTS.name] = tables.FINGERPRINTS.read(path, columns).to_pylist()
+        fetches = tables.FETCHES.of(outdir, name)
+        fetched = tables.FETCHES.rows(fetches) if fetches.exists() else []
         for table in (tables.VIDEOS, tables.CLIPS, tables.VERDICTS):
             rows[table.name] = [row for row in rows[table.name] if row["video_id"] not in removed]
         clip_ids = {row["clip_id"] for row in rows["clips"]}
         for table_name in rows.keys() - {tables.VIDEOS.name}:
             rows[table_name] = [row for row in rows[table_name] if row["clip_id"] in clip_ids]
-        return Shard(name, rows, known)
+        return Shard(name, {**rows, FETCH: fetched}, known)
 
     def verdicts(
         self,
@@ -176,16 +178,21 @@ class Shard:
 
     def _errors_by_step(self, names: dict[str, str]) -> Iterator[Row]:
         owner = {clip["clip_id"]: clip["video_id"] for clip in self.rows["clips"]}
+        # Decoding has tried again to bring these, and has the same error.
+        not_fetched = {row["video_id"]: row["error"] for row in self.rows[FETCH] if row["error"]}
         for table in (*self.tables.of_shards.values(), tables.FINGERPRINTS, *self.tables.of_groups.values()):
             step = found_by(table)
             for row in self.rows.get(table.name, []):
                 if row.get("error_kind"):
                     video_id = row.get("video_id") or owner[row["clip_id"]]
+                    is_of_fetch = table is tables.VIDEOS and (
+                        row["error_kind"] in tables.NOT_FETCHED or row["error"] == not_fetched.get(video_id)
+                    )
                     yield {
                         "video": names[video_id],
                         "video_id": video_id,
                         "clip_id": row.get("clip_id"),
-                        "step": step,
+                        "step": FETCH if is_of_fetch else step,
                         "kind": row["error_kind"],
                         "message": row["error"],
                     }

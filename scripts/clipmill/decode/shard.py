@@ -25,7 +25,8 @@ from clipmill.decode.video import (
     pictures_key,
     video_file,
 )
-from clipmill.store.index import forget_lost, lost_videos, note_again
+from clipmill.fetch.files import ALL_HERE, LocalFiles
+from clipmill.store.index import forget_lost, lost_videos, note_again, shown_path
 from clipmill.store.layout import Paths
 from clipmill.store.tables import DecodedVideo, FailedVideo, IndexedVideo, Part
 
@@ -68,11 +69,13 @@ def decode_shard(
     max_error_rate: float,
     extras: Collection[str] = (),
     speech: Speech | None = None,
+    files: LocalFiles = ALL_HERE,
 ) -> tuple[list[DecodedVideo | FailedVideo], list[Part]]:
     """VIDEOS and PARTS rows of a shard's videos, in their order; finished ones come from the journal.
 
     `extras`: those of EXTRAS that are wanted too. No other result depends on them, so no key does: a video without them
-    is decoded once more, and its scores stay as they are. `speech` finds speech, if that is among them.
+    is decoded once more, and its scores stay as they are. `speech` finds speech, if that is among them. `files`: where
+    the videos are that must be fetched.
 
     Raises SetupError if more than the share `max_error_rate` of the videos failed.
     """
@@ -89,19 +92,26 @@ def decode_shard(
             if row is None and older and holds_still(older):
                 row = {**older, "decode_key": older["source_key"]}
             if row and (row.get("error_kind") or (video_id not in lost and paths[video_id].hold(row["decode_key"]))):
-                row = {**row, "name": video["name"], "path": video["path"]}
+                row = {**row, "name": video["name"], "path": shown_path(video)}
                 parts[video_id] = row.pop("parts", [])
                 rows[video_id] = cast(DecodedVideo | FailedVideo, row)
         todo = [video for video in videos if video["video_id"] not in rows]
         progress = Progress("videos", len(videos), len(rows))
         workers = max(1, min(threads, len(todo)))
         share = max(1, threads // workers)
+        by_id = {video["video_id"]: video for video in todo}
 
-        def decode(video: IndexedVideo) -> tuple[DecodedVideo, list[Part]]:
-            return decode_video(video, paths[video["video_id"]], settings, share, speech)
+        def decode(arrived: tuple[str, ItemError | None]) -> tuple[DecodedVideo, list[Part]]:
+            video_id, error = arrived
+            if error:
+                raise error
+            file = files.local(by_id[video_id])
+            row, of_parts = decode_video(file, paths[video_id], settings, share, speech)
+            etag = files.etag(by_id[video_id])
+            return {**row, "path": shown_path(by_id[video_id]), "etag": etag}, of_parts
 
-        for video, result in map_in_processes(todo, decode, workers):
-            video_id = video["video_id"]
+        for (video_id, _), result in map_in_processes(files.as_they_come(list(by_id)), decode, workers):
+            video = by_id[video_id]
             if isinstance(result, ItemError):
                 log.warning("%s: %s", video["name"], result)
                 remove_decoded(paths[video_id])
@@ -113,9 +123,11 @@ def decode_shard(
                 journal.add([(video_id, decode_key(video, settings), value)])
             else:
                 passing.append(video_id)
+            files.release([video_id])
             progress.step()
             bad = sum(1 for row in rows.values() if row.get("error_kind"))
             check_error_rate(bad, len(rows), max_error_rate, "videos")
+        files.release(paths)  # also those that an earlier job had decoded before it was killed
         note_again(outdir, "decode", shard, passing)
         forget_lost(outdir, shard)
     hdr = sum(any(part["transfer"] != "sdr" for part in of_video) for of_video in parts.values())

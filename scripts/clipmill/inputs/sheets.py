@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clipmill.base.errors import SetupError
+from clipmill.fetch.parquet import holds_videos
 from clipmill.inputs.given import CAPTION, PATHS, Reader, column_of_paths, gives_scenes, nearly_places
 from clipmill.inputs.published import LONGEST_CELL, Cells, layout_of
 
@@ -25,6 +26,7 @@ log = logging.getLogger("clipmill")
 
 SHEETS = {".csv", ".tsv", ".jsonl", ".parquet"}
 NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
+SUMS = ("sha256", "md5")  # columns of checksums
 WHOLE = re.compile(r"-?(0|[1-9]\d*)")
 OF_STRUCT = "path"  # the field of a path in a column of structs; its videos may also be in the field `bytes`
 
@@ -41,6 +43,7 @@ class Sheet:
 
     `column`: the name of the column of paths. `embeds`: whether it may hold videos themselves. `cells`: all cells of
     each row, if what they give is wanted, and their `reader`. With `has_scenes` many rows may be of one video.
+    `sums`: of each row `sha256:…` or `md5:…`, if it has a cell in a column of that name.
     """
 
     column: str
@@ -50,6 +53,7 @@ class Sheet:
     has_scenes: bool
     cells: Sequence[Cells] | None
     reader: Reader
+    sums: Sequence[str | None]
 
     @property
     def remedy(self) -> str:
@@ -67,7 +71,7 @@ def read_sheet(sheet: Path, captions: bool = False) -> Sheet:
     def choice(columns: Collection[str]) -> Collection[str] | None:
         if captions or gives_scenes(columns) or (column_of_paths(columns) is None and layout_of(columns)):
             return None
-        return [name for name in (column_of_paths(columns), "id") if name and name in columns]
+        return [name for name in (column_of_paths(columns), "id", *SUMS) if name and name in columns]
 
     columns, cells = _read(sheet, choice)
     column, layout = column_of_paths(columns), layout_of(columns)
@@ -95,7 +99,17 @@ def read_sheet(sheet: Path, captions: bool = False) -> Sheet:
         has_scenes=has_scenes,
         cells=_Rows(cells, rows) if choice(columns) is None else None,
         reader=Reader(columns, has_scenes),
+        sums=_sums({name: _texts(cells[name]) for name in SUMS if name in cells}, rows),
     )
+
+
+def _sums(columns: dict[str, list[str | None]], rows: int) -> list[str | None]:
+    """The checksum of each row, from the first of SUMS in which it has one."""
+    found: list[str | None] = [None] * rows
+    for name, cells in columns.items():
+        named = (f"{name}:{cell.strip().lower()}" if cell else None for cell in cells)
+        found = [one or own for one, own in zip(found, named, strict=True)]
+    return found
 
 
 def sheet_columns(sheet: Path) -> list[str]:
@@ -105,7 +119,13 @@ def sheet_columns(sheet: Path) -> list[str]:
 
 def gives_scenes_of(videos: Path) -> bool:
     """Whether `videos` is a sheet whose rows are scenes. Raises SetupError if it is a sheet that cannot be read."""
-    return videos.suffix.lower() in SHEETS and videos.is_file() and gives_scenes(sheet_columns(videos))
+    return is_sheet(videos) and gives_scenes(sheet_columns(videos))
+
+
+def is_sheet(videos: Path) -> bool:
+    """Whether `videos` is a sheet: a Parquet file with videos in it is an archive."""
+    kind = videos.suffix.lower()
+    return kind in SHEETS and videos.is_file() and not (kind == ".parquet" and holds_videos(videos))
 
 
 class _Rows(Sequence[Cells]):
@@ -151,7 +171,7 @@ def _delimited(sheet: Path, choice: Choice, most: int | None) -> Columns:
             if row:  # not a blank line
                 for name, place in chosen.items():
                     cells[name].append(row[place] if place < len(row) else None)
-    texts = (*PATHS, "id", CAPTION)
+    texts = (*PATHS, "id", *SUMS, CAPTION)
     return columns, {name: column if name in texts else _numbers(column) for name, column in cells.items()}
 
 
@@ -198,7 +218,7 @@ def _json_lines(sheet: Path, choice: Choice, most: int | None) -> Columns:
                 raise ValueError(f"line {number} is no JSON object")
             columns.update(dict.fromkeys(record))
             if not records:  # the first row tells what kind of sheet it is
-                kept, has_scenes = None if choice(record) is None else (*PATHS, "id"), gives_scenes(record)
+                kept, has_scenes = None if choice(record) is None else (*PATHS, "id", *SUMS), gives_scenes(record)
             elif len(columns) > known and gives_scenes(columns) != has_scenes:
                 new = ", ".join(list(columns)[known:])
                 raise ValueError(
@@ -218,14 +238,14 @@ def _parquet(sheet: Path, choice: Choice, most: int | None) -> Columns:
             return schema.names, {}
         chosen = _chosen(schema.names, choice)
         paths = (column_of_paths(schema.names), "id")
-        chosen = [name for name in chosen if name in paths or not _holds_bytes(schema.field(name).type)]
+        chosen = [name for name in chosen if name in paths or not holds_bytes(schema.field(name).type)]
         table = file.read([_without_videos(schema.field(name)) if name in paths else name for name in chosen])
     empty = [None] * table.num_rows
     there = set(table.column_names)
-    return schema.names, {name: _values(table[name]) if name in there else empty for name in chosen}
+    return schema.names, {name: values_of(table[name]) if name in there else empty for name in chosen}
 
 
-def _values(cells: pa.ChunkedArray) -> list[Any]:
+def values_of(cells: pa.Array | pa.ChunkedArray) -> list[Any]:
     try:
         return cells.to_pylist()
     except ValueError:  # times in nanoseconds, which Python has not
@@ -245,10 +265,10 @@ def _chosen(columns: Collection[str], choice: Choice) -> list[str]:
     return chosen
 
 
-def _holds_bytes(kind: pa.DataType) -> bool:
+def holds_bytes(kind: pa.DataType) -> bool:
     """Whether a column holds bytes, which may be whole videos, at any depth."""
     inner = [kind.field(place).type for place in range(kind.num_fields)]
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or any(map(_holds_bytes, inner))
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or any(map(holds_bytes, inner))
 
 
 def _without_videos(field: pa.Field) -> str:

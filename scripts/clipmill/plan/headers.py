@@ -9,9 +9,10 @@ import hashlib
 import heapq
 import logging
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Generic, TypeVar
 
 import av
@@ -20,21 +21,27 @@ from clipmill.base.errors import ItemError
 from clipmill.base.progress import Progress
 from clipmill.base.workers import map_in_processes
 from clipmill.decode.media import best_video_stream, ffmpeg_message, open_video
+from clipmill.fetch.files import LocalFiles
+from clipmill.store.index import is_remote
+from clipmill.store.tables import IndexedVideo
 
 log = logging.getLogger("clipmill")
 
 READERS = 4  # processes: they wait for the disk most of the time
+MOST_FETCHED = 16  # videos that are fetched for their headers
+ASSUMED_BITS_A_SECOND = 4_000_000  # of videos at addresses, whose headers are not read
 DEVIATIONS = 2  # standard errors on either side: 95 of 100 samples come this near
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Video:
-    """A video of the index."""
+    """A video of the index. `held`: its row, if it is no file of its own."""
 
     name: str
     path: str
     size_bytes: int
+    held: IndexedVideo | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Estimate:
     """The seconds of `videos` videos. `error` is a share of them: 0 if every header was read, NaN if it is not known.
 
     `headers`: those that could be read. `unreadable` files count as 0 seconds, since decoding will refuse them too;
-    `silent` headers, which state no length, count as average ones.
+    `silent` headers, which state no length, count as average ones. `not_read`: drawn videos that are not here.
     """
 
     videos: int
@@ -59,6 +66,7 @@ class Estimate:
     error: float
     headers: tuple[Header, ...] = ()
     unreadable: tuple[str, ...] = ()
+    not_read: int = 0
 
     @property
     def silent(self) -> int:
@@ -104,9 +112,18 @@ def read_header(path: Path | str) -> Header:
         return Header(seconds, stream.width or 0, stream.height or 0)
 
 
-def estimate(sample: HeaderSample[Video]) -> Estimate:
-    """The length of all videos that were added to `sample`, from the headers of those that were drawn."""
-    drawn = sample.drawn
+def estimate(sample: HeaderSample[Video], seconds_a_byte: float | None = None) -> Estimate:
+    """The length of all videos that were added to `sample`, from the headers of those that were drawn.
+
+    Those of videos at addresses are not read. If no other is drawn, the length follows from `seconds_a_byte`, which is
+    that of decoded videos if there are any, else from ASSUMED_BITS_A_SECOND.
+    """
+    here = [video for video in sample.drawn if not (video.held and is_remote(video.held))]
+    not_read = len(sample.drawn) - len(here)
+    if not here and not_read:
+        rate = 8 / ASSUMED_BITS_A_SECOND if seconds_a_byte is None else seconds_a_byte
+        return Estimate(sample.videos, sample.bytes * rate, math.nan, not_read=not_read)
+    drawn = _with_few_held(here)
     found = dict(_read(drawn))
     headers, lengths, unreadable = [], [], []
     for video in drawn:
@@ -120,7 +137,7 @@ def estimate(sample: HeaderSample[Video]) -> Estimate:
         if header.seconds is not None:
             lengths.append((video.size_bytes, header.seconds))
     seconds, error = carried_over(lengths, sample.videos, sample.bytes)
-    return Estimate(sample.videos, seconds, error, tuple(headers), tuple(unreadable))
+    return Estimate(sample.videos, seconds, error, tuple(headers), tuple(unreadable), not_read)
 
 
 def carried_over(lengths: Sequence[tuple[float, float]], videos: int, size_bytes: float) -> tuple[float, float]:
@@ -144,12 +161,30 @@ def carried_over(lengths: Sequence[tuple[float, float]], videos: int, size_bytes
     return total, DEVIATIONS * videos * math.sqrt((1 - count / videos) * spread / count) / total
 
 
-def _read(videos: Sequence[Video]) -> Iterable[tuple[str, Header | ItemError]]:
+def _with_few_held(videos: list[Video]) -> list[Video]:
+    """The videos without most of those that are no files of their own, since these are fetched for their headers."""
+    held = [video for video in videos if video.held]
+    few = held[:: math.ceil(len(held) / MOST_FETCHED) or 1]
+    return [video for video in videos if not video.held or video in few]
+
+
+def _read(videos: Sequence[Video]) -> Iterator[tuple[str, Header | ItemError]]:
     """Read each header in another process: a file that crashes the reader costs only itself."""
     progress = Progress("headers", len(videos))
-    for video, header in map_in_processes(list(videos), _header, READERS):
-        progress.step()
-        yield video.name, header
+    with TemporaryDirectory(prefix="clipmill-") as folder:
+        files = LocalFiles([video.held for video in videos if video.held], Path(folder), keep=False)
+        not_brought = files.not_brought([video["video_id"] for video in files.videos])
+
+        def header(video: Video) -> Header:
+            if video.held is None:
+                return _header(video)
+            if error := not_brought.get(video.held["video_id"]):
+                raise error
+            return _header(replace(video, path=str(files.path(video.held))))
+
+        for video, found in map_in_processes(list(videos), header, READERS):
+            progress.step()
+            yield video.name, found
 
 
 def _header(video: Video) -> Header:

@@ -24,7 +24,7 @@ from clipmill.plan.rates import HOUR_SECONDS
 from clipmill.plan.wall_time import wall_time
 from clipmill.shapes.counts import between
 from clipmill.shapes.rates import exact_rate
-from clipmill.steps import CLIP, HOUR, KEPT, Step, by_name, of_run
+from clipmill.steps import BYTES, CLIP, FETCH, HOUR, KEPT, Step, by_name, of_run
 from clipmill.store import benchmarks, table, tables
 from clipmill.store.index import removed_videos
 from clipmill.store.layout import WORK, Paths
@@ -54,7 +54,8 @@ def make_plan(outdir: Path, settings: Mapping[str, Any], sample: int) -> dict[st
     Raises SetupError if the index or a table is not readable.
     """
     work = survey(outdir, settings, sample)
-    hours = estimate(work.waiting)
+    decoded = work.total("bytes_decoded")
+    hours = estimate(work.waiting, work.total("seconds") / decoded if decoded else None)
     amounts = Amounts(work, hours, settings)
     rules = list(_rules(work, amounts, settings))
     return _without_nan(
@@ -106,7 +107,9 @@ class Amounts:
             self.seconds_a_clip = work.total("clip_seconds", judged) / kept
 
     def of(self, shard: Shard, unit: str) -> float:
-        """How much of `unit` a shard has."""
+        """How much of `unit` a shard has; of bytes to fetch those that are to come."""
+        if unit == BYTES:
+            return shard.bytes_to_fetch / 1e9
         if unit == KEPT and shard.kept is not None:
             return shard.kept
         if unit == KEPT:
@@ -154,6 +157,10 @@ def _videos(work: Work, removed: int) -> dict[str, Any]:
         "removed": removed,
         "bytes": int(waiting.bytes + work.total("bytes_decoded")),
         "bytes_to_decode": waiting.bytes,
+        "bytes_to_fetch": sum(work.shards[name].bytes_to_fetch for name in work.missing.get(FETCH, ())),
+        "elsewhere": int(work.total("elsewhere")),
+        "bytes_elsewhere": int(work.total("bytes_elsewhere")),
+        "elsewhere_of_unknown_size": int(work.total("unknown_sizes")),
         "shards": len(work.shards),
     }
 
@@ -189,6 +196,8 @@ def _hours(work: Work, waiting: Estimate) -> dict[str, Any]:
         "headers_asked": len(waiting.headers) + len(waiting.unreadable),
         "headers_unreadable": list(waiting.unreadable),
         "headers_without_length": waiting.silent,
+        "headers_not_read": waiting.not_read,
+        "from": HERE if work.total("bytes_decoded") else ASSUMED,
         "median_lines": waiting.lines,
     }
 

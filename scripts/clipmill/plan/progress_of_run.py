@@ -12,10 +12,18 @@ from clipmill.base.files import newer
 from clipmill.decode.shard import decode_settings, extras_of, is_current
 from clipmill.plan.headers import HeaderSample, Video
 from clipmill.shapes.rates import file_seconds
-from clipmill.steps import ALL, Step, by_name, of_run
+from clipmill.steps import ALL, FETCH, Step, by_name, of_run
 from clipmill.store import table, tables
 from clipmill.store.given import GIVEN
-from clipmill.store.index import read_videos, removed_videos, shard_groups, shard_sizes
+from clipmill.store.index import (
+    is_remote,
+    must_be_fetched,
+    read_videos,
+    removed_videos,
+    shard_groups,
+    shard_sizes,
+    shards_to_fetch_first,
+)
 from clipmill.store.layout import Paths
 
 
@@ -27,12 +35,17 @@ class Shard:
     in it.
     `unfit`: clips that are dropped before any filter (too short, frozen …); `clips` does not count them.
     `in_clips`, `in_unfit_clips`: seconds of footage in clips, before any filter, and in clips that are unfit.
+    `elsewhere`: of the videos to decode those at addresses; `bytes_elsewhere` lacks those of `unknown_sizes`.
     `whole`: all its videos are decoded with the present config and index; else all its jobs are to come.
     """
 
     name: str
     to_decode: int = 0
     bytes_to_decode: int = 0
+    bytes_to_fetch: int = 0
+    elsewhere: int = 0
+    bytes_elsewhere: int = 0
+    unknown_sizes: int = 0
     decoded: int = 0
     failed: int = 0
     seconds: float = 0.0
@@ -63,6 +76,7 @@ class Work:
     stages: tuple[str, ...] = ()  # of `Step.stage`, those at which a threshold is a quantile
     joined: tuple[tuple[str, ...], ...] = ()  # steps that share their jobs
     optional: frozenset[str] = frozenset()  # of the steps that not every run has, those of this one
+    to_fetch: frozenset[str] = frozenset()  # shards with videos that must be fetched
     missing: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     unresolved: list[str] = field(default_factory=list)
 
@@ -70,6 +84,8 @@ class Work:
         """The jobs of a step: name -> the shards that the job serves."""
         if step.of_all:
             return {ALL: list(self.shards)}
+        if step.name == FETCH:
+            return {name: [name] for name in sorted(self.to_fetch)}
         return self.groups if step.grouped else {name: [name] for name in self.shards}
 
     def find_missing(self) -> None:
@@ -81,6 +97,8 @@ class Work:
         changed = {name for name, shard in self.shards.items() if not shard.whole}
         for step in of_run(self.optional):
             before = changed.union(*(names for level, names in pending.items() if level < step.level))
+            if step.name == FETCH:  # what changes decoding fetches nothing again
+                before = {name for name in self.to_fetch if self._listed_since(name, step)}
             if step.stage in self.stages and (before or not self._resolved(step.stage)):
                 self.unresolved.append(step.stage)
             together = [by_name(name) for names in self.joined if step.name in names for name in names] or [step]
@@ -95,6 +113,10 @@ class Work:
             self.missing[step.name] = jobs
             pending.setdefault(step.level, set()).update(shard for shards in jobs.values() for shard in shards)
 
+    def _listed_since(self, shard: str, step: Step) -> bool:
+        """Whether the list of a shard's videos has changed since a step wrote its table."""
+        return newer(Paths(self.outdir).shard(shard), step.tables[0].of(self.outdir, shard))
+
     def _resolved(self, stage: str) -> bool:
         """Whether the quantiles of a stage are known, and no videos have been removed since."""
         return not newer(Paths(self.outdir).removed, Paths(self.outdir).thresholds(stage))
@@ -105,8 +127,9 @@ class Work:
 
 
 def steps_of_run(settings: Mapping[str, Any]) -> frozenset[str]:
-    """The names of the steps with a backend, and of those that look for duplicates, for `of_run`."""
-    return frozenset([*settings["steps"], *settings.get("duplicates", ())])
+    """The names of the steps with a backend, of those that look for duplicates, and of fetching, for `of_run`."""
+    fetch = [FETCH] if settings.get("fetch") else []
+    return frozenset([*settings["steps"], *settings.get("duplicates", ()), *fetch])
 
 
 def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
@@ -116,7 +139,8 @@ def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
     shards = {name: Shard(name) for name in sizes}
     joined = tuple(map(tuple, settings["score_jobs"].values()))
     samples = HeaderSample[Video](sample), HeaderSample[tuple[str, str, float]](sample)
-    work = Work(outdir, shards, groups, *samples, tuple(settings["quantiles"]), joined, steps_of_run(settings))
+    steps, to_fetch = steps_of_run(settings), shards_to_fetch_first(outdir)
+    work = Work(outdir, shards, groups, *samples, tuple(settings["quantiles"]), joined, steps, to_fetch)
     gone = removed_videos(outdir)
     for shard in work.shards.values():
         _look_at_videos(work, shard, gone, settings["decode"])
@@ -170,24 +194,30 @@ def _look_at_videos(work: Work, shard: Shard, gone: set[str], settings: Mapping[
     shard.whole = not newer(wanted, path)
     known = {}
     if path.exists() and extras <= extras_of(table.about(path)):
-        columns = ["video_id", "decode_key", "source_key", "seconds", "error_kind"]
+        columns = ["video_id", "decode_key", "source_key", "seconds", "size_bytes", "error_kind"]
         known = {row["video_id"]: row for row in tables.VIDEOS.read(path, columns).to_pylist()}
     for video in read_videos(wanted):
         if video["video_id"] in gone:
             continue
-        row = known.get(video["video_id"])
+        row, size = known.get(video["video_id"]), video["size_bytes"] or 0
         if row is None or not is_current(row, video, decode):
             shard.whole = False
             shard.to_decode += 1
-            shard.bytes_to_decode += video["size_bytes"]
-            work.waiting.add(
-                video["name"], video["size_bytes"], Video(video["name"], video["path"], video["size_bytes"])
-            )
+            shard.bytes_to_decode += size
+            if is_remote(video):
+                shard.elsewhere += 1
+                shard.bytes_elsewhere += size
+                shard.unknown_sizes += video["size_bytes"] is None
+            elif must_be_fetched(video):
+                shard.bytes_to_fetch += size
+            held = video if must_be_fetched(video) else None
+            work.waiting.add(video["name"], size, Video(video["name"], video["path"], size, held))
             continue
         shard.decoded += 1
-        shard.bytes_decoded += video["size_bytes"]
+        size = video["size_bytes"] or row["size_bytes"] or 0
+        shard.bytes_decoded += size
         if row["error_kind"]:
             shard.failed += 1
             continue
         shard.seconds += row["seconds"]
-        work.measured.add(video["name"], video["size_bytes"], (shard.name, video["video_id"], row["seconds"]))
+        work.measured.add(video["name"], size, (shard.name, video["video_id"], row["seconds"]))

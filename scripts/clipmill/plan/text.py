@@ -11,7 +11,7 @@ from typing import Any
 from clipmill.base.human import counted, duration
 from clipmill.plan.plan import ASSUMED, COUNTED, HERE, NOT_MEASURED
 from clipmill.plan.rates import HOUR_SECONDS, SOURCE
-from clipmill.steps import CLIP, HOUR, KEPT
+from clipmill.steps import BYTES, CLIP, HOUR, KEPT
 from clipmill.store.benchmarks import MUCH_START
 
 WIDTH = 100
@@ -21,7 +21,13 @@ AUTO = (
     "  with enough work for their jobs' start not to matter: see docs/configuration.md, Shards",
 )
 SOME, ROOM = 3, 48  # names that are shown, and characters for them
-UNITS = {HOUR: ("of video", "hour"), CLIP: ("clips", "clip"), KEPT: ("kept clips", "kept clip"), "": ("", "")}
+UNITS = {
+    BYTES: ("GB", "GB"),
+    HOUR: ("of video", "hour"),
+    CLIP: ("clips", "clip"),
+    KEPT: ("kept clips", "kept clip"),
+    "": ("", ""),
+}
 
 
 def as_text(plan: dict[str, Any]) -> str:
@@ -37,9 +43,15 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
     if videos["failed"] or videos["removed"]:
         yield f"         {videos['failed']:,} of the decoded ones failed, {videos['removed']:,} have gone ({COUNTED})"
     yield f"bytes    {_size(videos['bytes'])}, {_size(videos['bytes_to_decode'])} of them to decode ({COUNTED})"
+    if videos["bytes_to_fetch"]:
+        yield f"         {_size(videos['bytes_to_fetch'])} to fetch before that ({COUNTED})"
+    if videos["elsewhere"]:
+        yield from _elsewhere(videos)
     decoded = f"{_time(hours['decoded'])} decoded ({HERE}), " if hours["decoded"] else ""
     yield f"length   {decoded}{_time(hours['to_decode'])} to decode"
-    if videos["to_decode"]:
+    if hours["headers_not_read"] and not hours["headers_asked"]:
+        yield f"         (no header is read of videos at addresses; carried over by bytes, {hours['from']})"
+    elif videos["to_decode"]:
         yield f"         {_of_headers(videos, hours)}"
         if lines := hours["median_lines"]:
             yield f"         pictures of {lines:,} lines, the median ({SOURCE} has 360 to 480)"
@@ -66,6 +78,15 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
         yield f"kept     {clips['kept']:,} ({COUNTED})"
     if plan["footage"] is not None:
         yield from _footage(plan["footage"])
+
+
+def _elsewhere(videos: dict[str, Any]) -> Iterator[str]:
+    """How much comes from addresses. Videos with kept clips come once more to be cut, unless fetched files stay."""
+    unknown = videos["elsewhere_of_unknown_size"]
+    size = "" if unknown == videos["elsewhere"] else f"{_size(videos['bytes_elsewhere'])} ({COUNTED})"
+    rest = f"{counted(unknown, 'video')} of unknown size, which counts as nothing below" if unknown else ""
+    yield f"fetch    {' and '.join(part for part in (size, rest) if part)}, from addresses, to decode"
+    yield "         cutting fetches videos with kept clips once more, unless fetch.keep is true"
 
 
 def _footage(footage: dict[str, Any]) -> Iterator[str]:

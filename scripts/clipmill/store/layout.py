@@ -18,6 +18,7 @@ SHARD, GROUP, VIDEO, BACKEND = "<shard>", "<first shard>", "<video>", "<backend>
 STEP, JOB = "<step>", "<job>"
 
 # Paths of tables, which stand in `tables.Table.path`.
+FETCHES = f"{WORK}/fetch/{SHARD}.parquet"
 VIDEOS = f"{WORK}/videos/{SHARD}.parquet"
 PARTS = f"{WORK}/parts/{SHARD}.parquet"
 SIGNALS = f"{WORK}/signals/{SHARD}/{VIDEO}.parquet"
@@ -45,7 +46,18 @@ BENCHMARK = f"benchmarks/{STEP}/{JOB}.tsv"
 CLASSIFIER = "classifier_"  # begins the name of the step, the table, the column and the filter of a named classifier
 
 # Folders below work/.
-OF_SINGLE_ITEMS = ("signals", "miniatures", "sound", "frames", "embeddings", "pairs", "clip_files", "journals")
+OF_SINGLE_ITEMS = ("fetched", "signals", "miniatures", "sound", "frames", "embeddings", "pairs", "clip_files")
+OF_SINGLE_ITEMS += ("journals",)
+    "fetched",
+    "signals",
+    "miniatures",
+    "sound",
+    "frames",
+    "embeddings",
+    "pairs",
+    "clip_files",
+    "journals",
+)
 
 
 def scores(metric: str) -> str:
@@ -152,6 +164,16 @@ class Paths:
         return self.index / "shards" / f"{name}.jsonl"
 
     @property
+    def shards_to_fetch(self) -> Path:
+        """The shards with videos that must be fetched, one per line with their origins; missing if there are none."""
+        return self.index / "fetch.txt"
+
+    @property
+    def archives(self) -> Path:
+        """What each archive of the input holds, so that it is listed again only if it has changed."""
+        return self.index / "archives"
+
+    @property
     def problems(self) -> Path:
         """Entries of the input that cannot be used."""
         return self.index / "problems.jsonl"
@@ -199,6 +221,11 @@ class Paths:
     def journal(self, step: str, shard: str) -> Path:
         """The items of a shard that the jobs of a step have finished."""
         return self.work / "journals" / step / f"{shard}.jsonl"
+
+    @property
+    def fetched(self) -> Path:
+        """The fetched files of videos, unless `fetch.directory` names another place; a folder per shard."""
+        return self.work / "fetched"
 
     def frames(self, shard: str, video_id: str) -> Path:
         """The archive of a video's kept frames."""
@@ -249,8 +276,9 @@ class Paths:
 
     @property
     def started(self) -> bool:
-        """Whether a decode job has ever begun. Until then the index may be rebuilt from nothing."""
-        return any((self.work / folder).exists() for folder in ("journals/decode", "frames", "signals", "videos"))
+        """Whether a job of fetching or decoding has ever begun. Until then the index may be rebuilt from nothing."""
+        begun = ("journals/fetch", "journals/decode", "frames", "signals", "videos")
+        return any((self.work / folder).exists() for folder in begun)
 
     def compared(self) -> Iterator[Path]:
         """The files whose times Snakemake compares: all but those of single videos and clips."""

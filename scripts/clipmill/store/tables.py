@@ -38,17 +38,43 @@ VideoId = Annotated[str, Field("", "identity of the video: a readable form of it
 VideoName = Annotated[str, Field("", "path below the input folder, or the path as the sheet gives it")]
 
 
+# Values of `origin`: each has a module of its name in `fetch`.
+TAR, PARQUET, REMOTE = "tar", "parquet", "remote"
+# Kinds of errors of videos that could not be fetched from their addresses by the job that was to decode them.
+NOT_FETCHED = frozenset(
+    ("not_found", "forbidden", "not_allowed", "timed_out", "unreachable", "too_large", "wrong_size", "wrong_checksum")
+)
+
+
 class IndexedVideo(TypedDict):
-    """A video of the index: a row of INDEX. A shard's list holds all its columns but `shard` and `present`."""
+    """A video of the index: a row of INDEX. A shard's list holds all its columns but `shard` and `present`.
+
+    `path` is that of the archive if `origin` names one, or an address: the file of the video itself must be fetched.
+    """
 
     video_id: VideoId
     name: VideoName
-    path: Annotated[str, Field("", "absolute path")]
-    size_bytes: Annotated[int, Field("byte", "size of the file")]
-    mtime_ns: Annotated[int, Field("nanosecond", "time of the file's last change")]
+    path: Annotated[str, Field("", "absolute path of the file, or of the archive that holds it; or an address")]
+    size_bytes: Annotated[int | None, Field("byte", "size of the file; missing for an address of a sheet")]
+    mtime_ns: Annotated[
+        int, Field("nanosecond", "time of the last change of the file, or of the archive; 0 for an address of a sheet")
+    ]
     shard: Annotated[int, Field("", "number of the shard; it never changes")]
     present: Annotated[bool, Field("", "whether the file was there when the index was last updated")]
     returns: Annotated[int, Field("", "how often it came back after it was gone, or became readable again")]
+    origin: Annotated[
+        str | None, Field("", "what holds the video: `tar`, `parquet`, `remote`; missing for a file of its own")
+    ]
+    member: Annotated[str | None, Field("", "its name in the archive; missing for a file of its own")]
+    offset: Annotated[
+        int | None, Field("", "`tar`: the byte at which it begins; `parquet`: its row, from 0; missing for a file")
+    ]
+    etag: Annotated[
+        str | None, Field("", "`remote`: what the server calls this state of the file; missing where it is not asked")
+    ]
+    checksum: Annotated[
+        str | None, Field("", "`remote`: `sha256:…` or `md5:…`, if the sheet or the hub names it, in hex")
+    ]
 
 
 class VideoFile(TypedDict):
@@ -56,8 +82,9 @@ class VideoFile(TypedDict):
 
     video_id: VideoId
     name: VideoName
-    path: Annotated[str, Field("", "absolute path when it was decoded")]
-    size_bytes: Annotated[int, Field("byte", "size of the file")]
+    path: Annotated[str, Field("", "absolute path when it was decoded, or address")]
+    size_bytes: Annotated[int | None, Field("byte", "size of the file; missing if it could not be fetched")]
+    etag: Annotated[str | None, Field("", "what its server called this state of the file; missing for a local file")]
     decode_key: Annotated[str, Field("", "hash of the file's size and time and of the decode settings")]
     source_key: Annotated[
         str, Field("", "hash of what its pictures depend on; scores and captions of the same pictures stay valid")
@@ -295,6 +322,18 @@ GIVEN: Table[GivenScene] = Table(
     layout.GIVEN,
     "scene or caption that a sheet or a file beside the video gives; the sheet's further columns follow",
     columns_of(GivenScene),
+)
+
+FETCHES: Table[Row] = Table(
+    "fetch",
+    layout.FETCHES,
+    "video that is no file of its own; only of shards that have such videos",
+    (
+        columns_of(VideoFile)[0],
+        Column("file", TEXT, "", "its file below the folder of fetched files; it may have been removed since"),
+        Column("bytes", INTEGER, "byte", "size of the file"),
+        *columns_of(Video)[-2:],
+    ),
 )
 
 VIDEOS: Table[Video] = Table("videos", layout.VIDEOS, "video", columns_of(Video))
@@ -1033,6 +1072,7 @@ BENCHMARKS: Table[Row] = Table(
 ALL = (
     INDEX,
     GIVEN,
+    FETCHES,
     VIDEOS,
     PARTS,
     SIGNALS,
@@ -1074,7 +1114,8 @@ def lost(outdir: Path, shards: Iterable[str], groups: Iterable[str], optional: I
     names = {SHARD: shards, GROUP: groups}
     wanted: dict[str, str] = {}
     there: set[str] = set()
-    others = {table.name for table in (GIVEN, *OPTIONAL)}  # GIVEN is written before the jobs
+    # GIVEN is written before the jobs; later steps do without FETCHES.
+    others = {table.name for table in (GIVEN, FETCHES, *OPTIONAL)}
     in_any_run = (table for table in ALL if table.name not in others)
     for table in (*in_any_run, *optional):
         folder, _, place = table.path.removesuffix(".parquet").rpartition("/")

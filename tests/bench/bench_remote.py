@@ -1,0 +1,80 @@
+"""How much longer a run takes from a bucket than from a disk, by a connection of so many bytes per second.
+
+    python tests/bench/bench_remote.py --videos tests/data/videos --copies 20 --rate 50e6
+
+The server is moto's, on this machine. So it and the slow connection take processor time that a real server would not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
+from bucket_server import bucket_server, environment, fill
+from slow_proxy import slow_proxy
+
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+
+
+def run(place: Path, videos: str, args: argparse.Namespace) -> tuple[float, float]:
+    """Wall and processor seconds of a whole run."""
+    place.mkdir()
+    config = {
+        "videos": videos,
+        "outdir": "out",
+        "videos_per_shard": args.videos_per_shard,
+        "text_checks": {"same_text": None},
+    }
+    (place / "my.json").write_text(json.dumps(config))
+    before, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [*SNAKEMAKE, "--configfile", "my.json", "--cores", str(args.cores)]
+    subprocess.run(command, cwd=place, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
+    return time.monotonic() - before, processor
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--videos", type=Path, default=ROOT / "tests" / "data" / "videos")
+    parser.add_argument("--copies", type=int, default=20, help="of each video, under names of their own")
+    parser.add_argument("--rate", type=float, default=50e6, help="bytes per second")
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--videos-per-shard", type=json.loads, default=1000)
+    parser.add_argument("--times", type=int, default=2)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary, bucket_server() as url:
+        place, files = Path(temporary), sorted(path for path in args.videos.iterdir() if path.is_file())
+        local = place / "videos"
+        local.mkdir()
+        for number in range(args.copies):
+            for file in files:
+                # An appended free box makes each copy a file of its own.
+                end = (
+                    (8).to_bytes(4, "big") + b"free" + (8 + 4).to_bytes(4, "big") + b"free" + number.to_bytes(4, "big")
+                )
+                (local / f"{file.stem}-{number}{file.suffix}").write_bytes(file.read_bytes() + end)
+        fill(url, "films", {f"raw/{path.name}": path for path in local.iterdir()})
+        size = sum(path.stat().st_size for path in local.iterdir())
+        print(f"{len(list(local.iterdir()))} videos, {size / 1e6:.0f} MB, {args.rate / 1e6:.0f} MB/s", flush=True)
+        with slow_proxy(url, args.rate) as proxy:
+            os.environ.update(environment(proxy.url))
+            for number in range(args.times):
+                for kind, videos in (("disk", str(local)), ("bucket", "s3://films/raw")):
+                    sent = proxy.sent
+                    wall, processor = run(place / f"{kind} {number}", videos, args)
+                    came = (proxy.sent - sent) / 1e6
+                    print(f"{kind:7} {wall:7.1f} s, {processor:6.1f} s of processor, {came:6.0f} MB came", flush=True)
+
+
+if __name__ == "__main__":
+    main()
