@@ -33,6 +33,7 @@ include: "rules/caption.smk"
 include: "rules/align.smk"
 include: "rules/cut.smk"
 include: "rules/export.smk"
+include: "rules/upload.smk"
 include: "rules/report.smk"
 include: "rules/calibrate.smk"
 include: "rules/plan.smk"
@@ -46,6 +47,7 @@ rule all:
     input:
         rules.export_dataset.output,
         rules.write_report.output,
+        rules.upload.output if config["export"]["upload"] else [],
         lost_tables,
 
 

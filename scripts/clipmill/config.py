@@ -10,7 +10,9 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from itertools import islice
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from clipmill.models.labels import label_problem, read_labels
 from clipmill.store.layout import CLASSIFIER, is_classifier
 from clipmill.store.table import FLAG, Column
 from clipmill.texts.prompts import PLACES, places
+from clipmill.upload.address import fault_of
 
 # What a command cannot do without, where it has no default: how to set it.
 COMMAND = "snakemake --profile profiles/local"
@@ -36,6 +39,7 @@ NEEDED = {
     "prompts": f"name a file with a prompt a line: {COMMAND} --config prompts=prompts.jsonl -- beautify",
     "model": f"name a language model of the hub or a folder: {COMMAND} --config model=NAME out=FOLDER -- quantize",
     "out": f"name the folder to write: {COMMAND} --config model=NAME out=FOLDER -- quantize",
+    "export.upload": "name a bucket or a dataset of the hub: export: {upload: s3://bucket/folder}",
 }
 
 
@@ -151,8 +155,13 @@ def _default(part: dict[str, Any], schema: dict[str, Any]) -> Any:
 
 def check_set(config: dict[str, Any], keys: Sequence[str]) -> None:
     """Raise SetupError with a line for each of `keys` that is not set. Only the target says which of them it needs."""
-    if unset := [key for key in keys if config[key] is None]:
+    if unset := [key for key in keys if _value(config, key) is None]:
         raise SetupError("\n".join(f"config: `{key}` is not set; {NEEDED[key]}" for key in unset))
+
+
+def _value(config: Mapping[str, Any], key: str) -> Any:
+    """The value of a key, which is `section.key` for one inside a section."""
+    return reduce(getitem, key.split("."), config)
 
 
 def check_config(config: dict[str, Any], schema_path: Path) -> None:
@@ -406,6 +415,8 @@ def _export_problems(export: dict[str, Any]) -> list[str]:
         problems.append(
             "export.buckets: resolutions have aspect ratios of their own; set `resolutions` or `aspect_ratios` to null"
         )
+    if export["upload"] and (fault := fault_of(export["upload"])):
+        problems.append(f"export.upload: {fault}")
     return problems
 
 

@@ -36,6 +36,8 @@ class FetchSettings:
 
     directory: str | None
     keep: bool
+    parallel: int
+    timeout_seconds: float
 
     def folder(self, outdir: Path, shard: str) -> Path:
         """The folder for the files of a shard. Variables of the environment may be those of a node.
