@@ -11,6 +11,7 @@ sys.path.insert(0, str(HERE / "scripts"))
 from clipmill.base.errors import SetupError, explain_os_error
 from clipmill.filters import calibration_sample
 from clipmill.models import backends
+from clipmill.remote.hosts import allow_place_of_videos
 from clipmill.store.layout import CLASSIFIER, is_classifier
 from clipmill.store.spelling import spelling_of
 from clipmill.texts.questions import policy_of
@@ -107,6 +108,7 @@ if config["classifiers"]:
 # YAML reads off as false.
 config["decode"]["deinterlace"] = config["decode"]["deinterlace"] or "off"
 expand_home()
+or_exit(allow_place_of_videos, config)
 CALIBRATES = calibrates()
 if CALIBRATES:
     or_exit(take_sample)
@@ -122,9 +124,10 @@ def scenes_are_given():
         spare_pandas()
         # No setting is a pandas object. To see that, Snakemake would import pandas, if it were there.
         sys.modules.setdefault("pandas", None)
-        from clipmill.inputs.sheets import gives_scenes_of
+        from clipmill.fetch.files import FetchSettings
+        from clipmill.inputs.finding import gives_scenes_at
 
-        given = gives_scenes_of(Path(config["videos"]))
+        given = gives_scenes_at(config["videos"], FetchSettings(**config["fetch"]))
         if config["split"]["detector"] == "given" and not given:
             sys.exit(
                 "config: split.detector: `given` needs a sheet with the columns start and end, or start_frame and "

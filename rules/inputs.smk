@@ -1,11 +1,11 @@
 """
 in:  the config; in the main process also the videos, if the config names them: some commands need none
-out: SHARDS, the names of all shards with their numbers of videos; TO_FETCH, those with videos that must be fetched
+out: SHARDS, the names of all shards with their numbers of videos; TO_FETCH, those with videos in archives
 """
 
 import logging
 
-from clipmill.store.index import shard_sizes, shards_to_fetch
+from clipmill.store.index import shard_sizes, shards_to_fetch_first
 from clipmill.store.run_lock import RunLock
 
 
@@ -34,6 +34,7 @@ def find_shards():
             RunLock(outdir).check(run)
         return shard_sizes(outdir)
     # It needs pyarrow, which jobs need not load to parse the rules.
+    from clipmill.fetch.files import FetchSettings
     from clipmill.inputs.discovery import update_index
     from clipmill.inputs.sharding import Workers
 
@@ -49,14 +50,15 @@ def find_shards():
         config["exclude"],
         Workers.of(CORES, CLUSTER_JOBS),
         captions=CAPTIONS_GIVEN,
+        fetch=FetchSettings(**config["fetch"]),
     )
 
 
 SHARDS = or_exit(find_shards)
-TO_FETCH = shards_to_fetch(Path(config["outdir"])) if SHARDS else frozenset()
+TO_FETCH = shards_to_fetch_first(Path(config["outdir"])) if SHARDS else frozenset()
 
 
 def fetched(wildcards):
-    """The input of a job that decodes: the videos that must be fetched have been. None for shards without such."""
+    """The input of a job that decodes: the videos in archives have been fetched. None for shards without such."""
     shard = wildcards.shard
     return f"{WORK}/fetch/{shard}.parquet" if shard in TO_FETCH else []

@@ -27,6 +27,7 @@ from clipmill.filters.quantiles import as_quantile
 from clipmill.filters.verdict import active
 from clipmill.models import backends
 from clipmill.models.labels import label_problem, read_labels
+from clipmill.remote.hosts import Hosts
 from clipmill.store.layout import CLASSIFIER, is_classifier
 from clipmill.store.table import FLAG, Column
 from clipmill.texts.prompts import PLACES, places
@@ -328,6 +329,10 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
         problems.append(
             f"outdir: {config['outdir']!r} has a brace, in which Snakemake sees a wildcard; name another folder"
         )
+    try:
+        Hosts(config["fetch"]["hosts"])
+    except SetupError as error:
+        problems.append(str(error))
     split = config["split"]
     if split["min_seconds"] > split["max_seconds"]:
         problems.append(

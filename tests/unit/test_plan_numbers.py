@@ -427,7 +427,7 @@ def test_of_a_changed_or_removed_video(outdir):
     plan = make_plan(outdir, settings(), sample=200)
     assert plan["videos"] | {"bytes": 0, "bytes_to_decode": 0} == {
         "count": 11, "to_decode": 10, "decoded": 1, "failed": 0, "removed": 1, "bytes": 0, "bytes_to_decode": 0,
-        "shards": 6,
+        "shards": 6, "to_fetch": 0, "bytes_to_fetch": 0, "to_fetch_of_unknown_size": 0,
     }  # fmt: skip
     assert by_rule(plan)["decode_videos"]["jobs"] == 6
 

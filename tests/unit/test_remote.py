@@ -11,7 +11,7 @@ from clipmill.base.errors import ItemError, SetupError
 from clipmill.remote.addresses import BadAddress, is_address, parse
 from clipmill.remote.errors import RemoteError, without_queries
 from clipmill.remote.files import Files, Patience
-from clipmill.remote.hosts import Hosts
+from clipmill.remote.hosts import Hosts, allow_place_of_videos
 from web_server import Fault, WebServer, web_server
 
 SECRET = "hunter2"
@@ -110,7 +110,9 @@ def test_only_named_places_are_reached():
     )
     assert all(hosts.allow(parse(text)) for text in allowed)
     assert not any(hosts.allow(parse(text)) for text in others)
-    assert hosts.and_of(parse("gs://set/x")).allow(parse("gs://set/y"))
+    config = {"videos": "gs://set/x", "fetch": {"hosts": ["media.org"]}}
+    allow_place_of_videos(config)
+    assert Hosts(config["fetch"]["hosts"]).allow(parse("gs://set/y"))
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from index_runs import Run, refuse
 
 from clipmill.inputs.discovery import SHARD_COLUMNS
 from clipmill.inputs.identities import make_id
-from clipmill.store.index import OF_ARCHIVES, note_again, read_json_lines, shard_sizes
+from clipmill.store.index import NOT_OF_FILES, note_again, read_json_lines, shard_sizes
 
-OF_FILES = [name for name in SHARD_COLUMNS if name not in OF_ARCHIVES]
+OF_FILES = [name for name in SHARD_COLUMNS if name not in NOT_OF_FILES]
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import multiprocessing
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
@@ -24,10 +25,11 @@ Result = TypeVar("Result")
 
 
 def map_in_processes(
-    items: list[Item], function: Callable[[Item], Result], workers: int
+    items: Iterable[Item], function: Callable[[Item], Result], workers: int
 ) -> Iterator[tuple[Item, Result | ItemError]]:
     """Call `function(item)` for each item in one of `workers` processes; a process that crashes is replaced.
 
+    An item is taken when a process is free for it, so `items` may be an iterator that waits for them.
     Yields (item, result) as they finish; the result is an ItemError where the item failed, for whatever reason, or its
     process crashed. Exceptions that concern all items are raised here: see `item_error`. The children die with this
     process.
@@ -35,19 +37,22 @@ def map_in_processes(
     todo = iter(items)
     running: dict[Connection, tuple[Item, BaseProcess]] = {}
 
+    def send(item: Item, pipe: Connection, process: BaseProcess) -> None:
+        running[pipe] = item, process
+        with contextlib.suppress(OSError):  # the process died meanwhile: reading from its pipe will show that
+            pipe.send(item)
+
     def give(pipe: Connection, process: BaseProcess) -> None:
         """Give a process the next item; end the process if there is none."""
         for item in todo:
-            running[pipe] = item, process
-            with contextlib.suppress(OSError):  # the process died meanwhile: reading from its pipe will show that
-                pipe.send(item)
+            send(item, pipe, process)
             return
         pipe.close()
         process.join()
 
     try:
-        for _ in range(min(workers, len(items))):
-            give(*_start(function, list(running)))
+        for item in islice(todo, workers):
+            send(item, *_start(function, list(running)))
         while running:
             for pipe in wait(list(running)):
                 assert isinstance(pipe, Connection)  # one of `running`
@@ -64,6 +69,33 @@ def map_in_processes(
         for _, process in running.values():
             process.kill()
             process.join()
+
+
+def in_another_process(function: Callable[[], Iterator[Result]]) -> Iterator[Result]:
+    """What `function()` yields, each made in another process when it is asked for; errors are raised here.
+
+    The process is a fork, so that the threads and connections which `function` needs are in no process that forks.
+    """
+    steps = map_in_processes(iter(int, 1), _stepping(function), 1)
+    for _, result in steps:
+        if isinstance(result, ItemError):
+            raise result
+        if result is None:
+            return
+        yield result[0]
+
+
+def _stepping(function: Callable[[], Iterator[Result]]) -> Callable[[int], tuple[Result] | None]:
+    """A function that returns the next value of `function()` at each call, in a tuple; None when there is no more."""
+    iterator: Iterator[Result] | None = None
+
+    def step(_: int) -> tuple[Result] | None:
+        nonlocal iterator
+        if iterator is None:
+            iterator = function()
+        return next(((value,) for value in iterator), None)
+
+    return step
 
 
 def _start(function: Callable[[Any], Any], others: list[Connection]) -> tuple[Connection, BaseProcess]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
@@ -62,15 +62,21 @@ def cut_shard(
                 rows[clip_id] = row
         todo = [clip for clip in clips if clip["clip_id"] not in rows]
         progress = Progress("clips", len(clips), len(rows))
-        cut_videos = {clip["video_id"] for clip in todo}
-        not_brought = files.not_brought(sorted(cut_videos))
+        clips_of: dict[str, list[Clip]] = {}
+        for clip in todo:
+            clips_of.setdefault(clip["video_id"], []).append(clip)
 
         # The signals of a long video take longer to read than many a clip to copy.
         signals_of = lru_cache(maxsize=1)(partial(read_signals, outdir, shard, columns=COLUMNS))
 
-        def cut(clip: Clip) -> Row:
-            if clip["video_id"] in not_brought:
-                raise not_brought[clip["video_id"]]
+        def clips_as_videos_come() -> Iterator[tuple[Clip, ItemError | None]]:
+            for video_id, error in files.as_they_come(list(clips_of)):
+                yield from ((clip, error) for clip in clips_of[video_id])
+
+        def cut(arrived: tuple[Clip, ItemError | None]) -> Row:
+            clip, error = arrived
+            if error:
+                raise error
             video = as_of_part(videos[clip["video_id"]], parts[clip["video_id"]][clip["part"]])
             video["fps"], video["field_order"] = clip["fps"], clip["field_order"]
             file = folder / clip["video_id"] / f"{clip['clip_id']}.mp4"
@@ -79,8 +85,12 @@ def cut_shard(
             row = cut_clip(files.path(video), file, video, clip, source, cut_settings)
             return {**row, **state_of(file), "file": str(file.relative_to(folder.parent))}
 
-        for clip, result in map_in_processes(todo, cut, threads):
+        waiting = {video_id: len(clips) for video_id, clips in clips_of.items()}
+        for (clip, _), result in map_in_processes(clips_as_videos_come(), cut, threads):
             clip_id = clip["clip_id"]
+            waiting[clip["video_id"]] -= 1
+            if not waiting[clip["video_id"]]:
+                files.release([clip["video_id"]])
             if isinstance(result, ItemError):
                 log.warning("%s: %s", clip_id, result)
                 row = {"error_kind": result.kind, "error": str(result)}
@@ -93,7 +103,6 @@ def cut_shard(
             rows[clip_id] = row
             progress.step()
             check_error_rate(sum("error" in row for row in rows.values()), len(rows), max_error_rate, "clips")
-        files.release(cut_videos)
         note_again(outdir, "cut", shard, passing)
         _remove_others(folder, {row["file"] for row in rows.values() if "file" in row})
     return [{"clip_id": clip["clip_id"], **rows[clip["clip_id"]]} for clip in clips]

@@ -25,7 +25,7 @@ from clipmill.decode.video import (
     video_file,
 )
 from clipmill.fetch.files import ALL_HERE, LocalFiles
-from clipmill.store.index import forget_lost, lost_videos, note_again
+from clipmill.store.index import forget_lost, lost_videos, note_again, shown_path
 from clipmill.store.layout import Paths
 from clipmill.store.tables import DecodedVideo, FailedVideo, IndexedVideo, Part
 
@@ -89,25 +89,26 @@ def decode_shard(
             if row is None and older and holds_still(older):
                 row = {**older, "decode_key": older["source_key"]}
             if row and (row.get("error_kind") or (video_id not in lost and paths[video_id].hold(row["decode_key"]))):
-                row = {**row, "name": video["name"], "path": video["path"]}
+                row = {**row, "name": video["name"], "path": shown_path(video)}
                 parts[video_id] = row.pop("parts", [])
                 rows[video_id] = cast(DecodedVideo | FailedVideo, row)
         todo = [video for video in videos if video["video_id"] not in rows]
         progress = Progress("videos", len(videos), len(rows))
         workers = max(1, min(threads, len(todo)))
         share = max(1, threads // workers)
-        not_brought = files.not_brought(video["video_id"] for video in todo)
+        by_id = {video["video_id"]: video for video in todo}
 
-        def decode(video: IndexedVideo) -> tuple[DecodedVideo, list[Part]]:
-            video_id = video["video_id"]
-            if video_id in not_brought:
-                raise not_brought[video_id]
-            file: IndexedVideo = {**video, "path": str(files.path(video))}
+        def decode(arrived: tuple[str, ItemError | None]) -> tuple[DecodedVideo, list[Part]]:
+            video_id, error = arrived
+            if error:
+                raise error
+            file = files.local(by_id[video_id])
             row, of_parts = decode_video(file, paths[video_id], settings, share)
-            return {**row, "path": video["path"]}, of_parts
+            etag = files.etag(by_id[video_id])
+            return {**row, "path": shown_path(by_id[video_id]), "etag": etag}, of_parts
 
-        for video, result in map_in_processes(todo, decode, workers):
-            video_id = video["video_id"]
+        for (video_id, _), result in map_in_processes(files.as_they_come(list(by_id)), decode, workers):
+            video = by_id[video_id]
             if isinstance(result, ItemError):
                 log.warning("%s: %s", video["name"], result)
                 remove_decoded(paths[video_id])

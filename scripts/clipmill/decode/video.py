@@ -41,6 +41,7 @@ from clipmill.decode.stream import Damage, frames_of
 from clipmill.decode.tone import VERSION as TONES_VERSION
 from clipmill.decode.tone import tone_map
 from clipmill.store import table, tables
+from clipmill.store.index import shown_path, state_of
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
 from clipmill.store.tables import DecodedVideo, IndexedVideo, Part, VideoFile
@@ -113,8 +114,8 @@ def _about(path: Path) -> dict[str, Any]:
 
 
 def decode_key(video: IndexedVideo, settings: DecodeSettings) -> str:
-    """A key of everything that a video's measurements depend on: the file's size and time, and the settings."""
-    return fingerprint("decode", VERSION, video["size_bytes"], video["mtime_ns"], asdict(settings))
+    """A key of everything that a video's measurements depend on: the state of its file, and the settings."""
+    return fingerprint("decode", VERSION, *state_of(video), asdict(settings))
 
 
 def pictures_key(video: IndexedVideo, settings: DecodeSettings, treatments: Sequence[Any] = ()) -> str:
@@ -124,7 +125,7 @@ def pictures_key(video: IndexedVideo, settings: DecodeSettings, treatments: Sequ
     is theirs: so it also stands for what an older version decoded.
     """
     kept = {name: value for name, value in asdict(settings).items() if name.startswith("sample")}
-    return fingerprint("decode", PICTURES_VERSION, video["size_bytes"], video["mtime_ns"], kept, *treatments)
+    return fingerprint("decode", PICTURES_VERSION, *state_of(video), kept, *treatments)
 
 
 def video_file(video: IndexedVideo, settings: DecodeSettings) -> VideoFile:
@@ -132,8 +133,9 @@ def video_file(video: IndexedVideo, settings: DecodeSettings) -> VideoFile:
     return {
         "video_id": video["video_id"],
         "name": video["name"],
-        "path": video["path"],
+        "path": shown_path(video),
         "size_bytes": video["size_bytes"],
+        "etag": video.get("etag"),
         "decode_key": decode_key(video, settings),
         "source_key": pictures_key(video, settings),
     }
@@ -171,7 +173,7 @@ def decode_video(
     parts = [part.row(video["video_id"]) for part in decoding.parts]
     longest = max(decoding.parts, key=lambda part: part.end_frame - part.start_frame)
     look = longest.look_row()
-    bits = video["size_bytes"] * 8 / (look["coded_width"] * look["coded_height"] * decoding.clock.frames)
+    bits = source.stat().st_size * 8 / (look["coded_width"] * look["coded_height"] * decoding.clock.frames)
     row: DecodedVideo = {**video_file(video, settings), **look, **facts, "bits_per_pixel": bits}
     row["source_key"] = pictures_key(video, settings, _treatments(decoding))
     return row, parts

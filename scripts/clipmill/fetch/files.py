@@ -1,25 +1,31 @@
 """The files of videos that are no files of their own: which are here, how they are brought, and when they are removed.
 
-A fetched file has the size and the time that the index has of its video. So decoding sees that it is the right one, and
-one that an earlier job has brought is known again. These files may vanish at any time: whoever needs one asks for it.
+A fetched file has the size and the time that the index has of its video; one from an address has a time that stands
+for its state. So decoding sees that it is the right one, and one that an earlier job has brought is known again. These
+files may vanish at any time: whoever needs one asks for it.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from clipmill.base.errors import ItemError, SetupError, item_error
 from clipmill.base.files import atomic
 from clipmill.base.journal import fingerprint
-from clipmill.store.index import must_be_fetched, read_videos, shards_to_fetch
+from clipmill.base.workers import in_another_process
+from clipmill.fetch import remote
+from clipmill.remote.files import Files
+from clipmill.remote.hosts import Hosts
+from clipmill.store.index import is_remote, must_be_fetched, read_videos, shards_to_fetch, state_of
 from clipmill.store.layout import Paths
-from clipmill.store.tables import IndexedVideo
+from clipmill.store.tables import REMOTE, IndexedVideo
 
 Outcome = tuple[IndexedVideo, ItemError | None]
 """A video whose file is here, or the error for which it is not."""
@@ -32,12 +38,24 @@ ENDINGS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts"}  # that a fet
 
 @dataclass(frozen=True)
 class FetchSettings:
-    """The section `fetch` of the config."""
+    """The section `fetch` of the config. `hosts`: with the place that `videos` names."""
 
     directory: str | None
     keep: bool
+    hosts: Sequence[str]
     parallel: int
+    max_mb: float | None
     timeout_seconds: float
+    recheck: bool
+
+    @property
+    def max_bytes(self) -> float:
+        return math.inf if self.max_mb is None else self.max_mb * 1e6
+
+    @property
+    def files(self) -> Files:
+        """The files at addresses that may be reached."""
+        return Files(Hosts(self.hosts), self.timeout_seconds)
 
     def folder(self, outdir: Path, shard: str) -> Path:
         """The folder for the files of a shard. Variables of the environment may be those of a node.
@@ -58,18 +76,19 @@ class FetchSettings:
 class LocalFiles:
     """The files of a shard's videos on this machine. A video that is a file of its own is left alone.
 
-    `videos`: those of the index. `keep`: whether fetched files stay when they have been read.
+    `videos`: those of the index. `keep`: whether fetched files stay when they have been read. `settings`: how addresses
+    are reached; None where no video lies at one.
     """
 
-    def __init__(self, videos: Iterable[IndexedVideo], folder: Path, keep: bool):
+    def __init__(self, videos: Iterable[IndexedVideo], folder: Path, keep: bool, settings: FetchSettings | None = None):
         self._videos = {video["video_id"]: video for video in videos if must_be_fetched(video)}
-        self._folder, self._keep = folder, keep
+        self._folder, self._keep, self._settings = folder, keep, settings
 
     @staticmethod
     def of_shard(outdir: Path, shard: str, settings: FetchSettings) -> LocalFiles:
         to_fetch = shard in shards_to_fetch(outdir)
         videos = read_videos(Paths(outdir).shard(shard)) if to_fetch else []
-        return LocalFiles(videos, settings.folder(outdir, shard) if to_fetch else Path(), settings.keep)
+        return LocalFiles(videos, settings.folder(outdir, shard) if to_fetch else Path(), settings.keep, settings)
 
     @property
     def videos(self) -> list[IndexedVideo]:
@@ -81,8 +100,41 @@ class LocalFiles:
         held = self._videos.get(video["video_id"])
         if held is None:
             return Path(video["path"])
-        ending = os.path.splitext(held["member"] or held["path"])[1].lower()
+        ending = os.path.splitext(held["member"] or held["path"].partition("?")[0])[1].lower()
         return self._folder / f"{held['video_id']}{ending if ending in ENDINGS else ''}"
+
+    def local(self, video: IndexedVideo) -> IndexedVideo:
+        """A video whose file is here as if it had always been: with the path, size and time of this file."""
+        held = self._videos.get(video["video_id"])
+        if held is None:
+            return video
+        path = self.path(video)
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError as error:
+            raise ItemError("vanished", "its fetched file is gone; run again", lasting=False) from error
+        local = {**video, "path": str(path), "size_bytes": size, "mtime_ns": _time_of(held)}
+        return cast(IndexedVideo, local)
+
+    def etag(self, video: IndexedVideo) -> str | None:
+        """What its server called the state of the file that is here; None if it called it nothing."""
+        return remote.state(remote.about(self.path(video))) if is_remote(video) else None
+
+    def as_they_come(self, video_ids: Sequence[str]) -> Iterator[tuple[str, ItemError | None]]:
+        """Bring files as `bring` does, in another process and ahead of the reader. Yields each id with its error.
+
+        Those whose files need not be brought come first, so that their reader has work meanwhile.
+        """
+        missing = []
+        for video_id in video_ids:
+            held = self._videos.get(video_id)
+            if held is None or self._is_here(held):
+                yield video_id, None
+            else:
+                missing.append(video_id)
+        if missing:
+            for video, error in in_another_process(lambda: self.bring(missing)):
+                yield video["video_id"], error
 
     def bring(self, video_ids: Iterable[str]) -> Iterator[Outcome]:
         """Bring the files of those videos that must be fetched and are not here. Yields each that must be fetched."""
@@ -95,17 +147,22 @@ class LocalFiles:
             else:
                 missing.setdefault(str(video["origin"]), []).append(video)
         for origin, videos in missing.items():
-            yield from import_module(f"clipmill.fetch.{origin}").fetch(videos, self._arriving)
+            if origin == REMOTE:
+                assert self._settings is not None  # since there are addresses
+                limits = self._settings.parallel, self._settings.max_bytes
+                yield from remote.fetch(videos, self._remote_target, self._settings.files, *limits)
+            else:
+                yield from import_module(f"clipmill.fetch.{origin}").fetch(videos, self._arriving)
 
-    def not_brought(self, video_ids: Iterable[str]) -> dict[str, ItemError]:
-        """Bring files as `bring` does. Returns the errors of the videos whose files could not be brought, by id."""
-        return {video["video_id"]: error for video, error in self.bring(video_ids) if error}
+    def _remote_target(self, video: IndexedVideo) -> remote.Target:
+        return remote.Target(self.path(video), _time_of(video))
 
     def release(self, video_ids: Iterable[str]) -> None:
         """Say that the job will not read these videos again: their fetched files are removed, unless they are kept."""
         for video_id in video_ids:
             if not self._keep and (video := self._videos.get(video_id)) is not None:
                 self.path(video).unlink(missing_ok=True)
+                remote.forget(self.path(video))
         if self._videos and not self._keep:
             with suppress(OSError):  # it is not there, or other files are in it
                 self._folder.rmdir()
@@ -115,7 +172,7 @@ class LocalFiles:
             status = self.path(video).stat()
         except FileNotFoundError:
             return False
-        return (status.st_size, status.st_mtime_ns) == (video["size_bytes"], video["mtime_ns"])
+        return video["size_bytes"] in (None, status.st_size) and status.st_mtime_ns == _time_of(video)
 
     @contextmanager
     def _arriving(self, video: IndexedVideo) -> Iterator[Path]:
@@ -126,6 +183,13 @@ class LocalFiles:
                 message = f"{size} bytes have come, and {video['size_bytes']} were expected; run again"
                 raise ItemError("wrong_size", message, lasting=False)
             os.utime(unready, ns=(video["mtime_ns"], video["mtime_ns"]))
+
+
+def _time_of(video: IndexedVideo) -> int:
+    """The time of a video's fetched file, in nanoseconds: another one if it is another file."""
+    if not is_remote(video):
+        return video["mtime_ns"]
+    return int(fingerprint(*state_of(video))[:7], 16) * 10**9
 
 
 ALL_HERE = LocalFiles([], Path(), keep=True)  # of a shard whose videos are all files of their own

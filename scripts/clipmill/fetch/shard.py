@@ -1,5 +1,6 @@
 """Fetching the videos of a shard before it is decoded; a journal keeps finished ones from being fetched again.
 
+Those at addresses are not fetched here: the job that decodes them does so, while it decodes others (decision 52).
 A video is fetched here once, as long as it does not change. If its file is gone by the time that a later job reads it,
 that job brings it back: so a change of one video of a shard does not have the others fetched again.
 """
@@ -14,7 +15,7 @@ from clipmill.base.journal import Journal, fingerprint
 from clipmill.base.progress import Progress
 from clipmill.fetch.files import LocalFiles
 from clipmill.steps import FETCH
-from clipmill.store.index import note_again
+from clipmill.store.index import is_remote, note_again
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
 from clipmill.store.tables import IndexedVideo
@@ -29,7 +30,7 @@ def fetch_shard(files: LocalFiles, outdir: Path, shard: str, max_error_rate: flo
 
     Raises SetupError if more than the share `max_error_rate` of them failed.
     """
-    keys = {video["video_id"]: _key(video) for video in files.videos}
+    keys = {video["video_id"]: _key(video) for video in files.videos if not is_remote(video)}
     passing = []
     with Journal(Paths(outdir).journal(FETCH, shard)) as journal:
         rows = {video_id: row for video_id, key in keys.items() if (row := journal.get(video_id, key))}

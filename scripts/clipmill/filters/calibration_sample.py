@@ -47,12 +47,14 @@ def write_sheet(config: dict[str, Any]) -> None:
     The draw depends only on the seed and the videos' identities: a larger sample contains the smaller one, and a new
     video replaces at most one other. Raises SetupError if there are no videos, or if `calibrate` asks for nothing.
     """
+    from clipmill.fetch.files import FetchSettings
     from clipmill.inputs.discovery import list_videos  # imports pyarrow, which parsing the rules need not load
 
     settings, sheet = config["calibrate"], Path(sample_config(config)["videos"])
     if settings["keep"] is None and not settings["quantiles"]:
         raise SetupError("calibrate: nothing is asked for; set calibrate.keep, as 0.3, or calibrate.quantiles")
-    known = list_videos(config["videos"], Path(config["outdir"]), config["exclude"])
+    fetch = FetchSettings(**config["fetch"])
+    known = list_videos(config["videos"], Path(config["outdir"]), config["exclude"], fetch)
     drawn = sorted(known, key=lambda video: _lot(settings["seed"], video["id"]))[: settings["videos"]]
     rows = []
     for video in sorted(drawn, key=lambda video: video["id"]):

@@ -22,14 +22,16 @@ from clipmill.base.errors import SetupError
 from clipmill.base.files import atomic, date_back, write_text
 from clipmill.base.human import counted
 from clipmill.base.locks import one_at_a_time
+from clipmill.fetch.files import FetchSettings
 from clipmill.inputs.archives import make_folder
 from clipmill.inputs.finding import Found, find_videos, no_captions, nothing_found
 from clipmill.inputs.given import given_table
 from clipmill.inputs.identities import identity
+from clipmill.inputs.recheck import rechecked
 from clipmill.inputs.same_files import found_twice, names_in_index, spelled_otherwise
-from clipmill.inputs.sharding import Workers, shards_of
+from clipmill.inputs.sharding import UNKNOWN_BYTES, Workers, shards_of
 from clipmill.store import tables
-from clipmill.store.index import OF_ARCHIVES, noted_again, shard_sizes
+from clipmill.store.index import NOT_OF_FILES, is_remote, noted_again, shard_sizes
 from clipmill.store.layout import Paths
 from clipmill.store.run_lock import RunLock
 from clipmill.store.spelling import remember_spelling
@@ -47,22 +49,24 @@ def update_index(
     exclude: list[str] | None = None,
     workers: Workers | None = None,
     captions: bool = False,
+    fetch: FetchSettings | None = None,
 ) -> dict[str, int]:
     """Find the videos, bring the index up to date, and return all shards: name -> number of videos.
 
     `workers`: what the jobs will run on, by which `auto` chooses the shards of new videos; None is one core.
     `captions`: whether captions are given; scenes that a sheet gives are taken in any case.
+    `fetch`: which addresses may be reached; None is none.
     Writes only what has changed, and nothing while a run is at work on `outdir`. Raises SetupError where the input is
     missing, unreadable or holds no video.
     """
     paths = Paths(outdir)
     if _at_work(outdir):
         return shard_sizes(outdir)
-    found = find_videos(Path(videos), outdir, exclude or [], captions)
+    found = find_videos(videos, outdir, exclude or [], captions, fetch)
     if not found.names:
-        raise SetupError(nothing_found(Path(videos), found.problems))
+        raise SetupError(nothing_found(videos, found.problems))
     if captions and not any(row.caption for row in found.given or ()):
-        raise SetupError(no_captions(Path(videos)))
+        raise SetupError(no_captions(videos))
     make_folder(paths.index, outdir)
     with one_at_a_time(paths.index_lock, "another start on this outdir"):
         if _at_work(outdir):  # a run may have begun while the videos were looked for
@@ -73,7 +77,11 @@ def update_index(
             )
         stored = _load(paths)
         identified, ids = _identify(found, stored)
-        index = _merge(stored, identified, videos_per_shard, noted_again(outdir), workers or Workers())
+        again = noted_again(outdir)
+        if fetch and fetch.recheck:
+            identified, found_again = rechecked(identified, stored, outdir, fetch)
+            again |= found_again
+        index = _merge(stored, identified, videos_per_shard, again, workers or Workers())
         _report(stored, index, found, ids)
         _save(paths, stored, index, found.problems)
         found.archives.remove_others()
@@ -91,17 +99,19 @@ def _at_work(outdir: Path) -> bool:
     return holder is not None
 
 
-def list_videos(videos: str | Path, outdir: Path, exclude: list[str]) -> list[dict[str, Any]]:
+def list_videos(
+    videos: str | Path, outdir: Path, exclude: list[str], fetch: FetchSettings | None = None
+) -> list[dict[str, Any]]:
     """`path`, `id` and `scenes` of each video: the times or frames of each scene that a sheet gives.
 
     The id is the one that it has in the index, or would get; nothing is written.
 
     Raises SetupError where the input is missing, unreadable or holds no video.
     """
-    found = find_videos(Path(videos), outdir, exclude)
+    found = find_videos(videos, outdir, exclude, fetch=fetch)
     identified, ids = _identify(found, _load(Paths(outdir)))
     if not len(identified):
-        raise SetupError(nothing_found(Path(videos), found.problems))
+        raise SetupError(nothing_found(videos, found.problems))
     scenes: dict[str | None, list[dict[str, Any]]] = {}
     for row in found.given or ():
         scenes.setdefault(ids[row.place], []).append(row.times)
@@ -153,6 +163,8 @@ def _identify(found: Found, stored: pa.Table) -> tuple[pa.Table, list[str | None
         "origin": found.origins,
         "member": found.members,
         "offset": found.offsets,
+        "etag": found.etags,
+        "checksum": found.checksums,
     }
     schema = pa.schema([tables.INDEX.schema.field(name) for name in columns])
     videos = pa.table(columns, schema=schema).filter(pa.array(first, pa.bool_()))
@@ -171,18 +183,22 @@ def _merge(
     here = pc.is_valid(where)
     now = found.take(pc.fill_null(where, 0))
     tried = found.filter(pc.is_in(found["video_id"], value_set=pa.array(sorted(again), pa.string())))
-    readable = [row["video_id"] for row in tried.to_pylist() if os.access(row["path"], os.R_OK)]
+    rows = tried.to_pylist()
+    readable = [row["video_id"] for row in rows if is_remote(row) or os.access(row["path"], os.R_OK)]
     back = pc.or_(pc.invert(stored["present"]), pc.is_in(stored["video_id"], value_set=pa.array(readable, pa.string())))
     old = {name: stored[name] for name in COLUMNS}
     moved = pc.and_(here, pc.invert(spelled_otherwise(stored, now)))
-    for name in ("name", "path", "size_bytes", "mtime_ns", *OF_ARCHIVES):
-        old[name] = pc.if_else(moved if name == "path" else here, now[name], stored[name])
+    for name in ("name", "path", "size_bytes", "mtime_ns", *NOT_OF_FILES):
+        # An address of a sheet is not asked: what is known of it stays.
+        known = pc.coalesce(now[name], stored[name]) if name in ("size_bytes", "etag") else now[name]
+        old[name] = pc.if_else(moved if name == "path" else here, known, stored[name])
     old["returns"] = pc.add(stored["returns"], pc.and_(here, back).cast(pa.int64()))
     old["present"] = here
     new = found.filter(pc.is_null(pc.index_in(found["video_id"], value_set=stored["video_id"]))).sort_by("name")
     first = pc.max(stored["shard"]).as_py() + 1 if len(stored) else 0
     if isinstance(videos_per_shard, str):
-        shard = first + shards_of(new["size_bytes"].to_numpy(), first, workers)
+        sizes = pc.fill_null(new["size_bytes"], UNKNOWN_BYTES)
+        shard = first + shards_of(sizes.to_numpy(), first, workers)
     else:
         shard = first + np.arange(len(new), dtype="int64") // videos_per_shard
     count = len(new)
@@ -237,10 +253,15 @@ def _save(paths: Paths, stored: pa.Table, index: pa.Table, problems: list[dict[s
         first += count
     names = "".join(f"{number:06d} {count}\n" for number, count in zip(numbers, counts, strict=True))
     gone = index.filter(pc.invert(index["present"])).select(["video_id", "name"]).to_pylist()
-    to_fetch = pc.unique(index.filter(pc.is_valid(index["origin"]))["shard"]).to_pylist()
+    fetched = index.filter(pc.is_valid(index["origin"])).group_by(["shard", "origin"]).aggregate([]).to_pylist()
+    to_fetch: dict[int, list[str]] = {}
+    for row in sorted(fetched, key=lambda row: (row["shard"], row["origin"])):
+        to_fetch.setdefault(row["shard"], []).append(row["origin"])
     _write_if_changed(paths.shards, names)
     if to_fetch or paths.shards_to_fetch.exists():
-        _write_if_changed(paths.shards_to_fetch, "".join(f"{number:06d}\n" for number in to_fetch))
+        _write_if_changed(
+            paths.shards_to_fetch, "".join(f"{number:06d} {' '.join(to_fetch[number])}\n" for number in to_fetch)
+        )
     _write_if_changed(paths.removed, _json_lines(gone))
     _write_if_changed(paths.problems, _json_lines(sorted(problems, key=lambda problem: problem["video"])))
     if not stored.equals(index) or not paths.videos.exists():
@@ -249,7 +270,7 @@ def _save(paths: Paths, stored: pa.Table, index: pa.Table, problems: list[dict[s
 
 def _listed(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """A video as the list of its shard has it: that of a file is as older versions wrote it."""
-    return {name: value for name, value in record.items() if value is not None or name not in OF_ARCHIVES}
+    return {name: value for name, value in record.items() if value is not None or name not in NOT_OF_FILES}
 
 
 def _save_given(outdir: Path, index: pa.Table, given: pa.Table) -> None:
@@ -280,7 +301,7 @@ def _is_same(path: Path, rows: pa.Table) -> bool:
 def _changed_shards(stored: pa.Table, index: pa.Table) -> set[int]:
     """Shards whose file must be written: new ones, and those with a changed or returned video."""
     before, same = index.slice(0, len(stored)), pa.repeat(True, len(stored))
-    for name in ("name", "path", "size_bytes", "mtime_ns", "returns", *OF_ARCHIVES):
+    for name in ("name", "path", "size_bytes", "mtime_ns", "returns", *NOT_OF_FILES):
         neither = pc.and_(pc.is_null(stored[name]), pc.is_null(before[name]))
         same = pc.and_(same, pc.or_(neither, pc.fill_null(pc.equal(stored[name], before[name]), False)))
     changed = set(stored["shard"].filter(pc.invert(same)).to_pylist())

@@ -19,12 +19,17 @@ from typing import NamedTuple
 from clipmill.base.errors import SetupError
 from clipmill.base.files import clean_text
 from clipmill.base.human import counted, listed
+from clipmill.fetch.files import FetchSettings
 from clipmill.inputs.archives import KINDS, Archives, Kind, kind_of
 from clipmill.inputs.endings import PREVIEWS, SUFFIXES, USUAL, counted_endings, ending, recordings_of
 from clipmill.inputs.given import CAPTION, GivenRow, Reader
+from clipmill.inputs.places import NOT_ASKED, Places, found_at, joined, parent_of, shown
 from clipmill.inputs.published import Cells
-from clipmill.inputs.sheets import SHEETS, Sheet, read_sheet
+from clipmill.inputs.sheets import SHEETS, Sheet, gives_scenes_of, read_sheet
+from clipmill.remote.addresses import Address, BadAddress, is_address, parse
+from clipmill.remote.entries import Entry
 from clipmill.store.layout import Paths
+from clipmill.store.tables import REMOTE
 
 log = logging.getLogger("clipmill")
 
@@ -32,42 +37,70 @@ THREADS, BLOCK = 8, 1024  # threads that ask for the status of files, each for s
 CAPTION_ENDING = ".txt"
 LONGEST_CAPTION = 100_000  # characters that are read of a caption's file
 
+Status = os.stat_result | OSError | Address | BadAddress | None
+"""What a path leads to: the status of a file, or why it has none; an address, which is not asked; None is no path."""
+
 FolderIdentity = tuple[int, int]
 """Device and inode: the same for a folder and for all links to it."""
 
 
 class Held(NamedTuple):
-    """A video in an archive: `origin`, `member` and `offset` as in the index, and its size in bytes."""
+    """A video that must be fetched: `origin`, `member`, `offset` as in the index; of an archive its size in bytes."""
 
     origin: str
-    member: str
-    offset: int
+    member: str | None
+    offset: int | None
     size: int
 
 
 class Found:
     """The usable videos of the input as columns, and the problems of the other entries."""
 
-    def __init__(self, archives: Archives) -> None:
+    def __init__(self, archives: Archives, places: Places) -> None:
         self.names: list[str] = []
         self.paths: list[str] = []
         self.ids: list[str | None] = []
-        self.sizes: list[int] = []
+        self.sizes: list[int | None] = []
         self.times: list[int] = []
         self.origins: list[str | None] = []
         self.members: list[str | None] = []
         self.offsets: list[int | None] = []
+        self.etags: list[str | None] = []
+        self.checksums: list[str | None] = []
         self.devices: list[int] = []
         self.inodes: list[int] = []
         self.problems: list[dict[str, str]] = []
         self.outdirs: list[str] = []  # of other runs
         self.given: list[GivenRow] | None = None  # what is given of the videos; None if nothing is asked for
-        self.archives = archives
+        self.archives, self.places = archives, places
 
     def add(
         self, name: str, path: str, status: os.stat_result, given_id: str | None = None, held: Held | None = None
     ) -> bool:
         """Add a video, unless its name cannot be used. `path` and `status` are those of the archive that has `held`."""
+        size = status.st_size if held is None else held.size
+        if not self._add(name, path, given_id, size, status.st_mtime_ns, held):
+            return False
+        self.etags.append(None)
+        self.checksums.append(None)
+        self.devices.append(status.st_dev)
+        self.inodes.append(status.st_ino if held is None else 0)  # an archive is not the file of its videos
+        return True
+
+    def add_remote(
+        self, name: str, address: Address, entry: Entry, given_id: str | None = None, checksum: str | None = None
+    ) -> bool:
+        """Add a video at an address, unless its name cannot be used. `entry`: what is known of it at a start."""
+        held = Held(REMOTE, None, None, 0)
+        if not self._add(name, address.full, given_id, entry.size_bytes, entry.modified_ns or 0, held):
+            return False
+        self.etags.append(entry.etag)
+        self.checksums.append(checksum)
+        self.devices.append(0)
+        self.inodes.append(0)
+        return True
+
+    def _add(self, name: str, path: str, given_id: str | None, size: int | None, time: int, held: Held | None) -> bool:
         try:
             f"{name}{path}{given_id}".encode()
         except UnicodeEncodeError:
@@ -76,27 +109,32 @@ class Found:
         self.names.append(name)
         self.paths.append(path)
         self.ids.append(given_id)
-        self.sizes.append(status.st_size if held is None else held.size)
-        self.times.append(status.st_mtime_ns)
+        self.sizes.append(size)
+        self.times.append(time)
         self.origins.append(held and held.origin)
         self.members.append(held and held.member)
         self.offsets.append(held and held.offset)
-        self.devices.append(status.st_dev)
-        self.inodes.append(status.st_ino if held is None else 0)  # an archive is not the file of its videos
         return True
 
     def problem(self, name: str, kind: str, message: str) -> None:
         self.problems.append({"video": clean_text(name), "kind": kind, "message": clean_text(message)})
 
 
-def find_videos(videos: Path, outdir: Path, exclude: list[str], captions: bool = False) -> Found:
+def find_videos(
+    videos: str | Path, outdir: Path, exclude: list[str], captions: bool = False, fetch: FetchSettings | None = None
+) -> Found:
     """Look through a folder or a sheet, or take a single video as a folder with nothing else would give it.
 
-    `outdir` is never searched. `captions`: whether given captions are wanted.
+    `videos`: a path or an address. `outdir` is never searched. `captions`: whether given captions are wanted. `fetch`:
+    what may be reached; None is nothing.
     """
-    found = Found(Archives(outdir, captions))
+    found = Found(Archives(outdir, captions), Places(fetch))
     if captions:
         found.given = []
+    if is_address(str(videos)):
+        _find_at_address(str(videos), exclude, captions, found)
+        return found
+    videos = Path(videos)
     if videos.is_file() and (kind := kind_of(videos)):
         _add_archive(videos.name, videos.absolute(), kind, exclude, found)
         return found
@@ -119,6 +157,49 @@ def find_videos(videos: Path, outdir: Path, exclude: list[str], captions: bool =
     if found.given is not None:
         found.given += _captions_beside(found)
     return found
+
+
+def _find_at_address(text: str, exclude: list[str], captions: bool, found: Found) -> None:
+    """Look through a bucket, a dataset of the hub or a sheet, or take a single video.
+
+    Raises SetupError where nothing can be read there.
+    """
+    address = found.places.address(text)
+    kind = ending(address.path)
+    if kind in SHEETS:
+        with found.places.sheet(address) as sheet:
+            _read_sheet(sheet, exclude, captions, found, base=parent_of(address))
+        return
+    others: Counter[str] = Counter()
+    for path, entry in found.places.entries(address):
+        name = path or address.path.split("/")[-1]
+        if ending(name) not in SUFFIXES:
+            others[ending(name)] += 1
+        elif not _excluded(name, exclude):
+            _add_entry(name, address.below(path) if path else address, entry, found)
+    if others:
+        count = counted(others.total(), "file")
+        log.info("%s: %s with other endings are ignored: %s", address, count, counted_endings(others))
+
+
+def gives_scenes_at(videos: str, fetch: FetchSettings) -> bool:
+    """Whether `videos`, a path or an address, is a sheet whose rows are scenes. Raises SetupError as `read_sheet`."""
+    if not is_address(videos):
+        return gives_scenes_of(Path(videos))
+    places = Places(fetch)
+    address = places.address(videos)
+    if ending(address.path) not in SHEETS:
+        return False
+    with places.sheet(address) as sheet:
+        return gives_scenes_of(sheet)
+
+
+def _add_entry(name: str, address: Address, entry: Entry, found: Found) -> None:
+    if problem := found.places.too_large(entry):
+        found.problem(name, "too_large", problem)
+    else:
+        checksum = f"sha256:{entry.sha256}" if entry.sha256 else None
+        found.add_remote(name, address, entry, checksum=checksum)
 
 
 def _search_folder(folder: Path, outdir: Path, exclude: list[str], found: Found) -> None:
@@ -261,76 +342,91 @@ def _caption_file(path: str) -> str | None | OSError | ValueError:
         return error
 
 
-def _read_sheet(sheet: Path, exclude: list[str], captions: bool, found: Found) -> None:
+def _read_sheet(sheet: Path, exclude: list[str], captions: bool, found: Found, base: str | None = None) -> None:
+    """Add what a sheet lists. `base`: the address that its paths are below; None is the folder of the sheet."""
     read = read_sheet(sheet, captions)
     if read.cells is not None:
         found.given = []
     rows = _rows_of_videos(sheet, read, found)
-    _add_rows(sheet, read, rows, exclude, found)
+    _add_rows(sheet, base or str(sheet.absolute().parent), read, rows, exclude, found)
 
 
 class _SheetRow(NamedTuple):
-    """A row of a sheet, or one scene of it. `number`: of the row, from 1. `cells`: of the scene, if they are read."""
+    """A row of a sheet, or one scene of it. `number`: of the row, from 1. `cells`: of the scene, if they are read.
+
+    `checksum`: of the file at an address, as in the index.
+    """
 
     number: int
     name: str | None
     given_id: str | None
     cells: Cells | None
+    checksum: str | None = None
 
 
 def _rows_of_videos(sheet: Path, read: Sheet, found: Found) -> Iterator[_SheetRow]:
     """The rows of a sheet, and of a row with several scenes each of them. Rows that cannot be read become problems."""
     if read.cells is None:
         yield from (
-            _SheetRow(number, name, given_id, None)
-            for number, (name, given_id) in enumerate(zip(read.paths, read.ids, strict=True), 1)
+            _SheetRow(number, name, given_id, None, checksum)
+            for number, (name, given_id, checksum) in enumerate(zip(read.paths, read.ids, read.sums, strict=True), 1)
         )
         return
-    files = _Files(sheet.absolute().parent, found.archives)
-    for number, (name, given_id, cells) in enumerate(zip(read.paths, read.ids, read.cells, strict=True), 1):
+    files = _Files(sheet.absolute().parent, found)
+    columns = zip(read.paths, read.ids, read.sums, read.cells, strict=True)
+    for number, (name, given_id, checksum, cells) in enumerate(columns, 1):
         try:
             for scene in read.reader.rows(cells):
                 file = files.name(scene) if read.reader.layout else name
-                yield _SheetRow(number, _plain(file) if file and read.has_scenes else file, given_id, scene)
+                plain = _plain(file) if file and read.has_scenes else file
+                yield _SheetRow(number, plain, given_id, scene, checksum)
         except ValueError as error:
-            found.problem(name or f"row {number}", "bad_row", f"{sheet.name} row {number}: {error}; correct the row")
+            found.problem(shown(name, number), "bad_row", f"{sheet.name} row {number}: {error}; correct the row")
 
 
 @lru_cache(4096)  # rows of one video mostly follow each other
 def _plain(path: str) -> str:
     """The same path without `./` and the like, so that a video has one name however rows spell it."""
-    return path if ".." in path.split(os.sep) else os.path.normpath(path)  # `..` after a link is another folder
+    if is_address(path) or ".." in path.split(os.sep):  # `..` after a link is another folder
+        return path
+    return os.path.normpath(path)
 
 
 class _Files:
     """Finds the files that rows of published sheets name: in a folder, or in those below it."""
 
-    def __init__(self, folder: Path, archives: Archives):
-        self._folder, self._archives = str(folder), archives
+    def __init__(self, folder: Path, found: Found):
+        self._folder, self._found = str(folder), found
 
     @cached_property
     def _by_stem(self) -> dict[str, str]:
-        walked = _walk(self._folder, "", set(), Found(self._archives), True)
+        walked = _walk(self._folder, "", set(), Found(self._found.archives, self._found.places), True)
         files = (os.path.relpath(entry.path, self._folder) for entry in walked)
         return {Path(name).stem: name for name in files if ending(name) in SUFFIXES}
 
     def name(self, scene: Cells) -> str:
         """The file's path below the folder. If there is none, what the row says, which is then reported as missing."""
         path = scene.get("path")
+        if path is not None and is_address(path):
+            return path
         if path is not None and os.path.exists(os.path.join(self._folder, path)):
             return path
         stem = scene["stem"] if path is None else Path(path).stem
         return self._by_stem.get(stem, path or stem)
 
 
-def _add_rows(sheet: Path, read: Sheet, rows: Iterable[_SheetRow], exclude: list[str], found: Found) -> None:
-    base = str(sheet.absolute().parent)
+def _add_rows(sheet: Path, base: str, read: Sheet, rows: Iterable[_SheetRow], exclude: list[str], found: Found) -> None:
     seen_names: dict[str | None, int | None] = {}  # each with the place of its video; None for one that is not used
     seen_ids: set[str | None] = set()
     for row, path, status in _with_stats(rows, base, read.has_scenes):
-        number, name, given_id, _ = row
-        where, place = f"{sheet.name} row {number}", None
-        spelling = path if read.has_scenes else name
+        where, place = f"{sheet.name} row {row.number}", None
+        if isinstance(status, BadAddress):
+            found.problem(f"row {row.number}", "bad_address", f"{where}: {status}; correct the row")
+            continue
+        if isinstance(status, Address) and is_address(str(row.name)):
+            row = row._replace(name=status.name)
+        number, name, given_id = row.number, row.name, row.given_id
+        spelling = str(status) if isinstance(status, Address) else path if read.has_scenes else name
         if name is None or status is None:
             found.problem(f"row {number}", "no_path", f"{where}: the column `{read.column}` is empty{read.remedy}")
         elif _excluded(name, exclude):
@@ -340,7 +436,9 @@ def _add_rows(sheet: Path, read: Sheet, rows: Iterable[_SheetRow], exclude: list
             found.problem(name, "listed_twice", f"{where}: {what} stands in an earlier row already")
         elif isinstance(status, OSError):
             found.problem(name, "missing", f"{where}: {path} cannot be read ({status.strerror}){read.remedy}")
-        elif not stat.S_ISREG(status.st_mode):
+        elif isinstance(status, Address) and (problem := found.places.problem(status, row.checksum)):
+            found.problem(name, problem.kind, f"{where}: {problem}")
+        elif not isinstance(status, Address) and not stat.S_ISREG(status.st_mode):
             found.problem(name, "not_a_file", f"{where}: {path} is not a file")
         else:
             known = seen_names.get(spelling) if read.has_scenes else None
@@ -355,7 +453,7 @@ def _add_row(
     reader: Reader,
     row: _SheetRow,
     path: str,
-    status: os.stat_result,
+    status: os.stat_result | Address,
     place: int | None,
     found: Found,
 ) -> int | None:
@@ -371,24 +469,26 @@ def _add_row(
         except ValueError as error:
             found.problem(row.name, "bad_times", f"{where}: {error}; correct the row")
             return place
-    if place is None and found.add(row.name, path, status, row.given_id):
-        place = len(found.names) - 1
+    if place is None:
+        if isinstance(status, Address):
+            added = found.add_remote(row.name, status, NOT_ASKED, row.given_id, row.checksum)
+        else:
+            added = found.add(row.name, path, status, row.given_id)
+        place = len(found.names) - 1 if added else None
     if place is not None and given is not None:
         assert found.given is not None  # since cells are read
         found.given.append(GivenRow(row.number, place, *given))
     return place
 
 
-def _with_stats(
-    rows: Iterable[_SheetRow], base: str, many: bool
-) -> Iterator[tuple[_SheetRow, str, os.stat_result | OSError | None]]:
+def _with_stats(rows: Iterable[_SheetRow], base: str, many: bool) -> Iterator[tuple[_SheetRow, str, Status]]:
     """The rows with the paths of their files, and the status of these, None for an empty path.
 
     `many`: whether many rows may be of one file, which is asked about once then.
     """
-    with_paths = ((row, os.path.join(base, row.name) if row.name else "") for row in rows)
+    with_paths = ((row, joined(base, row.name) if row.name else "") for row in rows)
     ahead, behind = tee(with_paths)
-    known: dict[str, os.stat_result | OSError | None] = {}
+    known: dict[str, Status] = {}
     asked: set[str] = set()
 
     def paths() -> Iterator[str]:
@@ -401,13 +501,13 @@ def _with_stats(
         yield row, path, known.setdefault(path, status) if many else status
 
 
-def _stats(paths: Iterable[str]) -> Iterator[os.stat_result | OSError | None]:
+def _stats(paths: Iterable[str]) -> Iterator[Status]:
     """The status of each path, None for an empty path. Several threads ask, since a network file system is slow.
 
     They are a few blocks ahead, no more: the rows of a large sheet need not all be in memory at once.
     """
     left = iter(paths)
-    waiting: deque[Future[list[os.stat_result | OSError | None]]] = deque()
+    waiting: deque[Future[list[Status]]] = deque()
     with ThreadPoolExecutor(THREADS) as pool:
         for block in iter(lambda: list(islice(left, BLOCK)), []):
             waiting.append(pool.submit(_stat_block, block))
@@ -417,11 +517,13 @@ def _stats(paths: Iterable[str]) -> Iterator[os.stat_result | OSError | None]:
             yield from waiting.popleft().result()
 
 
-def _stat_block(paths: Sequence[str]) -> list[os.stat_result | OSError | None]:
-    results: list[os.stat_result | OSError | None] = []
+def _stat_block(paths: Sequence[str]) -> list[Status]:
+    results: list[Status] = []
     for path in paths:
         try:
-            results.append(os.stat(path) if path else None)
+            results.append((parse(path) if is_address(path) else os.stat(path)) if path else None)
+        except BadAddress as error:
+            results.append(error)
         except OSError as error:
             results.append(error)
         except ValueError:  # a NUL or half a surrogate pair: no file can have this name
@@ -429,8 +531,10 @@ def _stat_block(paths: Sequence[str]) -> list[os.stat_result | OSError | None]:
     return results
 
 
-def nothing_found(videos: Path, problems: list[dict[str, str]]) -> str:
+def nothing_found(videos: str | Path, problems: list[dict[str, str]]) -> str:
     """The message for an input that holds no video."""
+    shown = found_at(videos)
+    videos = Path(videos)
     if ending(videos.name) in SUFFIXES and videos.is_file() and not problems:
         return f"videos: {videos} is left out by `exclude`; name another video, or take the pattern out"
     first = f"the first of {len(problems)} problems" if len(problems) > 1 else "the problem"
@@ -438,13 +542,17 @@ def nothing_found(videos: Path, problems: list[dict[str, str]]) -> str:
     what = "a row with a readable file" if videos.suffix.lower() in SHEETS else f"a file ending in {USUAL} or the like"
     if kind_of(videos):
         what = f"a member ending in {USUAL} or the like"
-    return f"videos: {videos} holds no video ({what} was expected){hint}"
+    return f"videos: {shown} holds no video ({what} was expected){hint}"
 
 
-def no_captions(videos: Path) -> str:
+def no_captions(videos: str | Path) -> str:
     """The message for an input of which captions are wanted, and that gives none."""
+    shown, elsewhere = found_at(videos), is_address(str(videos))
+    videos = Path(videos)
     is_sheet = videos.suffix.lower() in SHEETS
     what = f"has no filled column `{CAPTION}`" if is_sheet else f"has no {CAPTION_ENDING} file beside any video"
     if kind_of(videos):
         what = f"has no {CAPTION_ENDING} nor `{CAPTION}` with any video"
-    return f"caption.backend: `given` takes captions that you have, and {videos} {what}; add them, or choose another"
+    if elsewhere and not is_sheet:
+        what = "lies elsewhere, where only a sheet can give captions"
+    return f"caption.backend: `given` takes captions that you have, and {shown} {what}; add them, or choose another"

@@ -52,7 +52,7 @@ def found_twice(found: Found, used: Sequence[bool]) -> list[tuple[str, str]]:
     inodes = np.array(found.inodes, np.uint64)
     values, counts = np.unique(inodes, return_counts=True)
     several = values[(counts > 1) & (values != 0)]
-    first: dict[tuple[int, ...], str] = {}
+    first: dict[tuple[int | None, ...], str] = {}
     pairs = []
     for place in np.flatnonzero(np.isin(inodes, several) & np.array(used, bool)).tolist():
         name = found.names[place]

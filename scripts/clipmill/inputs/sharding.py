@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FEW_VIDEOS = 10  # so many new videos have a shard each, however small they are
+UNKNOWN_BYTES = 20_000_000  # assumed of a file whose size is not known
 MOST_SHARDS = 1000  # of a first start; later starts never bring the number far beyond twice as many
 VIDEO_SECONDS, SECONDS_PER_MB = 0.5, 0.2  # core-seconds of all steps: of the shortest video, and per megabyte
 # Core-seconds that a shard has at least, if there are enough videos, so that starting its jobs takes less than a tenth

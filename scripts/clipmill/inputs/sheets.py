@@ -25,6 +25,7 @@ log = logging.getLogger("clipmill")
 
 SHEETS = {".csv", ".tsv", ".jsonl", ".parquet"}
 NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
+SUMS = ("sha256", "md5")  # columns of checksums
 WHOLE = re.compile(r"-?(0|[1-9]\d*)")
 OF_STRUCT = "path"  # the field of a path in a column of structs; its videos may also be in the field `bytes`
 
@@ -41,6 +42,7 @@ class Sheet:
 
     `column`: the name of the column of paths. `embeds`: whether it may hold videos themselves. `cells`: all cells of
     each row, if what they give is wanted, and their `reader`. With `has_scenes` many rows may be of one video.
+    `sums`: of each row `sha256:…` or `md5:…`, if it has a cell in a column of that name.
     """
 
     column: str
@@ -50,6 +52,7 @@ class Sheet:
     has_scenes: bool
     cells: Sequence[Cells] | None
     reader: Reader
+    sums: Sequence[str | None]
 
     @property
     def remedy(self) -> str:
@@ -67,7 +70,7 @@ def read_sheet(sheet: Path, captions: bool = False) -> Sheet:
     def choice(columns: Collection[str]) -> Collection[str] | None:
         if captions or gives_scenes(columns) or (column_of_paths(columns) is None and layout_of(columns)):
             return None
-        return [name for name in (column_of_paths(columns), "id") if name and name in columns]
+        return [name for name in (column_of_paths(columns), "id", *SUMS) if name and name in columns]
 
     columns, cells = _read(sheet, choice)
     column, layout = column_of_paths(columns), layout_of(columns)
@@ -95,7 +98,17 @@ def read_sheet(sheet: Path, captions: bool = False) -> Sheet:
         has_scenes=has_scenes,
         cells=_Rows(cells, rows) if choice(columns) is None else None,
         reader=Reader(columns, has_scenes),
+        sums=_sums({name: _texts(cells[name]) for name in SUMS if name in cells}, rows),
     )
+
+
+def _sums(columns: dict[str, list[str | None]], rows: int) -> list[str | None]:
+    """The checksum of each row, from the first of SUMS in which it has one."""
+    found: list[str | None] = [None] * rows
+    for name, cells in columns.items():
+        named = (f"{name}:{cell.strip().lower()}" if cell else None for cell in cells)
+        found = [one or own for one, own in zip(found, named, strict=True)]
+    return found
 
 
 def sheet_columns(sheet: Path) -> list[str]:
@@ -151,7 +164,7 @@ def _delimited(sheet: Path, choice: Choice, most: int | None) -> Columns:
             if row:  # not a blank line
                 for name, place in chosen.items():
                     cells[name].append(row[place] if place < len(row) else None)
-    texts = (*PATHS, "id", CAPTION)
+    texts = (*PATHS, "id", *SUMS, CAPTION)
     return columns, {name: column if name in texts else _numbers(column) for name, column in cells.items()}
 
 
@@ -198,7 +211,7 @@ def _json_lines(sheet: Path, choice: Choice, most: int | None) -> Columns:
                 raise ValueError(f"line {number} is no JSON object")
             columns.update(dict.fromkeys(record))
             if not records:  # the first row tells what kind of sheet it is
-                kept, has_scenes = None if choice(record) is None else (*PATHS, "id"), gives_scenes(record)
+                kept, has_scenes = None if choice(record) is None else (*PATHS, "id", *SUMS), gives_scenes(record)
             elif len(columns) > known and gives_scenes(columns) != has_scenes:
                 new = ", ".join(list(columns)[known:])
                 raise ValueError(

@@ -30,11 +30,12 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Video:
-    """A video of the index."""
+    """A video of the index. The header of one that `is_here` not, but in an archive or elsewhere, is not read."""
 
     name: str
     path: str
     size_bytes: int
+    is_here: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Estimate:
     """The seconds of `videos` videos. `error` is a share of them: 0 if every header was read, NaN if it is not known.
 
     `headers`: those that could be read. `unreadable` files count as 0 seconds, since decoding will refuse them too;
-    `silent` headers, which state no length, count as average ones.
+    `silent` headers, which state no length, count as average ones. `not_read`: drawn videos that are not here.
     """
 
     videos: int
@@ -59,6 +60,7 @@ class Estimate:
     error: float
     headers: tuple[Header, ...] = ()
     unreadable: tuple[str, ...] = ()
+    not_read: int = 0
 
     @property
     def silent(self) -> int:
@@ -104,9 +106,16 @@ def read_header(path: Path | str) -> Header:
         return Header(seconds, stream.width or 0, stream.height or 0)
 
 
-def estimate(sample: HeaderSample[Video]) -> Estimate:
-    """The length of all videos that were added to `sample`, from the headers of those that were drawn."""
-    drawn = sample.drawn
+def estimate(sample: HeaderSample[Video], seconds_a_byte: float | None = None) -> Estimate:
+    """The length of all videos that were added to `sample`, from the headers of those that were drawn.
+
+    `seconds_a_byte`: of decoded videos, if there are any; it is used where no header can be read.
+    """
+    drawn = [video for video in sample.drawn if video.is_here]
+    not_read = len(sample.drawn) - len(drawn)
+    if not drawn and not_read:
+        seconds = math.nan if seconds_a_byte is None else sample.bytes * seconds_a_byte
+        return Estimate(sample.videos, seconds, math.nan, not_read=not_read)
     found = dict(_read(drawn))
     headers, lengths, unreadable = [], [], []
     for video in drawn:
@@ -120,7 +129,7 @@ def estimate(sample: HeaderSample[Video]) -> Estimate:
         if header.seconds is not None:
             lengths.append((video.size_bytes, header.seconds))
     seconds, error = carried_over(lengths, sample.videos, sample.bytes)
-    return Estimate(sample.videos, seconds, error, tuple(headers), tuple(unreadable))
+    return Estimate(sample.videos, seconds, error, tuple(headers), tuple(unreadable), not_read)
 
 
 def carried_over(lengths: Sequence[tuple[float, float]], videos: int, size_bytes: float) -> tuple[float, float]:

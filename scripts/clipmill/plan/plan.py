@@ -54,7 +54,8 @@ def make_plan(outdir: Path, settings: Mapping[str, Any], sample: int) -> dict[st
     Raises SetupError if the index or a table is not readable.
     """
     work = survey(outdir, settings, sample)
-    hours = estimate(work.waiting)
+    decoded = work.total("bytes_decoded")
+    hours = estimate(work.waiting, work.total("seconds") / decoded if decoded else None)
     amounts = Amounts(work, hours, settings)
     rules = list(_rules(work, amounts, settings))
     return _without_nan(
@@ -154,6 +155,9 @@ def _videos(work: Work, removed: int) -> dict[str, Any]:
         "removed": removed,
         "bytes": int(waiting.bytes + work.total("bytes_decoded")),
         "bytes_to_decode": waiting.bytes,
+        "to_fetch": int(work.total("to_fetch")),
+        "bytes_to_fetch": int(work.total("bytes_to_fetch")),
+        "to_fetch_of_unknown_size": int(work.total("unknown_sizes")),
         "shards": len(work.shards),
     }
 
@@ -189,6 +193,7 @@ def _hours(work: Work, waiting: Estimate) -> dict[str, Any]:
         "headers_asked": len(waiting.headers) + len(waiting.unreadable),
         "headers_unreadable": list(waiting.unreadable),
         "headers_without_length": waiting.silent,
+        "headers_not_read": waiting.not_read,
         "median_lines": waiting.lines,
     }
 

@@ -15,7 +15,7 @@ from clipmill.shapes.rates import file_seconds
 from clipmill.steps import ALL, Step, by_name, of_run
 from clipmill.store import table, tables
 from clipmill.store.given import GIVEN
-from clipmill.store.index import read_videos, removed_videos, shard_groups, shard_sizes
+from clipmill.store.index import is_remote, must_be_fetched, read_videos, removed_videos, shard_groups, shard_sizes
 from clipmill.store.layout import Paths
 
 
@@ -27,12 +27,16 @@ class Shard:
     in it.
     `unfit`: clips that are dropped before any filter (too short, frozen …); `clips` does not count them.
     `in_clips`, `in_unfit_clips`: seconds of footage in clips, before any filter, and in clips that are unfit.
+    `to_fetch`: of the videos to decode those at addresses; `bytes_to_fetch` lacks those of `unknown_sizes`.
     `whole`: all its videos are decoded with the present config and index; else all its jobs are to come.
     """
 
     name: str
     to_decode: int = 0
     bytes_to_decode: int = 0
+    to_fetch: int = 0
+    bytes_to_fetch: int = 0
+    unknown_sizes: int = 0
     decoded: int = 0
     failed: int = 0
     seconds: float = 0.0
@@ -170,24 +174,28 @@ def _look_at_videos(work: Work, shard: Shard, gone: set[str], settings: Mapping[
     shard.whole = not newer(wanted, path)
     known = {}
     if path.exists() and extras <= extras_of(table.about(path)):
-        columns = ["video_id", "decode_key", "source_key", "seconds", "error_kind"]
+        columns = ["video_id", "decode_key", "source_key", "seconds", "size_bytes", "error_kind"]
         known = {row["video_id"]: row for row in tables.VIDEOS.read(path, columns).to_pylist()}
     for video in read_videos(wanted):
         if video["video_id"] in gone:
             continue
-        row = known.get(video["video_id"])
+        row, size = known.get(video["video_id"]), video["size_bytes"] or 0
         if row is None or not is_current(row, video, decode):
             shard.whole = False
             shard.to_decode += 1
-            shard.bytes_to_decode += video["size_bytes"]
-            work.waiting.add(
-                video["name"], video["size_bytes"], Video(video["name"], video["path"], video["size_bytes"])
-            )
+            shard.bytes_to_decode += size
+            if is_remote(video):
+                shard.to_fetch += 1
+                shard.bytes_to_fetch += size
+                shard.unknown_sizes += video["size_bytes"] is None
+            here = not must_be_fetched(video)
+            work.waiting.add(video["name"], size, Video(video["name"], video["path"], size, here))
             continue
         shard.decoded += 1
-        shard.bytes_decoded += video["size_bytes"]
+        size = video["size_bytes"] or row["size_bytes"] or 0
+        shard.bytes_decoded += size
         if row["error_kind"]:
             shard.failed += 1
             continue
         shard.seconds += row["seconds"]
-        work.measured.add(video["name"], video["size_bytes"], (shard.name, video["video_id"], row["seconds"]))
+        work.measured.add(video["name"], size, (shard.name, video["video_id"], row["seconds"]))

@@ -37,6 +37,8 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
     if videos["failed"] or videos["removed"]:
         yield f"         {videos['failed']:,} of the decoded ones failed, {videos['removed']:,} have gone ({COUNTED})"
     yield f"bytes    {_size(videos['bytes'])}, {_size(videos['bytes_to_decode'])} of them to decode ({COUNTED})"
+    if videos["to_fetch"]:
+        yield from _to_fetch(videos)
     decoded = f"{_time(hours['decoded'])} decoded ({HERE}), " if hours["decoded"] else ""
     yield f"length   {decoded}{_time(hours['to_decode'])} to decode"
     if videos["to_decode"]:
@@ -45,6 +47,8 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
             yield f"         pictures of {lines:,} lines, the median ({SOURCE} has 360 to 480)"
     if names := hours["headers_unreadable"]:
         yield f"         {len(names):,} cannot be read and count as 0 hours: {_some(names)}"
+    if elsewhere := hours["headers_not_read"]:
+        yield f"         {elsewhere:,} of the drawn videos are elsewhere or in archives: their headers are not read"
     if silent := hours["headers_without_length"]:
         yield f"         {silent:,} headers state no length: these videos count as average ones ({ASSUMED})"
     if clips["expected"] != 0:
@@ -66,6 +70,15 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
         yield f"kept     {clips['kept']:,} ({COUNTED})"
     if plan["footage"] is not None:
         yield from _footage(plan["footage"])
+
+
+def _to_fetch(videos: dict[str, Any]) -> Iterator[str]:
+    """How much comes from elsewhere. Videos with kept clips come once more to be cut, unless fetched files stay."""
+    unknown = videos["to_fetch_of_unknown_size"]
+    size = "" if unknown == videos["to_fetch"] else f"{_size(videos['bytes_to_fetch'])} ({COUNTED})"
+    rest = f"{unknown:,} videos of sizes that are not known" if unknown else ""
+    yield f"fetch    {' and '.join(part for part in (size, rest) if part)} to decode"
+    yield "         cutting fetches videos with kept clips once more, unless fetch.keep is true"
 
 
 def _footage(footage: dict[str, Any]) -> Iterator[str]:

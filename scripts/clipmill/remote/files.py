@@ -37,11 +37,26 @@ class Patience:
 PATIENCE = Patience()
 
 
-def patiently(call: Callable[[], Result], patience: Patience = PATIENCE) -> Result:
+def patiently(
+    call: Callable[[], Result],
+    patience: Patience = PATIENCE,
+    progress: Callable[[], int] | None = None,
+    least_progress: int = 1,
+) -> Result:
     """Call until there is no error that may pass. The server says how long to wait, else the pauses grow.
 
-    Raises the last RemoteError.
+    `progress`: a number that grows while the work goes on. A try in which it has grown by `least_progress` or more does
+    not count, so that a large file may come in many parts. Raises the last RemoteError.
     """
+    failures, before = 0, progress() if progress else 0
+
+    def gives_up(state: tenacity.RetryCallState) -> bool:
+        nonlocal failures, before
+        now = progress() if progress else 0
+        failures = 1 if now >= before + least_progress else failures + 1
+        before = max(before, now)
+        return failures >= patience.tries
+
     growing = tenacity.wait_random_exponential(patience.first_seconds, max=30)
 
     def wait(state: tenacity.RetryCallState) -> float:
@@ -57,7 +72,7 @@ def patiently(call: Callable[[], Result], patience: Patience = PATIENCE) -> Resu
         log.info("%s; tried again in %.1f s", error, state.next_action.sleep if state.next_action else 0)
 
     return tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(patience.tries),
+        stop=gives_up,
         wait=wait,
         retry=tenacity.retry_if_exception(tries_again),
         before_sleep=tell,

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from typing import Any
 
 from clipmill.base.errors import SetupError
 from clipmill.remote.addresses import HTTPS, WEB, Address, BadAddress, is_address, parse
 
 # Where the hub keeps the files that it redirects to.
 OF_HUB = ("huggingface.co", "*.huggingface.co", "*.hf.co")
+
+
+def allow_place_of_videos(config: dict[str, Any]) -> None:
+    """Let a run reach the place that its `videos` names, if that is an address. Raises SetupError for a bad one."""
+    if config["videos"] is None or not is_address(config["videos"]):
+        return
+    try:
+        place = parse(config["videos"]).whole_place
+    except BadAddress as error:
+        raise SetupError(f"videos: {error}") from None
+    if place not in config["fetch"]["hosts"]:
+        config["fetch"]["hosts"] = [*config["fetch"]["hosts"], place]
 
 
 class Hosts:
@@ -25,10 +38,6 @@ class Hosts:
     def allow(self, address: Address) -> bool:
         """Whether an address may be reached."""
         return any(fnmatchcase(address.whole_place, entry) for entry in self._entries)
-
-    def and_of(self, address: Address) -> Hosts:
-        """These places, and the place of an address that the user has named himself."""
-        return Hosts((*self._entries, address.whole_place))
 
     def and_hub(self, endpoint: Address) -> Hosts:
         """These places, the hub at `endpoint`, and the places where the hub keeps its files."""

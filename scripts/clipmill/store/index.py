@@ -14,7 +14,7 @@ from typing import Any, cast
 from clipmill.base.errors import SetupError
 from clipmill.base.files import write_text
 from clipmill.store.layout import Paths
-from clipmill.store.tables import IndexedVideo
+from clipmill.store.tables import REMOTE, IndexedVideo
 
 CLIPS_PER_VIDEO = 10  # kept clips, assumed before they can be counted
 SHARDS_PER_GROUP = 500  # at most: the job holds one open journal per shard
@@ -99,11 +99,13 @@ def removed_videos(outdir: Path) -> set[str]:
 
 
 OF_ARCHIVES = ("origin", "member", "offset")  # columns that the list of a shard has only for videos in archives
+OF_ADDRESSES = ("etag", "checksum")  # and those only for videos at addresses
+NOT_OF_FILES = (*OF_ARCHIVES, *OF_ADDRESSES)
 
 
 def read_videos(path: Path) -> list[IndexedVideo]:
     """The videos of a shard's list. They lack `shard` and `present`."""
-    empty: dict[str, Any] = dict.fromkeys(OF_ARCHIVES)
+    empty: dict[str, Any] = dict.fromkeys(NOT_OF_FILES)
     return [cast(IndexedVideo, empty | video) for video in read_json_lines(path)]
 
 
@@ -112,7 +114,30 @@ def must_be_fetched(video: Mapping[str, Any]) -> bool:
     return video.get("origin") is not None
 
 
-def shards_to_fetch(outdir: Path) -> frozenset[str]:
-    """The names of the shards with videos that must be fetched."""
+def is_remote(video: Mapping[str, Any]) -> bool:
+    """Whether a video of the index lies at an address."""
+    return video.get("origin") == REMOTE
+
+
+def shown_path(video: Mapping[str, Any]) -> str:
+    """The path of a video for tables and messages: the signature of an address is not for them."""
+    return video["name"] if is_remote(video) and "?" in video["path"] else video["path"]
+
+
+def state_of(video: Mapping[str, Any]) -> list[Any]:
+    """What is another one when the file of a video of the index has changed: a part of the keys of its results."""
+    if not is_remote(video):
+        return [video["size_bytes"], video["mtime_ns"]]
+    return [video["etag"] or video["mtime_ns"], video["checksum"]]
+
+
+def shards_to_fetch(outdir: Path) -> dict[str, set[str]]:
+    """The shards with videos that must be fetched, and the origins of these videos."""
     path = Paths(outdir).shards_to_fetch
-    return frozenset(path.read_text().split()) if path.exists() else frozenset()
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {name: set(origins) for name, *origins in map(str.split, lines)}
+
+
+def shards_to_fetch_first(outdir: Path) -> frozenset[str]:
+    """The names of the shards with videos that are fetched before the job that decodes them: those in archives."""
+    return frozenset(name for name, origins in shards_to_fetch(outdir).items() if origins - {REMOTE})

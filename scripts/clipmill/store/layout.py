@@ -144,7 +144,7 @@ class Paths:
 
     @property
     def shards_to_fetch(self) -> Path:
-        """The shards with videos that must be fetched, one per line; missing if there are none."""
+        """The shards with videos that must be fetched, one per line with their origins; missing if there are none."""
         return self.index / "fetch.txt"
 
     @property

@@ -39,27 +39,37 @@ VideoName = Annotated[str, Field("", "path below the input folder, or the path a
 
 
 # Values of `origin`: each has a module of its name in `fetch`.
-TAR, PARQUET = "tar", "parquet"
+TAR, PARQUET, REMOTE = "tar", "parquet", "remote"
 
 
 class IndexedVideo(TypedDict):
     """A video of the index: a row of INDEX. A shard's list holds all its columns but `shard` and `present`.
 
-    `path` is that of the archive if `origin` names one: the file of the video itself must be fetched.
+    `path` is that of the archive if `origin` names one, or an address: the file of the video itself must be fetched.
     """
 
     video_id: VideoId
     name: VideoName
-    path: Annotated[str, Field("", "absolute path of the file, or of the archive that holds it")]
-    size_bytes: Annotated[int, Field("byte", "size of the file")]
-    mtime_ns: Annotated[int, Field("nanosecond", "time of the last change of the file, or of the archive")]
+    path: Annotated[str, Field("", "absolute path of the file, or of the archive that holds it; or an address")]
+    size_bytes: Annotated[int | None, Field("byte", "size of the file; missing for an address of a sheet")]
+    mtime_ns: Annotated[
+        int, Field("nanosecond", "time of the last change of the file, or of the archive; 0 for an address of a sheet")
+    ]
     shard: Annotated[int, Field("", "number of the shard; it never changes")]
     present: Annotated[bool, Field("", "whether the file was there when the index was last updated")]
     returns: Annotated[int, Field("", "how often it came back after it was gone, or became readable again")]
-    origin: Annotated[str | None, Field("", "what holds the video: `tar`, `parquet`; missing for a file of its own")]
+    origin: Annotated[
+        str | None, Field("", "what holds the video: `tar`, `parquet`, `remote`; missing for a file of its own")
+    ]
     member: Annotated[str | None, Field("", "its name in the archive; missing for a file of its own")]
     offset: Annotated[
         int | None, Field("", "`tar`: the byte at which it begins; `parquet`: its row, from 0; missing for a file")
+    ]
+    etag: Annotated[
+        str | None, Field("", "`remote`: what the server calls this state of the file; missing where it is not asked")
+    ]
+    checksum: Annotated[
+        str | None, Field("", "`remote`: `sha256:…` or `md5:…`, if the sheet or the hub names it, in hex")
     ]
 
 
@@ -68,8 +78,9 @@ class VideoFile(TypedDict):
 
     video_id: VideoId
     name: VideoName
-    path: Annotated[str, Field("", "absolute path when it was decoded")]
-    size_bytes: Annotated[int, Field("byte", "size of the file")]
+    path: Annotated[str, Field("", "absolute path when it was decoded, or address")]
+    size_bytes: Annotated[int | None, Field("byte", "size of the file; missing if it could not be fetched")]
+    etag: Annotated[str | None, Field("", "what its server called this state of the file; missing for a local file")]
     decode_key: Annotated[str, Field("", "hash of the file's size and time and of the decode settings")]
     source_key: Annotated[
         str, Field("", "hash of what its pictures depend on; scores and captions of the same pictures stay valid")
