@@ -40,7 +40,7 @@ class Watched(Files):
     """Files that note what is written and removed, and refuse some names."""
 
     def __init__(self) -> None:
-        super().__init__(Hosts(()).and_of(ADDRESS), 5)
+        super().__init__(Hosts([ADDRESS.whole_place]), 5)
         self.written: list[str] = []
         self.removed: list[str] = []
         self.refused: set[str] = set()
@@ -97,7 +97,7 @@ def sent(outdir: Path, refused: tuple[str, ...] = ()) -> tuple[Watched, dict]:
 
 
 def there() -> dict[str, bytes]:
-    files = Files(Hosts(()).and_of(ADDRESS), 5)
+    files = Files(Hosts([ADDRESS.whole_place]), 5)
     return {entry.path: files.content(ADDRESS.below(entry.path), 10**6) for entry in files.below(ADDRESS)}
 
 
@@ -142,7 +142,7 @@ def test_an_upload_that_ended_early_goes_on(made):
 
 def test_what_somebody_else_removed_or_replaced_there_is_sent_again(made):
     sent(made)
-    files = Files(Hosts(()).and_of(ADDRESS), 5)
+    files = Files(Hosts([ADDRESS.whole_place]), 5)
     files.remove(ADDRESS.below(CLIPS[0]))
     files.write(ADDRESS.below(CLIPS[1]), b"y" * (made / "dataset" / CLIPS[1]).stat().st_size)
     again, _ = sent(made)
@@ -164,7 +164,7 @@ def test_an_earlier_state_of_a_file_is_sent_again(made):
 
 def test_a_bucket_that_is_not_there_is_named(made):
     address = parse("s3://nowhere/films")
-    files = Files(Hosts(()).and_of(address), 5)
+    files = Files(Hosts([address.whole_place]), 5)
     with pytest.raises(SetupError, match=r"^export\.upload: s3://nowhere/films: "):
         upload_dataset(made, address, Dataset(made / "dataset", (), ()), Bucket(address, files, 1))
 

@@ -15,14 +15,14 @@ from clipmill.remote.hosts import Hosts
 
 pytestmark = pytest.mark.slow
 
-TO = parse("s3://sets/mine")
+TO = parse("s3://of-runs/mine")
 
 
 def test_a_run_ends_with_its_dataset_in_a_bucket(tmp_path, monkeypatch):
     run = Run(tmp_path)
     run.video("a.mp4", seconds=4)
     run.video("b.mp4", seconds=4)
-    run.settings = {**run.settings, "export": {"upload": "s3://key:secret@sets/mine", "formats": ["hf-videofolder"]}}
+    run.settings = {**run.settings, "export": {"upload": "s3://key:secret@of-runs/mine", "formats": ["hf-videofolder"]}}
     refused = run.run("--dry-run")
     assert refused.code != 0 and "export.upload" in refused.output and "secret" not in refused.output
 
@@ -30,7 +30,7 @@ def test_a_run_ends_with_its_dataset_in_a_bucket(tmp_path, monkeypatch):
     with bucket_server() as url:
         for name, value in environment(url).items():
             monkeypatch.setenv(name, value)
-        fill(url, "sets", {"mine/notes.txt": b"not ours"})
+        fill(url, "of-runs", {"mine/notes.txt": b"not ours"})
         outcome = run.run(env=dict(os.environ))
         assert outcome.code == 0 and outcome.jobs["upload"] == 1, outcome.output
         dataset = {
@@ -50,5 +50,5 @@ def test_a_run_ends_with_its_dataset_in_a_bucket(tmp_path, monkeypatch):
 
 
 def sent() -> dict[str, bytes]:
-    files = Files(Hosts(()).and_of(TO), 5)
+    files = Files(Hosts([TO.whole_place]), 5)
     return {entry.path: files.content(TO.below(entry.path), 10**8) for entry in files.below(TO)}

@@ -16,5 +16,5 @@ def place_at(text: str, timeout_seconds: float, parallel: int) -> tuple[Address,
     `timeout_seconds`: how long a server may send nothing. `parallel`: files that are sent at once.
     """
     address = parse(text)
-    files = Files(Hosts(()).and_of(address), timeout_seconds)
+    files = Files(Hosts([address.whole_place]), timeout_seconds)
     return address, (Hub if address.scheme == HF else Bucket)(address, files, parallel)
