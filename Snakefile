@@ -34,6 +34,7 @@ include: "rules/caption.smk"
 include: "rules/align.smk"
 include: "rules/cut.smk"
 include: "rules/export.smk"
+include: "rules/upload.smk"
 include: "rules/report.smk"
 include: "rules/calibrate.smk"
 include: "rules/plan.smk"
@@ -49,6 +50,7 @@ rule all:
     input:
         rules.export_dataset.output,
         rules.write_report.output,
+        rules.upload.output if config["export"]["upload"] else [],
         lost_tables,
 
 

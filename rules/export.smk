@@ -10,6 +10,10 @@ from clipmill.shapes.target import has_target
 DATASET_FILES = formats.entries(
     config["export"]["formats"], formats.splits(config["export"]["validation_share"])
 )
+# Where the dataset is sent changes nothing in it.
+EXPORT_SETTINGS = {
+    name: value for name, value in config["export"].items() if name != "upload"
+}
 
 
 rule export_dataset:
@@ -66,7 +70,7 @@ rule export_dataset:
                 "backends": {step: section(step)["backend"] for step in WITH_BACKENDS},
                 "late": last_verdict_settings(),
                 **judgement(JUDGES or config["judge"]["with_caption"]),
-                "export": config["export"],
+                "export": EXPORT_SETTINGS,
                 "fps": config["cut"]["fps"],
                 "filters": filter_settings([*FILTER_ORDER, *LATE_FILTERS])["filters"],
                 **({"drops": DROP_SETTINGS} if WITH_DROPS else {}),

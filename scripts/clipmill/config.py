@@ -10,7 +10,9 @@ import difflib
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from itertools import islice
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from clipmill.remote.hosts import Hosts
 from clipmill.store.layout import CLASSIFIER, is_classifier
 from clipmill.store.table import FLAG, Column
 from clipmill.texts.prompts import PLACES, places
+from clipmill.upload.address import fault_of
 
 # What a command cannot do without, where it has no default: how to set it.
 COMMAND = "snakemake --profile profiles/local"
@@ -39,6 +42,7 @@ NEEDED = {
     "run_a": f"name the outdir of a finished run: {COMMAND} --config run_a=FOLDER run_b=FOLDER -- compare",
     "run_b": f"name the outdir of another run: {COMMAND} --config run_a=FOLDER run_b=FOLDER -- compare",
     "out": f"name the folder to write: {COMMAND} --config model=NAME out=FOLDER -- quantize",
+    "export.upload": "name a bucket or a dataset of the hub: export: {upload: s3://bucket/folder}",
 }
 
 
@@ -154,8 +158,13 @@ def _default(part: dict[str, Any], schema: dict[str, Any]) -> Any:
 
 def check_set(config: dict[str, Any], keys: Sequence[str]) -> None:
     """Raise SetupError with a line for each of `keys` that is not set. Only the target says which of them it needs."""
-    if unset := [key for key in keys if config[key] is None]:
+    if unset := [key for key in keys if _value(config, key) is None]:
         raise SetupError("\n".join(f"config: `{key}` is not set; {NEEDED[key]}" for key in unset))
+
+
+def _value(config: Mapping[str, Any], key: str) -> Any:
+    """The value of a key, which is `section.key` for one inside a section."""
+    return reduce(getitem, key.split("."), config)
 
 
 def check_config(config: dict[str, Any], schema_path: Path) -> None:
@@ -416,6 +425,8 @@ def _export_problems(export: dict[str, Any]) -> list[str]:
         problems.append(
             "export.buckets: resolutions have aspect ratios of their own; set `resolutions` or `aspect_ratios` to null"
         )
+    if export["upload"] and (fault := fault_of(export["upload"])):
+        problems.append(f"export.upload: {fault}")
     return problems
 
 

@@ -67,6 +67,10 @@ class Journal:
         """The value of `item` under `key`, or None where it is not finished yet."""
         return self._values.get((item, key))
 
+    def items(self) -> set[str]:
+        """The items that are finished under any key."""
+        return {item for item, _ in self._values}
+
     def add(self, records: Iterable[tuple[str, str, Any]]) -> None:
         """Append (item, key, value) records and sync them to disk before returning."""
         records = list(records)

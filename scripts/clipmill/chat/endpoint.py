@@ -30,6 +30,7 @@ import pybase64
 import tenacity
 
 from clipmill.base.errors import ItemError, SetupError
+from clipmill.base.silence import silence_requests
 from clipmill.chat import (
     IDLE_SECONDS,
     REFUSED,
@@ -104,8 +105,7 @@ class Endpoint:
 
     def answers(self, requests: Iterable[Request], task: Task) -> Iterator[Outcome | None]:
         """See `ChatModel`. Uses one thread: its event loop runs while the caller waits for answers."""
-        for name in ("httpx2", "httpcore2", "openai"):  # they would log one line per request, and servers' messages
-            logging.getLogger(name).setLevel(logging.WARNING)
+        silence_requests()
         headers = self._request_headers()
         servers = [_Server(url, self._client(url), headers, self._left_out[url]) for url in self._urls]
         loop = asyncio.new_event_loop()

@@ -25,7 +25,7 @@ from clipmill.base.human import counted
 from clipmill.dataset import formats
 from clipmill.dataset.formats.assign import NO_BUCKET, USUAL_RATES, Buckets, split_of
 from clipmill.dataset.formats.card import Numbers, write_card
-from clipmill.dataset.formats.layout import Layout
+from clipmill.dataset.formats.layout import CARD, CLIPS, Layout
 from clipmill.dataset.formats.masks import Masks
 from clipmill.dataset.formats.tree import Tree
 from clipmill.dataset.reviewed import Review, source_of_text, with_text
@@ -219,7 +219,7 @@ def export_dataset(
     dataset, export = paths.dataset, settings["export"]
     judgement = verdict.Judgement(**settings["judgement"]) if "judgement" in settings else None
     given = further_columns(outdir, next(iter(groups))) if settings.get("given") else ()
-    clips, known = Tree(dataset / "clips"), Tables(settings["backends"], judgement, given)
+    clips, known = Tree(dataset / CLIPS), Tables(settings["backends"], judgement, given)
     summary = Summary(settings["backends"], settings["thresholds"], judgement)
     late = verdict.Late(**settings["late"])
     review = Review(**settings["review"], in_use=True) if "review" in settings else Review()
@@ -294,7 +294,7 @@ def export_dataset(
     models = list_models(checks, known)
     write_json(paths.summary, summary.as_dict())
     write_json(paths.models, models)
-    write_text(dataset / "README.md", write_card(numbers, chosen, settings, models, summary.review))
+    write_text(dataset / CARD, write_card(numbers, chosen, settings, models, summary.review))
     return summary.as_dict()
 
 
@@ -346,7 +346,7 @@ def _metadata(
         row["cut_fps"] = row["cut_fps"] or row["cut_frames"] / row["cut_seconds"]  # files of 0.2 lack it
         bucket = layout.buckets.of(row["cut_width"], row["cut_height"], row["cut_frames"], row["cut_fps"])
         split = split_of(together.get(row["video_id"], row["video_id"]), export["validation_share"], export["seed"])
-        known = row | dict.fromkeys(("file_path", "file_name"), f"clips/{below}")
+        known = row | dict.fromkeys(("file_path", "file_name"), f"{CLIPS}/{below}")
         known |= {"split": split, "text": layout.whole_text(row["text"], row)}
         known |= vars(bucket or NO_BUCKET) | further(row)
         rows.append({name: known.get(name) for name in names})

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 LIST_AT_ONCE = 1000  # entries in memory while a bucket is listed: what a server sends at once
 READ_AT_ONCE = 1 << 18  # bytes; fewer are lost where a connection ends
 WRITE_AT_ONCE = 16 << 20  # bytes of a part: S3 takes 10,000 parts
+PARTS_AT_ONCE = 4  # of one object, all in memory
 RETRIES = 6  # of one request of a listing or a writing; for reading `files` and the transfers try again
 _FOR_EVER = timedelta(days=30)  # obstore's own limit is one for the whole file
 
@@ -87,12 +88,14 @@ def _chunks(address: Address, result: Any) -> Iterator[bytes]:
             yield bytes(chunk)
 
 
-def write(address: Address, file: Path | bytes, timeout_seconds: float) -> None:
-    """Write an object: whole or not at all, a large one in parts. Raises RemoteError."""
+def write(address: Address, file: Path | bytes, timeout_seconds: float) -> str | None:
+    """Write an object: whole or not at all, a large one in parts. Returns its etag. Raises RemoteError."""
     import obstore
 
     with _explained(address):
-        obstore.put(_store(address, timeout_seconds, RETRIES), address.path, file, chunk_size=WRITE_AT_ONCE)
+        store, parts = _store(address, timeout_seconds, RETRIES), {"chunk_size": WRITE_AT_ONCE}
+        result = obstore.put(store, address.path, file, max_concurrency=PARTS_AT_ONCE, **parts)
+    return result["e_tag"]
 
 
 def remove(address: Address, timeout_seconds: float) -> None:

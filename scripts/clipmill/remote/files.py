@@ -145,10 +145,13 @@ class Files:
 
         return patiently(whole, self.patience)
 
-    def write(self, address: Address, file: Path | bytes) -> None:
-        """Write an object of a bucket: whole or not at all, a large one in parts. Raises RemoteError."""
+    def write(self, address: Address, file: Path | bytes) -> str | None:
+        """Write an object of a bucket: whole or not at all, a large one in parts. Returns its etag.
+
+        Raises RemoteError.
+        """
         self._check_bucket(address)
-        patiently(lambda: buckets.write(address, file, self._timeout), self.patience)
+        return patiently(lambda: buckets.write(address, file, self._timeout), self.patience)
 
     def remove(self, address: Address) -> None:
         """Remove an object of a bucket; none is fine. Raises RemoteError."""

@@ -46,18 +46,9 @@ BENCHMARK = f"benchmarks/{STEP}/{JOB}.tsv"
 CLASSIFIER = "classifier_"  # begins the name of the step, the table, the column and the filter of a named classifier
 
 # Folders below work/.
-OF_SINGLE_ITEMS = ("fetched", "signals", "miniatures", "sound", "frames", "embeddings", "pairs", "clip_files")
-OF_SINGLE_ITEMS += ("journals",)
-    "fetched",
-    "signals",
-    "miniatures",
-    "sound",
-    "frames",
-    "embeddings",
-    "pairs",
-    "clip_files",
-    "journals",
-)
+OF_SINGLE_ITEMS = (
+    "fetched", "signals", "miniatures", "sound", "frames", "embeddings", "pairs", "clip_files", "journals",
+)  # fmt: skip
 
 
 def scores(metric: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from clipmill.dataset.formats.assign import SPLITS
 from clipmill.dataset.formats.folders import FastVideo, VideoFolder
-from clipmill.dataset.formats.layout import Format
+from clipmill.dataset.formats.layout import CARD, CLIPS, METADATA, Format
 from clipmill.dataset.formats.lists import (
     DataJuicer,
     DiffSynth,
@@ -20,13 +20,13 @@ from clipmill.dataset.formats.lists import (
 )
 from clipmill.dataset.formats.pairs import AiToolkit, DiffusionPipe, MusubiTuner, SimpleTuner
 from clipmill.dataset.formats.tars import WebDataset
-from clipmill.dataset.formats.tree import remove, remove_empty
+from clipmill.dataset.formats.tree import Tree, remove, remove_empty
 
 
 class Parquet(Format):
     """All columns of the metadata, typed. It is always written, since the report reads it too."""
 
-    entries = ("metadata.parquet",)
+    entries = (METADATA,)
     title = "Parquet"
     language = "python"
     load = 'import pandas\n\nclips = pandas.read_parquet("metadata.parquet")'
@@ -67,6 +67,19 @@ def entries(names: Sequence[str], parts: Sequence[str]) -> list[str]:
         for split in parts
     ]
     return list(dict.fromkeys(found))
+
+
+def files(dataset: Path, names: Sequence[str], parts: Sequence[str]) -> Iterator[Path]:
+    """The files to which a dataset's lists refer: clips, and those of the formats `names` for the splits `parts`."""
+    yield from Tree(dataset / CLIPS, (".mp4",)).files()
+    for name in dict.fromkeys(names):
+        for split in parts:
+            yield from FORMATS[name].files(dataset, split)
+
+
+def lists(dataset: Path, names: Sequence[str], parts: Sequence[str]) -> list[Path]:
+    """The files of a dataset with which a reader begins: those of the formats, the metadata and the card."""
+    return [dataset / below for below in (*entries(names, parts), METADATA, CARD)]
 
 
 def remove_unwanted(dataset: Path, names: Collection[str], parts: Collection[str]) -> None:

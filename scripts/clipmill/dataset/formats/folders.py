@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,6 +26,10 @@ class Linked(Format):
     def clean(self) -> None:
         for tree in self.trees.values():
             tree.remove_others()
+
+    @classmethod
+    def files(cls, dataset: Path, split: str) -> Iterable[Path]:
+        return cls._tree(dataset, split).files()
 
     @classmethod
     def remove(cls, dataset: Path, split: str) -> None:

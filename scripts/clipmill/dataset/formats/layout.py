@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,9 @@ from clipmill.shapes.sizes import Size
 from clipmill.store.table import Row
 from clipmill.store.tables import REVIEWED
 from clipmill.texts.heard import with_heard
+
+# What every dataset has: the folder of the clips' files, the table of the clips, and the card.
+CLIPS, METADATA, CARD = "clips", "metadata.parquet", "README.md"
 
 # Columns of the metadata that formats write beside the text: every clip of the dataset has them.
 FACTS = (
@@ -107,6 +110,11 @@ class Format:
 
     def clean(self) -> None:
         """Remove files that are no longer part of the dataset, after all files are in place."""
+
+    @classmethod
+    def files(cls, dataset: Path, split: str) -> Iterable[Path]:
+        """The files of a split that the `entries` refer to, except the clips of the metadata."""
+        return ()
 
     @classmethod
     def remove(cls, dataset: Path, split: str) -> None:

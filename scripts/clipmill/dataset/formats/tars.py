@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,10 @@ class WebDataset(Format):
         whole = {shard["url"] for tars in self._tars.values() for shard in tars.shards}
         for split in self._tars:
             self.remove(self.layout.dataset, split, whole)
+
+    @classmethod
+    def files(cls, dataset: Path, split: str) -> Iterable[Path]:
+        return sorted((dataset / "webdataset").glob(f"{split}-*.tar"))
 
     @classmethod
     def remove(cls, dataset: Path, split: str, whole: Collection[str] = ()) -> None:

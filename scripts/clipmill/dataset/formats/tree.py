@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,6 +59,14 @@ class Tree:
             target.parent.mkdir(parents=True, exist_ok=True)
         self.wanted[target.parent].add(target.name)
         return target
+
+    def files(self) -> Iterator[Path]:
+        """The files of the dataset that are in the folder, in the order of their names."""
+        for name, folders, files in os.walk(self.root):
+            folders.sort()
+            for file in sorted(files):
+                if file.endswith(self.endings or "") and not file.endswith(TEMPORARY):
+                    yield Path(name, file)
 
     def remove_others(self) -> None:
         """Remove files that are not wanted, files that a killed export left, and empty folders."""

@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from clipmill.base.errors import SetupError
+from clipmill.base.silence import silence_requests
 from clipmill.extras.tinychat.question import Question, Refusal, read_question
 from clipmill.extras.tinychat.worker import Worker
 
@@ -116,8 +117,7 @@ def serve(adapter: Adapter, host: str, port: int) -> None:
         listening = socket.create_server((host, port))
     except OSError as error:
         raise SetupError(f"--host {host} --port {port}: {error.strerror}; choose another") from None
-    for name in ("httpx2", "httpcore2"):  # they would log one line per request
-        logging.getLogger(name).setLevel(logging.WARNING)
+    silence_requests()
     config = uvicorn.Config(
         adapter.app(),
         log_config=None,
