@@ -102,10 +102,11 @@ def read_sections_of_command_line():
 
 
 def review_as_section():
-    """`review: FILE` is short for a section with that file. The last config file that names `require` still counts."""
+    """`review: FILE` is short for a section with that file. What the user's config files say of `require` still counts."""
     if config["review"] is None or isinstance(config["review"], str):
         require = None
-        for path in map(Path, workflow.configfiles):
+        own = HERE / "config" / "config.yaml"
+        for path in (Path(one) for one in workflow.configfiles if Path(one) != own):
             said = {} if path.is_fifo() else load_configfile(path).get("review")
             if isinstance(said, dict) and "require" in said:
                 require = said["require"]

@@ -444,6 +444,14 @@ KEYS = ", ".join(CONFIG)
             {"cut.frames": [33, 49, 81], "export.buckets.frames": [81]},
             "export.buckets.frames: lacks 33, 49 of cut.frames, so that clips would fit no bucket or a shorter one; ",
         ),
+        (
+            {"review.require": "star"},
+            "review.require: without decisions no clip has a star; name the file in review.file",
+        ),
+        ({"review": {"file": "a", "require": "stars"}}, "review.require: 'stars' is not one of: star, None"),
+        ({"review": {"files": "a"}}, "review.files: unknown key; did you mean `file`? known here: file, require"),
+        ({"review": 3}, "review: 3 is not a section of keys with values or text, of: file, require"),
+        ({"calibrate.precision": 1.5}, "calibrate.precision: 1.5 is out of range, it must be at most 1"),
         ({"cut.frames": "81"}, "cut.frames: '81' is none of: 4n+1, 8n+1, a list, as [a, b], null"),
     ],
 )
