@@ -1,10 +1,12 @@
 """Caption the clips of some shards that the filters kept."""
 
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from clipmill.captions.hearing import with_sources
 from clipmill.captions.shard import caption_shards, kept_clips, with_given_captions
-from clipmill.cli import add_duplicates, backend_on_device, group_parser, measured, run_step
+from clipmill.cli import add_duplicates, backend_on_device, group_parser, local_files, measured, run_step
 from clipmill.duplicates.dropped import dropped_clips
 from clipmill.filters.shard import with_good_answers
 from clipmill.filters.verdict import Judgement
@@ -16,12 +18,12 @@ def main() -> None:
     add_duplicates(parser)
     parser.add_argument("--output", type=Path, required=True, help="table of captions to write")
     args = parser.parse_args()
-    with measured(args.outdir, "caption", args.shards[0], args.threads):
+    with measured(args.outdir, "caption", args.shards[0], args.threads), ExitStack() as stack:
         clips = kept_clips(args.outdir, args.shards, dropped_clips(args.duplicates))
         if args.settings["backend"] == "given":
             clips = with_given_captions(clips, args.outdir)
         if args.settings.get("audio"):
-            clips = with_sources(clips, args.outdir)
+            clips = stack.enter_context(with_sources(clips, args.outdir, partial(local_files, args.outdir)))
         if settings := args.settings.pop("judgement", None):
             judgement = Judgement(**settings)
             table = tables.with_answers(tables.JUDGEMENTS, judgement.columns)

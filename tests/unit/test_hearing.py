@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from films import decoded, grey, standing
 from made_chat import FACTS, Chat, captioner
 
 from chat_server import Asked, ChatServer, Reply, refusal, said_to_check
-from clipmill.base.errors import SetupError
+from clipmill.base.errors import ItemError, SetupError
 from clipmill.captions.captioner import WITH_SOUND, WITHOUT_SOUND
 from clipmill.captions.fields import FIELDS, OF_SOUND
 from clipmill.captions.hearing import with_sources
@@ -27,6 +28,7 @@ from clipmill.checks import QUESTIONS_OF_SOUND, check_backend
 from clipmill.config import check_config
 from clipmill.decode.sound import Sound, resampled
 from clipmill.demo import render
+from clipmill.fetch.files import ALL_HERE, LocalFiles
 from clipmill.models.backends import settings
 from clipmill.store import tables
 from clipmill.store.layout import Paths
@@ -92,9 +94,34 @@ class Films:
             table.of(outdir, SHARD).parent.mkdir(parents=True, exist_ok=True)
             table.write(table.of(outdir, SHARD), rows)
 
-    def caption(self, backend: Any) -> dict[str, dict[str, Any]]:
-        clips = with_sources({SHARD: self.clips}, self.outdir)
-        return {row["clip_id"]: row for row in caption_shards(backend, clips, self.outdir, 1.0)}
+    def caption(self, backend: Any, files: Any = ALL_HERE) -> dict[str, dict[str, Any]]:
+        with with_sources({SHARD: self.clips}, self.outdir, lambda shard: files) as clips:
+            return {row["clip_id"]: row for row in caption_shards(backend, clips, self.outdir, 1.0)}
+
+
+class Fetched(LocalFiles):
+    """The films as if they had to be fetched; one of them cannot be."""
+
+    def __init__(self, outdir: Path):
+        super().__init__([], outdir, keep=False)
+        self.brought: list[str] = []
+
+    def path(self, video: Mapping[str, Any]) -> Path:
+        return self._folder / f"fetched-{video['video_id']}.mp4"
+
+    def not_brought(self, video_ids: Iterable[str]) -> dict[str, ItemError]:
+        (video_id,) = video_ids
+        if video_id == "v1":
+            return {video_id: ItemError("not_found", "it is gone")}
+        file = self.path({"video_id": video_id})
+        if not file.exists():
+            self.brought.append(video_id)
+            shutil.copy(self._folder / f"{video_id}.ts", file)
+        return {}
+
+    def release(self, video_ids: Iterable[str]) -> None:
+        for video_id in video_ids:
+            self.path({"video_id": video_id}).unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +272,16 @@ def test_a_video_that_has_gone_costs_its_clips_alone(films):
     chat = Chat(lambda request: json.dumps(ANSWER))
     films.caption(captioner(chat, prompt=PROMPT, audio=True))
     assert len(chat.asked) == 3, "they are asked the next time"
+
+
+def test_the_file_of_a_video_that_is_fetched_is_there_while_its_clips_are_heard(films):
+    files, chat = Fetched(films.outdir), Chat(lambda request: json.dumps(ANSWER))
+    rows = films.caption(captioner(chat, prompt=PROMPT, audio=True), files)
+    assert files.brought == ["v0"], "once for its three clips, and none for the video without sound"
+    assert not list(films.outdir.glob("fetched-*"))
+    assert sum(request.sound is not None for request in chat.asked) == 3
+    failed = {name: row["error_kind"] for name, row in rows.items() if row.get("error_kind")}
+    assert failed == {clip["clip_id"]: "not_found" for clip in films.clips if clip["video_id"] == "v1"}
 
 
 # --- the check before a run -------------------------------------------------------------------------------------------
