@@ -1,7 +1,9 @@
 """Measures clipmill's speed and memory; `make bench` runs all of it.
 
     python tests/bench/bench.py whole           whole runs of the workflow against the usual way; shards; starts
+    python tests/bench/bench.py shares          which step of a whole run takes how much processor time
     python tests/bench/bench.py steps           the steps against the usual way of doing them
+    python tests/bench/bench.py text            the text detector with and without an arena for its memory
     python tests/bench/bench.py decode          a decode job against `ffmpeg -f null -`
     python tests/bench/bench.py memory          a decode worker's peak, by the video's length
     python tests/bench/bench.py plan            dry runs over long sheets
@@ -22,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +33,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
 
 import imageio_ffmpeg
+import numpy as np
 import usual_way
 
 from clipmill.cut.shard import cut_shard
@@ -48,6 +52,7 @@ from default_config import CONFIG, CUT_SETTINGS, SPLIT_SETTINGS
 
 REAL_VIDEOS = REPOSITORY / "tests" / "data" / "videos"
 CORES = 2
+EVERY = 50  # frames: so many of the text detector's frames lie apart
 
 
 def main() -> None:
@@ -161,6 +166,30 @@ def bench_whole(args: argparse.Namespace, place: Path) -> None:
     starts(inputs["75 videos of 8 s"], place / "starts", 2000)
 
 
+def bench_shares(args: argparse.Namespace, place: Path) -> None:
+    """Processor time of the steps of a whole run, and of the usual way. It depends little on what else runs."""
+    inputs = {
+        "15 videos of 8 s": short_videos(args.videos, place / "short", 15),
+        "400 s in 4 files": long_videos(args.videos, place / "long", 4, 100),
+    }
+    for name, videos in inputs.items():
+        usual = usual_run(videos, place / name / "usual")
+        whole = whole_run(videos, place / name / "ours")
+        steps: Counter[str] = Counter()
+        jobs: Counter[str] = Counter()
+        for file in (place / name / "ours" / "out" / "benchmarks").rglob("*.tsv"):
+            job = benchmarks.read(file)
+            assert job is not None, file
+            steps[file.parent.name] += job.processor_seconds
+            jobs[file.parent.name] += 1
+        rows = [(step, jobs[step], f"{took:.2f}", f"{took / whole.cores:.0%}") for step, took in steps.most_common()]
+        rest = whole.cores - steps.total()
+        rows += [("the rest: Snakemake", "", f"{rest:.2f}", f"{rest / whole.cores:.0%}")]
+        rows += [("sum", jobs.total(), f"{whole.cores:.1f}", ""), ("usual way", "", f"{usual.cores:.1f}", "")]
+        print(f"\n{name}: {usual.cores / whole.cores:.2f} times less processor time\n")
+        table(["step", "jobs", "processor time, s", "share"], rows)
+
+
 class Took(NamedTuple):
     """Seconds of wall time, and of all cores together."""
 
@@ -253,6 +282,43 @@ def starts(videos: Path, place: Path, count: int) -> None:
     said = subprocess.run(command, cwd=place, check=True, capture_output=True, text=True)
     lines = re.findall(r"^  .*(?:shards|time on cores|about).*$", said.stdout + said.stderr, re.MULTILINE)
     print(f"\nThe plan of {count:,} such videos:\n\n" + "\n".join(lines))
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+
+def bench_text(args: argparse.Namespace, place: Path) -> None:
+    """Processor time of the text detector per frame, with and without onnxruntime's arena, frame by frame in turn."""
+    import av
+    import rapidocr
+
+    from clipmill.base.workers import tune_for_pictures
+    from clipmill.scores.text.rapidocr import RapidOcr
+
+    load, option = rapidocr.RapidOCR, "EngineConfig.onnxruntime.enable_cpu_mem_arena"
+    detectors = {}
+    for arena in (False, True):
+        rapidocr.RapidOCR = lambda params, arena=arena: load(params=params | {option: arena})
+        detectors[arena] = RapidOcr(frames=1)
+        detectors[arena].load()
+    tune_for_pictures()
+    rows = []
+    for video in videos_of(args.videos):
+        took = {False: [], True: []}
+        same = True
+        with av.open(str(video)) as container:
+            shown = enumerate(container.decode(video=0))
+            frames = [frame.to_ndarray(format="bgr24") for number, frame in shown if number % EVERY == 0]
+        for picture in frames:
+            found = {}
+            for arena, detector in detectors.items():
+                begin = time.process_time()
+                found[arena] = detector.prepare([picture])[0].boxes
+                took[arena].append(1000 * (time.process_time() - begin))
+            same = same and np.array_equal(found[False], found[True])
+        without, with_arena = (statistics.median(took[arena]) for arena in (False, True))
+        rows.append((video.name, len(frames), f"{without:.0f}", f"{with_arena:.0f}", "yes" if same else "no"))
+    table(["video", "frames", "without, ms", "with, ms", "same boxes"], rows)
 
 
 # --- decoding ---------------------------------------------------------------------------------------------------------
@@ -412,6 +478,8 @@ def table(head: list[str], rows: list[tuple]) -> None:
 
 MEASUREMENTS = {
     "whole": bench_whole,
+    "shares": bench_shares,
+    "text": bench_text,
     "steps": bench_steps,
     "decode": bench_decode,
     "memory": bench_memory,
