@@ -13,6 +13,7 @@ import pytest
 from index_runs import Run, refuse
 
 from clipmill.base.errors import SetupError
+from clipmill.inputs.archives import Archives
 from clipmill.inputs.discovery import update_index
 from clipmill.inputs.finding import Found
 from clipmill.inputs.identities import make_id
@@ -148,7 +149,7 @@ def test_a_folder_that_cannot_be_read_is_a_problem(run, monkeypatch):
         ("relative", r"videos: nowhere does not exist in /.*/videos; name a folder"),
         (
             "file",
-            r"videos: .*/a.txt is neither a folder nor a sheet \(.csv, .jsonl, .parquet, .tsv\), and no video \(avi",
+            r"videos: .*/a.txt is neither a folder nor a sheet \(.csv, .*\), nor an archive \(.tar, .parquet\), and no video \(avi",
         ),
         ("empty", r"videos: .*/videos holds no video \(a file ending in avi flv .* was expected\)$"),
         ("problem", r"holds no video .*; the problem: cannot be read \(No such file or directory\)"),
@@ -331,7 +332,7 @@ def test_one_inode_of_two_files_is_no_file_with_two_names():
     """As on file systems whose inodes are not stable, or have no inodes."""
 
     def pairs(*statuses: tuple[int, int, int]) -> list[tuple[str, str]]:
-        found = Found()
+        found = Found(Archives(Path(), captions=False))
         for number, (inode, device, size) in enumerate(statuses):
             found.add(f"{number}.mp4", f"{number}.mp4", os.stat_result((0, inode, device, 1, 0, 0, size, 0, 0, 0)))
         return found_twice(found, [True] * len(statuses))
