@@ -150,7 +150,7 @@ def test_a_folder_that_cannot_be_read_is_a_problem(run, monkeypatch):
         ("relative", r"videos: nowhere does not exist in /.*/videos; name a folder"),
         (
             "file",
-            r"videos: .*/a.txt is neither a folder nor a sheet \(.csv, .jsonl, .parquet, .tsv\), and no video \(avi",
+            r"videos: .*/a.txt is neither a folder nor a sheet .*, nor an archive \(.tar, .parquet\), and no video ",
         ),
         ("empty", r"videos: .*/videos holds no video \(a file ending in avi flv .* was expected\)$"),
         ("problem", r"holds no video .*; the problem: cannot be read \(No such file or directory\)"),

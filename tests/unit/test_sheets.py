@@ -227,7 +227,7 @@ def test_paths_in_structs(folder, kind, column):
 
 
 @pytest.mark.parametrize(
-    "cells", [[{"bytes": b"x"}], [["a.mp4"]], pa.array([[("a.mp4", 1)]], pa.map_(pa.string(), pa.int64()))]
+    "cells", [[{"data": b"x"}], [["a.mp4"]], pa.array([[("a.mp4", 1)]], pa.map_(pa.string(), pa.int64()))]
 )
 def test_a_column_without_paths_is_named(folder, cells):
     pq.write_table(pa.table({"video": cells}), folder / "s.parquet")
