@@ -352,6 +352,14 @@ KEYS = ", ".join(CONFIG)
         ({"filters.motion": {"min": "q0.8", "max": "q0.30"}}, "filters.motion: min q0.8 is more than max q0.30; no "),
         ({"exclude": "*.mp4"}, "exclude: '*.mp4' is not a list, as [a, b]"),
         ({"exclude": [1]}, "exclude.0: 1 is not text"),
+        (
+            {"fetch.hosts": ["media.org/films"]},
+            "fetch.hosts: name a host alone, without what follows it: https://media.org",
+        ),
+        (
+            {"fetch.hosts": ["https://me:secret@media.org"]},
+            "fetch.hosts: a `https://` address holds a user, a password or",
+        ),
         ({"cascade": "yes"}, "cascade: 'yes' is not true or false"),
         ({"videos": ["a"]}, "videos: ['a'] is not text or null"),
         ({"videos": ""}, "videos: must not be empty"),

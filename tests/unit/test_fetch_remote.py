@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from test_plan_numbers import settings as of_plan
 
 from bucket_server import environment
 from clipmill.base.errors import ItemError
+from clipmill.base.workers import map_in_processes
 from clipmill.fetch import remote
 from clipmill.fetch.files import FetchSettings, LocalFiles
 from clipmill.inputs.discovery import update_index
@@ -166,6 +168,18 @@ def test_files_come_in_another_process_while_others_are_read(server, tmp_path):
     assert next(files.as_they_come(["g", "a"])) == ("a", None)  # first what is here
 
 
+def test_files_of_the_hub_have_other_etags_where_it_keeps_them(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    server.files["/kept"] = CONTENT
+    address, moved = "hf://datasets/u/n/a.mp4", Fault(times=9, status=302, headers={"Location": "/kept"})
+    server.faults["/datasets/u/n/resolve/main/a.mp4"] = moved
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    of_list = {"at": address, "etag": f'"{sha256}"', "checksum": f"sha256:{sha256}", "size_bytes": len(CONTENT)}
+    listed = video(server, **of_list)
+    files = LocalFiles([listed], tmp_path, True, settings("hf://datasets/u/n", server.host))
+    assert files.not_brought(["a"]) == {} and files.path(listed).read_bytes() == CONTENT
+
+
 def test_etags_that_look_like_checksums_may_be_none(server, tmp_path, monkeypatch):
     """As those of objects that a store has encrypted with some kinds of keys."""
     for name, value in environment(server.url).items():
@@ -178,6 +192,27 @@ def test_etags_that_look_like_checksums_may_be_none(server, tmp_path, monkeypatc
     files = LocalFiles(videos, tmp_path, True, settings("s3://encrypted", parallel=1))
     assert files.not_brought(["a", "b"]) == {}
     assert [path for _, path, _ in server.asked] == ["/encrypted/a.mp4", "/encrypted/a.mp4", "/encrypted/b.mp4"]
+
+
+def test_files_come_while_others_are_read_and_nobody_waits_for_all(server, tmp_path):
+    names = "bcdef"
+    server.files |= {f"/{name}.mp4": b"there" for name in names}
+    videos = [video(server, f"/{name}.mp4") for name in names]
+    files = LocalFiles(videos, tmp_path, True, settings(server.host, parallel=1))
+    paths = [files.path(video) for video in videos]
+
+    def work(arrived: tuple[str, ItemError | None]) -> tuple[bool, bool]:
+        """Whether the next file comes while this one is read, and whether the last one was there at the beginning."""
+        number = names.index(arrived[0])
+        last = paths[-1].exists()
+        for _ in range(300):
+            if number + 1 == len(paths) or paths[number + 1].exists():
+                return True, last
+            time.sleep(0.1)
+        return False, last
+
+    results = [result for _, result in map_in_processes(files.as_they_come(list(names)), work, 1)]
+    assert [came for came, _ in results] == [True] * 5 and not results[0][1]
 
 
 # --- what a start finds -----------------------------------------------------------------------------------------------
@@ -255,7 +290,7 @@ def test_the_plan_says_what_comes_from_addresses(server, tmp_path, monkeypatch):
     update_index("s3://films/raw", tmp_path, 10, fetch=settings("s3://films", max_mb=100))
     assert [json.loads(line)["kind"] for line in Paths(tmp_path).problems.read_text().splitlines()] == ["too_large"]
     text = as_text(make_plan(tmp_path, of_plan(), sample=10))
-    assert "fetch    50 MB (counted), from addresses, to decode" in text and "1.7 min to decode" in text
+    assert "fetch    50 MB (counted), from addresses, to decode" in text and "carried over by bytes, assumed" in text
     sheet = tmp_path / "list.csv"
     sheet.write_text(f"path\n{server.url}/a.mp4\n")
     update_index(sheet, tmp_path / "out", 10, fetch=settings(server.host))

@@ -113,6 +113,10 @@ def test_only_named_places_are_reached():
     config = {"videos": "gs://set/x", "fetch": {"hosts": ["media.org"]}}
     allow_place_of_videos(config)
     assert Hosts(config["fetch"]["hosts"]).allow(parse("gs://set/y"))
+    assert Hosts(["http://[::1]:8000"]).allow(parse("http://[::1]:8000/x"))
+    with pytest.raises(SetupError, match="holds a signature") as caught:
+        allow_place_of_videos({**config, "videos": f"https://media.org/list.csv?sig={SECRET}"})
+    assert SECRET not in str(caught.value)
 
 
 @pytest.mark.parametrize(

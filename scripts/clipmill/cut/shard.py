@@ -89,9 +89,6 @@ def cut_shard(
         waiting = {video_id: len(clips) for video_id, clips in clips_of.items()}
         for (clip, _), result in map_in_processes(clips_as_videos_come(), cut, threads):
             clip_id = clip["clip_id"]
-            waiting[clip["video_id"]] -= 1
-            if not waiting[clip["video_id"]]:
-                files.release([clip["video_id"]])
             if isinstance(result, ItemError):
                 log.warning("%s: %s", clip_id, result)
                 row = {"error_kind": result.kind, "error": str(result)}
@@ -100,7 +97,10 @@ def cut_shard(
             if not isinstance(result, ItemError) or result.lasting:
                 journal.add([(clip_id, keys[clip_id], row)])
             else:
-                passing.append(clip["video_id"])
+                passing.append(clip["video_id"])  # what has come of its file stays for the next try
+            waiting[clip["video_id"]] -= 1
+            if not waiting[clip["video_id"]]:
+                files.release({clip["video_id"]}.difference(passing))
             rows[clip_id] = row
             progress.step()
             check_error_rate(sum("error" in row for row in rows.values()), len(rows), max_error_rate, "clips")

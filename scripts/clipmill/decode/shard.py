@@ -122,12 +122,12 @@ def decode_shard(
                 value = {**rows[video_id], "parts": parts[video_id]}
                 journal.add([(video_id, decode_key(video, settings), value)])
             else:
-                passing.append(video_id)
-            files.release([video_id])
+                passing.append(video_id)  # what has come of its file stays for the next try
+            files.release({video_id}.difference(passing))
             progress.step()
             bad = sum(1 for row in rows.values() if row.get("error_kind"))
             check_error_rate(bad, len(rows), max_error_rate, "videos")
-        files.release(paths)  # also those that an earlier job had decoded before it was killed
+        files.release(paths.keys() - set(passing))  # also those that an earlier job had decoded before it was killed
         note_again(outdir, "decode", shard, passing)
         forget_lost(outdir, shard)
     hdr = sum(any(part["transfer"] != "sdr" for part in of_video) for of_video in parts.values())

@@ -71,15 +71,14 @@ def reading(
     """The bytes of an object from `start` up to `end`; with an `etag` only if it still has it. Raises RemoteError."""
     import obstore
 
-    options: dict[str, Any] = {"if_match": etag} if etag else {}
+    options: Any = {"if_match": etag} if etag else {}
     if end is not None:
         options["range"] = (start, end)
     elif start:
         options["range"] = {"offset": start}
     with _explained(address):
         result = obstore.get(_store(address, timeout_seconds, 0), address.path, options=options)
-        entry = _entry(result.meta, address.path.split("/")[-1])
-        yield Reading(entry, result.range[0], _chunks(address, result))
+    yield Reading(_entry(result.meta, address.path.split("/")[-1]), result.range[0], _chunks(address, result))
 
 
 def _chunks(address: Address, result: Any) -> Iterator[bytes]:
@@ -150,7 +149,7 @@ def _opened(scheme: str, bucket: str, timeout_seconds: float, retries: int) -> O
         ) from error
 
 
-def _shared_profile(environment: Mapping[str, str]) -> dict[str, str]:
+def _shared_profile(environment: Mapping[str, str]) -> dict[str, Any]:
     """Keys and region from the files of AWS's own tools; none if the environment has keys, or another way to them.
 
     Raises SetupError for a profile that is not there or that has no keys.
@@ -163,6 +162,7 @@ def _shared_profile(environment: Mapping[str, str]) -> dict[str, str]:
     settings = Path(environment.get("AWS_CONFIG_FILE") or folder / "config").expanduser()
     wanted = environment.get("AWS_PROFILE")
     profile = wanted or "default"
+    # No section is one of defaults.
     files = configparser.RawConfigParser(default_section="")
     try:
         files.read([settings, keys], encoding="utf-8")

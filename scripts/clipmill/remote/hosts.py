@@ -18,9 +18,15 @@ def allow_place_of_videos(config: dict[str, Any]) -> None:
     if config["videos"] is None or not is_address(config["videos"]):
         return
     try:
-        place = parse(config["videos"]).whole_place
+        address = parse(config["videos"])
     except BadAddress as error:
         raise SetupError(f"videos: {error}") from None
+    if address.is_signed:
+        raise SetupError(
+            f"videos: {address} holds a signature, which would stand in the report; make the file readable by keys "
+            "from the environment, or copy the sheet to a disk"
+        )
+    place = address.whole_place
     if place not in config["fetch"]["hosts"]:
         config["fetch"]["hosts"] = [*config["fetch"]["hosts"], place]
 
@@ -37,7 +43,8 @@ class Hosts:
 
     def allow(self, address: Address) -> bool:
         """Whether an address may be reached."""
-        return any(fnmatchcase(address.whole_place, entry) for entry in self._entries)
+        place = address.whole_place
+        return any(place == entry or fnmatchcase(place, entry) for entry in self._entries)
 
     def and_hub(self, endpoint: Address) -> Hosts:
         """These places, the hub at `endpoint`, and the places where the hub keeps its files."""
