@@ -35,7 +35,7 @@ SCROLL = """async () => {
   }
   watch.disconnect();
   frames.sort((one, other) => one - other);
-  return { most, made: made / steps, median: frames[steps >> 1], longest: frames[steps], frames: steps + 1, height };
+  return { most, made: made / steps, median: frames[steps >> 1], longest: frames[steps], height };
 }"""
 
 

@@ -178,6 +178,7 @@ def test_browse_serves_the_run_and_takes_decisions_while_a_run_is_at_work_beside
             wait_for(lambda: (run.outdir / "review.jsonl").exists())
             page.page.locator('[data-set="near"]').click()
             assert "Dropped by motion: " in cards.first.inner_text()
+            page.page.keyboard.press("Home")  # from the button to the clip
             page.page.keyboard.press(" ")
             wait_for(lambda: cards.first.locator("video").evaluate("one => !one.paused && one.currentTime > 0"))
             assert page.told == [] and page.overflow == 0

@@ -550,13 +550,18 @@
     if (!card) return;
     if (playing === card && held === card) quiet(card); else { play(card); held = card; }
   }
-  /** When the list stands still, clips of the dataset show a frame of their file: sharper than the picture in this page. */
+  /**
+   * When the list stands still, clips of the dataset show a frame of their file: sharper than the picture in this page.
+   * One after the other, since a browser takes milliseconds to begin with a video.
+   */
   function rest() {
     for (const card of shown.values()) {
       if (card.video.hasAttribute("src") || !data.file[card.clip]) continue;
       if (unplayable.has(card.clip)) { broken(card); continue; }
       card.video.preload = "auto";
       card.video.src = source(card.clip);
+      resting = setTimeout(rest, 25);
+      return;
     }
   }
 

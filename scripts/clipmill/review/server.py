@@ -115,15 +115,12 @@ def serve(outdir: Path, port: int = 0) -> None:
     # Snakemake ignores Ctrl-C meanwhile, and what it starts does too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with Server(outdir, port) as server:
-        print(f"\n  {server.address}\n\n  Open it in a browser on this machine. Ctrl-C ends it.\n", flush=True)
         try:
+            print(f"\n  {server.address}\n\n  Open it in a browser on this machine. Ctrl-C ends it.\n", flush=True)
             server.serve_forever()
         except KeyboardInterrupt:
-            decisions = Paths(outdir).review_file
-            print(
-                f"\n  Ended: {f'decisions are in {decisions}' if decisions.exists() else 'nothing was decided'}.",
-                flush=True,
-            )
+            file = Paths(outdir).review_file
+            print(f"\n  Ended: {f'decisions are in {file}' if file.exists() else 'nothing was decided'}.", flush=True)
 
 
 class Handler(BaseHTTPRequestHandler):
