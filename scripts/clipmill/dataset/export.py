@@ -37,7 +37,7 @@ from clipmill.store import tables
 from clipmill.store.clip_files import is_intact
 from clipmill.store.given import OfClips, further_columns, scene_errors
 from clipmill.store.index import read_json_lines, removed_videos
-from clipmill.store.layout import Paths
+from clipmill.store.layout import Paths, clip_file
 from clipmill.store.table import Column, Row, Table
 from clipmill.texts.checks import same
 
@@ -195,7 +195,7 @@ def export_dataset(
     dataset, export = paths.dataset, settings["export"]
     judgement = verdict.Judgement(**settings["judgement"]) if "judgement" in settings else None
     given = further_columns(outdir, next(iter(groups))) if settings.get("given") else ()
-    clips, known = Tree(dataset / "clips"), Tables(settings["backends"], judgement, given)
+    clips, known = Tree(paths.dataset_clips), Tables(settings["backends"], judgement, given)
     summary = Summary(settings["backends"], settings["thresholds"], judgement)
     late = verdict.Late(**settings["late"])
     duplicates = rows_by_clip(settings.get("duplicates", []))
@@ -300,7 +300,7 @@ def _metadata(
         if not row["kept"]:
             continue
         source = store / row["file"]
-        below = f"{row['video_id']}/{row['clip_id']}.mp4"
+        below = clip_file(row["video_id"], row["clip_id"])
         if is_intact(source, row):
             clips.link(source, below)
         elif row["cut_time"] is not None and is_intact(clips.root / below, row):
@@ -313,7 +313,7 @@ def _metadata(
         row["cut_fps"] = row["cut_fps"] or row["cut_frames"] / row["cut_seconds"]  # files of 0.2 lack it
         bucket = layout.buckets.of(row["cut_width"], row["cut_height"], row["cut_frames"], row["cut_fps"])
         split = split_of(together.get(row["video_id"], row["video_id"]), export["validation_share"], export["seed"])
-        known = row | dict.fromkeys(("file_path", "file_name"), f"clips/{below}")
+        known = row | dict.fromkeys(("file_path", "file_name"), f"{clips.root.name}/{below}")
         known |= {"split": split, "text": layout.around(row["text"])}
         known |= vars(bucket or NO_BUCKET) | further(row)
         rows.append({name: known.get(name) for name in names})

@@ -57,6 +57,11 @@ def is_classifier(name: str) -> bool:
     return name.startswith(CLASSIFIER)
 
 
+def clip_file(video_id: str, clip_id: str) -> str:
+    """The path of a clip's file below `Paths.dataset_clips`."""
+    return f"{video_id}/{clip_id}.mp4"
+
+
 @dataclass(frozen=True)
 class Paths:
     """The paths below one output folder."""
@@ -74,6 +79,11 @@ class Paths:
     def dataset(self) -> Path:
         """The dataset folder."""
         return self.outdir / "dataset"
+
+    @property
+    def dataset_clips(self) -> Path:
+        """The files of the dataset's clips."""
+        return self.dataset / "clips"
 
     @property
     def metadata(self) -> Path:
