@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 SET = """([field, value]) => {
@@ -95,6 +95,25 @@ class Opened:
             }))""",
         )
 
+    def ready(self) -> None:
+        """Wait until the page, with the thresholds of its address, can be used."""
+        self.page.wait_for_selector("html[data-ready]", state="attached")
+        self.settle()
+
+    def reload(self) -> None:
+        """Load the page again, when it has written its thresholds into its address."""
+        self.page.wait_for_timeout(400)
+        self.page.reload()
+        self.ready()
+
+    def clip(self, state: str) -> Locator:
+        """The first of the listed clips in a state: what one points at to play it."""
+        return self.page.locator(f'[data-is="sheet"] [data-now="{state}"]:has(img) .screen').first
+
+    def unfold(self) -> None:
+        """Show the filters that drop nothing too."""
+        self.page.locator("details.fold").evaluate_all("all => all.forEach((one) => { one.open = true; })")
+
     def settle(self) -> None:
         """Wait until the page has answered what was done to it."""
         self.page.evaluate("new Promise((done) => requestAnimationFrame(done))")
@@ -127,23 +146,29 @@ def started() -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path, width: int = 1600, scheme: str = "light") -> Iterator[Opened]:
-    """A report, opened from disk, ready to be used. Whatever it asks for besides itself is refused and told."""
+def opened(
+    path: Path, width: int = 1600, scheme: str = "light", address: str = "", beside: bool = False
+) -> Iterator[Opened]:
+    """A report, opened from disk, ready to be used. Whatever it asks for besides itself is refused and told.
+
+    `address`: what follows its path. `beside`: whether it gets the files beside it.
+    """
     page = _running[-1].new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     report = Opened(page, path)
 
     def ask(route) -> None:
-        if route.request.url == path.as_uri():
+        url = route.request.url
+        if url == path.as_uri() or (beside and url.startswith(f"{path.parent.as_uri()}/")):
             route.continue_()
         else:
-            report.told.append(f"request: {route.request.url[:200]}")
+            report.told.append(f"request: {url[:200]}")
             route.abort()
 
     page.route("**/*", ask)
     page.on("console", lambda message: report.told.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: report.told.append(f"error: {error}"))
     page.on("dialog", lambda dialog: (report.told.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.goto(path.as_uri())
-    page.wait_for_selector("html[data-ready]", state="attached")
+    page.goto(path.as_uri() + address)
+    report.ready()
     yield report
     page.close()

@@ -15,7 +15,7 @@ from clipmill.base.files import write_text
 from clipmill.filters import verdict
 from clipmill.filters.columns import WORDS
 from clipmill.report import page, pictures, shots, whatif
-from clipmill.report.collect import MOST_ROWS, MOST_SHOWN, collect, columns, look, with_originals
+from clipmill.report.collect import MOST_ROWS, collect, columns, look, with_originals
 from clipmill.report.costs import costs
 from clipmill.report.judge import ANSWERS, DUPLICATES, GONE_ON, Judge
 from clipmill.split.settings import SplitSettings
@@ -65,7 +65,6 @@ def write_report(
         "cards": cards,
         "not_offered": [name for name in judge.filters if name not in scales],
         "clips": clips,
-        "all_shown": collected.found.clips <= MOST_SHOWN,
         "copies": page.copies(clips),
         "overlap": page.overlap(collected),
         "shots": shots.section(outdir, split),

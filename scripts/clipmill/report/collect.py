@@ -86,9 +86,14 @@ class Collected:
         """The number of clips that thresholds decide about."""
         return self.found.clips - self.short.clips - self.small.clips
 
+    @property
+    def shows_all(self) -> bool:
+        """Whether the page shows all clips of the run."""
+        return self.found.clips <= MOST_SHOWN
+
     def shown(self) -> list[int]:
-        """Numbers of the rows whose clips the page shows, in order: all of them if there are few."""
-        if self.found.clips <= MOST_SHOWN:
+        """Numbers of the rows whose clips the page shows, in order."""
+        if self.shows_all:
             return list(range(self.found.clips))
         chosen = set(self.sheet.take(KEPT))
         chosen.update(*(nearest.take(NEAR) for nearest in self.near.values()))

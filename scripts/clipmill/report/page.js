@@ -414,7 +414,8 @@
     }
     const filter = filters.find(({ name }) => name === chooser.value);
     const found = clips.filter(({ kinds }) => kinds.has(chooser.value));
-    if (filter && !filter.words) found.sort((one, other) => filter.shown[one.number] - filter.shown[other.number]);
+    const place = ({ number }) => filter.shown[number] ?? Infinity;
+    if (filter && !filter.words) found.sort((one, other) => (place(one) < place(other) ? -1 : Number(place(one) > place(other))));
     const listed = new Set(whole ? found : found.slice(0, FIRST));
     for (const clip of clips) clip.figure.hidden = !listed.has(clip);
     for (const { figure } of listed) score(figure, filter);
