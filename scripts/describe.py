@@ -1,4 +1,4 @@
-"""Write what follows from the definitions: config/config.yaml, docs/tables.md, a table of docs/thresholds.md, and badges.
+"""Write what follows from definitions: config/config.yaml, docs/tables.md, a table of docs/thresholds.md, and badges.
 
 The keys are defined in config/config.schema.yaml, tables and filters in scripts/clipmill/store/tables.py. A badge shows
 what a file of the repository says: the licence, the oldest Python and Snakemake, and what continuous integration runs.

@@ -19,7 +19,7 @@ from clipmill.cli import run_step
 CHROMIUM = Path("/usr/bin/chromium")
 # Which parts of the page make up which picture, one below the other: selectors of the page.
 PICTURES = {
-    "report": (".hero", "#sheet"),
+    "report": (".hero", "#clips"),
     "report-funnel": ("#funnel",),
     "report-motion": ("#filter-motion",),
 }

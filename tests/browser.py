@@ -147,18 +147,19 @@ def started() -> Iterator[None]:
 
 @contextmanager
 def opened(
-    path: Path, width: int = 1600, scheme: str = "light", address: str = "", beside: bool = False
+    path: Path, width: int = 1600, scheme: str = "light", address: str | None = None, beside: str | None = None
 ) -> Iterator[Opened]:
-    """A report, opened from disk, ready to be used. Whatever it asks for besides itself is refused and told.
+    """A page, opened from disk or at its `address`, ready to be used.
 
-    `address`: what follows its path. `beside`: whether it gets the files beside it.
+    Whatever it asks for besides itself is refused and told, but for what begins with `beside`.
     """
     page = _running[-1].new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     report = Opened(page, path)
+    address = address or path.as_uri()
 
     def ask(route) -> None:
         url = route.request.url
-        if url == path.as_uri() or (beside and url.startswith(f"{path.parent.as_uri()}/")):
+        if url == address.partition("#")[0] or (beside is not None and url.startswith(beside)):
             route.continue_()
         else:
             report.told.append(f"request: {url[:200]}")
@@ -168,7 +169,7 @@ def opened(
     page.on("console", lambda message: report.told.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: report.told.append(f"error: {error}"))
     page.on("dialog", lambda dialog: (report.told.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.goto(path.as_uri() + address)
+    page.goto(address)
     report.ready()
     yield report
     page.close()

@@ -1,11 +1,11 @@
-"""Thresholds that other projects publish. The table in docs/thresholds.md is made from here, and the report marks them."""
+"""Thresholds that other projects publish. The report marks them, and docs/thresholds.md has a table made from here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from clipmill.filters.columns import SOURCES, source
+from clipmill.filters.columns import source
 from clipmill.store.layout import is_classifier
 
 
@@ -79,9 +79,7 @@ PUBLISHED = (
         high=0.8,
         backends=("opennsfw",),
     ),
-    Published(
-        "alignment", "EasyAnimate", "at least 0.20: VideoCLIP-XL-v2", low=0.2, backends=("videoclip-xl",)
-    ),
+    Published("alignment", "EasyAnimate", "at least 0.20: VideoCLIP-XL-v2", low=0.2, backends=("videoclip-xl",)),
     Published("alignment", "Data-Juicer; Allegro", "at least 0.1: CLIP B/32; 0.17 to 0.20: CLIP"),
     Published("kept in all", "Allegro", "9.6 %, then 3.6 %, then 0.4 % through its tiers"),
     Published("kept in all", "Open-Sora 2.0", "70 million to 10 to 5 million clips"),
@@ -91,14 +89,9 @@ PUBLISHED = (
 def of_score(name: str, backends: Mapping[str, str]) -> list[Published]:
     """Those whose numbers hold for the filter `name`. `backends`: of the run, by step."""
     score = CLASSIFIERS if is_classifier(name) else name
-    made_by = backends.get(source(name)) if is_classifier(name) or name in SOURCES else None
-    return [
-        one
-        for one in PUBLISHED
-        if one.score == score
-        and (one.low, one.high) != (None, None)
-        and (not one.backends or made_by in one.backends)
-    ]
+    made_by = backends.get(source(name))
+    found = [one for one in PUBLISHED if one.score == score and (one.low is not None or one.high is not None)]
+    return [one for one in found if not one.backends or made_by in one.backends]
 
 
 def as_table() -> str:

@@ -384,16 +384,26 @@
       if (!sides.some(({ near }) => near.length)) { box?.remove(); continue; }
       if (!box) {
         box = filter.sides[end] = element("details", "near", element("summary"));
-        box.open = sides[0].near.length > 0;
+        box.copies = new Map(); // by clip: to make them again takes as long as all else that a slider does
       }
+      const copy = (clip) => {
+        if (!box.copies.has(clip)) box.copies.set(clip, copyOf(clip, filter));
+        return box.copies.get(clip);
+      };
+      const drops = sides[0].near.length > 0;
+      if (drops && !box.drops) box.open = true;
+      box.drops = drops;
       if (!box.isConnected) { if (end === "max") filter.room.append(box); else filter.room.prepend(box); }
       box.firstChild.textContent = filter.words ? "On both sides of it" : `At the threshold: ${end === "min" ? "at least" : "at most"} ${number(bound)}`;
+      const shown = sides.map(({ near }) => near.map(({ number }) => number).join()).join(";");
+      if (box.shown === shown) continue;
+      box.shown = shown;
       if (end === "max") sides.reverse();
       box.replaceChildren(box.firstChild, ...sides.flatMap(({ isOut, near }) => {
         const where = filter.words ? "" : isOut === (end === "min") ? "just below " : "just above ";
         return [
           element("h4", "", where, element("span", "", isOut ? "dropped by it" : "passed by it")),
-          near.length ? element("div", "strip", ...near.map((clip) => copyOf(clip, filter))) : element("p", "none", "No clip."),
+          near.length ? element("div", "strip", ...near.map(copy)) : element("p", "none", "No clip."),
         ];
       }));
     }
@@ -528,6 +538,7 @@
         }
       }
       for (const end of Object.keys(wanted)) filter.set(end, wanted[end]);
+      if (changed(filter)) unfold(filter.card);
     }
     const wish = given.get("show") ?? "all";
     if (chooser && [...chooser.options].some(({ value }) => value === wish)) chooser.value = wish;
@@ -550,8 +561,11 @@
   function reveal(name) {
     const part = name && document.getElementById(name);
     if (!part) return;
-    for (let box = part.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
+    unfold(part);
     part.scrollIntoView();
+  }
+  function unfold(part) {
+    for (let box = part.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
   }
 
   if (chooser) {

@@ -23,9 +23,9 @@ from clipmill.store.layout import Paths
 
 LONG_SIDE = 208  # pixels
 QUALITY = 55
-MOVING_SIDE, MOVING_QUALITY = 160, 30  # of moving pictures, whose clips have no file: about 7 kB each
+MOVING_SIDE, MOVING_QUALITY = 160, 25  # of moving pictures, whose clips have no file: about 5 kB each
 MOVING_MILLISECONDS = 125  # per frame
-MIDDLE, MOVING = FrameChoice(count=1), FrameChoice(count=12)
+MIDDLE, MOVING = FrameChoice(count=1), FrameChoice(count=10)
 NO_FRAME = "no frame of it was kept"
 ABOUT = ["clip_id", "video_id", "name", "start", "end", "seconds", "start_frame", "end_frame", "reason"]
 ABOUT += ["duplicate_of", "crop_x", "crop_y", "crop_width", "crop_height", "whole_width", "whole_height"]
@@ -113,7 +113,7 @@ def moving(frames: Iterable[np.ndarray]) -> str:
     """BGR frames of one size as a small animated WebP in a `data:` address."""
     animation = cv2.Animation()
     animation.frames = [_resized(frame, MOVING_SIDE) for frame in frames]
-    animation.durations = np.full(len(animation.frames), MOVING_MILLISECONDS)
+    animation.durations = [MOVING_MILLISECONDS] * len(animation.frames)
     _, data = cv2.imencodeanimation(".webp", animation, [cv2.IMWRITE_WEBP_QUALITY, MOVING_QUALITY])
     return _address(data)
 

@@ -73,8 +73,10 @@ def scale_of_words(count: int) -> Scale:
 
 def _inner(values: np.ndarray, bounds: list[float]) -> list[float]:
     """Rising stops from one step below the values, and the bounds that are near them, to one step above."""
-    tails = ((TAIL, "lower"), (1 - TAIL, "higher"))  # of fewer than 100 values none lies beyond
-    ends = [float(np.quantile(values, share, method=way)) for share, way in tails] if len(values) else []
+    ends = []
+    if len(values):  # of fewer than a hundred none lies beyond
+        low, high = np.quantile(values, TAIL, method="lower"), np.quantile(values, 1 - TAIL, method="higher")
+        ends = [float(low), float(high)]
     reach = FAR * (ends[1] - ends[0]) if ends else 0.0
     if reach > 1e-3 * max(map(abs, ends), default=0.0):  # if values hardly differ, no bound counts as far
         bounds = [value for value in bounds if ends[0] - reach <= value <= ends[1] + reach]
