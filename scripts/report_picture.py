@@ -35,7 +35,7 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
-        page.goto(report.as_uri())
+        page.goto(f"{report.as_uri()}#show=kept")
         page.wait_for_selector("html[data-ready]", state="attached")
         for name, selectors in PICTURES.items():
             picture = np.vstack([part(page, selector) for selector in selectors])

@@ -123,7 +123,8 @@ def test_every_stage_of_the_funnel_follows(made):
             upto = ORDER[: ORDER.index(stage) + 1]
             active = verdict.active(filters, upto)
             assert page.number(stage) == sum(verdict.out_of(active, row) is None for row in judged)
-        assert not page.page.locator('[data-stage="consistency"]').is_visible()
+        for name in ("consistency", "alignment"):  # without a bound, and without a score
+            assert not page.page.locator(f'[data-stage="{name}"]').is_visible()
         page.set("aesthetic", "max", 6.0)
         assert page.page.locator('[data-stage="aesthetic"]').is_visible()
 

@@ -218,6 +218,8 @@
     return { figure, number, row, judged: fate[row] < SHORT, reason: why.textContent, state: null, why: null, kinds: null };
   });
   const headline = ["headline", "share", "footage", "mean"].map((is) => ({ element: find(is), was: find(is).textContent }));
+  /** Writes a text where it is another one than before: all that is written is laid out again. */
+  const write = (place, text) => { if (place.textContent !== text) place.textContent = text; };
   const dock = find("dock"), result = find("result"), yaml = find("yaml"), copied = find("copied");
   const ENDS = ["min", "max"];
   const differs = ({ was, is }) => Object.keys(is).filter((end) => was[end] !== is[end]);
@@ -236,10 +238,10 @@
     now.passed.forEach((stage, place) => {
       const { row, was, clips, hours: time, unknown, bar } = cells[place], same = place < untouched;
       const name = data.stages[place];
-      row.hidden = names.has(name) && !active.has(name);
-      clips.textContent = same ? was.clips : about + count(stage.clips);
-      time.textContent = same ? was.hours : aboutTime + hours(stage.seconds);
-      unknown.textContent = stage.unknown ? about + count(stage.unknown) : "";
+      if (names.has(name)) row.hidden = !active.has(name); // a score that was not computed has no slider, and stays hidden
+      write(clips, same ? was.clips : about + count(stage.clips));
+      write(time, same ? was.hours : aboutTime + hours(stage.seconds));
+      write(unknown, stage.unknown ? about + count(stage.unknown) : "");
       bar.style.width = same ? was.width : `${(100 * stage.clips) / (data.found || 1)}%`;
     });
     find("funnel").classList.toggle("open", now.passed.some(({ unknown }) => unknown > 0));
@@ -256,10 +258,10 @@
       `${about}${count(end.clips)} of ${count(data.found)} clips would be kept`, about + share(end.clips, data.found), aboutTime + lasting(end.seconds),
       end.clips ? `${aboutTime}${number(end.seconds / end.clips)} s` : "–",
     ];
-    headline.forEach(({ element, was }, place) => { element.textContent = touched.length ? said[place] : was; });
+    headline.forEach(({ element, was }, place) => write(element, touched.length ? said[place] : was));
     for (const { card, stage, fails: sentence, failsWas, ...filter } of filters) {
       const sums = now.failing(stage);
-      sentence.textContent = !touched.length ? failsWas : isActive(filter) ? failing(...sums) : "";
+      write(sentence, !touched.length ? failsWas : isActive(filter) ? failing(...sums) : "");
     }
     showClips();
     dock.hidden = !touched.length;
@@ -330,6 +332,7 @@
       clip.was ??= now;
       clip.why = now === clip.was || !failed.length ? (clip.state === "out" ? clip.reason : "") : `fails ${failed.join(", ")}`;
     }
+    if (playing && !playing.screen.isConnected) stop();
     for (const figure of document.getElementsByClassName("clip")) if (figure.dataset.picture) describe(figure);
     list();
   }
@@ -340,13 +343,14 @@
     const { state, why } = clips[figure.dataset.picture];
     if (figure.dataset.now !== state) figure.querySelector(".badge").textContent = figure.dataset.now = state;
     const place = figure.querySelector(".why");
-    if (place.textContent !== why) { place.textContent = why; place.hidden = !why; }
+    write(place, why);
+    place.hidden = !why;
   }
 
   /** Shows the score of a clip's figure by a filter; without one none. */
   function score(figure, filter) {
     const value = filter ? filter.shown[figure.dataset.picture] : null, place = figure.querySelector(".score");
-    place.textContent = value === null ? "" : filter.words ? value : number(value);
+    write(place, value === null ? "" : filter.words ? value : number(value));
     place.hidden = value === null;
   }
 
@@ -354,6 +358,8 @@
     const figure = clip.figure.cloneNode(true);
     figure.hidden = false;
     figure.querySelector("details")?.removeAttribute("open");
+    figure.querySelector(".plays")?.remove();
+    figure.querySelector(".screen").removeAttribute("data-plays");
     score(figure, filter);
     return figure;
   }
@@ -394,7 +400,8 @@
       if (drops && !box.drops) box.open = true;
       box.drops = drops;
       if (!box.isConnected) { if (end === "max") filter.room.append(box); else filter.room.prepend(box); }
-      box.firstChild.textContent = filter.words ? "On both sides of it" : `At the threshold: ${end === "min" ? "at least" : "at most"} ${number(bound)}`;
+      const title = filter.words ? "On both sides of it" : `At the threshold: ${end === "min" ? "at least" : "at most"} ${number(bound)}`;
+      write(box.firstChild, title);
       const shown = sides.map(({ near }) => near.map(({ number }) => number).join()).join(";");
       if (box.shown === shown) continue;
       box.shown = shown;
@@ -411,6 +418,7 @@
 
   const chooser = find("show"), more = find("more"), sheet = find("sheet");
   let whole = false; // whether all clips that are asked for are listed, and not only the first ones
+
   /** Lists the clips that are asked for; those that fail a filter by its score. */
   function list() {
     if (!chooser) return;
@@ -418,8 +426,7 @@
     for (const { kinds } of clips) for (const kind of kinds) counts.set(kind, (counts.get(kind) ?? 0) + 1);
     for (const option of chooser.options) {
       const found = counts.get(option.value) ?? 0;
-      const text = `${option.dataset.name ??= option.textContent} (${found})`;
-      if (option.textContent !== text) option.textContent = text;
+      write(option, `${option.dataset.name ??= option.textContent} (${found})`);
       option.hidden = option.disabled = !found && !option.selected;
     }
     const filter = filters.find(({ name }) => name === chooser.value);
@@ -431,12 +438,12 @@
     for (const { figure } of listed) score(figure, filter);
     const order = (filter ? [...listed] : clips).map(({ figure }) => figure);
     if (order.some((figure, place) => sheet.children[place] !== figure)) sheet.prepend(...order);
-    find("listed").textContent = `${count(listed.size)} of ${count(found.length)}`;
+    write(find("listed"), `${count(listed.size)} of ${count(found.length)}`);
     more.hidden = listed.size === found.length;
     for (const { name, link } of filters) {
       const fail = counts.get(name);
       link.hidden = !fail;
-      if (fail) link.textContent = `See ${plural(fail, "clip")} that ${fail === 1 ? "fails" : "fail"} it.`;
+      if (fail) write(link, `See ${plural(fail, "clip")} that ${fail === 1 ? "fails" : "fail"} it.`);
     }
   }
 
