@@ -30,7 +30,9 @@ rule write_report:
         runtime=resource("export", "runtime"),
     params:
         settings=lambda wildcards: as_json(
-            ALL_FILTERS | ({"drops": True} if WITH_DROPS else {})
+            ALL_FILTERS
+            | ({"drops": True} if WITH_DROPS else {})
+            | ({"calibrates": True} if CALIBRATES else {})
         ),
         split=lambda wildcards: as_json({**SPLIT_SETTINGS, "fps": config["cut"]["fps"]}),
     shell:

@@ -1,4 +1,4 @@
-"""Write what follows from the definitions: config/config.yaml, the reference docs/tables.md, and the README's badges.
+"""Write what follows from definitions: config/config.yaml, docs/tables.md, a table of docs/thresholds.md, and badges.
 
 The keys are defined in config/config.schema.yaml, tables and filters in scripts/clipmill/store/tables.py. A badge shows
 what a file of the repository says: the licence, the oldest Python and Snakemake, and what continuous integration runs.
@@ -17,12 +17,14 @@ from typing import Any
 import yaml
 
 from clipmill.config import defaults, load_schema, of_each, resolved
+from clipmill.filters.published import as_table
 from clipmill.store import tables
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = ROOT / "config" / "config.schema.yaml"
 CONFIG = ROOT / "config" / "config.yaml"
 DOCS = ROOT / "docs" / "tables.md"
+THRESHOLDS = ROOT / "docs" / "thresholds.md"
 PICTURES = ROOT / "docs" / "pictures"
 
 HEAD = """\
@@ -329,11 +331,19 @@ def badge(name: str) -> str:
     )
 
 
+def with_published(page: str) -> str:
+    """The page on thresholds with the table of those that others publish between its two marks."""
+    start, end = "<!-- published: made by scripts/describe.py -->\n", "<!-- end of published -->"
+    before, rest = page.split(start)
+    return f"{before}{start}\n{as_table()}\n\n{end}{rest.split(end)[1]}"
+
+
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     schema = load_schema(SCHEMA)
     CONFIG.write_text(config_yaml(schema), encoding="utf-8")
     DOCS.write_text(reference(schema), encoding="utf-8")
+    THRESHOLDS.write_text(with_published(THRESHOLDS.read_text(encoding="utf-8")), encoding="utf-8")
     for name in BADGES:
         (PICTURES / f"badge-{name}.svg").write_text(badge(name), encoding="utf-8")
 

@@ -19,7 +19,7 @@ from clipmill.cli import run_step
 CHROMIUM = Path("/usr/bin/chromium")
 # Which parts of the page make up which picture, one below the other: selectors of the page.
 PICTURES = {
-    "report": (".hero", "#sheet"),
+    "report": (".hero", "#clips"),
     "report-funnel": ("#funnel",),
     "report-motion": ("#filter-motion",),
 }
@@ -35,7 +35,7 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
-        page.goto(report.as_uri())
+        page.goto(f"{report.as_uri()}#show=kept")
         page.wait_for_selector("html[data-ready]", state="attached")
         for name, selectors in PICTURES.items():
             picture = np.vstack([part(page, selector) for selector in selectors])

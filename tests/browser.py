@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 SET = """([field, value]) => {
@@ -101,6 +101,25 @@ class Opened:
         found = Axe().run(self.page).response["violations"]
         return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")]
 
+    def ready(self) -> None:
+        """Wait until the page, with the thresholds of its address, can be used."""
+        self.page.wait_for_selector("html[data-ready]", state="attached")
+        self.settle()
+
+    def reload(self) -> None:
+        """Load the page again, when it has written its thresholds into its address."""
+        self.page.wait_for_timeout(400)
+        self.page.reload()
+        self.ready()
+
+    def clip(self, state: str) -> Locator:
+        """The first of the listed clips in a state: what one points at to play it."""
+        return self.page.locator(f'[data-is="sheet"] [data-now="{state}"]:has(img) .screen').first
+
+    def unfold(self) -> None:
+        """Show the filters that drop nothing too."""
+        self.page.locator("details.fold").evaluate_all("all => all.forEach((one) => { one.open = true; })")
+
     def settle(self) -> None:
         """Wait until the page has answered what was done to it."""
         self.page.evaluate("new Promise((done) => requestAnimationFrame(done))")
@@ -146,7 +165,7 @@ def opened(
 
     def ask(route) -> None:
         url = route.request.url
-        if url == address or (beside is not None and url.startswith(beside)):
+        if url == address.partition("#")[0] or (beside is not None and url.startswith(beside)):
             route.continue_()
         else:
             report.told.append(f"request: {url[:200]}")
@@ -157,6 +176,6 @@ def opened(
     page.on("pageerror", lambda error: report.told.append(f"error: {error}"))
     page.on("dialog", lambda dialog: (report.told.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     page.goto(address)
-    page.wait_for_selector("html[data-ready]", state="attached")
+    report.ready()
     yield report
     page.close()

@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from made_report import signal_rows
+from whole import ORDINARY, single_part
 
 from clipmill import __version__
 from clipmill.decode.frames import ArchiveWriter
@@ -36,6 +37,7 @@ from clipmill.filters import columns, verdict
 from clipmill.store import benchmarks, tables
 from clipmill.store.benchmarks import Benchmark
 from clipmill.store.layout import Paths
+from default_config import SPLIT_SETTINGS
 
 CLIPS_A_VIDEO, SHARD_CLIPS = 10, 1000
 SAMPLES_A_SECOND, FPS = 2, 24
@@ -187,11 +189,12 @@ def _tables(outdir: Path, names: list[str], shards: list[int], cuts: list[int]) 
     index.shards.write_text("".join(f"{shard} {len(videos)}\n" for shard, videos in by_shard.items()))
     index.removed.write_text("")
     facts = {"source_key": "key", "frames": frames, "fps": FPS, "seconds": frames / FPS}
-    for table in (tables.VIDEOS, tables.TRANSITIONS):
+    for table in (tables.VIDEOS, tables.PARTS, tables.TRANSITIONS):
         table.of(outdir, "").parent.mkdir(parents=True)
     for shard, videos in by_shard.items():
         rows = [{"video_id": name, "name": f"{name}.mp4", **facts} for name in videos]
         tables.VIDEOS.write(tables.VIDEOS.of(outdir, shard), rows)
+        tables.PARTS.write(tables.PARTS.of(outdir, shard), (single_part({**ORDINARY, **row}) for row in rows))
         found = [
             {"video_id": name, "start": cut / FPS, "end": cut / FPS, "start_frame": cut, "end_frame": cut}
             | {"kind": "cut", "strength": 0.9}
@@ -210,7 +213,7 @@ def measure_report(outdir: Path) -> dict[str, float]:
     }
     page = outdir / "report.html"
     command = [sys.executable, str(REPOSITORY / "scripts" / "report.py"), "--outdir", str(outdir)]
-    command += ["--settings", json.dumps(settings), "--split", json.dumps(CONFIG["split"]), "--output", str(page)]
+    command += ["--settings", json.dumps(settings), "--split", json.dumps(SPLIT_SETTINGS), "--output", str(page)]
     start = time.monotonic()
     process = subprocess.Popen(command, env={**os.environ, "CLIPMILL_CONFIG": json.dumps(CONFIG)})
     _, status, used = os.wait4(process.pid, 0)
@@ -249,13 +252,13 @@ def measure_page(page_path: Path) -> dict[str, float]:
         page.wait_for_selector("html[data-ready]", state="attached", timeout=60_000)
         ready = time.monotonic() - start
         times, said = [], set()
-        filters = page.evaluate("JSON.parse(document.getElementById('data').textContent).filters")
-        stops = {one["name"]: one["stops"][1:-1] for one in filters}
         for name, end in (("motion", "min"), ("aesthetic", "min"), ("text_area", "max")):
-            for value in stops[name][:: max(1, len(stops[name]) // MOVES)]:
-                took, text = page.evaluate(MOVE, [f"{name}-{end}", value])
+            ends = page.locator(f"#{name}-{end}").evaluate("one => [Number(one.min), Number(one.max)]")
+            for place in np.linspace(*ends, MOVES + 2)[1:-1].tolist():
+                took, text = page.evaluate(MOVE, [f"{name}-{end}", place])
                 times.append(took)
                 said.add(text)
+            page.evaluate("document.querySelector('[data-is=\"reset-all\"]').click()")
         browser.close()
     if len(said) < len(times) / 2:
         sys.exit(f"the sliders changed little: {said}")

@@ -185,9 +185,10 @@ class Finished:
         config: dict[str, Any] | None = None,
         quantiles: dict[str, Any] | None = None,
         split: SplitSettings = SPLIT,
+        **more: bool,
     ) -> Path:
-        """`quantiles`: what bounds of the filters were before they were found."""
-        settings = {"filters": self.filters, "order": ORDER, "cascade": cascade, "quantiles": quantiles or {}}
+        """`quantiles`: what bounds of the filters were before they were found. `more`: further settings."""
+        settings = {"filters": self.filters, "order": ORDER, "cascade": cascade, "quantiles": quantiles or {}, **more}
         path = self.outdir / "report.html"
         write_report(self.outdir, settings, split, CONFIG if config is None else config, path)
         return path

@@ -68,6 +68,8 @@ def test_config_yaml_is_made_from_the_schema():
 
 def test_the_reference_is_made_from_the_definitions():
     assert describe.DOCS.read_text(encoding="utf-8") == describe.reference(SCHEMA), MADE_ANEW
+    page = describe.THRESHOLDS.read_text(encoding="utf-8")
+    assert page == describe.with_published(page), MADE_ANEW
 
 
 def sections(part: dict[str, Any] = SCHEMA) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ from made_report import CONFIG, NAMES, ORDER, SCHEMA, Finished, bounds, row
 from clipmill.base.errors import SetupError
 from clipmill.config import check_config
 from clipmill.filters import columns, verdict
+from clipmill.filters.published import CLASSIFIERS, PUBLISHED, of_score
 from clipmill.report import page, whatif
 from clipmill.report.collect import Nearest, collect
 from clipmill.report.costs import costs
@@ -29,6 +30,7 @@ from clipmill.report.judge import (
     out_of,
 )
 from clipmill.report.scales import BINS, GAP, histogram, nice, scale
+from clipmill.texts.template import CAPTIONER
 
 FILTERS = bounds(motion=(1, 20), brightness=(20, None), consistency=(0.5, None), text_area=(None, 0.1))
 ALL = FILTERS | {"alignment": {"min": 0.2, "max": None}}
@@ -173,7 +175,7 @@ def test_codes_say_exactly_what_the_scores_say(kind, count):
     chance = np.random.default_rng(3)
     values = np.round(chance.lognormal(0, 2, count), 4)
     own = scale(values, {"min": 0.8, "max": 150.0}, np.dtype(kind))
-    assert own.whole == (count < 50 or kind == np.uint16)
+    assert own.whole == (count <= 50 or kind == np.uint16)
     assert {0.8, 150.0} <= set(own.stops.tolist()) and len(own.stops) <= 126
     codes = own.codes(values, np.zeros(count, bool), np.dtype(kind)).astype(int)
     for edge in own.stops.tolist():
@@ -252,6 +254,26 @@ def test_words_are_listed_without_digits(tmp_path):
     text = "A 9.6-second clip of 1980s look, an mp4, 2-year-old's toy"
     found = collected(tmp_path, FILTERS, [row(0, FILTERS, text=text) | {"text": text}])
     assert set(found.words) == {"a", "second", "clip", "of", "s", "look", "an", "mp", "year-old's", "toy"}
+
+
+def test_words_of_a_template_are_not_counted(tmp_path):
+    rows = [row(number, FILTERS) for number in range(3)]
+    rows[1]["caption_model"] = f"{CAPTIONER}1 (measured, no model)"
+    found = collected(tmp_path, FILTERS, rows)
+    assert (len(found.lengths), found.worded, found.words["number"]) == (3, 2, 2)
+    html = Finished(tmp_path / "all", FILTERS, [one | {"caption_model": f"{CAPTIONER}1"} for one in rows]).report()
+    assert "It words measurements by a template" in html.read_text(encoding="utf-8")
+
+
+def test_published_thresholds_hold_for_the_backend_that_they_were_found_with():
+    found = {backend: of_score("aesthetic", {"aesthetic": backend}) for backend in ("classic", "laion", "siglip-v2.5")}
+    assert {backend: [one.low for one in several] for backend, several in found.items()} == {
+        "classic": [], "laion": [5, 4.8], "siglip-v2.5": [4],
+    }  # fmt: skip
+    assert of_score("classifier_x", {"classifier_x": "opennsfw"})
+    assert not of_score("classifier_x", {"classifier_x": "onnx"})
+    scores = {one.score for one in PUBLISHED if (one.low, one.high) != (None, None)}
+    assert scores <= {*NAMES, CLASSIFIERS}
 
 
 @pytest.mark.parametrize(

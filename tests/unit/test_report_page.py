@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from browser import IN_CHROMIUM, opened
 from clipmill.config import check_config
 from clipmill.filters import columns, thresholds, verdict
 from clipmill.report import whatif
+from clipmill.report.page import failing
+from clipmill.store.layout import Paths, clip_file
 
 pytestmark = [pytest.mark.browser, *IN_CHROMIUM]  # named here: see tests/conftest.py
 
@@ -26,6 +30,7 @@ HOSTILE = [
     "{{ 7*7 }}",
 ]
 NOTHING = 1e9  # a bound beyond every score
+FILM = Path(__file__).resolve().parents[1] / "data" / "videos" / "bottle-detection.mp4"
 
 
 def many(count: int, filters: verdict.Bounds, seed: int = 0, **more) -> list[dict]:
@@ -81,6 +86,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     run = Finished(tmp_path_factory.mktemp("made"), FILTERS, rows, ["v0", "v1", "v30"])
     run.add_shots("v1", 300, 12, {60: 60.0, 120: 18.0, 200: 29.0})
     run.report()
+    for entry in rows:
+        if entry["kept"] and entry["video_id"] in ("v0", "v1"):
+            file = Paths(run.outdir).dataset_clips / clip_file(entry["video_id"], entry["clip_id"])
+            file.parent.mkdir(parents=True, exist_ok=True)
+            os.link(FILM, file)
     return run
 
 
@@ -113,7 +123,8 @@ def test_every_stage_of_the_funnel_follows(made):
             upto = ORDER[: ORDER.index(stage) + 1]
             active = verdict.active(filters, upto)
             assert page.number(stage) == sum(verdict.out_of(active, row) is None for row in judged)
-        assert not page.page.locator('[data-stage="consistency"]').is_visible()
+        for name in ("consistency", "alignment"):  # without a bound, and without a score
+            assert not page.page.locator(f'[data-stage="{name}"]').is_visible()
         page.set("aesthetic", "max", 6.0)
         assert page.page.locator('[data-stage="aesthetic"]').is_visible()
 
@@ -145,14 +156,166 @@ def test_what_is_let_in_would_still_have_to_be_captioned(made):
         assert "captioned" not in page.text("result")
 
 
-def test_pictures_follow_the_thresholds(made):
+def said_of(rows: list[dict], filters: verdict.Bounds, name: str) -> str:
+    """What the card of a filter says of these clips."""
+    active = verdict.active(filters, [*ORDER, *columns.LATE_FILTERS])
+    judged = [entry for entry in rows if entry["reason"] != "too_short"]
+    fail = [entry for entry in judged if verdict.out_of({name: active[name]}, entry)]
+    rest = {other: bound for other, bound in active.items() if other != name}
+    otherwise = ("caption failed", "cut failed")
+    alone = [one for one in fail if verdict.out_of(rest, one) is None and one["reason"] not in otherwise]
+    return failing(len(fail), len(alone), 0)
+
+
+def test_all_that_is_shown_follows_the_thresholds(made):
     with opened(made.outdir / "report.html") as page:
+        card, headline = page.page.locator("#filter-motion"), page.page.locator("h1")
+        said, scores = page.text("headline"), card.locator(".strip .score").all_text_contents()
         before = page.states()
         assert before["kept"] > 10 and before["out"] > 10 and before["unknown"] == 0
+        assert card.locator('[data-is="fails"]').inner_text() == said_of(made.rows, FILTERS, "motion")
+        filters = moved(FILTERS, "motion", "min", 4.0)
+        page.set("motion", "min", 4.0)
+        assert headline.inner_text() == f"{len(kept(made.rows, filters))} of 300 clips would be kept"
+        for name in ("motion", "consistency"):
+            sentence = page.page.locator(f'#filter-{name} [data-is="fails"]').inner_text()
+            assert sentence == said_of(made.rows, filters, name)
+        below, above = (
+            [float(one) for one in strip.locator(".score").all_text_contents()]
+            for strip in card.locator("details", has_text="at least 4").locator(".strip").all()
+        )
+        known = sorted(entry["motion"] for entry in made.rows if entry["motion"] is not None)
+        assert below == sorted(below) and above == sorted(above) and max(below) < 4 <= min(above)
+        assert len(below) == len(above) == 6 and max(below) == pytest.approx(max(one for one in known if one < 4), 1e-3)
         page.set("motion", "min", NOTHING)
         assert page.states()["kept"] == 0
         page.put_back()
-        assert page.states() == before
+        assert page.states() == before and page.text("headline") == said
+        assert card.locator(".strip .score").all_text_contents() == scores
+
+
+def test_the_address_keeps_the_thresholds_and_what_is_listed(made):
+    with opened(made.outdir / "report.html") as page:
+        page.set("motion", "min", 4.0)
+        page.set("motion", "max", None)
+        link = page.page.locator("#filter-motion [data-fails]")
+        judged = [entry["motion"] for entry in made.rows if entry["reason"] != "too_short"]
+        count = sum(motion is None or motion < 4 for motion in judged)
+        assert link.inner_text() == f"See {count} clips that fail it."
+        link.click()
+        assert page.text("listed") == f"24 of {count}"
+        found = page.kept
+        page.reload()
+        assert page.page.url.endswith("#clips&motion-min=4&motion-max=&show=motion")
+        assert (page.kept, page.text("listed")) == (found, f"24 of {count}")
+        assert page.yaml == {"filters": {"motion": {"min": 4, "max": None}}}
+        listed = page.page.locator('[data-is="sheet"] figure')
+        page.page.locator('[data-is="more"]').click()
+        assert listed.locator("visible=true").count() == count
+        page.put_back()
+        page.reload()
+        assert page.yaml is None and page.page.url.endswith("#clips&show=motion")
+        page.page.locator('nav a[href="#yaml"]').or_(page.page.locator('a[href="#run"]')).first.click()
+        page.page.wait_for_timeout(400)
+        assert page.page.url.endswith("#run&show=motion")
+    address = (made.outdir / "report.html").as_uri() + "#x=1&motion-min=no&brightness-min=30&nothing-max=2"
+    with opened(made.outdir / "report.html", address=address) as page:
+        assert page.yaml == {"filters": {"brightness": {"min": 30}}} and page.told == []
+
+
+def test_every_clip_of_a_small_run_is_there_and_its_picture_once(made):
+    html = (made.outdir / "report.html").read_text(encoding="utf-8")
+    numbers = re.findall(r'data-picture="(\d+)"', html)
+    assert sorted(map(int, numbers)) == list(range(300)) and "All 300 clips of the run are here." in html
+    sides = html.partition('id="shots"')[2].count("data:image")
+    moving = html.count('data-moving="data:image')
+    with opened(made.outdir / "report.html") as page:
+        assert page.page.locator("#clips img").count() + moving + sides == html.count("data:image")
+        assert page.text("listed") == "24 of 300" and moving > 3
+        page.page.locator('[data-is="show"]').select_option("other reasons")
+        assert page.page.locator('[data-is="sheet"] .why >> visible=true').all_text_contents() == [
+            "caption failed", "too_short", "cut failed"
+        ]  # fmt: skip
+        faded = "all => all.filter((one) => getComputedStyle(one).opacity !== '1').length"
+        assert page.page.eval_on_selector_all('[data-now="out"] :is(.frame, img)', faded) == 0
+
+
+def test_of_a_large_run_the_page_says_how_many_clips_are_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["clipmill.report.collect"], "MOST_SHOWN", 50)
+    rows = many(900, FILTERS)
+    rows[40] = row(40, FILTERS, reason="duplicate", duplicate_of="v60_180", duplicate_group="v60_180")
+    rows[180] = row(180, FILTERS)
+    with opened(Finished(tmp_path, FILTERS, rows).report(drops=True, calibrates=True)) as page:
+        text = page.page.locator("#clips").inner_text()
+        count = page.page.locator('[data-is="sheet"] figure').count()
+        assert 100 < count < 200 and f"{count} of 900 clips are here" in text
+        for name in ("brightness", "motion", "consistency", "text_area"):
+            assert int(re.search(r"\d+", page.page.locator(f"#filter-{name} [data-fails]").inner_text())[0]) >= 12
+        pair = page.page.locator("#copies .pair figure")
+        assert [pair.nth(place).get_attribute("data-now") for place in (0, 1)] == ["kept", "out"]
+        assert "video 60.mp4" in pair.first.inner_text() and "duplicate" in pair.last.inner_text()
+        assert "This is a sample of the videos" in page.page.locator(".hero").inner_text()
+
+
+def plays(screen, kind: str | None) -> None:
+    """Wait until a clip plays as `kind`."""
+    selector = f'.screen[data-plays="{kind}"]' if kind else ".screen:not([data-plays])"
+    screen.page.wait_for_function("([one, selector]) => one.matches(selector)", arg=[screen.element_handle(), selector])
+
+
+def test_a_kept_clip_plays_from_its_file_and_a_dropped_one_from_its_frames(made):
+    with opened(made.outdir / "report.html", beside=(made.outdir / "dataset").as_uri()) as page:
+        shown = page.clip("kept")
+        shown.hover()
+        plays(shown, "video")
+        page.page.mouse.move(0, 0)
+        plays(shown, None)
+        shown.press("Enter")
+        plays(shown, "video")
+        assert shown.get_attribute("aria-pressed") == "true"
+        shown.press("Space")
+        plays(shown, None)
+        dropped = page.clip("out")
+        dropped.hover()
+        plays(dropped, "frames")
+        assert dropped.locator(".plays").evaluate("one => one.decode().then(() => one.naturalWidth)") == 160
+        assert page.page.locator(".plays").count() == 1 and page.told == []
+        page.page.emulate_media(reduced_motion="reduce")
+        page.page.mouse.move(0, 0)
+        dropped.hover()
+        page.page.wait_for_timeout(100)
+        assert page.page.locator(".plays").count() == 0
+        dropped.press("Enter")
+        plays(dropped, "frames")
+
+
+def test_without_the_files_beside_it_the_page_shows_no_broken_video(made):
+    with opened(made.outdir / "report.html") as page:
+        shown = page.clip("kept")
+        shown.press("Enter")
+        page.page.wait_for_timeout(200)
+        assert any("/dataset/clips/" in line for line in page.told)
+        assert page.page.locator("video, .plays").count() == 0 and shown.locator("img").is_visible()
+
+
+def test_filters_that_drop_nothing_are_folded_into_a_line(made):
+    with opened(made.outdir / "report.html") as page:
+        fold = page.page.locator("details.fold")
+        assert fold.count() == 1 and "4 scores without a bound: area, aspect_ratio, fps, aesthetic" in fold.inner_text()
+        assert not page.page.locator("#filter-aesthetic").is_visible()
+        page.page.evaluate("location.hash = 'filter-aesthetic'")
+        page.page.wait_for_function("document.querySelector('#filter-aesthetic').checkVisibility()")
+        marks = page.page.locator("#filter-brightness .published title").all_text_contents()
+        assert marks == ["Allegro: 20 to 180"]
+        assert "20 to 180 (Allegro)" in page.page.locator("#filter-brightness").inner_text()
+
+
+def test_bars_are_printed(made):
+    with opened(made.outdir / "report.html") as page:
+        page.page.emulate_media(media="print")
+        bar = page.page.locator('[data-stage="motion"] [data-is="bar"]')
+        assert bar.evaluate("one => getComputedStyle(one).printColorAdjust") == "exact"
+        assert bar.bounding_box()["width"] > 9
 
 
 def test_pictures_show_the_middle_of_their_clips(made):
@@ -397,11 +560,23 @@ def test_dragging_a_slider_changes_the_numbers(made):
         slider = page.page.locator("#motion-min")
         slider.scroll_into_view_if_needed()
         box = slider.bounding_box()
-        page.page.mouse.click(box["x"] + 0.7 * box["width"], box["y"] + box["height"] / 2)
+        y = box["y"] + box["height"] / 2
+        page.page.mouse.click(box["x"] + 0.05 * box["width"], y)
         page.settle()
         value = page.yaml["filters"]["motion"]["min"]
         assert page.kept == len(kept(made.rows, moved(FILTERS, "motion", "min", value)))
         assert page.page.locator('[data-filter="motion"] input[type="number"]').first.input_value() == f"{value:g}"
+        assert slider.evaluate("one => one === document.activeElement")
+        page.page.mouse.move(box["x"] + 0.05 * box["width"], y)
+        page.page.mouse.down()
+        page.page.mouse.move(box["x"] + 0.99 * box["width"], y)
+        page.page.mouse.up()
+        page.settle()
+        assert page.yaml["filters"]["motion"] == {"min": 20}, "a thumb does not pass the other one"
+        box = slider.bounding_box()
+        page.page.mouse.click(box["x"] + 0.7 * box["width"], box["y"] + box["height"] / 2)
+        page.settle()
+        assert page.yaml["filters"]["motion"]["max"] > 20, "the nearer thumb is moved"
 
 
 def test_a_slider_covers_the_scores_although_a_bound_is_far_from_them(tmp_path):
@@ -463,6 +638,7 @@ def test_long_errors_wrap_in_a_narrow_window(made):
 def test_the_page_fits_its_window(made, width, scheme):
     with opened(made.outdir / "report.html", width, scheme) as page:
         assert page.overflow == 0
+        page.unfold()
         page.set("motion", "min", 0.5)
         assert page.overflow == 0
         small = "all => all.filter((one) => one.offsetParent && parseFloat(getComputedStyle(one).fontSize) < 10).length"
@@ -548,7 +724,7 @@ def test_a_run_that_kept_nothing_has_a_report(tmp_path):
         rows = [row(number, FILTERS, motion=0.1) for number in range(count)]
         with opened(Finished(tmp_path / str(count), FILTERS, rows).report()) as page:
             assert page.kept == 0 and page.told == []
-            assert "No clip was kept." in page.page.locator("#sheet").inner_text()
+            assert "No clip was kept." in page.page.locator("#clips").inner_text()
 
 
 @pytest.mark.parametrize("own", [{}, {"allow": ["sdr", "pq"], "deny": ["pq"]}, {"deny": ["hlg"]}])
@@ -568,6 +744,7 @@ def test_words_are_chosen_by_boxes_as_the_filters_choose(tmp_path, own):
     rows[7] = row(7, filters, transfer=None, variable_rate=False)
     with opened(Finished(tmp_path, filters, rows).report()) as page:
         assert page.kept == len(kept(rows, filters))
+        page.unfold()
         moves = (("transfer", "hlg", True), ("variable_rate", "true", True), ("transfer", "sdr", False))
         for name, word, passes in moves:
             page.page.locator(f'[data-filter="{name}"] [data-word="{word}"]').set_checked(passes)
@@ -579,7 +756,10 @@ def test_words_are_chosen_by_boxes_as_the_filters_choose(tmp_path, own):
             assert verdict.lets_in("hlg", now["transfer"]) and verdict.lets_in(False, now["variable_rate"])
         assert not verdict.lets_in("sdr", now["transfer"]) and verdict.lets_in(True, now["variable_rate"])
         dropped = page.page.locator('[data-filter="variable_rate"] .near figure')
-        assert dropped.count() > 4 and "true" in dropped.first.inner_text()
+        assert dropped.count() > 4 and "true" in dropped.last.inner_text()
+        said = page.kept
+        page.reload()
+        assert page.kept == said
         page.put_back()
         assert page.kept == len(kept(rows, filters)) and page.yaml is None and page.told == []
 

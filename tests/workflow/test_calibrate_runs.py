@@ -56,6 +56,8 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Saved:
         f"Proposed by `snakemake calibrate` from {CLIPS} clips of {DRAWN} videos, drawn with seed 0." in outcome.output
     )
     assert "  motion: {min: " in outcome.output
+    page = (sampled(run).outdir / "report.html").read_text(encoding="utf-8")
+    assert "a sample of the videos, drawn by <code>snakemake calibrate</code>" in page
     return Saved(run)
 
 

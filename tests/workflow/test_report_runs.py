@@ -76,6 +76,10 @@ def test_the_page_loads_shows_its_pictures_and_asks_for_nothing(run):
         page.page.locator("#config summary").click()
         assert "videos_per_shard: 4" in page.page.locator("#config").inner_text()
         assert page.told == [] and page.overflow == 0
+    with opened(report(run), beside=(run.outdir / "dataset").as_uri()) as page:
+        page.clip("kept").hover()
+        page.page.wait_for_selector('.screen[data-plays="video"] video', state="attached")
+        assert page.told == []
 
 
 def moves(page) -> None:

@@ -19,6 +19,7 @@ from clipmill.captions.reading_ahead import reading_ahead
 from clipmill.decode.reading import FrameChoice
 from clipmill.store.tables import STATIC
 from clipmill.texts.levels import Steps, level
+from clipmill.texts.template import CAPTIONER
 
 MAX_WORDS, MIN_WORDS = 80, 25
 FRAMES = FrameChoice(count=8)
@@ -56,7 +57,7 @@ class Describe:
 
     threads = 1
 
-    model = "clipmill describe 1 (measured, no model)"
+    model = f"{CAPTIONER}1 (measured, no model)"
     about = {"backend": "describe", "model": model}
     reads = tuple(fact.name for fact in fields(ClipFacts) if fact.name != "frames")
 

@@ -25,7 +25,7 @@ from clipmill.base.human import counted
 from clipmill.dataset import formats
 from clipmill.dataset.formats.assign import NO_BUCKET, USUAL_RATES, Buckets, split_of
 from clipmill.dataset.formats.card import Numbers, write_card
-from clipmill.dataset.formats.layout import CARD, CLIPS, Layout
+from clipmill.dataset.formats.layout import CARD, Layout
 from clipmill.dataset.formats.masks import Masks
 from clipmill.dataset.formats.tree import Tree
 from clipmill.dataset.reviewed import Review, source_of_text, with_text
@@ -38,7 +38,7 @@ from clipmill.store import tables
 from clipmill.store.clip_files import is_intact
 from clipmill.store.given import OfClips, further_columns, scene_errors
 from clipmill.store.index import read_json_lines, removed_videos
-from clipmill.store.layout import Paths
+from clipmill.store.layout import Paths, clip_file
 from clipmill.store.table import Column, Row, Table
 from clipmill.texts.checks import same
 
@@ -219,7 +219,7 @@ def export_dataset(
     dataset, export = paths.dataset, settings["export"]
     judgement = verdict.Judgement(**settings["judgement"]) if "judgement" in settings else None
     given = further_columns(outdir, next(iter(groups))) if settings.get("given") else ()
-    clips, known = Tree(dataset / CLIPS), Tables(settings["backends"], judgement, given)
+    clips, known = Tree(paths.dataset_clips), Tables(settings["backends"], judgement, given)
     summary = Summary(settings["backends"], settings["thresholds"], judgement)
     late = verdict.Late(**settings["late"])
     review = Review(**settings["review"], in_use=True) if "review" in settings else Review()
@@ -333,7 +333,7 @@ def _metadata(
         if not row["kept"]:
             continue
         source = store / row["file"]
-        below = f"{row['video_id']}/{row['clip_id']}.mp4"
+        below = clip_file(row["video_id"], row["clip_id"])
         if is_intact(source, row):
             clips.link(source, below)
         elif row["cut_time"] is not None and is_intact(clips.root / below, row):
@@ -346,7 +346,7 @@ def _metadata(
         row["cut_fps"] = row["cut_fps"] or row["cut_frames"] / row["cut_seconds"]  # files of 0.2 lack it
         bucket = layout.buckets.of(row["cut_width"], row["cut_height"], row["cut_frames"], row["cut_fps"])
         split = split_of(together.get(row["video_id"], row["video_id"]), export["validation_share"], export["seed"])
-        known = row | dict.fromkeys(("file_path", "file_name"), f"{CLIPS}/{below}")
+        known = row | dict.fromkeys(("file_path", "file_name"), f"{CLIPS_FOLDER}/{below}")
         known |= {"split": split, "text": layout.whole_text(row["text"], row)}
         known |= vars(bucket or NO_BUCKET) | further(row)
         rows.append({name: known.get(name) for name in names})

@@ -15,7 +15,7 @@ from clipmill.base.files import write_text
 from clipmill.filters import verdict
 from clipmill.filters.columns import WORDS
 from clipmill.report import page, pictures, shots, whatif
-from clipmill.report.collect import MOST_ROWS, collect, columns, in_order, look
+from clipmill.report.collect import MOST_ROWS, collect, columns, look, with_originals
 from clipmill.report.costs import costs
 from clipmill.report.judge import ANSWERS, DUPLICATES, GONE_ON, Judge
 from clipmill.split.settings import SplitSettings
@@ -30,7 +30,8 @@ def write_report(
     """Write the report of the finished run in `outdir` to `output`, one file that needs no other.
 
     `settings`: the `filters` of the run, with numbers for quantiles, their `order`, whether there was a `cascade`, and
-    the `quantiles` that some of the bounds were. `split`: how the run has split videos. `config`: the whole config, to
+    the `quantiles` that some of the bounds were; `drops` if duplicates or limits drop clips; `calibrates` if the run is
+    one on a calibration sample. `split`: how the run has split videos. `config`: the whole config, to
     be shown. Raises SetupError if a table is unreadable.
     """
     filters = {
@@ -44,17 +45,17 @@ def write_report(
     models = json.loads(paths.models.read_text(encoding="utf-8"))
     collected = collect(paths.final_verdicts, judge, MOST_ROWS)
 
-    places = dict(in_order(collected))
-    rows = sorted({row for group in places.values() for row in group})
-    number = {row: place for place, row in enumerate(rows)}
-    near = {place: [number[row] for row in group] for place, group in places.items()}
+    rows = with_originals(paths.final_verdicts, collected.shown())
     wanted = list(dict.fromkeys([*columns(judge), *pictures.ABOUT, *pictures.TEXTS]))
     shown = one_batch(judge.table.take(paths.final_verdicts, rows, wanted))
     looked = look(shown, judge)
 
     table, scales = whatif.tabulate(collected, looked, whatif.offered(collected, config))
-    cards = page.filters(collected, scales, near, _found(settings["filters"], settings["quantiles"]))
+    found = _found(settings["filters"], settings["quantiles"])
+    cards = page.filters(collected, scales, found, summary["settings"])
+    clips = page.clips(pictures.look_at(outdir, shown.to_pylist()))
     view = {
+        "calibrates": settings.get("calibrates", False),
         "collected": collected,
         "summary": summary,
         "models": models,
@@ -63,8 +64,8 @@ def write_report(
         "funnel": page.funnel(collected, summary),
         "cards": cards,
         "not_offered": [name for name in judge.filters if name not in scales],
-        "sheet": near["", "", "in"],
-        "pictures": page.pictures(pictures.look_at(outdir, shown.to_pylist())),
+        "clips": clips,
+        "copies": page.copies(clips),
         "overlap": page.overlap(collected),
         "shots": shots.section(outdir, split),
         "durations": page.plot(collected.seconds, collected.fate == GONE_ON),
@@ -72,12 +73,11 @@ def write_report(
         "shapes": page.distribution(collected.sizes.items(), page.shape),
         "rates": page.distribution(collected.rates.items(), lambda rate: f"{rate:g}"),
         "lengths": page.plot(np.array(collected.lengths)),
-        "words": page.words(collected.words, max(1, len(collected.lengths))),
+        "words": page.words(collected.words, max(1, collected.worded)),
         "errors": page.errors(outdir, summary),
         "costs": page.costs(costs(outdir)),
         "config": page.as_yaml(config),
-        "values": {name: judge.said(name, values) for name, values in looked.values.items()},
-        "data": page.data(collected, scales, table, cards),
+        "data": page.data(collected, scales, table, cards, looked),
     }
     write_text(output, page.render(view))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,16 +15,21 @@ from clipmill.filters.columns import WORDS
 from clipmill.report.judge import GONE_ON, SHORT, SILENT, SMALL, Amount, Judge, Looked, Tally, Values, is_judged
 from clipmill.store import tables
 from clipmill.texts import checks as text_checks
+from clipmill.texts.template import CAPTIONER
 
 SEED = 6
 BATCH = 65_536
 MOST_ROWS = 1_000_000  # clips in the page's table at most; of more clips it has a random sample
 MOST_TEXTS = 20_000  # texts in which words are counted; of more texts a random sample
-KEPT_PICTURES, NEAR_PICTURES = 24, 6
-CANDIDATES = 200  # for each side of a threshold; pictures of different videos are chosen from them
+MOST_SHOWN = 300  # a run with as many clips, or fewer, shows all of them
+KEPT, NEAR, DROPPED = 24, 6, 12  # clips of a larger run that are shown: kept ones, per side of a threshold, per stage
+CANDIDATES = 200  # for each of these; clips of different videos are chosen from them
 LETTERS = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")  # the part of a word that is listed: without digits
 
-COLUMNS = ("video_id", "seconds", "width", "height", "fps", "kept", "reason", "text", "text_source", "cut_seconds")
+COLUMNS = (
+    "video_id", "seconds", "width", "height", "fps", "kept", "reason", "text", "text_source", "caption_model",
+    "cut_seconds",
+)  # fmt: skip
 
 
 @dataclass
@@ -70,7 +74,8 @@ class Collected:
     sizes: dict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     rates: dict[float, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     lengths: list[int] = field(default_factory=list)  # of texts, in words
-    words: Counter[str] = field(default_factory=Counter)  # in how many texts each occurs
+    worded: int = 0  # texts in which words are counted: those that no template wrote
+    words: Counter[str] = field(default_factory=Counter)  # in how many of these each occurs
     values: Values = field(default_factory=dict)
     unknown: dict[str, np.ndarray] = field(default_factory=dict)
     fate: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
@@ -78,12 +83,26 @@ class Collected:
     seconds: np.ndarray = field(default_factory=lambda: np.empty(0))
     trimmed: np.ndarray = field(default_factory=lambda: np.empty(0))  # seconds that the file of a kept clip lost
     sheet: Nearest = field(default_factory=lambda: Nearest(CANDIDATES))
-    near: dict[tuple[str, str, str], Nearest] = field(default_factory=dict)
+    near: dict[tuple[str, str, str], Nearest] = field(default_factory=dict)  # by filter, end and side of the threshold
+    dropped: dict[str, Nearest] = field(default_factory=dict)  # by stage, some of the clips that fail it
 
     @property
     def judged(self) -> int:
         """The number of clips that thresholds decide about."""
         return self.found.clips - self.short.clips - self.small.clips - self.silent.clips
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether the page shows all clips of the run."""
+        return self.found.clips <= MOST_SHOWN
+
+    def shown(self) -> list[int]:
+        """Numbers of the rows whose clips the page shows, in order."""
+        if self.shows_all:
+            return list(range(self.found.clips))
+        chosen = set(self.sheet.take(KEPT))
+        chosen.update(*(nearest.take(NEAR) for nearest in self.near.values()))
+        return sorted(chosen.union(*(nearest.take(DROPPED) for nearest in self.dropped.values())))
 
 
 def collect(path: Path, judge: Judge, most_rows: int = MOST_ROWS) -> Collected:
@@ -93,6 +112,7 @@ def collect(path: Path, judge: Judge, most_rows: int = MOST_ROWS) -> Collected:
     for name, bound in judge.active.items():
         for end in ["words"] if name in WORDS else [end for end in ("min", "max") if bound.get(end) is not None]:
             collected.near |= {(name, end, side): Nearest(CANDIDATES) for side in ("out", "in")}
+    collected.dropped = {stage: Nearest(CANDIDATES) for stage in judge.stages}
     total = tables.FINAL_VERDICTS.count(path)
     share = min(1.0, MOST_TEXTS / max(1, _kept(path)))
     rows = _Rows(judge, min(total, most_rows))
@@ -150,6 +170,19 @@ class _Rows:
         to.seconds, to.trimmed = self._seconds[here], self._trimmed[here]
 
 
+def with_originals(path: Path, rows: list[int]) -> list[int]:
+    """`rows` of the final verdicts, and those of the clips of which some of them are copies; in order."""
+    copies = tables.FINAL_VERDICTS.take(path, rows, ["duplicate_of"])["duplicate_of"].drop_null()
+    if not len(copies):
+        return rows
+    found, at = set(rows), 0
+    for batch in tables.FINAL_VERDICTS.batches(path, ["clip_id"], BATCH):
+        is_original = pc.is_in(batch.column("clip_id"), value_set=copies.combine_chunks())
+        found.update((at + np.flatnonzero(is_original.to_numpy(zero_copy_only=False))).tolist())
+        at += len(batch)
+    return sorted(found)
+
+
 def _kept(path: Path) -> int:
     return sum(pc.sum(batch.column(0)).as_py() or 0 for batch in tables.FINAL_VERDICTS.batches(path, ["kept"], BATCH))
 
@@ -198,10 +231,13 @@ def _count(collected: Collected, looked: Looked, seconds: np.ndarray, batch: pa.
     counts = np.column_stack([np.bincount(which), np.bincount(which, kept)]).astype(int)
     for rate, count in zip(rates.tolist(), counts.tolist(), strict=True):
         _add(collected.rates[rate], count)
-    for text in batch.column("text").filter(pa.array(kept & drawn)).to_pylist():
+    texts = batch.select(["text", "caption_model"]).filter(pa.array(kept & drawn))
+    for text, model in zip(*(column.to_pylist() for column in texts.columns), strict=True):
         words = text_checks.words_of(text or "")
         collected.lengths.append(len(words))
-        collected.words.update({part.lower() for word in words for part in LETTERS.findall(word)})
+        if not (model or "").startswith(CAPTIONER):
+            collected.worded += 1
+            collected.words.update({part.lower() for word in words for part in LETTERS.findall(word)})
 
 
 def _add(to: list[int], counts: list[int]) -> None:
@@ -210,9 +246,9 @@ def _add(to: list[int], counts: list[int]) -> None:
 
 
 def _draw(collected: Collected, looked: Looked, lot: np.ndarray, row: np.ndarray, video: np.ndarray) -> None:
-    """Choose clips for pictures: some of those kept, at random, and those nearest to each threshold.
+    """Choose clips that are shown: some of those kept and of those that fail each stage, at random.
 
-    Of a filter on words: some of those on either side of it, at random.
+    Also those nearest to each threshold. Of a filter on words: some of those on either side of it, at random.
     """
     whole = ~(looked.fails | looked.unsure).any(1)
     kept = np.flatnonzero(whole & (looked.fate == GONE_ON))
@@ -225,10 +261,6 @@ def _draw(collected: Collected, looked: Looked, lot: np.ndarray, row: np.ndarray
         chosen = np.flatnonzero(np.isfinite(values) & (outside == (side == "out")) & is_judged(looked.fate))
         distance = np.zeros(len(chosen)) if bound is None else np.abs(values[chosen] - bound)
         nearest.add(distance, lot[chosen], row[chosen], video[chosen], values[chosen])
-
-
-def in_order(collected: Collected) -> Iterator[tuple[tuple[str, str, str], list[int]]]:
-    """The pictures' rows by place: the contact sheet under ("", "", "in"), then filter, end and side."""
-    yield ("", "", "in"), collected.sheet.take(KEPT_PICTURES)
-    for place, nearest in collected.near.items():
-        yield place, nearest.take(NEAR_PICTURES)
+    for stage, some in collected.dropped.items():
+        failed = np.flatnonzero(looked.fails[:, collected.judge.place[stage]] & is_judged(looked.fate))
+        some.add(np.zeros(len(failed)), lot[failed], row[failed], video[failed], row[failed])

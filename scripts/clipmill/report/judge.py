@@ -5,6 +5,7 @@ The page's script (`page.js`) computes the same for other thresholds: a change h
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -80,9 +81,9 @@ class Judge:
         return np.array([*places, np.nan])[encoded.indices.fill_null(len(places)).to_numpy(zero_copy_only=False)]
 
     def said(self, name: str, values: np.ndarray) -> list[float | str | None]:
-        """Values of a filter as people read them: of a filter on words the words."""
+        """Values of a filter as people read them: of a filter on words the words. None where there is none."""
         if name not in WORDS:
-            return values.tolist()
+            return [value if math.isfinite(value) else None for value in values.tolist()]
         return [None if np.isnan(value) else self.words[name][int(value)] for value in values]
 
     def lets_in(self, name: str) -> list[bool]:

@@ -6,6 +6,7 @@ import base64
 import csv
 import hashlib
 import re
+import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,14 +19,15 @@ from markupsafe import Markup
 
 from clipmill.base.human import counted, duration
 from clipmill.filters.columns import COLUMNS, LATE_FILTERS, WORDS
+from clipmill.filters.published import of_score
 from clipmill.report import whatif
 from clipmill.report.collect import Collected
 from clipmill.report.costs import Cost
-from clipmill.report.judge import ANSWERS, DUPLICATES, FILES, GONE_ON, TEXTS
+from clipmill.report.judge import ANSWERS, DUPLICATES, FILES, GONE_ON, TEXTS, Looked
 from clipmill.report.pictures import Picture
 from clipmill.report.scales import Scale, histogram
 from clipmill.store.benchmarks import MUCH_START
-from clipmill.store.layout import Paths
+from clipmill.store.layout import Paths, clip_file
 from clipmill.store.table import FLAG
 
 HERE = Path(__file__).parent
@@ -73,8 +75,8 @@ def count(value: float) -> str:
     return f"{round(value):,}"
 
 
-def plural(value: float, word: str) -> str:
-    return counted(round(value), word)
+def plural(value: float, word: str, several: str | None = None) -> str:
+    return counted(round(value), word, several)
 
 
 def hours(seconds: float) -> str:
@@ -153,10 +155,13 @@ def funnel(collected: Collected, summary: Mapping[str, Any]) -> Lines:
 def filters(
     collected: Collected,
     scales: Mapping[str, Scale],
-    near: Mapping[tuple[str, str, str], list[int]],
     quantiles: Mapping[str, Mapping[str, str]],
+    backends: Mapping[str, str],
 ) -> Lines:
-    """One card per filter; filters with a bound come first. `quantiles`: the config's bounds that are quantiles."""
+    """One card per filter: first those that drop clips, then the others with a bound, then those without.
+
+    `quantiles`: the config's bounds that are quantiles. `backends`: of the run, by step.
+    """
     columns = {column.name: column for column in collected.judge.table.columns}
     alone, unknown, overlap = collected.tally.alone(), collected.tally.unknown(), collected.tally.overlap()
     kept = collected.fate == GONE_ON
@@ -169,6 +174,7 @@ def filters(
             "name": name,
             "meaning": columns[name].meaning,
             "unit": columns[name].unit,
+            "group": 2 if not active else 0 if overlap[name][name] else 1,
             "active": active,
             "known": int(finite.sum()),
             "scored": bool(finite.any()),
@@ -177,11 +183,6 @@ def filters(
             "decided_by": decided_by,
             "failing": failing(overlap[name][name], *alone[name]) if active else "",
             "unknown": unknown[name] if active else int(collected.unknown[name].sum()),
-            "near": [
-                {"end": end, **{side: near[name, end, side] for side in ("out", "in")}}
-                for end in ("min", "max", "words")
-                if (name, end, "in") in near
-            ],
         }
         if name in WORDS:
             cards.append(card | _words_card(collected, name, values, kept))
@@ -203,11 +204,22 @@ def filters(
                 "places": {end: own.place(value) for end, value in bound.items() if value is not None},
                 # Only quantiles that other thresholds change: one over all clips stays as it is.
                 "quantiles": quantiles.get(name, {}) if decided_by else {},
+                "beyond": float(((values < low) | (values > high)).sum()),
+                "published": [
+                    {"who": one.who, "says": one.says, "places": _marks(own, (one.low, one.high))}
+                    for one in of_score(name, backends)
+                ],
                 "all": bars(counts, counts.max(initial=0)),
                 "kept": bars(histogram(values[finite & kept], own.span), counts.max(initial=0)),
             }
         )
-    return sorted(cards, key=lambda card: not card["active"])
+    return sorted(cards, key=lambda card: card["group"])
+
+
+def _marks(own: Scale, bounds: Iterable[float | None]) -> list[float]:
+    """Where bounds stand on a histogram; those beyond its ends are left out."""
+    low, high = own.span
+    return [own.place(bound) for bound in bounds if bound is not None and low <= bound <= high]
 
 
 def _words_card(collected: Collected, name: str, values: np.ndarray, kept: np.ndarray) -> dict[str, Any]:
@@ -222,6 +234,8 @@ def _words_card(collected: Collected, name: str, values: np.ndarray, kept: np.nd
         "is_flag": COLUMNS[name].type == FLAG,
         "bounds": {key: judge.bounds[name].get(key) for key in ("allow", "deny")},
         "quantiles": {},
+        "published": [],
+        "beyond": 0,
     }
 
 
@@ -327,8 +341,10 @@ def _without_headers(value: Any) -> Any:
     return [_without_headers(part) for part in value] if isinstance(value, list) else value
 
 
-def data(collected: Collected, scales: Mapping[str, Scale], table: Mapping[str, Any], cards: Lines) -> dict[str, Any]:
-    """The data that page.js works with."""
+def data(
+    collected: Collected, scales: Mapping[str, Scale], table: Mapping[str, Any], cards: Lines, looked: Looked
+) -> dict[str, Any]:
+    """The data that page.js works with. `looked`: the clips that are shown."""
     return {
         **table,
         "found": collected.found.clips,
@@ -343,6 +359,7 @@ def data(collected: Collected, scales: Mapping[str, Scale], table: Mapping[str, 
                 "quantiles": card["quantiles"],
                 "decidedBy": card["decided_by"],
                 "words": card["words"],
+                "shown": collected.judge.said(card["name"], looked.values[card["name"]]),
                 "isFlag": card.get("is_flag"),
                 **card["bounds"],
             }
@@ -362,6 +379,24 @@ def costs(found: list[Cost]) -> dict[str, Any]:
     }
 
 
-def pictures(found: list[Picture]) -> Lines:
-    """The pictures for the template. The place of a picture in the list is its row at the end of the table."""
-    return [{"number": number, "picture": picture, **picture.about} for number, picture in enumerate(found)]
+def clips(found: Iterable[Picture]) -> Lines:
+    """The clips that are shown. The place of a clip in the list is its row at the end of the table.
+
+    `file`: where the clip of the dataset is, as seen from the page. `source`: the part of its video that the clip is,
+    as `snakemake browse` serves it.
+    """
+    lines = []
+    for number, picture in enumerate(found):
+        about = picture.about
+        below = (Paths(Path()).dataset_clips / clip_file(about["video_id"], about["clip_id"])).as_posix()
+        source = f"source/{urllib.parse.quote(about['video_id'])}#t={about['start']},{about['end']}"
+        kept = about["reason"] is None
+        line = {"file": urllib.parse.quote(below) if kept else None, "source": None if kept else source}
+        lines.append({**about, **line, "number": number, "picture": picture})
+    return lines
+
+
+def copies(shown: Lines) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Pairs of a clip that stays and one that was dropped as a copy of it."""
+    by_id = {clip["clip_id"]: clip for clip in shown}
+    return [(by_id[clip["duplicate_of"]], clip) for clip in shown if clip["duplicate_of"] in by_id]

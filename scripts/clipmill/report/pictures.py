@@ -1,8 +1,13 @@
-"""The clips that the page shows: the facts of each, and a small picture of its middle from the kept frames."""
+"""The clips that the page shows: the facts of each, a small picture of its middle, and of a dropped one a moving one.
+
+Both are made of the kept frames.
+"""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -18,10 +23,12 @@ from clipmill.store.layout import Paths
 
 LONG_SIDE = 208  # pixels
 QUALITY = 55
-MIDDLE = FrameChoice(count=1)
+MOVING_SIDE, MOVING_QUALITY = 160, 25  # of moving pictures, whose clips have no file: about 5 kB each
+MOVING_MILLISECONDS = 125  # per frame
+MIDDLE, MOVING = FrameChoice(count=1), FrameChoice(count=10)
 NO_FRAME = "no frame of it was kept"
 ABOUT = ["clip_id", "video_id", "name", "start", "end", "seconds", "start_frame", "end_frame", "reason"]
-ABOUT += ["crop_x", "crop_y", "crop_width", "crop_height", "whole_width", "whole_height"]
+ABOUT += ["duplicate_of", "crop_x", "crop_y", "crop_width", "crop_height", "whole_width", "whole_height"]
 TEXTS = ["text", "caption"]
 
 
@@ -29,7 +36,8 @@ TEXTS = ["text", "caption"]
 class Picture:
     """A kept frame of a clip, or of another span of a video, as a `data:` address, or why there is none.
 
-    `about`: the clip's row of the verdicts; of other spans video_id, start_frame, end_frame and seconds.
+    `about`: the clip's row of the verdicts; of other spans video_id, start_frame, end_frame and seconds. `moving`: all
+    through a dropped clip, as another such address.
     """
 
     about: dict[str, Any]
@@ -37,6 +45,7 @@ class Picture:
     height: int = 9
     webp: str | None = None
     lost: str | None = None
+    moving: str | None = None
 
     @property
     def text(self) -> str | None:
@@ -52,6 +61,13 @@ class Picture:
             self.lost = "its frames or signals are not there any more"
         else:
             self.webp, self.width, self.height = small(frame)
+
+    def move(self, kept_frames: KeptFrames) -> None:
+        """Show the clip moving, if it has several frames. It stands still if one of them cannot be read."""
+        with suppress(ItemError):
+            frames = kept_frames.frames(self.about, MOVING)
+            if len(frames) > 1:
+                self.moving = moving(frames)
 
 
 def look_at(outdir: Path, clips: list[dict[str, Any]]) -> list[Picture]:
@@ -82,13 +98,32 @@ def _fill(outdir: Path, shard: str | None, pictures: list[Picture]) -> None:
     with KeptFrames(outdir, shard, notes_lost=False) as kept_frames:
         for picture in pictures:
             picture.take(kept_frames, MIDDLE)
+            if picture.webp and picture.about["reason"]:
+                picture.move(kept_frames)
 
 
 def small(frame: np.ndarray) -> tuple[str, int, int]:
     """A BGR frame as a small WebP in a `data:` address, its width and height."""
-    height, width = frame.shape[:2]
-    scale = min(1.0, LONG_SIDE / max(width, height))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    resized = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    resized = _resized(frame, LONG_SIDE)
     _, data = cv2.imencode(".webp", resized, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
-    return "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode("ascii"), *size
+    return _address(data), resized.shape[1], resized.shape[0]
+
+
+def moving(frames: Iterable[np.ndarray]) -> str:
+    """BGR frames of one size as a small animated WebP in a `data:` address."""
+    animation = cv2.Animation()
+    animation.frames = [_resized(frame, MOVING_SIDE) for frame in frames]
+    animation.durations = [MOVING_MILLISECONDS] * len(animation.frames)
+    _, data = cv2.imencodeanimation(".webp", animation, [cv2.IMWRITE_WEBP_QUALITY, MOVING_QUALITY])
+    return _address(data)
+
+
+def _resized(frame: np.ndarray, long_side: int) -> np.ndarray:
+    height, width = frame.shape[:2]
+    scale = min(1.0, long_side / max(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+
+
+def _address(webp: np.ndarray) -> str:
+    return "data:image/webp;base64," + base64.b64encode(webp.tobytes()).decode("ascii")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 GRID, QUANTILES = 72, 40  # numbers of stops of a slider: on an even grid, and at quantiles
-TAIL = 0.005  # share of the clips that may lie beyond either end of a slider
+TAIL = 0.01  # share of the clips that may lie beyond either end of a slider: it shows the middle 98 %
 BINS = 60
 FAR = 0.5  # a bound further outside the data than this share of their range does not stretch the slider
 GAP = 4  # the distance of the stops of far bounds, in bins
@@ -78,7 +78,10 @@ def scale_of_words(count: int) -> Scale:
 
 def _inner(values: np.ndarray, bounds: list[float]) -> list[float]:
     """Rising stops from one step below the values, and the bounds that are near them, to one step above."""
-    ends = np.quantile(values, [TAIL, 1 - TAIL]).tolist() if len(values) else []
+    ends = []
+    if len(values):  # of fewer than a hundred none lies beyond
+        low, high = np.quantile(values, TAIL, method="lower"), np.quantile(values, 1 - TAIL, method="higher")
+        ends = [float(low), float(high)]
     reach = FAR * (ends[1] - ends[0]) if ends else 0.0
     if reach > 1e-3 * max(map(abs, ends), default=0.0):  # if values hardly differ, no bound counts as far
         bounds = [value for value in bounds if ends[0] - reach <= value <= ends[1] + reach]

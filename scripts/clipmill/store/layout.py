@@ -39,6 +39,7 @@ CUTS = f"{WORK}/cuts/{SHARD}.parquet"
 INDEX = f"{WORK}/index/videos.parquet"
 GIVEN = f"{WORK}/index/given/{SHARD}.parquet"
 FINAL_VERDICTS = "verdicts.parquet"
+CLIPS_FOLDER = "clips"  # of the dataset
 METADATA = "dataset/metadata.parquet"
 ERRORS = "errors.csv"
 BENCHMARK = f"benchmarks/{STEP}/{JOB}.tsv"
@@ -61,6 +62,11 @@ def is_classifier(name: str) -> bool:
     return name.startswith(CLASSIFIER)
 
 
+def clip_file(video_id: str, clip_id: str) -> str:
+    """The path of a clip's file below `Paths.dataset_clips`."""
+    return f"{video_id}/{clip_id}.mp4"
+
+
 @dataclass(frozen=True)
 class Paths:
     """The paths below one output folder."""
@@ -78,6 +84,11 @@ class Paths:
     def dataset(self) -> Path:
         """The dataset folder."""
         return self.outdir / "dataset"
+
+    @property
+    def dataset_clips(self) -> Path:
+        """The files of the dataset's clips."""
+        return self.dataset / CLIPS_FOLDER
 
     @property
     def metadata(self) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clipmill.dataset.formats.assign import SPLITS
 from clipmill.dataset.formats.folders import FastVideo, VideoFolder
-from clipmill.dataset.formats.layout import CARD, CLIPS, METADATA, Format
+from clipmill.dataset.formats.layout import CARD, METADATA, Format
 from clipmill.dataset.formats.lists import (
     DataJuicer,
     DiffSynth,
@@ -21,6 +21,7 @@ from clipmill.dataset.formats.lists import (
 from clipmill.dataset.formats.pairs import AiToolkit, DiffusionPipe, MusubiTuner, SimpleTuner
 from clipmill.dataset.formats.tars import WebDataset
 from clipmill.dataset.formats.tree import Tree, remove, remove_empty
+from clipmill.store.layout import CLIPS_FOLDER
 
 
 class Parquet(Format):
@@ -71,7 +72,7 @@ def entries(names: Sequence[str], parts: Sequence[str]) -> list[str]:
 
 def files(dataset: Path, names: Sequence[str], parts: Sequence[str]) -> Iterator[Path]:
     """The files to which a dataset's lists refer: clips, and those of the formats `names` for the splits `parts`."""
-    yield from Tree(dataset / CLIPS, (".mp4",)).files()
+    yield from Tree(dataset / CLIPS_FOLDER, (".mp4",)).files()
     for name in dict.fromkeys(names):
         for split in parts:
             yield from FORMATS[name].files(dataset, split)

@@ -17,8 +17,8 @@ from clipmill.store.table import Row
 from clipmill.store.tables import REVIEWED
 from clipmill.texts.heard import with_heard
 
-# What every dataset has: the folder of the clips' files, the table of the clips, and the card.
-CLIPS, METADATA, CARD = "clips", "metadata.parquet", "README.md"
+# What every dataset has beside its clips: their table, and the card.
+METADATA, CARD = "metadata.parquet", "README.md"
 
 # Columns of the metadata that formats write beside the text: every clip of the dataset has them.
 FACTS = (
