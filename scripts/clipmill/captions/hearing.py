@@ -8,7 +8,7 @@ from typing import Any
 
 from clipmill.chat.sounds import RATE, as_wav
 from clipmill.decode.parts import as_of_part
-from clipmill.decode.sound import resampled, sound_of_frames
+from clipmill.decode.sound import Sound, resampled, sound_of_frames
 from clipmill.store import tables
 from clipmill.store.table import Row
 from clipmill.store.tables import DecodedVideo, Part
@@ -42,4 +42,7 @@ def wav_of(row: Row) -> bytes | None:
     if not video["has_audio"]:
         return None
     sound = sound_of_frames(Path(video["path"]), video, row["start_frame"], row["start"], row["seconds"])
-    return None if sound is None else as_wav(resampled(sound, RATE, "mono")[:, 0])
+    if sound is None:
+        return None
+    mean = Sound(sound.samples.mean(axis=1, keepdims=True), sound.rate, "mono")  # it cannot be louder than its channels
+    return as_wav(resampled(mean, RATE).samples[:, 0])

@@ -43,21 +43,19 @@ def sound_of_frames(path: Path, video: DecodedVideo, start_frame: int, start: fl
     return read_sound(path, video["offset"] + start, seconds, middle)
 
 
-def resampled(sound: Sound, rate: int, layout: str) -> np.ndarray:
-    """The samples of a sound at another rate and in other channels: int16, n × channels, as long to a sample.
+def resampled(sound: Sound, rate: int, layout: str | None = None) -> Sound:
+    """The same sound at another rate, and with other channels if a `layout` is named, by FFmpeg's swresample.
 
-    By swresample, whose filter keeps out what is above half of the new rate and delays nothing.
+    Its filter keeps out what is above half of the new rate, and delays nothing.
     """
-    resampler = av.AudioResampler(format="s16", layout=layout, rate=rate)
+    layout = layout or sound.layout
+    if (rate, layout) == (sound.rate, sound.layout):
+        return sound
+    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.samples.T), format="fltp", layout=sound.layout)
     frame.sample_rate = sound.rate
-    parts = [part.to_ndarray() for part in (*resampler.resample(frame), *resampler.resample(None))]
-    channels = av.AudioLayout(layout).nb_channels
-    made = np.concatenate(parts, axis=1).reshape(-1, channels)
-    wanted = np.zeros((round(len(sound.samples) * rate / sound.rate), channels), np.int16)
-    count = min(len(made), len(wanted))
-    wanted[:count] = made[:count]
-    return wanted
+    made = [part.to_ndarray().T for part in (*resampler.resample(frame), *resampler.resample(None))]
+    return Sound(np.concatenate(made)[: round(len(sound.samples) * rate / sound.rate)], rate, layout)
 
 
 def read_sound(path: Path, start: float, seconds: float, middle: int | None = None) -> Sound | None:
