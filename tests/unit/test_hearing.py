@@ -214,6 +214,14 @@ def test_structured_captions_have_the_fields_of_both(films):
     assert (first["caption"], first["caption_short"], first["caption_music"]) == ("the dense", "the short", "the music")
 
 
+def test_a_judge_may_ask_in_the_same_request(films):
+    judge = {"prompt": "Answer: {questions}", "questions": [["judge_logo", "A logo?"]]}
+    chat = Chat(lambda request: json.dumps({**ANSWER, "judge_logo": "no"}))
+    rows = films.caption(captioner(chat, prompt=PROMPT, audio=True, judge=judge))
+    assert list(chat.task.schema["properties"]) == ["caption", *OF_SOUND, "judge_logo"]
+    assert {(row["caption"], row["judge_logo"]) for row in rows.values()} == {("A grey wall.", "no")}
+
+
 def test_without_it_nothing_is_read_and_old_captions_stay(films):
     """`about` is what journals' keys are made of."""
     plain = captioner(Chat(lambda request: "A wall."), prompt="Say {seconds}.")
@@ -317,13 +325,19 @@ def test_what_the_config_says_of_sound(caption, message):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "none", "None.", "N/A", "no speech", "There is no music.", "No background music is heard.", "silence"],
+    [
+        *("", " ", "none", "None.", "N/A", "no speech", "There is no music.", "No background music is heard."),
+        *("silence", "There is no speech or dialogue in the clip.", "No other sounds are audible."),
+    ],
 )
 def test_words_for_nothing(text):
     assert said(text) == NONE
 
 
-@pytest.mark.parametrize("text", ['A man says: "None."', "No one answers the ringing phone.", "silence, then a bang"])
+@pytest.mark.parametrize(
+    "text",
+    ['A man says: "None."', "No one answers the ringing phone.", "silence, then a bang", "No voices, only wind."],
+)
 def test_words_for_something(text):
     assert said(f" {text} ") == text
 
