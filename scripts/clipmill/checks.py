@@ -137,7 +137,7 @@ def _sounds() -> tuple[bytes, bytes]:
     seconds = np.arange(2 * RATE) / RATE
     beeps = np.sin(2 * np.pi * 880 * seconds) * (seconds % 0.7 < 0.3)
     noise = np.random.default_rng(0).uniform(-1, 1, len(seconds))
-    return as_wav((beeps * 10000).astype(np.int16)), as_wav((noise * 10000).astype(np.int16))
+    return as_wav(0.3 * beeps), as_wav(0.3 * noise)
 
 
 def _answer(

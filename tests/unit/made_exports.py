@@ -35,6 +35,7 @@ class Clip:
     sound: bool = False
     file: Path | None = None  # a real video, in place of `content`
     masked: list[float] | None = None  # boxes that a mask hides
+    heard: dict[str, str] = field(default_factory=dict)  # columns of what its captioner heard
     broken: tuple[str, ...] = ()  # promises that do not hold for its file; of others nobody knows
 
     @property
@@ -104,7 +105,7 @@ class Export:
             seen = {"width": clip.size[0], "height": clip.size[1], "masked": clip.masked}
             rows["verdicts"].append({**known, **seen, "name": f"{video}.mp4", "fps": 10.0, "kept": True})
             own = {"clip_id": clip.id, "shard": shard}
-            rows["captions"].append({**own, "caption": clip.caption, "caption_short": clip.short})
+            rows["captions"].append({**own, "caption": clip.caption, "caption_short": clip.short, **clip.heard})
             rows["rewrites"].append({**own, "text": clip.text})
             rows["alignment"].append({"clip_id": clip.id})
             rows["cuts"].append(self._cut(shard, clip))

@@ -527,18 +527,19 @@ def texts_of(export: Export) -> dict[str, set[str]]:
     return found
 
 
-def test_a_prefix_and_a_suffix_are_around_every_text(tmp_path):
-    clips = [Clip("a", 0, text="A cat.", caption="The cat.", short="Cat."), Clip("b", 0, text="A dog.")]
+def test_what_is_heard_ends_every_text_and_a_prefix_and_a_suffix_are_around_it(tmp_path):
+    heard = {"caption_speech": "none", "caption_music": "none", "caption_sounds": "it purrs"}
+    clips = [Clip("a", 0, text="A cat.", caption="The cat.", short="Cat.", heard=heard), Clip("b", 0, text="A dog.")]
     export = Export(tmp_path, clips)
     around = {"text_prefix": "sks, ", "text_suffix": " End."}
     dataset = export.run(*ALL, **around)
-    assert texts_of(export) == {clips[0].id: {"sks, A cat. End."}, clips[1].id: {"sks, A dog. End."}}
+    assert texts_of(export) == {clips[0].id: {"sks, A cat. It purrs. End."}, clips[1].id: {"sks, A dog. End."}}
     assert [(row["caption"], row["caption_short"]) for row in export.rows().values()] == [
         ("The cat.", "Cat."),
         (clips[1].caption, None),
     ]
     export.run("diffusion-pipe", "fastvideo", captions=["short", "caption", "text"], **around)
-    expected = ["sks, Cat. End.", "sks, The cat. End.", "sks, A cat. End."]
+    expected = [f"sks, {text} It purrs. End." for text in ("Cat.", "The cat.", "A cat.")]
     captions = json.loads((dataset / "diffusion-pipe" / "train" / "all" / "0000" / "captions.json").read_text())
     assert captions[f"{clips[0].id}.mp4"] == expected
     entries = json.loads((dataset / "fastvideo" / "train" / "videos2caption.json").read_text())

@@ -9,9 +9,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from clipmill.chat.sounds import RATE, as_wav, in_16_bits
+from clipmill.chat.sounds import RATE, as_wav
 from clipmill.decode.parts import as_of_part
-from clipmill.decode.sound import resampled, sound_of_frames
+from clipmill.decode.sound import Sound, resampled, sound_of_frames
 from clipmill.fetch.files import LocalFiles
 from clipmill.store import tables
 from clipmill.store.table import Row
@@ -90,4 +90,7 @@ def wav_of(row: Row) -> bytes | None:
         return None
     with source.file() as path:
         sound = sound_of_frames(path, source.video, row["start_frame"], row["start"], row["seconds"])
-    return None if sound is None else as_wav(in_16_bits(resampled(sound, RATE, "mono").samples[:, 0]))
+    if sound is None:
+        return None
+    mean = Sound(sound.samples.mean(axis=1, keepdims=True), sound.rate, "mono")  # it cannot be louder than its channels
+    return as_wav(resampled(mean, RATE).samples[:, 0])

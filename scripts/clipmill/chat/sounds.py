@@ -12,17 +12,13 @@ BYTES = 2  # of a sample
 
 
 def as_wav(samples: np.ndarray) -> bytes:
-    """A WAV file of `samples`: int16, n of them, mono, RATE per second."""
+    """A WAV file of `samples`: float, of ±1, n of them, mono, RATE per second. What is louder is clipped."""
+    whole = np.clip(np.round(samples * 2**15), -(2**15), 2**15 - 1)
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setparams((1, BYTES, RATE, len(samples), "NONE", ""))
-        writer.writeframes(samples.astype("<i2").tobytes())
+        writer.writeframes(whole.astype("<i2").tobytes())
     return file.getvalue()
-
-
-def in_16_bits(samples: np.ndarray) -> np.ndarray:
-    """Samples of ±1 as int16; louder ones are clipped."""
-    return np.clip(np.round(samples * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
 
 
 def samples_of(wav: bytes) -> np.ndarray:

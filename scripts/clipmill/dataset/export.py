@@ -38,7 +38,7 @@ from clipmill.store import tables
 from clipmill.store.clip_files import is_intact
 from clipmill.store.given import OfClips, further_columns, scene_errors
 from clipmill.store.index import read_json_lines, removed_videos
-from clipmill.store.layout import Paths, clip_file
+from clipmill.store.layout import CLIPS_FOLDER, Paths, clip_file
 from clipmill.store.table import Column, Row, Table
 from clipmill.texts.checks import same
 

@@ -12,11 +12,13 @@ from typing import Any
 
 COLUMNS = ("caption_speech", "caption_music", "caption_sounds")  # in the order in which they are said
 NONE = "none"  # the value of a column where nothing of its kind is heard
-# Other words by which models say so.
+# Other words by which models say so. Strings: `re` compiles them when they are first used.
+_KIND = r"(?:\w+ )?(?:speech|dialogue?|voices?|words|talking|singing|music|sounds?|noises?|audio)"
 NOTHING = (
-    r"(?i)(?:there (?:is|are) |there's )?(?:none|no one speaks|nobody speaks|silence|silent|n/?a|null"
-    r"|no (?:\w+ )?(?:speech|dialogue|voices?|music|sounds?|audio))"
-    r"(?: (?:is |are )?(?:heard|audible|present|detected|spoken))?\.?"
+    r"(?i)(?:there(?: is| are|'s) |the (?:clip|video) has )?"
+    rf"(?:none|no one speaks|nobody speaks|silence|silent|n/?a|null|no {_KIND}(?:,? (?:or|and|nor) {_KIND})*)"
+    r"(?: (?:is |are |can be )?(?:heard|audible|present|detected|spoken))?"
+    r"(?: in (?:the|this) (?:clip|video|audio|recording|scene))?\.?"
 )
 ENDS = ".!?…。！？"  # of a sentence, maybe followed by a closing mark
 CLOSING = "\"'”’»」』)"
