@@ -498,7 +498,7 @@ class _Job:
 
 
 def _no_sound(is_undecodable: bool) -> ItemError:
-    advice = "cut.audio: true makes such clips silent"
+    advice = "cut.audio: true keeps such clips, without sound"
     if is_undecodable:
         return ItemError("no_decoder", f"FFmpeg has no decoder for its sound; convert it, or {advice}")
     return ItemError("no_sound", f"it has no sound; {advice}")

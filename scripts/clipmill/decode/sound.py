@@ -15,7 +15,7 @@ import av
 import av.error
 import numpy as np
 
-from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video, sound_stream
+from clipmill.decode.media import best_video_stream, open_video, sound_stream
 
 AHEAD = (1.0, 15.0, None)  # seconds before a clip at which reading begins; None: at the file's beginning
 JITTER = 0.02  # seconds by which the times of sound that goes on without a gap may be wrong
@@ -109,7 +109,7 @@ def picture_lag(path: Path) -> float:
         if first is None or not first.is_discard or picture.start_time is None or not picture.average_rate:
             return 0.0
         shown, frame = picture.start_time, 1 / float(picture.average_rate)
-    with av.open(file_url(path), options={**OPTIONS, "advanced_editlist": "0"}) as container:
+    with open_video(path, advanced_editlist="0") as container:
         stream = container.streams[picture.index]
         assert stream.time_base is not None  # FFmpeg sets it for each stream that it finds
         later = (packet.pts - shown for packet in container.demux(stream) if packet.pts is not None)
