@@ -274,7 +274,7 @@ def test_another_sound_is_found(tmp_path):
 def test_a_file_whose_sound_was_moved_or_is_missing_is_not_accepted(pictures, tmp_path, monkeypatch):
     """Where ffmpeg writes other sound than it was given, cutting fails. `off`: by how much it begins too early."""
     film = Film(with_clicks(pictures, tmp_path, "aac.mp4"))
-    monkeypatch.setattr(Path, "write_bytes", lambda file, data: _write(file, data[round(0.004 * RATE) * 4 :]))
+    monkeypatch.setattr(Path, "write_bytes", lambda file, data: _write(file, data[round(0.004 * 48000) * 2 * 4 :]))
     with pytest.raises(ItemError, match=r"the sound is -0.004. s off"):
         film.cut(40, 80, mode="reencode", audio=True)
     monkeypatch.undo()
@@ -322,5 +322,9 @@ def test_resampling_moves_nothing():
     low = resampled(sound, 16000, "mono")
     assert (low.rate, low.channels, len(low.samples)) == (16000, 1, 4 * 16000)
     tone = Sound(np.sin(2 * np.pi * 100 * np.arange(44100) / 44100)[:, None].astype(np.float32), 44100, "mono")
+    for layout, count in (("mono", 1), ("stereo", 2), ("5.1", 6)):  # as loud as each of its channels
+        same = Sound(np.repeat(tone.samples, count, axis=1), 44100, layout)
+        for other in ("mono", "stereo"):
+            assert np.allclose(np.abs(resampled(same, 48000, other).samples).max(axis=0), 1, atol=0.01)
     wanted = np.sin(2 * np.pi * 100 * np.arange(16000) / 16000)
     assert np.abs(resampled(tone, 16000).samples[200:-200, 0] - wanted[200:-200]).max() < 0.001

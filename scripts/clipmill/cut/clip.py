@@ -38,7 +38,7 @@ from clipmill.cut.verify import (
 from clipmill.decode.deinterlace import deinterlaced
 from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video, sound_stream
 from clipmill.decode.pictures import UNKNOWN_MATRIX
-from clipmill.decode.sound import Sound, silence, sound_of_frames
+from clipmill.decode.sound import Sound, resampled, silence, sound_of_frames
 from clipmill.decode.tone import ToneMap, tone_map
 from clipmill.shapes.counts import Counts
 from clipmill.shapes.rates import exact_rate, frames_in
@@ -437,7 +437,6 @@ class _Job:
             heard.write_bytes(samples.astype("<f4").tobytes())
             inputs.append(ffmpeg.input(SOUND, format="f32le", protocol_whitelist="file", **kind))
             options |= {"c:a": "aac", "b:a": AUDIO_BITRATE}
-            options |= {"ar": self.settings.audio_rate, "ac": self.settings.audio_channels}
         output = ffmpeg.output(
             *inputs,
             TARGET,
@@ -460,19 +459,19 @@ class _Job:
         return result.stdout
 
     def _read_sound(self, wanted: SourceFrames) -> Sound | None:
-        """The sound while the frames are shown, or silence if the config says so; None without sound.
+        """The sound of the file: what is heard while the frames are shown, or silence if the config says so; None if none.
 
         Raises ItemError if there is none and it is required.
         """
         settings = self.settings
-        sound = None
+        sound, layout = None, LAYOUTS[settings.audio_channels]
         if self.has_sound:
             sound = sound_of_frames(self.source, self.video, self.start_frame, float(wanted.time[0]), wanted.seconds)
             if sound is None and settings.audio in REQUIRED:
                 raise _no_sound(False)
         if sound is None and settings.audio and settings.audio_silence:
-            return silence(wanted.seconds, settings.audio_rate, LAYOUTS[settings.audio_channels])
-        return sound
+            return silence(wanted.seconds, settings.audio_rate, layout)
+        return sound and resampled(sound, settings.audio_rate, layout)
 
     def _check(self, result: subprocess.CompletedProcess[bytes]) -> None:
         """Raise the error that a failed run of ffmpeg stands for."""
@@ -494,7 +493,7 @@ class _Job:
 
 
 def _no_sound(is_undecodable: bool) -> ItemError:
-    advice = "cut.audio: true makes such clips silent"
+    advice = "cut.audio: true keeps such clips, without sound"
     if is_undecodable:
         return ItemError("no_decoder", f"FFmpeg has no decoder for its sound; convert it, or {advice}")
     return ItemError("no_sound", f"it has no sound; {advice}")

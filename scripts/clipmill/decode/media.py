@@ -30,13 +30,16 @@ def path_of(container: av.container.InputContainer) -> Path:
     return Path(container.name.removeprefix("file:"))
 
 
-def open_video(path: Path | str) -> av.container.InputContainer:
-    """Open a video file for reading. Raises ItemError (vanished, empty, unreadable, not_a_video)."""
+def open_video(path: Path | str, **options: str) -> av.container.InputContainer:
+    """Open a video file for reading. Raises ItemError (vanished, empty, unreadable, not_a_video).
+
+    `options`: further ones of FFmpeg's reader.
+    """
     path = Path(path)
     try:
         if path.stat().st_size == 0:
             raise ItemError("empty", "the file has 0 bytes; copy it again or remove it")
-        return av.open(file_url(path), options=dict(OPTIONS), metadata_errors="replace")
+        return av.open(file_url(path), options={**OPTIONS, **options}, metadata_errors="replace")
     except FileNotFoundError as error:
         raise ItemError("vanished", "the file is gone; put it back and run again", lasting=False) from error
     except PermissionError as error:

@@ -16,7 +16,7 @@ import av.error
 import numpy as np
 
 from clipmill.decode.looks import CLOCK
-from clipmill.decode.media import OPTIONS, best_video_stream, file_url, open_video, sound_stream
+from clipmill.decode.media import best_video_stream, open_video, sound_stream
 from clipmill.store.tables import DecodedVideo
 
 AHEAD = (1.0, 15.0, None)  # seconds before a clip at which reading begins; None: at the file's beginning
@@ -58,6 +58,8 @@ def resampled(sound: Sound, rate: int, layout: str | None = None) -> Sound:
     layout = layout or sound.layout
     if (rate, layout) == (sound.rate, sound.layout):
         return sound
+    if sound.channels == 1:  # swresample would make it 3 dB less loud on each side
+        sound = Sound(np.repeat(sound.samples, av.AudioLayout(layout).nb_channels, axis=1), sound.rate, layout)
     more = Resampler(sound.layout, sound.rate, layout, rate)
     samples = np.concatenate([more.put(sound.samples), more.end()])
     wanted = np.zeros((round(sound.seconds * rate), samples.shape[1]), np.float32)
@@ -130,7 +132,7 @@ def picture_lag(path: Path) -> float:
         if first is None or not first.is_discard or picture.start_time is None or not picture.average_rate:
             return 0.0
         shown, frame = picture.start_time, 1 / float(picture.average_rate)
-    with av.open(file_url(path), options={**OPTIONS, "advanced_editlist": "0"}) as container:
+    with open_video(path, advanced_editlist="0") as container:
         stream = container.streams[picture.index]
         assert stream.time_base is not None  # FFmpeg sets it for each stream that it finds
         later = (packet.pts - shown for packet in container.demux(stream) if packet.pts is not None)
