@@ -459,7 +459,7 @@ class _Job:
         return result.stdout
 
     def _read_sound(self, wanted: SourceFrames) -> Sound | None:
-        """The sound of the file: what is heard while the frames are shown, or silence if the config says so; None if none.
+        """The sound for the file: what is heard meanwhile, or silence if the config says so; None without sound.
 
         Raises ItemError if there is none and it is required.
         """
