@@ -35,6 +35,7 @@ SHARD = "000000"
 SCORES = [column.name for column in tables.scores(tables.SOUND) if column.name != "has_sound"]
 VIDEO = {"has_audio": True, "offset": 0.0, "changes": None}
 pytestmark = pytest.mark.slow
+needs_model = pytest.mark.skipif(not FILE.is_file(), reason="needs the model of Silero VAD (make silero)")
 
 
 def noise(seed: int = 0, seconds: float = SECONDS, rate: int = RATE) -> np.ndarray:
@@ -221,6 +222,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@needs_model
 def test_nothing_else_depends_on_sound(picture, tmp_path):
     """A video whose sound is asked for is decoded once more. All other files and keys stay the same."""
     loud = with_sound(picture, tmp_path / "loud.mp4", noise(seconds=5))
@@ -313,6 +315,7 @@ def like_music(number: int) -> np.ndarray:
     return 0.3 * np.sin(2 * np.pi * pitch * t) * (np.sin(2 * np.pi * chance.uniform(1, 6) * t) > 0)
 
 
+@needs_model
 def test_speech_is_told_from_tones(speaker, tmp_path):
     """Of 40 clips, 20 of speech and 20 of tones, without exception."""
     vad = SileroVad()
@@ -326,6 +329,7 @@ def test_speech_is_told_from_tones(speaker, tmp_path):
     assert min(shares[True]) > 0.6 and max(shares[False]) < 0.1, shares
 
 
+@needs_model
 def test_speech_has_its_place_and_its_share(speaker, tmp_path):
     """Silence, then speech: the probabilities are kept at their time, also where the sound begins late."""
     spoken(speaker, tmp_path, "en-us", 150, 50)
@@ -340,6 +344,7 @@ def test_speech_has_its_place_and_its_share(speaker, tmp_path):
     assert sum(map(len, windows)) == -(-SECONDS * SPEECH_RATE // SPEECH_WINDOW)
 
 
+@needs_model
 def test_windows_may_come_in_parts():
     """The same windows have the same values, whether they come at once or one after the other."""
     vad = SileroVad()
@@ -352,6 +357,7 @@ def test_windows_may_come_in_parts():
     assert np.concatenate(parts) == pytest.approx(whole, abs=1e-5) and len(whole) == 40
 
 
+@needs_model
 def test_the_published_model_is_used_and_no_other(tmp_path, monkeypatch):
     (model,) = check_backend("speech", "silero", SileroVad())["models"]
     assert model["licence"] == "MIT" and model["model"] == SILERO

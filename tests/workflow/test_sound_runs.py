@@ -9,7 +9,9 @@ import pytest
 from runs import Run
 
 from clipmill.models.published import SILERO
+from clipmill.models.speech import FILE
 
+pytestmark = pytest.mark.skipif(not FILE.is_file(), reason="needs the model of Silero VAD (make silero)")
 WITH_SOUND = {"cut": {"audio": "require"}, "audio": {"speech": True}, "filters": {"loudness": {"min": -60}}}
 STEPS = ("decode", "consistency", "aesthetic", "text", "caption", "rewrite", "cut")
 
