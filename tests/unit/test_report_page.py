@@ -644,6 +644,7 @@ def test_the_page_fits_its_window(made, width, scheme):
         small = "all => all.filter((one) => one.offsetParent && parseFloat(getComputedStyle(one).fontSize) < 10).length"
         assert page.page.eval_on_selector_all("main *", small) == 0
         assert page.page.evaluate(CONTRAST) >= 4.5
+        assert page.faults() == []
 
 
 # The least contrast (WCAG 2.2) of text and paper.
