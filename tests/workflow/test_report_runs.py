@@ -179,7 +179,8 @@ def test_browse_serves_the_run_and_takes_decisions_while_a_run_is_at_work_beside
             page.page.keyboard.press(" ")
             wait_for(lambda: cards.first.locator("video").evaluate("one => !one.paused && one.currentTime > 0"))
             page.page.keyboard.press("d")
-            wait_for(lambda: (run.outdir / "review.jsonl").exists())
+            # Requests of the page go on while Playwright waits.
+            wait_for(lambda: page.page.wait_for_timeout(20) or (run.outdir / "review.jsonl").exists())
             page.page.locator('[data-set="near"]').click()
             assert "Dropped by motion: " in cards.first.inner_text()
             page.page.keyboard.press("Home")  # from the button to the clip

@@ -325,7 +325,7 @@
   // --- the list --------------------------------------------------------------------------------------------------------
 
   const list = find("clips"), tools = document.querySelector(".tools"), one = document.querySelector("template").content.firstElementChild;
-  const WIDE = 1180, GAP = 14, SPARE_ROWS = 1;
+  const WIDE = 1180, GAP = 14, SPARE_ROWS = 1, MOST_POINTS = 8; // scores of a clip: no card has room for more
   /** The scores, first those that have a bound, and of these first those in which clips differ most. */
   const telling = data.scores.map(({ name, bounds, values }) => {
     const counts = new Map();
@@ -380,6 +380,8 @@
     for (const name of ["media", "stage", "reel", "lost", "mark", "play", "name", "when", "why", "caption", "editor", "scores"]) card[name] = card.querySelector(`.${name}`);
     card.video = card.querySelector("video");
     card.area = card.querySelector("textarea");
+    card.points = Array.from({ length: MOST_POINTS }, () => make("li", {}, "", make("b")));
+    card.scores.append(...card.points);
     card.buttons = Object.fromEntries([...card.querySelectorAll(".buttons button")].map((button) => [button.dataset.do, button]));
     card.video.addEventListener("loadedmetadata", () => {
       // Until it plays, a clip shows its middle.
@@ -422,15 +424,17 @@
     }
     card.lost.hidden = true;
     if (!strip && !source(clip)) lose(card, "No picture: its kept frames are not there any more.");
-    const points = [];
     const wanted = [choice.sort, ...conditions.keys(), ...(isNear(clip) ? [data.near[clip][0]] : [])].filter((score) => scores.has(score));
     const known = telling.filter((score) => scores.get(score).values[clip] !== null);
-    for (const score of new Set([...wanted, ...known])) {
-      const point = make("li", { className: isNear(clip) && data.near[clip][0] === score ? "bad" : "" }, `${score} `, make("b", { textContent: number(scores.get(score).values[clip]) }));
-      points.push(point);
-      if (points.length === 8) break; // no card has room for more
-    }
-    card.scores.replaceChildren(...points);
+    const chosen = [...new Set([...wanted, ...known])];
+    card.points.forEach((point, place) => {
+      const score = chosen[place];
+      point.hidden = !score;
+      if (!score) return;
+      point.className = isNear(clip) && data.near[clip][0] === score ? "bad" : "";
+      point.firstChild.data = `${score} `;
+      point.lastChild.textContent = number(scores.get(score).values[clip]);
+    });
     decorate(card);
     list.append(card);
   }
@@ -438,8 +442,7 @@
   /** What changes with a decision. */
   function decorate(card) {
     const { clip } = card, { decision, star: starred, text } = decided(clip);
-    card.classList.toggle("current", card.place === current);
-    card.toggleAttribute("aria-current", card.place === current);
+    point(card);
     card.classList.toggle("edited", text !== null);
     card.classList.remove("editing");
     card.editor.hidden = true;
@@ -453,7 +456,6 @@
     const shownText = textOf(clip);
     card.caption.classList.toggle("none", !shownText);
     card.caption.replaceChildren(...(shownText ? marked(shownText) : ["no caption"]));
-    card.caption.scrollTop = 0;
   }
   const refresh = (clip) => { for (const card of shown.values()) if (card.clip === clip) decorate(card); };
 
@@ -484,13 +486,16 @@
     if (from - bar - GAP < scrollY) window.scrollTo({ top: from - bar - GAP, behavior: "instant" });
     else if (to > scrollY + height) window.scrollTo({ top: to - height, behavior: "instant" });
   }
+  /** Whether a card is the one that keys are for. */
+  function point(card) {
+    card.classList.toggle("current", card.place === current);
+    card.setAttribute("aria-current", card.place === current);
+  }
   function mark(place) {
     const before = shown.get(current);
     current = place;
     for (const card of [before, shown.get(place)]) {
-      if (!card) continue;
-      card.classList.toggle("current", card.place === current);
-      card.toggleAttribute("aria-current", card.place === current);
+      if (card) point(card);
     }
   }
   function go(place) {
