@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -134,6 +135,8 @@ def _client(timeout_seconds: float) -> httpx2.Client:
     import certifi
     import httpx2
 
+    for name in ("httpx2", "httpcore2"):  # they would log each address, with its query
+        logging.getLogger(name).setLevel(logging.WARNING)
     trusted = ssl.create_default_context()
     trusted.load_verify_locations(certifi.where())
     return httpx2.Client(
