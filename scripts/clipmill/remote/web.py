@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email.utils
-import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from urllib.parse import urljoin
 
 from clipmill import __version__
 from clipmill.base.errors import in_line
+from clipmill.base.silence import silence_requests
 from clipmill.remote.addresses import Address, BadAddress, parse
 from clipmill.remote.entries import Entry, Reading
 from clipmill.remote.errors import FAILED, NOT_ALLOWED, TIMED_OUT, UNREACHABLE, RemoteError, of_status, without_queries
@@ -135,8 +135,7 @@ def _client(timeout_seconds: float) -> httpx2.Client:
     import certifi
     import httpx2
 
-    for name in ("httpx2", "httpcore2"):  # they would log each address, with its query
-        logging.getLogger(name).setLevel(logging.WARNING)
+    silence_requests()
     trusted = ssl.create_default_context()
     trusted.load_verify_locations(certifi.where())
     return httpx2.Client(
