@@ -131,8 +131,13 @@ def web_server(ranges: bool = True) -> Iterator[WebServer]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    web.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: Any) -> None:
+            """A client that was killed has closed its connection."""
+
+    web = Server(("127.0.0.1", 0), Handler)
     server.url = f"http://127.0.0.1:{web.server_address[1]}"
     threading.Thread(target=web.serve_forever, args=(0.02,), daemon=True).start()
     try:

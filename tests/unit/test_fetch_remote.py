@@ -65,8 +65,9 @@ def asked(server: WebServer) -> list[str | None]:
     return [headers.get("range") for method, _, headers in server.asked if method == "GET"]
 
 
-def test_a_file_comes_whole_with_what_its_server_says_of_it(server, tmp_path):
-    one = video(server)
+def test_a_file_comes_whole_with_what_its_server_says_of_it(server, tmp_path, caplog):
+    caplog.set_level("DEBUG")
+    one = video(server, at=f"{server.url}/a.mp4?X-Amz-Signature={SECRET}")
     files, errors = bring(server, tmp_path, one)
     local = files.local(one)
     assert errors == {"a": None} and Path(local["path"]).read_bytes() == CONTENT
@@ -74,6 +75,7 @@ def test_a_file_comes_whole_with_what_its_server_says_of_it(server, tmp_path):
     assert local["mtime_ns"] == Path(local["path"]).stat().st_mtime_ns
     assert files.etag(one) == f'"{hashlib.md5(CONTENT).hexdigest()}"'
     assert bring(server, tmp_path, one)[1] == {"a": None} and asked(server) == [None]  # it is here
+    assert SECRET in server.asked[0][1] and SECRET not in caplog.text
     changed = video(server, etag='"new"')
     assert bring(server, tmp_path, changed)[1]["a"].kind == "changed"
     files = LocalFiles([one], tmp_path, False, settings())
@@ -138,6 +140,7 @@ def test_each_video_has_its_own_error(server, tmp_path, fault, changes, kind, la
     error = errors["a"]
     assert (error.kind, error.lasting, errors["b"]) == (kind, lasting, None)
     assert SECRET not in str(error) and not (tmp_path / "a.mp4").exists()
+    assert [path.stat().st_size > 0 for path in tmp_path.glob(".*.part")] in ([], [True])
 
 
 def test_right_checksums_are_accepted(server, tmp_path):

@@ -115,7 +115,12 @@ def _bring(video: IndexedVideo, target: tuple[Path, int], files: Files, max_byte
     with open(part, "ab") as file, naming_full_disk(part):
         if not try_lock(file):
             raise SetupError(f"{part}: another job is writing it; wait for it or cancel it, then run again")
-        _Transfer(video, address, path, file, files, max_bytes).run()
+        try:
+            _Transfer(video, address, path, file, files, max_bytes).run()
+        except ItemError:
+            if not file.seek(0, os.SEEK_END):  # there is nothing to go on with
+                forget(path)
+            raise
         os.fsync(file.fileno())
         os.utime(part, ns=(time_ns, time_ns))
         os.replace(part, path)
