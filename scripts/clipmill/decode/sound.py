@@ -108,9 +108,9 @@ def picture_lag(path: Path) -> float:
         first = next(iter(container.demux(picture)), None)
         if first is None or not first.is_discard or picture.start_time is None or not picture.average_rate:
             return 0.0
-        shown, frame = picture.start_time, 1 / float(picture.average_rate)
+        index, shown, frame = picture.index, picture.start_time, 1 / float(picture.average_rate)
     with open_video(path, advanced_editlist="0") as container:
-        stream = container.streams[picture.index]
+        stream = container.streams[index]
         assert stream.time_base is not None  # FFmpeg sets it for each stream that it finds
         later = (packet.pts - shown for packet in container.demux(stream) if packet.pts is not None)
         # In decode order some frames may come after others that are shown later.
