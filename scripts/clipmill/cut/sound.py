@@ -19,7 +19,10 @@ BETTER, SURELY = 0.5, 0.99  # sound is off if elsewhere so much less is missing 
 LOW_RATE = 8000  # samples per second that low sound needs
 LOW_SHARE = 0.01  # of the power: with less of it, the loudness over time is compared
 LOUDNESS_RATE = 1000  # values per second of loudness
-UNLIKE = 0.5  # share of the loudness by which sound differs that is another
+UNLIKE, UNLIKE_LOW = (
+    0.5,
+    1.0,
+)  # share of the loudness by which sound differs that is another; where low sound is compared
 HOP = 0.01  # seconds over which that is compared
 SILENT = 1e-3  # loudness: of 1
 
@@ -64,7 +67,7 @@ def _compare(found: Sound, wanted: Sound) -> None:
     if here < SURELY and alike[best] > LIKE and 1 - alike[best] < BETTER * (1 - here):
         raise Mismatch(f"the sound is {(best - middle) / rate:+.4f} s off")
     apart = float(np.abs(one - other).sum() / ((one + other).sum() / 2))
-    if apart > UNLIKE:
+    if apart > (UNLIKE_LOW if has_low else UNLIKE):
         raise Mismatch(f"the sound is not the source's (its loudness is {apart:.0%} apart)")
     if has_low and here < LIKE:
         raise Mismatch(f"the sound is not the source's (its correlation is {here:.2f})")
