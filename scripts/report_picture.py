@@ -23,7 +23,7 @@ PICTURES = {
     "report-funnel": ("#funnel",),
     "report-motion": ("#filter-motion",),
 }
-WIDTH, HEIGHT, QUALITY = 1100, 900, 75  # of the window, in pixels; of the WebP
+WIDTH, HEIGHT, QUALITY = 1100, 900, 66  # of the window, in pixels; of the WebP
 
 
 def main() -> None:
