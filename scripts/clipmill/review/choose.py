@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clipmill.filters.columns import WORDS
+from clipmill.filters.reasons import NOT_STARRED, REVIEWED_OUT
 from clipmill.report.collect import BATCH, SEED, columns, look
 from clipmill.report.judge import GONE_ON, NOT_CAPTIONED, NOT_CUT, Judge, Looked
 
@@ -22,7 +23,7 @@ MOST_KEPT = 40_000  # browsers refuse pages that are higher than about 17 millio
 MOST_NEAR = 60  # clips just outside each end of each filter
 
 REVIEW = "review"
-OF_REVIEW = ("reviewed out", "not starred")  # reasons of a run that follows a person's decisions
+OF_REVIEW = tuple(map(str, (REVIEWED_OUT, NOT_STARRED)))  # reasons of a run that follows a person's decisions
 OF_A_FILTER = (GONE_ON, NOT_CAPTIONED, NOT_CUT)  # fates of clips that nothing but filters has dropped
 
 

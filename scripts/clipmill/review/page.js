@@ -31,6 +31,9 @@
   const outdated = new Map(); // lines about clips whose pictures have changed since, by clip
   const undone = []; // what `u` goes back to: pairs of a clip and its decision before
   const decided = (clip) => decisions.get(clip) || NOTHING;
+  // The table of a run that followed edits has them in place of the model's texts, which the page then does not know.
+  const edited = new Set(data.edited);
+  const modelsText = (clip) => edited.has(clip) ? "" : data.text[clip] ?? "";
   const textOf = (clip) => decided(clip).text ?? data.text[clip] ?? "";
   const isEmpty = ({ decision, star, text }) => decision === null && !star && text === null;
   const line = (clip) => {
@@ -588,7 +591,7 @@
   function commit() {
     if (!editing) return;
     const card = editing, { clip } = card, typed = tidy(card.area.value);
-    const same = typed === tidy(textOf(clip)), text = same ? decided(clip).text : !typed || typed === tidy(data.text[clip] ?? "") ? null : typed;
+    const same = typed === tidy(textOf(clip)), text = same ? decided(clip).text : typed === tidy(modelsText(clip)) || !typed ? null : typed;
     editing = null;
     decorate(card);
     if (text !== decided(clip).text) {
@@ -625,7 +628,7 @@
     else if (action === "star") star(card.clip);
     else if (action === "edit") edit(card);
     else if (action === "cancel") cancel();
-    else if (action === "model") { card.area.value = data.text[card.clip] ?? ""; card.area.focus(); }
+    else if (action === "model") { card.area.value = modelsText(card.clip); card.area.focus(); }
   });
   list.addEventListener("dblclick", (event) => { if (event.target.closest(".caption")) edit(cardOf(event.target)); });
 

@@ -11,11 +11,12 @@ from clipmill.filters.columns import FACTS, WORDS, source
 from clipmill.report.judge import Judge
 from clipmill.review.choose import Near
 from clipmill.store.table import Row
+from clipmill.store.tables import REVIEWED
 
 ABOUT = ["clip_id", "video_id", "name", "start", "end", "seconds", "start_frame", "end_frame", "kept", "reason"]
 # Of `aspect_ratio` and of frames: a crop is cut out of the kept frames.
 ABOUT += ["width", "height", "crop_x", "crop_y", "crop_width", "crop_height", "whole_width", "whole_height"]
-TEXTS = ["text", "caption"]
+TEXTS = ["text", "caption", "text_source"]
 NOT_IN_DATASET: Row = dict.fromkeys(("file_path", "split"))  # columns of the metadata that the page needs
 DIGITS = 5  # significant digits of a score: those of the tables
 
@@ -33,7 +34,8 @@ def data(
     """The data that page.js works with: lists with one entry per clip.
 
     A list of few different texts is `{words, codes}`; code -1 is none. `scores` and `labels`: what clips can be sorted
-    and filtered by; what all clips have in common is left out, but for scores with a bound.
+    and filtered by; what all clips have in common is left out, but for scores with a bound. `edited`: the clips whose
+    text a person wrote.
     """
     known = {column.name: column for column in judge.table.columns}
     labels = [name for name in judge.filters if name in WORDS] + [*answers, "split"]
@@ -48,6 +50,7 @@ def data(
         "end": [number(row["end"], 9) for row in rows],
         "file": [row["file_path"] for row in rows],
         "text": [row["text"] or row["caption"] for row in rows],
+        "edited": [place for place, row in enumerate(rows) if row["text_source"] == REVIEWED],
         "reason": coded(row["reason"] for row in rows),
         "near": [one and [one.name, one.end, one.rank] for one in near],
         "scores": [
