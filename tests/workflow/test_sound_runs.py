@@ -12,7 +12,7 @@ from clipmill.models.published import SILERO
 from clipmill.models.speech import FILE
 
 pytestmark = pytest.mark.skipif(not FILE.is_file(), reason="needs the model of Silero VAD (make silero)")
-WITH_SOUND = {"cut": {"audio": "require"}, "audio": {"speech": True}, "filters": {"loudness": {"min": -60}}}
+WITH_SOUND = {"cut": {"audio": "require"}, "split": {"keep_speech": True}, "filters": {"loudness": {"min": -60}}}
 STEPS = ("decode", "consistency", "aesthetic", "text", "caption", "rewrite", "cut")
 
 
@@ -31,6 +31,7 @@ def test_sound_is_measured_later_and_clips_without_it_are_dropped(run):
     assert all(row["loudness"] is None for row in run.verdicts())
     assert {row["name"]: row["has_sound"] for row in run.verdicts()} == {"loud.mp4": None, "silent.mp4": False}
     before = run.written(*STEPS)
+    assert "work/sound" in run.done("plan", config=WITH_SOUND).output
     run.done(config=WITH_SOUND)
     assert run.more(before) == {**dict.fromkeys(STEPS, 0), "decode": 2, "cut": 1}
     rows = {row["name"]: row for row in run.verdicts()}
