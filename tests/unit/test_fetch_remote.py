@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from films import SETTINGS
 from test_plan_numbers import settings as of_plan
 
 from bucket_server import environment
 from clipmill.base.errors import ItemError
 from clipmill.base.workers import map_in_processes
+from clipmill.decode.shard import decode_shard
 from clipmill.fetch import remote
 from clipmill.fetch.files import FetchSettings, LocalFiles
 from clipmill.inputs.discovery import update_index
@@ -22,7 +24,7 @@ from clipmill.plan.plan import make_plan
 from clipmill.plan.text import as_text
 from clipmill.remote.files import Files, Patience
 from clipmill.store import tables
-from clipmill.store.index import read_videos
+from clipmill.store.index import lost_videos, read_videos
 from clipmill.store.layout import Paths
 from web_server import Fault, WebServer, web_server
 
@@ -268,8 +270,27 @@ def test_changed_files_of_a_sheet_are_found_where_that_is_wanted(server, tmp_pat
     a, b, c, d = started(outdir, sheet, server, recheck=True)
     assert [a, d] == [before[0], before[3]] and {path for _, path, _ in server.asked} == {"/a.mp4", "/b.mp4", "/c.mp4"}
     assert (b["etag"], b["size_bytes"]) == (f'"{hashlib.md5(b"new").hexdigest()}"', 3)
-    assert c == {**before[2], "returns": 1}
+    assert c == {**before[2], "returns": 1} and lost_videos(outdir, "000000") == {c["video_id"]}
     assert started(outdir, sheet, server)[1] == b  # it is not forgotten
+
+
+def test_a_video_that_could_not_be_fetched_is_tried_again_where_that_is_wanted(server, tmp_path):
+    sheet, outdir = tmp_path / "list.csv", tmp_path / "out"
+    sheet.write_text(f"path\n{server.url}/b.mp4\n")
+
+    def kind(**changes) -> str:
+        videos, fetch = started(outdir, sheet, server, **changes), settings(server.host)
+        files = LocalFiles.of_shard(outdir, "000000", fetch)
+        (row,), _ = decode_shard(videos, outdir, "000000", SETTINGS, 1, 1.0, files=files)
+        tables.VIDEOS.write(tables.VIDEOS.of(outdir, "000000"), [row])
+        return row["error_kind"]
+
+    assert kind() == "not_found"
+    server.files["/b.mp4"] = b"no video"
+    assert kind() == "not_found"  # it lasts
+    found = kind(recheck=True)
+    assert found != "not_found"
+    assert kind() == found and not lost_videos(outdir, "000000")
 
 
 def test_a_sheet_may_lie_at_an_address_and_name_files_beside_it(server, tmp_path):

@@ -67,6 +67,10 @@ def test_what_goes_wrong_with_a_bucket_is_named(bucket, monkeypatch):
         assert refused(lambda: files.entry(parse("s3://closed/x.mp4"))).kind == "forbidden"
         assert files.entry(parse("s3://busy/x.mp4")).size_bytes == 5
         assert refused(lambda: whole(files, "s3://slow/x.mp4")).kind == "timed_out"
+        body = b"<Error><Code>ExpiredToken</Code><Message>It has expired.</Message></Error>"
+        server.faults["/old/x.mp4"] = Fault(times=9, status=400, body=body)
+        with pytest.raises(SetupError, match=r"^s3://old: the keys in the environment have expired; renew"):
+            whole(files, "s3://old/x.mp4")
 
 
 def test_an_object_is_written_in_parts_and_removed(bucket, tmp_path):
