@@ -13,7 +13,7 @@ from films import SETTINGS
 from test_plan_numbers import settings as of_plan
 
 from bucket_server import environment
-from clipmill.base.errors import ItemError
+from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.workers import map_in_processes
 from clipmill.decode.shard import decode_shard
 from clipmill.fetch import remote
@@ -272,6 +272,24 @@ def test_changed_files_of_a_sheet_are_found_where_that_is_wanted(server, tmp_pat
     assert (b["etag"], b["size_bytes"]) == (f'"{hashlib.md5(b"new").hexdigest()}"', 3)
     assert c == {**before[2], "returns": 1} and lost_videos(outdir, "000000") == {c["video_id"]}
     assert started(outdir, sheet, server)[1] == b  # it is not forgotten
+
+
+def test_a_query_that_is_no_signature_belongs_to_the_name(server, tmp_path):
+    sheet, get = tmp_path / "list.csv", f"{server.url}/get.mp4"
+    rows = [f"{get}?id=1", f"{get}?id=2", f"{get}?id=1", get]
+    sheet.write_text("\n".join(["path,start,end", *(f"{path},{number},9" for number, path in enumerate(rows))]))
+    found = find_videos(sheet, tmp_path / "out", [], fetch=settings(server.host))
+    assert found.names == [rows[0], rows[1], get] and [row.place for row in found.given] == [0, 1, 0, 2]
+    sheet.write_text("\n".join(["path", *rows]))
+    found = find_videos(sheet, tmp_path / "out", [], fetch=settings(server.host))
+    assert found.names == [rows[0], rows[1], get]
+    assert [problem["kind"] for problem in found.problems] == ["listed_twice"]
+
+
+def test_an_archive_at_an_address_is_refused(tmp_path):
+    for name in ("set.tar", "set.tar.gz"):
+        with pytest.raises(SetupError, match=rf"^videos: s3://set/{name}: an archive is read only from a disk"):
+            find_videos(f"s3://set/{name}", tmp_path, [], fetch=settings("s3://set"))
 
 
 def test_a_video_that_could_not_be_fetched_is_tried_again_where_that_is_wanted(server, tmp_path):
