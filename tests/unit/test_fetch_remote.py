@@ -317,6 +317,9 @@ def test_a_sheet_may_lie_at_an_address_and_name_files_beside_it(server, tmp_path
     assert found.names == ["clips/a.mp4", "b.mp4"] and [row.place for row in found.given] == [0, 0, 1]
     assert found.paths == [f"{server.url}/set/clips/a.mp4", f"{server.url}/set/b.mp4"]
     assert len(server.asked) == 1
+    server.files["/set/list.csv"] = b"file,start,end\n"
+    with pytest.raises(SetupError, match=rf"^videos: {server.url}/set/list\.csv has no column `path`"):
+        find_videos(f"{server.url}/set/list.csv", tmp_path, [], fetch=settings(server.host))
 
 
 def test_the_plan_says_what_comes_from_addresses(server, tmp_path, monkeypatch):
