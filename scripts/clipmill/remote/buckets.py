@@ -95,7 +95,7 @@ def write(address: Address, file: Path | bytes, timeout_seconds: float) -> str |
     with _explained(address):
         store, parts = _store(address, timeout_seconds, RETRIES), {"chunk_size": WRITE_AT_ONCE}
         result = obstore.put(store, address.path, file, max_concurrency=PARTS_AT_ONCE, **parts)
-    return result["e_tag"]
+    return _etag(result["e_tag"])
 
 
 def remove(address: Address, timeout_seconds: float) -> None:
@@ -107,7 +107,12 @@ def remove(address: Address, timeout_seconds: float) -> None:
 
 
 def _entry(meta: Mapping[str, Any], path: str) -> Entry:
-    return Entry(path, meta["size"], meta["e_tag"], int(meta["last_modified"].timestamp()) * 10**9)
+    return Entry(path, meta["size"], _etag(meta["e_tag"]), int(meta["last_modified"].timestamp()) * 10**9)
+
+
+def _etag(text: str | None) -> str | None:
+    """An etag with its quotes: Azure's lists lack them, and its other answers have them."""
+    return f'"{text}"' if text and not text.endswith('"') else text
 
 
 # --- stores and keys -------------------------------------------------------------------------------------------------

@@ -74,14 +74,17 @@ class Dataset:
 def upload_dataset(outdir: Path, address: Address, dataset: Dataset, place: Place) -> Row:
     """Send the dataset of `outdir` to `place`, which is at `address`. Returns the counts of files.
 
-    Files there that no upload of this run has sent are left alone. Raises SetupError if the place cannot be listed, and
-    if a file could not be sent: then no list is sent, and the next upload goes on.
+    Files there that no upload of this run has sent, or that others have replaced, are left alone. Raises SetupError if
+    the place cannot be listed, and if a file could not be sent: then no list is sent, and the next upload goes on.
     """
     with Journal(Paths(outdir).journal("upload", fingerprint(address.name))) as journal:
         files, lists = list(dataset.files()), dataset.lists()
         names = {file.below for file in (*files, *lists)}
-        there = _listed(place, address, names | journal.items())
-        gone = sorted(there.keys() - names)
+        sent: dict[str, set[str | None]] = {}  # the etags that a file has had there by us
+        for name, value in journal.values():
+            sent.setdefault(name, set()).add(value["etag"])
+        there = _listed(place, address, names | sent.keys())
+        gone = sorted(name for name in there.keys() - names if sent[name] & {there[name].etag, None})
         new_files, new_lists = (
             [file for file in some if not _is_there(file, journal, there)] for some in (files, lists)
         )
