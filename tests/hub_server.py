@@ -78,7 +78,11 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if f"/api/datasets/{DATASET}/tree/main" in path:
             start = path.partition("/tree/main")[2].strip("/")
-            self._send([self.hub.about(name) for name in self.hub.files if name.startswith(start)])
+            below = [name for name in self.hub.files if name.startswith(f"{start}/" if start else "")]
+            if below:
+                self._send([self.hub.about(name) for name in below])
+            else:
+                self._missing("EntryNotFound")
         else:
             self._missing()
 
@@ -130,9 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def _missing(self) -> None:
+    def _missing(self, code: str = "RepoNotFound") -> None:
         self.send_response(404)
-        self.send_header("X-Error-Code", "RepoNotFound")
+        self.send_header("X-Error-Code", code)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

@@ -19,13 +19,14 @@ MODIFIED = "Mon, 02 Nov 2026 10:00:00 GMT"
 class Fault:
     """What goes wrong with the first `times` requests of a path.
 
-    `status`, with `headers`: answered instead. `cut_after`: bytes after which the connection ends. `says`: the length
-    that is claimed. `pause`: seconds before the body. `rate`: bytes per second.
+    `status`, with `headers` and `body`: answered instead. `cut_after`: bytes after which the connection ends. `says`:
+    the length that is claimed. `pause`: seconds before the body. `rate`: bytes per second.
     """
 
     times: int = 1
     status: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
     cut_after: int | None = None
     says: int | None = None
     pause: float = 0.0
@@ -60,7 +61,9 @@ class WebServer:
         else:
             fault = Fault()
         if fault.status is not None:
-            self._head(handler, fault.status, {"Content-Length": "0", **fault.headers})
+            self._head(handler, fault.status, {"Content-Length": str(len(fault.body)), **fault.headers})
+            if method != "HEAD":
+                handler.wfile.write(fault.body)
             return
         if handler.path in self.texts:
             extra, body = self.texts[handler.path]

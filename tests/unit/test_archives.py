@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -127,6 +128,11 @@ def test_what_is_wrong_with_a_tar_costs_only_that(run):
         header = tarfile.TarInfo("pax")
         header.type, header.size = tarfile.XHDTYPE, 2 << 20
         archive.addfile(header, io.BytesIO(bytes(header.size)))
+    for name, size in (("below.tar", -1536), ("little.tar", -1)):  # the first one leads back to the first header
+        with tarfile.open(make_tar(run.videos / name, [("1.mp4", b"x")]), "a") as archive:
+            header = tarfile.TarInfo("2.mp4")
+            header.pax_headers = {"size": str(size)}
+            archive.addfile(header)
     make_tar(run.videos / "none.tar", [("1.jpg", b"x")])
     (run.videos / "empty.tar").touch()
     (run.videos / "text.tar").write_text("no archive" * 99)
@@ -139,9 +145,11 @@ def test_what_is_wrong_with_a_tar_costs_only_that(run):
     assert run.shards[SHARD] == [
         "a.tar/1.mp4",
         "a.tar/3.mp4",
+        "below.tar/1.mp4",
         "cut.tar/1.mp4",
         "header.tar/1.mp4",
         "large.tar/1.mp4",
+        "little.tar/1.mp4",
         "name.tar/ok.mp4",
     ]
     problems = [(problem["video"], problem["kind"]) for problem in read_json_lines(run.paths.problems)]
@@ -149,11 +157,13 @@ def test_what_is_wrong_with_a_tar_costs_only_that(run):
         ("a.tar/1.mp4", "listed_twice"),
         ("a.tar/2.mp4", "empty"),
         ("a.tar/link.mp4", "not_a_file"),
+        ("below.tar", "damaged_archive"),
         ("cut.tar/2.mp4", "damaged_archive"),
         ("empty.tar", "damaged_archive"),
         ("header.tar", "damaged_archive"),
         ("hidden.tar", "compressed_archive"),
         ("large.tar", "damaged_archive"),
+        ("little.tar", "damaged_archive"),
         ("name.tar/\\udcff.mp4", "bad_name"),
         ("none.tar", "no_video"),
         ("packed.tar.gz", "compressed_archive"),
@@ -289,9 +299,12 @@ def test_damage_of_parquet_costs_what_it_hits(run):
     os.truncate(run.videos / "cut.parquet", 20_000)
     place = whole.index(contents[2][:500]) + 100
     file.write_bytes(whole[:place] + b"damage" + whole[place + 6 :])
+    text = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 2], np.int32)), pa.py_buffer(b"\xff\xfe"))
+    make_parquet(run.videos / "text.parquet", {"video": cells(b"x"), "note": text})
     run.put("plain.mp4")
     run.update(100)
-    assert run.problems == {"s.parquet": "damaged_archive", "cut.parquet": "damaged_archive"}
+    damaged = "damaged_archive"
+    assert run.problems == {"s.parquet": damaged, "cut.parquet": damaged, "text.parquet": damaged}
     message = {problem["video"]: problem["message"] for problem in read_json_lines(run.paths.problems)}["s.parquet"]
     assert message.startswith("rows 3 to 4 cannot be read")
     assert fetched(run) == {f"s.parquet/{number}.mp4": contents[number] for number in (0, 1, 4, 5)}

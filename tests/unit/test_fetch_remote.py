@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from films import SETTINGS
 from test_plan_numbers import settings as of_plan
 
 from bucket_server import environment
-from clipmill.base.errors import ItemError
+from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.workers import map_in_processes
+from clipmill.decode.shard import decode_shard
 from clipmill.fetch import remote
 from clipmill.fetch.files import FetchSettings, LocalFiles
 from clipmill.inputs.discovery import update_index
@@ -22,7 +24,7 @@ from clipmill.plan.plan import make_plan
 from clipmill.plan.text import as_text
 from clipmill.remote.files import Files, Patience
 from clipmill.store import tables
-from clipmill.store.index import read_videos
+from clipmill.store.index import lost_videos, read_videos
 from clipmill.store.layout import Paths
 from web_server import Fault, WebServer, web_server
 
@@ -268,8 +270,45 @@ def test_changed_files_of_a_sheet_are_found_where_that_is_wanted(server, tmp_pat
     a, b, c, d = started(outdir, sheet, server, recheck=True)
     assert [a, d] == [before[0], before[3]] and {path for _, path, _ in server.asked} == {"/a.mp4", "/b.mp4", "/c.mp4"}
     assert (b["etag"], b["size_bytes"]) == (f'"{hashlib.md5(b"new").hexdigest()}"', 3)
-    assert c == {**before[2], "returns": 1}
+    assert c == {**before[2], "returns": 1} and lost_videos(outdir, "000000") == {c["video_id"]}
     assert started(outdir, sheet, server)[1] == b  # it is not forgotten
+
+
+def test_a_query_that_is_no_signature_belongs_to_the_name(server, tmp_path):
+    sheet, get = tmp_path / "list.csv", f"{server.url}/get.mp4"
+    rows = [f"{get}?id=1", f"{get}?id=2", f"{get}?id=1", get]
+    sheet.write_text("\n".join(["path,start,end", *(f"{path},{number},9" for number, path in enumerate(rows))]))
+    found = find_videos(sheet, tmp_path / "out", [], fetch=settings(server.host))
+    assert found.names == [rows[0], rows[1], get] and [row.place for row in found.given] == [0, 1, 0, 2]
+    sheet.write_text("\n".join(["path", *rows]))
+    found = find_videos(sheet, tmp_path / "out", [], fetch=settings(server.host))
+    assert found.names == [rows[0], rows[1], get]
+    assert [problem["kind"] for problem in found.problems] == ["listed_twice"]
+
+
+def test_an_archive_at_an_address_is_refused(tmp_path):
+    for name in ("set.tar", "set.tar.gz"):
+        with pytest.raises(SetupError, match=rf"^videos: s3://set/{name}: an archive is read only from a disk"):
+            find_videos(f"s3://set/{name}", tmp_path, [], fetch=settings("s3://set"))
+
+
+def test_a_video_that_could_not_be_fetched_is_tried_again_where_that_is_wanted(server, tmp_path):
+    sheet, outdir = tmp_path / "list.csv", tmp_path / "out"
+    sheet.write_text(f"path\n{server.url}/b.mp4\n")
+
+    def kind(**changes) -> str:
+        videos, fetch = started(outdir, sheet, server, **changes), settings(server.host)
+        files = LocalFiles.of_shard(outdir, "000000", fetch)
+        (row,), _ = decode_shard(videos, outdir, "000000", SETTINGS, 1, 1.0, files=files)
+        tables.VIDEOS.write(tables.VIDEOS.of(outdir, "000000"), [row])
+        return row["error_kind"]
+
+    assert kind() == "not_found"
+    server.files["/b.mp4"] = b"no video"
+    assert kind() == "not_found"  # it lasts
+    found = kind(recheck=True)
+    assert found != "not_found"
+    assert kind() == found and not lost_videos(outdir, "000000")
 
 
 def test_a_sheet_may_lie_at_an_address_and_name_files_beside_it(server, tmp_path):
@@ -278,6 +317,9 @@ def test_a_sheet_may_lie_at_an_address_and_name_files_beside_it(server, tmp_path
     assert found.names == ["clips/a.mp4", "b.mp4"] and [row.place for row in found.given] == [0, 0, 1]
     assert found.paths == [f"{server.url}/set/clips/a.mp4", f"{server.url}/set/b.mp4"]
     assert len(server.asked) == 1
+    server.files["/set/list.csv"] = b"file,start,end\n"
+    with pytest.raises(SetupError, match=rf"^videos: {server.url}/set/list\.csv has no column `path`"):
+        find_videos(f"{server.url}/set/list.csv", tmp_path, [], fetch=settings(server.host))
 
 
 def test_the_plan_says_what_comes_from_addresses(server, tmp_path, monkeypatch):

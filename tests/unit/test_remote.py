@@ -52,11 +52,13 @@ def whole(files: Files, address: str, **options) -> tuple[int, bytes]:
         ("http://127.0.0.1:8000/a.mp4", "127.0.0.1:8000", "a.mp4", "http://127.0.0.1:8000/a.mp4"),
         ("hf://datasets/u/n@v1/a/b.mp4", "u/n", "a/b.mp4", "hf://datasets/u/n@v1/a/b.mp4"),
         ("hf://datasets/u/n", "u/n", "", "hf://datasets/u/n/"),
+        ("hf://datasets/u/n@refs%2Fpr%2F1/b.mp4", "u/n", "b.mp4", "hf://datasets/u/n@refs%2Fpr%2F1/b.mp4"),
     ],
 )
 def test_an_address_is_read(text, place, path, shown):
     address = parse(text)
     assert (address.place, address.path, str(address)) == (place, path, shown)
+    assert parse(address.full) == address
 
 
 @pytest.mark.parametrize(
@@ -114,6 +116,7 @@ def test_only_named_places_are_reached():
     allow_place_of_videos(config)
     assert Hosts(config["fetch"]["hosts"]).allow(parse("gs://set/y"))
     assert Hosts(["http://[::1]:8000"]).allow(parse("http://[::1]:8000/x"))
+    assert not Hosts(["http://[::1]:8000"]).allow(parse("http://1:8000/x"))  # 0.0.0.1, as some systems read it
     with pytest.raises(SetupError, match="holds a signature") as caught:
         allow_place_of_videos({**config, "videos": f"https://media.org/list.csv?sig={SECRET}"})
     assert SECRET not in str(caught.value)
@@ -217,6 +220,20 @@ def test_a_dataset_of_the_hub_is_listed_and_read(server, monkeypatch):
         assert server.asked[-1][2]["authorization"] == f"Bearer {SECRET}"
         assert "authorization" not in cdn.asked[-1][2]
     assert refused(lambda: list(files.below(parse("hf://datasets/u/other")))).kind == "not_allowed"
+
+
+def test_the_token_goes_to_the_hub_alone_and_nothing_comes_compressed(server, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    pages = "/api/datasets/u/n/tree/main?recursive=true"
+    with web_server() as other:
+        server.texts[pages] = ({"Link": f'<{other.url}/more>; rel="next"'}, b"[]")
+        other.texts["/more"] = ({}, b'[{"type": "file", "path": "b.mp4", "size": 3, "oid": "2"}]')
+        files = Files(Hosts(["hf://datasets/u/n", other.host]), 5, SOON)
+        assert [entry.path for entry in files.below(parse("hf://datasets/u/n"))] == ["b.mp4"]
+        ((_, _, to_hub),), ((_, _, elsewhere),) = server.asked, other.asked
+    assert to_hub["authorization"] == f"Bearer {SECRET}" and "authorization" not in elsewhere
+    assert to_hub["accept-encoding"] == "identity"
 
 
 def test_a_web_server_has_no_list(server):

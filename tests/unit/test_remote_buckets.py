@@ -13,7 +13,7 @@ from clipmill.base.errors import SetupError
 from clipmill.remote.addresses import parse
 from clipmill.remote.files import Files
 from clipmill.remote.hosts import Hosts
-from web_server import Fault, web_server
+from web_server import MODIFIED, Fault, web_server
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +67,27 @@ def test_what_goes_wrong_with_a_bucket_is_named(bucket, monkeypatch):
         assert refused(lambda: files.entry(parse("s3://closed/x.mp4"))).kind == "forbidden"
         assert files.entry(parse("s3://busy/x.mp4")).size_bytes == 5
         assert refused(lambda: whole(files, "s3://slow/x.mp4")).kind == "timed_out"
+        body = b"<Error><Code>ExpiredToken</Code><Message>It has expired.</Message></Error>"
+        server.faults["/old/x.mp4"] = Fault(times=9, status=400, body=body)
+        with pytest.raises(SetupError, match=r"^s3://old: the keys in the environment have expired; renew"):
+            whole(files, "s3://old/x.mp4")
+
+
+def test_lists_of_azure_have_the_etags_of_their_objects(monkeypatch):
+    etag = hashlib.md5(b"there").hexdigest()
+    about = f"<Content-Length>5</Content-Length><Content-Type>video/mp4</Content-Type><Etag>{etag}</Etag>"
+    blob = f"<Name>raw/x.mp4</Name><Properties><Last-Modified>{MODIFIED}</Last-Modified>{about}</Properties>"
+    with web_server() as server:
+        listed = f"<EnumerationResults><Blobs><Blob>{blob}</Blob></Blobs><NextMarker/></EnumerationResults>"
+        server.files |= {"/box": listed.encode(), "/box/raw/x.mp4": b"there"}
+        own = {"STORAGE_ACCOUNT_NAME": "me", "ENDPOINT": server.url, "SKIP_SIGNATURE": "true", "ALLOW_HTTP": "true"}
+        for name, value in own.items():
+            monkeypatch.setenv(f"AZURE_{name}", value)
+        files = Files(Hosts(["az://box"]), 5, SOON)
+        (entry,) = files.below(parse("az://box/raw"))
+        assert entry.path == "x.mp4" and entry.etag == f'"{etag}"'
+        assert files.entry(parse("az://box/raw/x.mp4")).etag == entry.etag
+        assert whole(files, "az://box/raw/x.mp4") == (0, b"there")
 
 
 def test_an_object_is_written_in_parts_and_removed(bucket, tmp_path):

@@ -148,6 +148,11 @@ def test_what_somebody_else_removed_or_replaced_there_is_sent_again(made):
     again, _ = sent(made)
     assert sorted(again.written) == CLIPS[:2]
     assert there()[CLIPS[1]] == (made / "dataset" / CLIPS[1]).read_bytes()
+    files.write(ADDRESS.below(CLIPS[0]), b"of somebody else")
+    for clip in CLIPS[:2]:
+        (made / "dataset" / clip).unlink()
+    last, _ = sent(made)
+    assert last.removed == [CLIPS[1]] and there()[CLIPS[0]] == b"of somebody else"
 
 
 def test_an_earlier_state_of_a_file_is_sent_again(made):

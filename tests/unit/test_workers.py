@@ -17,7 +17,7 @@ import pytest
 
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.progress import Progress
-from clipmill.base.workers import map_in_processes
+from clipmill.base.workers import map_in_processes, map_in_threads
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
@@ -37,6 +37,20 @@ def test_each_gives_every_item_its_result():
     results = dict(map_in_processes(list(range(20)), lambda item: item * item, 3))
     assert results == {number: number * number for number in range(20)}
     assert list(map_in_processes([], lambda item: item, 3)) == []
+
+
+def test_threads_give_results_too_and_an_item_error_is_one():
+    def work(item: int) -> int:
+        if item == 3:
+            raise ItemError("bad", "no")
+        if item == 99:
+            raise SetupError("all would meet it")
+        return item * item
+
+    results = dict(map_in_threads(range(6), work, 2))
+    assert isinstance(results.pop(3), ItemError) and results == {item: item * item for item in (0, 1, 2, 4, 5)}
+    with pytest.raises(SetupError, match="all would meet it"):
+        list(map_in_threads([1, 99, 2], work, 1))
 
 
 def test_each_works_in_other_processes_and_in_at_most_so_many(tmp_path):
@@ -183,7 +197,7 @@ def gone(pids: list[int], seconds: float = 30) -> bool:
 
 PARENT = """
 import os, sys, time
-from clipmill.base.workers import map_in_processes
+from clipmill.base.workers import map_in_processes, map_in_threads
 def work(item):
     os.write(1, f"{os.getpid()}\\n".encode())
     time.sleep(60)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -67,9 +67,9 @@ class Journal:
         """The value of `item` under `key`, or None where it is not finished yet."""
         return self._values.get((item, key))
 
-    def items(self) -> set[str]:
-        """The items that are finished under any key."""
-        return {item for item, _ in self._values}
+    def values(self) -> Iterator[tuple[str, Any]]:
+        """The items with their values; an item that is finished under several keys comes several times."""
+        return ((item, value) for (item, _), value in self._values.items())
 
     def add(self, records: Iterable[tuple[str, str, Any]]) -> None:
         """Append (item, key, value) records and sync them to disk before returning."""

@@ -1,4 +1,4 @@
-"""Work on items in other processes: a crash in a decoder costs only the item that caused it."""
+"""Work on items in other processes, where a crash costs only the item that caused it, and in threads, which wait."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -69,6 +71,42 @@ def map_in_processes(
         for _, process in running.values():
             process.kill()
             process.join()
+
+
+def map_in_threads(
+    items: Iterable[Item], function: Callable[[Item], Result], threads: int
+) -> Iterator[tuple[Item, Result | ItemError]]:
+    """Call `function(item)` for each item in one of `threads` threads: for work that waits for servers.
+
+    An item is taken when a thread is free for it, and no more than `threads` of them are ahead of the reader.
+    Yields (item, result) as they finish; the result is an ItemError where the item failed, for whatever reason.
+    Exceptions that concern all items are raised here: see `item_error`.
+    """
+    todo = iter(items)
+    with ThreadPoolExecutor(threads) as pool:
+        running: dict[Future[Result], Item] = {}
+
+        def start(most: int) -> None:
+            running.update({pool.submit(function, item): item for item in islice(todo, most)})
+
+        try:
+            start(threads)
+            while running:
+                for future in wait_for(running, return_when=FIRST_COMPLETED).done:
+                    item, result = running.pop(future), _result_of(future)
+                    start(1)
+                    yield item, result
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _result_of(future: Future[Result]) -> Result | ItemError:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if (found := item_error(error)) is None:
+        raise error
+    return found
 
 
 def in_another_process(function: Callable[[], Iterator[Result]]) -> Iterator[Result]:

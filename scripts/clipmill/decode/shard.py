@@ -91,7 +91,7 @@ def decode_shard(
             older = journal.get(video_id, pictures_key(video, settings))
             if row is None and older and holds_still(older):
                 row = {**older, "decode_key": older["source_key"]}
-            if row and (row.get("error_kind") or (video_id not in lost and paths[video_id].hold(row["decode_key"]))):
+            if row and video_id not in lost and (row.get("error_kind") or paths[video_id].hold(row["decode_key"])):
                 row = {**row, "name": video["name"], "path": shown_path(video)}
                 parts[video_id] = row.pop("parts", [])
                 rows[video_id] = cast(DecodedVideo | FailedVideo, row)

@@ -12,14 +12,14 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from email.utils import formatdate
 from pathlib import Path
 from typing import BinaryIO
 
-from clipmill.base.errors import ItemError, SetupError, item_error
+from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.files import naming_full_disk
 from clipmill.base.locks import try_lock
+from clipmill.base.workers import map_in_threads
 from clipmill.remote.addresses import HF, S3, Address, BadAddress, parse
 from clipmill.remote.entries import Entry
 from clipmill.remote.errors import CHANGED, RemoteError
@@ -46,34 +46,11 @@ def fetch(
     No more than `parallel` files are ahead of the reader, so that a small disk is enough. Errors: those of `remote`,
     bad_address, too_large, wrong_size, wrong_checksum.
     """
-    left = iter(videos)
-    with ThreadPoolExecutor(parallel) as pool:
-        running: dict[Future[None], IndexedVideo] = {}
 
-        def start_one() -> None:
-            for video in left:
-                running[pool.submit(_bring, video, target(video), files, max_bytes)] = video
-                return
+    def bring(video: IndexedVideo) -> None:
+        _bring(video, target(video), files, max_bytes)
 
-        try:
-            for _ in range(parallel):
-                start_one()
-            while running:
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    video = running.pop(future)
-                    start_one()
-                    yield video, _error_of(future)
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _error_of(future: Future[None]) -> ItemError | None:
-    error = future.exception()
-    if error is None:
-        return None
-    if (found := item_error(error)) is None:
-        raise error
-    return found
+    yield from map_in_threads(videos, bring, parallel)
 
 
 def about(path: Path) -> Entry:

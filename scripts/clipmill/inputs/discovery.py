@@ -77,11 +77,9 @@ def update_index(
             )
         stored = _load(paths)
         identified, ids = _identify(found, stored)
-        again = noted_again(outdir)
         if fetch and fetch.recheck:
-            identified, found_again = rechecked(identified, stored, outdir, fetch)
-            again |= found_again
-        index = _merge(stored, identified, videos_per_shard, again, workers or Workers())
+            identified = rechecked(identified, stored, outdir, fetch)
+        index = _merge(stored, identified, videos_per_shard, noted_again(outdir), workers or Workers())
         _report(stored, index, found, ids)
         _save(paths, stored, index, found.problems)
         found.archives.remove_others()

@@ -164,6 +164,8 @@ def _find_at_address(text: str, exclude: list[str], captions: bool, found: Found
         with found.places.sheet(address) as sheet:
             _read_sheet(sheet, exclude, captions, found, base=parent_of(address))
         return
+    if kind_of(address.path):
+        raise SetupError(f"videos: {address}: an archive is read only from a disk; copy it to one, and name the copy")
     others: Counter[str] = Counter()
     for path, entry in found.places.entries(address):
         name = path or address.path.split("/")[-1]
@@ -419,7 +421,7 @@ def _add_rows(sheet: Path, base: str, read: Sheet, rows: Iterable[_SheetRow], ex
         if isinstance(status, Address) and is_address(str(row.name)):
             row = row._replace(name=status.name)
         number, name, given_id = row.number, row.name, row.given_id
-        spelling = str(status) if isinstance(status, Address) else path if read.has_scenes else name
+        spelling = (status.name if isinstance(status, Address) else path) if read.has_scenes else name
         if isinstance(status, NotADirectoryError) and (in_archive := found.archives.member(path)):
             path, status, held = in_archive
         if name is None or status is None:

@@ -68,7 +68,7 @@ class _Listing:
                 for batch_first, cells, batch in batches(self._file, self._column, group, self._columns):
                     self._add(batch_first, cells, batch)
                     first = batch_first + len(cells)
-            except DAMAGE as error:
+            except (*DAMAGE, UnicodeDecodeError) as error:  # Arrow does not check that texts are UTF-8
                 _raise_if_of_system(error)
                 what = f"rows {first + 1:,} to {end:,} cannot be read ({in_line(error)}); copy the archive again"
                 self._faults.append(fault("", "damaged_archive", what))

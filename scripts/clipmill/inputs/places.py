@@ -71,7 +71,10 @@ class Places:
                 copy.write_bytes(self._files.content(address, LARGEST_SHEET))
             except RemoteError as error:
                 raise SetupError(f"videos: {error}") from error
-            yield copy
+            try:
+                yield copy
+            except SetupError as error:  # the user knows the address, and not the copy
+                raise SetupError(str(error).replace(str(copy), str(address))) from error
 
     def problem(self, address: Address, checksum: str | None) -> ItemError | None:
         """Why an address of a sheet cannot be used; None if it can be."""

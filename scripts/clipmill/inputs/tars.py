@@ -53,7 +53,7 @@ class _Header(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         """See TarInfo. Raises ReadError, too."""
         header = super().frombuf(buf, encoding, errors)
-        if header.type in FURTHER and header.size > LONGEST_TEXT:
+        if header.size < 0 or (header.type in FURTHER and header.size > LONGEST_TEXT):
             raise tarfile.ReadError(f"a header of {header.size:,} bytes")
         return header
 
@@ -93,6 +93,9 @@ class _Listing:
             if member is None:
                 if not self._ends_well():
                     self._damaged(self._archive.offset, "no header of a member")
+                return
+            if member.size < 0 or self._archive.offset <= member.offset:  # else the same headers come again and again
+                self._damaged(member.offset, "a member has a size below zero")
                 return
             yield member
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 S3, GS, AZ, HTTPS, HTTP, HF = SCHEMES = ("s3", "gs", "az", "https", "http", "hf")
 BUCKETS, WEB = (S3, GS, AZ), (HTTPS, HTTP)
@@ -48,7 +48,7 @@ class Address:
     @property
     def root(self) -> str:
         """The address of the place, with the revision."""
-        return self.whole_place + (f"@{self.revision}" if self.revision else "")
+        return self.whole_place + (f"@{quote(self.revision, safe='')}" if self.revision else "")
 
     @property
     def whole_place(self) -> str:

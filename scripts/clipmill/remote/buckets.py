@@ -9,7 +9,7 @@ import configparser
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -41,6 +41,7 @@ _STATUS = re.compile(r"status code: (\d{3})|status: (\d{3})")
 _TIMED_OUT = re.compile(r"kind: Timeout|TimedOut|timed out")
 _NO_KEYS = re.compile(r"169\.254\.|computeMetadata|MissingAccount|[Mm]issing.?[Cc]redential|microsoftonline")
 _NO_HTTP = "BadScheme"
+_EXPIRED = "ExpiredToken"
 _ALLOW_HTTP = {S3: "AWS_ALLOW_HTTP", GS: "GOOGLE_ALLOW_HTTP", AZ: "AZURE_ALLOW_HTTP"}
 _KEYS = {S3: "AWS_ACCESS_KEY_ID", GS: "GOOGLE_APPLICATION_CREDENTIALS", AZ: "AZURE_STORAGE_ACCOUNT_NAME"}
 
@@ -94,19 +95,24 @@ def write(address: Address, file: Path | bytes, timeout_seconds: float) -> str |
     with _explained(address):
         store, parts = _store(address, timeout_seconds, RETRIES), {"chunk_size": WRITE_AT_ONCE}
         result = obstore.put(store, address.path, file, max_concurrency=PARTS_AT_ONCE, **parts)
-    return result["e_tag"]
+    return _etag(result["e_tag"])
 
 
 def remove(address: Address, timeout_seconds: float) -> None:
     """Remove an object; none is fine. Raises RemoteError."""
     import obstore
 
-    with _explained(address):
+    with _explained(address), suppress(FileNotFoundError):
         obstore.delete(_store(address, timeout_seconds, RETRIES), address.path)
 
 
 def _entry(meta: Mapping[str, Any], path: str) -> Entry:
-    return Entry(path, meta["size"], meta["e_tag"], int(meta["last_modified"].timestamp()) * 10**9)
+    return Entry(path, meta["size"], _etag(meta["e_tag"]), int(meta["last_modified"].timestamp()) * 10**9)
+
+
+def _etag(text: str | None) -> str | None:
+    """An etag with its quotes: Azure's lists lack them, and its other answers have them."""
+    return f'"{text}"' if text and not text.endswith('"') else text
 
 
 # --- stores and keys -------------------------------------------------------------------------------------------------
@@ -214,6 +220,8 @@ def _of_text(address: Address, error: Exception) -> RemoteError | SetupError:
             f"{address.root}: the endpoint in the environment begins with http://, so that nothing is encrypted; "
             f"if it is meant, set {_ALLOW_HTTP[address.scheme]}=true in the environment"
         )
+    if _EXPIRED in text:
+        return SetupError(f"{address.root}: the keys in the environment have expired; renew them, and run again")
     if _NO_KEYS.search(text):
         return SetupError(
             f"{address.root}: no keys were found ({_line(error)}); set {_KEYS[address.scheme]} and what belongs to "

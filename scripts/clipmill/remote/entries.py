@@ -10,8 +10,8 @@ from typing import NamedTuple
 class Entry(NamedTuple):
     """A file elsewhere. `path`: below the address that was listed, or the last part of its own.
 
-    `size_bytes`, `etag` (as the server writes it) and `modified_ns` (nanoseconds since 1970) are None if the server
-    does not tell them; so is `sha256`, in hex, which the hub alone tells.
+    `size_bytes`, `etag` (with its quotes) and `modified_ns` (nanoseconds since 1970) are None if the server does not
+    tell them; so is `sha256`, in hex, which the hub alone tells.
     """
 
     path: str

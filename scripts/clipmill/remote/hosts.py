@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 from typing import Any
 
 from clipmill.base.errors import SetupError
@@ -40,11 +40,11 @@ class Hosts:
 
     def __init__(self, entries: Iterable[str]):
         self._entries = tuple(_entry(text) for text in entries)
+        self._patterns = tuple(map(_pattern, self._entries))
 
     def allow(self, address: Address) -> bool:
         """Whether an address may be reached."""
-        place = address.whole_place
-        return any(place == entry or fnmatchcase(place, entry) for entry in self._entries)
+        return any(pattern.fullmatch(address.whole_place) for pattern in self._patterns)
 
     def and_hub(self, endpoint: Address) -> Hosts:
         """These places, the hub at `endpoint`, and the places where the hub keeps its files."""
@@ -54,6 +54,11 @@ class Hosts:
         """What to do about an address that may not be reached."""
         entry = address.place if address.scheme == HTTPS else address.whole_place
         return f"`fetch.hosts` does not name {address.whole_place}; if it is to be reached, add `{entry}` there"
+
+
+def _pattern(entry: str) -> re.Pattern[str]:
+    """What an entry stands for. `*` alone is special: `[` is a part of addresses like `[::1]`."""
+    return re.compile(".*".join(map(re.escape, entry.split("*"))))
 
 
 def _entry(text: str) -> str:

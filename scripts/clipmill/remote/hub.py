@@ -62,7 +62,8 @@ def pages_below(address: Address) -> Address:
 
 def page(address: Address, at: Address, hosts: Hosts, timeout_seconds: float) -> tuple[list[Entry], Address | None]:
     """The files on a page of the list of `address`, and the next page. Raises RemoteError."""
-    with web.asked(at, hosts, timeout_seconds, headers()) as response:
+    is_hub = at.whole_place == endpoint().whole_place  # the page before names the address of this one
+    with web.asked(at, hosts, timeout_seconds, headers() if is_hub else {}) as response:
         text = b"".join(web.chunks(at, response))
         following = _NEXT.search(response.headers.get("link", ""))
     start = address.path.strip("/")

@@ -46,7 +46,7 @@ def reading(
 
     Raises RemoteError.
     """
-    asking = {**(headers or {}), "accept-encoding": "identity"}
+    asking = dict(headers or {})
     if start or end is not None:
         asking["range"] = f"bytes={start}-{'' if end is None else end - 1}"
         if etag and not etag.startswith("W/"):
@@ -143,7 +143,8 @@ def _client(timeout_seconds: float) -> httpx2.Client:
         timeout=timeout_seconds,
         follow_redirects=False,
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64),
-        headers={"user-agent": f"clipmill/{__version__}"},
+        # Compressed answers would have other sizes and etags than the files.
+        headers={"user-agent": f"clipmill/{__version__}", "accept-encoding": "identity"},
     )
 
 

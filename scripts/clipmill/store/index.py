@@ -60,7 +60,8 @@ def note_again(outdir: Path, step: str, shard: str, video_ids: Iterable[str]) ->
 
 
 def note_lost(outdir: Path, shard: str, video_id: str) -> None:
-    """Note a video whose signals or kept frames are missing or damaged: the next start has it decoded again."""
+    """Note a video that the next start has decoded again: its signals or kept frames are missing or damaged, or it
+    had an error, and its file can be read by now."""
     path = _lost(outdir, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", encoding="utf-8") as notes:  # several threads and jobs may append

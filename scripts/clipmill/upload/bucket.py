@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
+from itertools import takewhile
 
-from clipmill.base.errors import ItemError, item_error
+from clipmill.base.errors import ItemError
+from clipmill.base.workers import map_in_threads
 from clipmill.remote.addresses import Address
 from clipmill.remote.entries import Entry
 from clipmill.remote.files import Files
@@ -25,18 +25,11 @@ class Bucket:
         return self._files.below(self._address)
 
     def send(self, files: Sequence[Sending]) -> Iterator[Outcome]:
-        waiting, failures = iter(files), 0
-        with ThreadPoolExecutor(self._parallel) as threads:
-            running: dict[Future[str | ItemError | None], Sending] = {}
-            while True:
-                few = islice(waiting, self._parallel - len(running)) if failures < MOST_FAILURES else ()
-                running |= {threads.submit(self._write, file): file for file in few}
-                if not running:
-                    return
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    outcome = done.result()
-                    failures += isinstance(outcome, ItemError)
-                    yield running.pop(done), outcome
+        failures = 0
+        wanted = takewhile(lambda _: failures < MOST_FAILURES, files)
+        for file, outcome in map_in_threads(wanted, self._write, self._parallel):
+            failures += isinstance(outcome, ItemError)
+            yield file, outcome
 
     def finish(self, lists: Sequence[Sending], gone: Sequence[str]) -> Iterator[Outcome]:
         failed = False
@@ -45,14 +38,12 @@ class Bucket:
             yield file, outcome
         if failed:
             return
-        with ThreadPoolExecutor(self._parallel) as threads:
-            for _ in threads.map(lambda below: self._files.remove(self._address.below(below)), gone):
-                pass
+        for _, outcome in map_in_threads(gone, self._remove, self._parallel):
+            if isinstance(outcome, ItemError):
+                raise outcome
 
-    def _write(self, file: Sending) -> str | ItemError | None:
-        try:
-            return self._files.write(self._address.below(file.below), file.path)
-        except Exception as error:
-            if (found := item_error(error)) is None:
-                raise
-            return found
+    def _write(self, file: Sending) -> str | None:
+        return self._files.write(self._address.below(file.below), file.path)
+
+    def _remove(self, below: str) -> None:
+        self._files.remove(self._address.below(below))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -74,14 +74,17 @@ class Dataset:
 def upload_dataset(outdir: Path, address: Address, dataset: Dataset, place: Place) -> Row:
     """Send the dataset of `outdir` to `place`, which is at `address`. Returns the counts of files.
 
-    Files there that no upload of this run has sent are left alone. Raises SetupError if the place cannot be listed, and
-    if a file could not be sent: then no list is sent, and the next upload goes on.
+    Files there that no upload of this run has sent, or that others have replaced, are left alone. Raises SetupError if
+    the place cannot be listed, and if a file could not be sent: then no list is sent, and the next upload goes on.
     """
     with Journal(Paths(outdir).journal("upload", fingerprint(address.name))) as journal:
-        there = _listed(place, address)
         files, lists = list(dataset.files()), dataset.lists()
         names = {file.below for file in (*files, *lists)}
-        gone = sorted(name for name in journal.items() & there.keys() - names)
+        sent: dict[str, set[str | None]] = {}  # the etags that a file has had there by us
+        for name, value in journal.values():
+            sent.setdefault(name, set()).add(value["etag"])
+        there = _listed(place, address, names | sent.keys())
+        gone = sorted(name for name in there.keys() - names if sent[name] & {there[name].etag, None})
         new_files, new_lists = (
             [file for file in some if not _is_there(file, journal, there)] for some in (files, lists)
         )
@@ -106,9 +109,10 @@ def upload_dataset(outdir: Path, address: Address, dataset: Dataset, place: Plac
     }
 
 
-def _listed(place: Place, address: Address) -> dict[str, Entry]:
+def _listed(place: Place, address: Address, names: Collection[str]) -> dict[str, Entry]:
+    """Those of the files `names` that are there. Others, of which there may be millions, are not kept in memory."""
     try:
-        return {entry.path: entry for entry in place.entries()}
+        return {entry.path: entry for entry in place.entries() if entry.path in names}
     except ItemError as error:
         raise SetupError(f"export.upload: {error}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clipmill.base.errors import ItemError, in_line
@@ -30,7 +31,21 @@ class Hub:
         try:
             yield from self._files.below(self._address)
         except RemoteError as error:
-            raise (self._not_there() if error.kind == NOT_FOUND else error) from error
+            if error.kind != NOT_FOUND:
+                raise
+            # The hub says the same of a folder that is not there yet. The files beside it show the dataset.
+            if self._address.path and self._exists(replace(self._address, path="")):
+                return
+            raise self._not_there() from error
+
+    def _exists(self, dataset: Address) -> bool:
+        try:
+            next(self._files.below(dataset), None)
+        except RemoteError as error:
+            if error.kind == NOT_FOUND:
+                return False
+            raise
+        return True
 
     def send(self, files: Sequence[Sending]) -> Iterator[Outcome]:
         for some in commits(files):
