@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,16 +36,28 @@ def environment(url: str) -> dict[str, str]:
 
 def fill(url: str, bucket: str, objects: dict[str, bytes | Path]) -> None:
     """Make a bucket, and objects in it, by another client than clipmill's."""
+    client = _client(url)
+    client.create_bucket(Bucket=bucket)
+    for key, content in objects.items():
+        body = content.read_bytes() if isinstance(content, Path) else content
+        client.put_object(Bucket=bucket, Key=key, Body=body)
+
+
+def objects_below(url: str, bucket: str, start: str) -> dict[str, bytes]:
+    """The objects whose keys begin with `start`, by the rest of their keys, read by another client than clipmill's."""
+    client = _client(url)
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=start)
+    keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
+    return {key[len(start) :]: client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+
+
+def _client(url: str) -> Any:
     import boto3
 
-    client = boto3.client(
+    return boto3.client(
         "s3",
         endpoint_url=url,
         region_name=KEYS["AWS_REGION"],
         aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
     )
-    client.create_bucket(Bucket=bucket)
-    for key, content in objects.items():
-        body = content.read_bytes() if isinstance(content, Path) else content
-        client.put_object(Bucket=bucket, Key=key, Body=body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -13,12 +14,16 @@ PIECE = 1 << 14  # bytes that go through at once
 
 
 class SlowProxy:
-    """`rate`: bytes per second from the server, None for as many as there are. `sent`: bytes from it so far."""
+    """`rate`: bytes per second from the server, None for as many as there are. `sent`: bytes from it so far.
+
+    `most`: bytes from the server after which all connections stand still, until it is raised.
+    """
 
     def __init__(self, url: str, rate: float | None):
         target = urlsplit(url)
         self._target = (target.hostname, target.port)
         self.rate, self.sent, self._free_at = rate, 0, 0.0
+        self.most = math.inf
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -44,6 +49,8 @@ class SlowProxy:
             end.close()
 
     def _wait(self, count: int) -> None:
+        while self.sent > self.most:
+            time.sleep(0.01)
         with self._lock:
             self.sent += count
             if self.rate is None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from cluster import CPU_NODES, GPU_NODES, GPUS_A_NODE, Cluster, Job
-from runs import REPOSITORY, SETTINGS, Run, make_video, same, whole_plan
+from runs import REPOSITORY, SETTINGS, WITH_KEYS, Run, make_video, same, whole_plan
 from slurm_runs import SlurmRun
+
+from bucket_server import bucket_server, environment, fill, objects_below
 
 PROFILE = yaml.safe_load((REPOSITORY / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8"))
 # Embedded backends that are given GPUs, so that no model is needed; their job, which all of them share, gets what the
@@ -20,7 +23,7 @@ RESOURCES = {**{step: {"gpu": count, "threads": 1} for step, count in GPUS.items
 # The first has GPUs and the second none, as where a step was set back to its embedded backend.
 MODEL = ("--set-resources", "score_clips:gpu_model=h100", "caption_clips:gpu_model=h100")
 SHARDS = ("000000", "000001", "000002", "000003")
-JOBS = whole_plan(len(SHARDS))
+JOBS = {**whole_plan(len(SHARDS)), "upload": 1}
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +38,22 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, videos: Path) -> SlurmRun:
+def buckets(videos: Path) -> Iterator[str]:
+    """The videos in a bucket: the nodes need no folder of videos."""
+    with bucket_server() as url, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(url).items():
+            patch.setenv(name, value)
+        fill(url, "films", {f"raw/{path.name}": path for path in videos.iterdir()})
+        yield url
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, buckets: str) -> SlurmRun:
+    place = tmp_path_factory.mktemp("whole")
     settings = {**SETTINGS, "videos_per_shard": 1, "cascade": False, "resources": RESOURCES}
-    run = SlurmRun(tmp_path_factory.mktemp("whole") / "run", settings, str(videos), cluster=cluster, options=MODEL)
+    settings |= {"videos": "s3://films/raw", "export": {"upload": "s3://films/set"}}
+    settings |= {"fetch": {"directory": str(place / "disk of a node")}}
+    run = SlurmRun(place / "run", settings, cluster=cluster, options=MODEL)
     assert run.done().jobs == JOBS
     return run
 
@@ -47,12 +63,16 @@ def gpus_of(job: Job) -> int:
     return max(GPUS.values()) if job.comment.startswith("rule_score_clips_") else 0
 
 
-def test_leaves_the_same_bytes_as_a_local_run(finished, videos, tmp_path):
-    settings = {name: value for name, value in finished.settings.items() if name != "resources"}
+def test_leaves_the_same_bytes_as_a_local_run(finished, videos, buckets, tmp_path):
+    own = ("resources", "videos", "export", "fetch")
+    settings = {name: value for name, value in finished.settings.items() if name not in own}
     local = Run(tmp_path / "run", settings, str(videos))
     local.done()
     assert {"dataset/train.json", "verdicts.parquet", "errors.csv", "models.json"} <= finished.left().keys()
-    assert same(finished.left(), local.left())
+    assert same(finished.left(), local.left(), but=WITH_KEYS)
+    sent = {f"dataset/{name}": content for name, content in objects_below(buckets, "films", "set/").items()}
+    assert same(sent, {name: content for name, content in local.left().items() if name.startswith("dataset/")})
+    assert not [path for path in (finished.place.parent / "disk of a node").rglob("*") if path.is_file()]
     assert finished.kept() == {"a.mp4", "turned.mp4"}
     assert [error["video"] for error in finished.errors()] == ["broken.mp4"]
 

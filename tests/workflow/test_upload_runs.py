@@ -8,14 +8,11 @@ import os
 import pytest
 from runs import Run
 
-from bucket_server import bucket_server, environment, fill
-from clipmill.remote.addresses import parse
-from clipmill.remote.files import Files
-from clipmill.remote.hosts import Hosts
+from bucket_server import bucket_server, environment, fill, objects_below
 
 pytestmark = pytest.mark.slow
 
-TO = parse("s3://of-runs/mine")
+TO = "s3://of-runs/mine"
 
 
 def test_a_run_ends_with_its_dataset_in_a_bucket(tmp_path, monkeypatch):
@@ -26,7 +23,7 @@ def test_a_run_ends_with_its_dataset_in_a_bucket(tmp_path, monkeypatch):
     refused = run.run("--dry-run")
     assert refused.code != 0 and "export.upload" in refused.output and "secret" not in refused.output
 
-    run.settings["export"]["upload"] = str(TO)
+    run.settings["export"]["upload"] = TO
     with bucket_server() as url:
         for name, value in environment(url).items():
             monkeypatch.setenv(name, value)
@@ -38,7 +35,7 @@ def test_a_run_ends_with_its_dataset_in_a_bucket(tmp_path, monkeypatch):
             for path in (run.outdir / "dataset").rglob("*")
             if path.is_file()
         }
-        assert sent() == {**dataset, "notes.txt": b"not ours"}
+        assert objects_below(url, "of-runs", "mine/") == {**dataset, "notes.txt": b"not ours"}
         assert sum(below.endswith(".mp4") for below in dataset) == 4  # two clips, each in two folders
 
         assert run.run("upload", env=dict(os.environ)).jobs == {}
@@ -46,9 +43,4 @@ def test_a_run_ends_with_its_dataset_in_a_bucket(tmp_path, monkeypatch):
         outcome = run.run("upload", env=dict(os.environ))
         assert outcome.code == 0 and outcome.jobs["upload"] == 1, outcome.output
         assert json.loads((run.outdir / "work" / "upload.json").read_text())["removed"] == 2
-        assert sum(below.endswith(".mp4") for below in sent()) == 2 and "notes.txt" in sent()
-
-
-def sent() -> dict[str, bytes]:
-    files = Files(Hosts([TO.whole_place]), 5)
-    return {entry.path: files.content(TO.below(entry.path), 10**8) for entry in files.below(TO)}
+        assert sum(below.endswith(".mp4") for below in objects_below(url, "of-runs", "mine/")) == 2
