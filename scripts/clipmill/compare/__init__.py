@@ -15,7 +15,7 @@ from clipmill.decode.reading import FrameChoice, KeptFrames
 from clipmill.report import page
 from clipmill.report.pictures import small
 from clipmill.store import tables
-from clipmill.store.layout import Paths
+from clipmill.store.layout import Paths, clip_file
 
 HERE = Path(__file__).parent
 FRAMES = FrameChoice(count=3)  # of each clip
@@ -85,7 +85,7 @@ def _file(both: Comparison, pair: Pair, folder: Path) -> str | None:
     """The clip file of one of the runs, as the page in `folder` links it; None if neither has it."""
     row = pair.row
     for run in (both.a, both.b):
-        path = Paths(run.outdir).dataset / "clips" / row["video_id"] / f"{row['clip_id']}.mp4"
+        path = Paths(run.outdir).dataset_clips / clip_file(row["video_id"], row["clip_id"])
         if path.exists():
             return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
     return None
