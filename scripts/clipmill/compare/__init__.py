@@ -14,7 +14,7 @@ from clipmill.compare.runs import Comparison, FinishedRun, Pair
 from clipmill.decode.reading import FrameChoice, KeptFrames
 from clipmill.report import page
 from clipmill.report.pictures import small
-from clipmill.store import tables
+from clipmill.store.index import shards_of
 from clipmill.store.layout import Paths, clip_file
 
 HERE = Path(__file__).parent
@@ -60,7 +60,8 @@ def frames_of(both: Comparison, pairs: list[Pair]) -> dict[str, list[tuple[str, 
     found: dict[str, list[tuple[str, int, int]]] = {}
     for run in (both.a, both.b):
         rows = [run.rows[clip] for pair in pairs if (clip := pair.row["clip_id"]) not in found]
-        shard_of = _shards(run.outdir, {row["video_id"] for row in rows})
+        has_index = Paths(run.outdir).videos.exists()  # not if somebody has deleted work/
+        shard_of = shards_of(run.outdir, {row["video_id"] for row in rows}) if has_index else {}
         rows = sorted((row for row in rows if row["video_id"] in shard_of), key=lambda row: row["video_id"])
         for video_id, of_video in groupby(rows, key=lambda row: row["video_id"]):
             with KeptFrames(run.outdir, shard_of[video_id], notes_lost=False) as kept_frames:
@@ -70,15 +71,6 @@ def frames_of(both: Comparison, pairs: list[Pair]) -> dict[str, list[tuple[str, 
                     except (ItemError, OSError, SetupError):
                         continue  # the page says that there is no picture
     return found
-
-
-def _shards(outdir: Path, videos: set[str]) -> dict[str, str]:
-    """Which shard each of these videos belongs to, as far as the run still has an index."""
-    path = Paths(outdir).videos
-    if not path.exists():
-        return {}
-    rows = tables.INDEX.read(path, ["video_id", "shard"]).to_pylist()
-    return {row["video_id"]: f"{row['shard']:06d}" for row in rows if row["video_id"] in videos}
 
 
 def _file(both: Comparison, pair: Pair, folder: Path) -> str | None:

@@ -13,6 +13,7 @@ from clipmill.report.judge import Judge
 from clipmill.review import page, pictures
 from clipmill.review.choose import REVIEW, Near, choose
 from clipmill.store import tables
+from clipmill.store.index import shards_of
 from clipmill.store.layout import Paths
 from clipmill.store.review import clip_key
 
@@ -35,7 +36,7 @@ def write_review(outdir: Path, settings: Mapping[str, Any], output: Path) -> Non
     answers = list(summary.get("answers", {}))
     table = tables.with_answers(judge.table, answers)
     rows = table.take(paths.final_verdicts, chosen.rows, page.columns(judge, answers)).to_pylist()
-    shards = _shards(outdir, {row["video_id"] for row in rows})
+    shards = shards_of(outdir, {row["video_id"] for row in rows})
     shown = {row["clip_id"] for row in rows}
     of_dataset = _of_dataset(paths.metadata, shown)
     for row in rows:
@@ -58,15 +59,6 @@ def write_review(outdir: Path, settings: Mapping[str, Any], output: Path) -> Non
 def _frames(near: Near) -> int:
     """How many frames of a clip that is not kept the page has."""
     return int(near.rank < MOST_PICTURES) if near.end == REVIEW else pictures.FRAMES
-
-
-def _shards(outdir: Path, videos: set[str]) -> dict[str, str]:
-    """The shard of each of these videos."""
-    found: dict[str, str] = {}
-    for batch in tables.INDEX.batches(Paths(outdir).videos, ["video_id", "shard"], 65_536):
-        names, shards = (batch.column(name).to_pylist() for name in ("video_id", "shard"))
-        found |= {name: f"{shard:06d}" for name, shard in zip(names, shards, strict=True) if name in videos}
-    return found
 
 
 def _of_dataset(metadata: Path, clips: set[str]) -> dict[str, dict[str, Any]]:

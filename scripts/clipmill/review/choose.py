@@ -69,8 +69,8 @@ def choose(path: Path, judge: Judge, most_kept: int = MOST_KEPT, most_returned: 
         kept.append(first + np.flatnonzero(is_kept))
         for place, rows, distances in _outside(look(batch, judge), judge):
             found.setdefault(place, []).append((first + rows[~is_kept[rows]], distances[~is_kept[rows]]))
-        for reason, parts in returned.items():
-            parts.append(first + np.flatnonzero(_is_for(batch.column("reason"), reason)))
+        for reason, of_reason in returned.items():
+            of_reason.append(first + np.flatnonzero(_is_for(batch.column("reason"), reason)))
         first += len(batch)
     every = _joined(kept)
     sample = every
@@ -81,7 +81,7 @@ def choose(path: Path, judge: Judge, most_kept: int = MOST_KEPT, most_returned: 
         rows, distances = (np.concatenate(part) for part in zip(*parts, strict=True))
         nearest = np.argsort(distances, kind="stable")[:MOST_NEAR]
         near |= {row: Near(name, side, rank) for rank, row in enumerate(rows[nearest].tolist())}
-    by_reason = _joined([part for parts in returned.values() for part in parts])
+    by_reason = _joined([part for of_reason in returned.values() for part in of_reason])
     near |= {row: Near(REVIEW, REVIEW, rank) for rank, row in enumerate(by_reason[:most_returned].tolist())}
     return Chosen(sample, near, len(every))
 
