@@ -22,12 +22,12 @@ def main() -> None:
         clips = kept_clips(args.outdir, args.shards, dropped_clips(args.duplicates))
         if args.settings["backend"] == "given":
             clips = with_given_captions(clips, args.outdir)
-        if args.settings.get("audio"):
-            clips = stack.enter_context(with_sources(clips, args.outdir, partial(local_files, args.outdir)))
         if settings := args.settings.pop("judgement", None):
             judgement = Judgement(**settings)
             table = tables.with_answers(tables.JUDGEMENTS, judgement.columns)
             clips = with_good_answers(clips, table.rows(table.of(args.outdir, args.shards[0])), judgement)
+        if args.settings.get("audio"):
+            clips = stack.enter_context(with_sources(clips, args.outdir, partial(local_files, args.outdir)))
         answers = [column for column, _ in args.settings.get("judge", {}).get("questions", ())]
         with backend_on_device("caption", args.settings, args.gpu, args.threads, args.batch) as backend:
             rows = caption_shards(backend, clips, args.outdir, args.max_error_rate)

@@ -55,9 +55,11 @@ def running(outdir: Path) -> Iterator[Server]:
     with Server(outdir) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class Answer:
@@ -215,6 +217,16 @@ def test_other_methods_are_refused(server, outdir):
     for path in ("/review.html", "/", "/dataset/review.jsonl", "/source/gone", "/review.jsonl/", "/x/../review.jsonl"):
         assert ask(server, path, "POST", LINE.encode()).status == 405, path
     assert {path: path.read_bytes() for path in outdir.rglob("*") if path.is_file()} == before
+
+
+def test_the_body_of_a_request_that_has_none_is_no_further_request(server, outdir):
+    hidden = f"POST /{server.token}/review.jsonl HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\n"
+    hidden += f"Content-Length: {len(LINE.encode())}\r\n\r\n"
+    begin = f"GET /{server.token}/review.html HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\n"
+    for length in (f"Content-Length: {len(hidden) + len(LINE.encode())}", "Transfer-Encoding: chunked"):
+        answer = raw(server, f"{begin}{length}\r\n\r\n{hidden}{LINE.encode().decode('latin-1')}")
+        assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1") == 1
+    assert not (outdir / "review.jsonl").exists()
 
 
 # --- decisions --------------------------------------------------------------------------------------------------------

@@ -268,11 +268,13 @@ def test_a_kept_clip_plays_from_its_file_and_a_dropped_one_from_its_frames(made)
         shown = page.clip("kept")
         shown.hover()
         plays(shown, "video")
+        assert shown.locator("video").evaluate("one => one.muted"), "the pointer passes over many clips"
         page.page.mouse.move(0, 0)
         plays(shown, None)
         shown.press("Enter")
         plays(shown, "video")
         assert shown.get_attribute("aria-pressed") == "true"
+        assert not shown.locator("video").evaluate("one => one.muted")
         shown.press("Space")
         plays(shown, None)
         dropped = page.clip("out")

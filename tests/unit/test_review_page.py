@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from made_report import Finished, bounds, row
+from made_report import ORDER, Finished, bounds, row
 from many_clips import MANY, SCROLL, many_clips
 from test_browse import running
 
 from browser import IN_CHROMIUM, Opened, opened
 from clipmill.demo import render
-from clipmill.review import choose
+from clipmill.report.judge import Judge
+from clipmill.review.choose import REVIEW, choose
+from clipmill.store.layout import Paths
 from clipmill.store.review import Decision, clip_key, read_review
 
 pytestmark = [pytest.mark.browser, *IN_CHROMIUM]  # named here: see tests/conftest.py
@@ -145,13 +147,20 @@ def test_kept_clips_and_those_that_fail_one_filter_are_shown_nearest_first(made)
 
 
 def test_more_clips_than_a_page_can_hold_become_a_sample(made, monkeypatch):
-    monkeypatch.setattr(choose, "__defaults__", (5,))
+    monkeypatch.setattr(choose, "__defaults__", (5, 5))
     before = (made.outdir / "review.html").read_bytes()
     with opened(made.write_review(made.outdir / "sample.html"), beside=(made.outdir / "dataset").as_uri()) as page:
         assert page.text("count-kept") == "5"
         assert "The run kept 12 clips. This page has a random sample of 5" in page.page.locator(".sampled").inner_text()
     monkeypatch.undo()
     assert made.write_review(made.outdir / "same.html").read_bytes() == before
+
+
+def test_of_clips_that_decisions_dropped_the_thrown_out_ones_come_first(tmp_path):
+    starless = [row(n, FILTERS, transfer="sdr") | {"kept": False, "reason": "not starred"} for n in range(3)]
+    run = Finished(tmp_path / "run", FILTERS, [*starless, *clips()[3:]], [])
+    found = choose(Paths(run.outdir).final_verdicts, Judge(FILTERS, ORDER, cascade=False), most_returned=3)
+    assert {place: one.rank for place, one in found.near.items() if one.end == REVIEW} == {21: 0, 0: 1, 1: 2}
 
 
 def test_words_scores_labels_and_decisions_narrow_the_list_and_scores_order_it(made):
@@ -273,6 +282,7 @@ def test_a_saved_file_is_opened_again_and_a_decision_about_other_pictures_does_n
 
 # --- playing ----------------------------------------------------------------------------------------------------------
 
+SAVED = "document.querySelector('[data-is=saved]').textContent === 'saved in review.jsonl'"
 PLAYS = "(card) => { const video = card.querySelector('video'); return !video.paused && video.currentTime > 0; }"
 
 
@@ -281,8 +291,10 @@ def test_clips_play_by_the_pointer_and_by_a_key_and_dropped_ones_move(made):
         first, second = page.page.locator(".one").nth(0), page.page.locator(".one").nth(1)
         first.locator(".media").hover()
         until(page, PLAYS, first.element_handle())
+        assert first.locator("video").evaluate("one => one.muted"), "the pointer passes over many clips"
         press(page, "j", " ")
         until(page, PLAYS, second.element_handle())
+        assert not second.locator("video").evaluate("one => one.muted")
         assert first.locator("video").evaluate("one => one.paused")
         press(page, " ")
         assert second.locator("video").evaluate("one => one.paused")
@@ -324,7 +336,7 @@ def test_served_by_browse_decisions_are_written_at_once_and_dropped_clips_play(m
             press(page, "d", "j", "s", "j", "e")
             page.page.locator(".one").nth(2).get_by_label("Caption").fill("edited – <b>")
             press(page, "Control+Enter", "k", "k", "u")
-            until(page, "document.querySelector('[data-is=saved]').textContent === 'saved in review.jsonl'")
+            until(page, SAVED)
             page.page.wait_for_timeout(300)
             found = read_review(file)
             assert {clip_id: (one.decision, one.star, one.text) for clip_id, one in found.items()} == {
@@ -341,12 +353,46 @@ def test_served_by_browse_decisions_are_written_at_once_and_dropped_clips_play(m
             video = page.page.locator(".one.current video")
             until(page, PLAYS, page.page.locator(".one.current").element_handle())
             assert "/source/v5#t=0,4" in video.evaluate("one => one.src")
-            server.token = "another"  # as after a new start: the page's requests are refused
+            token, server.token = server.token, "another"  # as after a new start: the page's requests are refused
             press(page, "d")
             until(page, "document.querySelector('[data-is=saved]').classList.contains('bad')")
             assert page.text("saved").startswith("not saved: Open the whole address")
             told = [line for line in page.told if "403" not in line]
             assert told == []
+            # What the page kept is written when the server answers again, and nothing else; also that it is taken back.
+            for decision in ("drop", None):
+                server.token = token
+                page.page.reload()
+                page.page.wait_for_selector("html[data-ready]", state="attached")
+                until(page, SAVED)
+                page.page.wait_for_timeout(300)
+                found = read_review(file)
+                assert (found["v5_15"].decision if "v5_15" in found else None) == decision
+                lines = file.read_text().count("\n")
+                page.page.reload()
+                page.page.wait_for_selector("html[data-ready]", state="attached")
+                page.page.wait_for_timeout(300)
+                assert file.read_text().count("\n") == lines, "what the server has is not sent again"
+                page.page.locator('[data-set="near"]').click()
+                walk(page, 15)
+                server.token = "another"
+                press(page, "d")
+                until(page, "document.querySelector('[data-is=saved]').classList.contains('bad')")
+    file.unlink()
+
+
+def test_what_is_decided_while_a_decision_is_being_written_is_written_too(made):
+    file = made.outdir / "review.jsonl"
+    with running(made.outdir) as server:
+        beside = server.address.removesuffix("review.html")
+        with opened(made.outdir / "review.html", 1000, "light", server.address, beside) as page:
+            with server.writing:
+                press(page, "d")
+                page.page.wait_for_timeout(400)  # the request waits for the lock
+                press(page, "s")
+            page.page.wait_for_timeout(400)
+            until(page, SAVED)
+            assert [(one.decision, one.star) for one in read_review(file).values()] == [("drop", True)]
     file.unlink()
 
 

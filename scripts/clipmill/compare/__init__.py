@@ -14,8 +14,8 @@ from clipmill.compare.runs import Comparison, FinishedRun, Pair
 from clipmill.decode.reading import FrameChoice, KeptFrames
 from clipmill.report import page
 from clipmill.report.pictures import small
-from clipmill.store import tables
-from clipmill.store.layout import Paths
+from clipmill.store.index import shards_of
+from clipmill.store.layout import Paths, clip_file
 
 HERE = Path(__file__).parent
 FRAMES = FrameChoice(count=3)  # of each clip
@@ -60,7 +60,8 @@ def frames_of(both: Comparison, pairs: list[Pair]) -> dict[str, list[tuple[str, 
     found: dict[str, list[tuple[str, int, int]]] = {}
     for run in (both.a, both.b):
         rows = [run.rows[clip] for pair in pairs if (clip := pair.row["clip_id"]) not in found]
-        shard_of = _shards(run.outdir, {row["video_id"] for row in rows})
+        has_index = Paths(run.outdir).videos.exists()  # not if somebody has deleted work/
+        shard_of = shards_of(run.outdir, {row["video_id"] for row in rows}) if has_index else {}
         rows = sorted((row for row in rows if row["video_id"] in shard_of), key=lambda row: row["video_id"])
         for video_id, of_video in groupby(rows, key=lambda row: row["video_id"]):
             with KeptFrames(run.outdir, shard_of[video_id], notes_lost=False) as kept_frames:
@@ -72,20 +73,11 @@ def frames_of(both: Comparison, pairs: list[Pair]) -> dict[str, list[tuple[str, 
     return found
 
 
-def _shards(outdir: Path, videos: set[str]) -> dict[str, str]:
-    """Which shard each of these videos belongs to, as far as the run still has an index."""
-    path = Paths(outdir).videos
-    if not path.exists():
-        return {}
-    rows = tables.INDEX.read(path, ["video_id", "shard"]).to_pylist()
-    return {row["video_id"]: f"{row['shard']:06d}" for row in rows if row["video_id"] in videos}
-
-
 def _file(both: Comparison, pair: Pair, folder: Path) -> str | None:
     """The clip file of one of the runs, as the page in `folder` links it; None if neither has it."""
     row = pair.row
     for run in (both.a, both.b):
-        path = Paths(run.outdir).dataset / "clips" / row["video_id"] / f"{row['clip_id']}.mp4"
+        path = Paths(run.outdir).dataset_clips / clip_file(row["video_id"], row["clip_id"])
         if path.exists():
             return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
     return None

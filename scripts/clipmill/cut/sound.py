@@ -19,10 +19,7 @@ BETTER, SURELY = 0.5, 0.99  # sound is off if elsewhere so much less is missing 
 LOW_RATE = 8000  # samples per second that low sound needs
 LOW_SHARE = 0.01  # of the power: with less of it, the loudness over time is compared
 LOUDNESS_RATE = 1000  # values per second of loudness
-UNLIKE, UNLIKE_LOW = (
-    0.5,
-    1.0,
-)  # share of the loudness by which sound differs that is another; where low sound is compared
+UNLIKE, UNLIKE_LOW = 0.5, 1.0  # share of the loudness by which another sound differs; where low sound is compared too
 HOP = 0.01  # seconds over which that is compared
 SILENT = 1e-3  # loudness: of 1
 
@@ -57,10 +54,11 @@ def _compare(found: Sound, wanted: Sound) -> None:
     low, low_wanted = resampled(found, LOW_RATE), resampled(wanted, LOW_RATE)
     has_low = (low_wanted.samples**2).mean() > LOW_SHARE * (wanted.samples**2).mean()
     if has_low:
-        alike, rate = _correlation(low.samples, low_wanted.samples), LOW_RATE
+        alike, rate = _correlation(low.samples, low_wanted.samples, LOW_RATE), LOW_RATE
     else:
         loud, loud_wanted = (_loudness(sound, 1 / LOUDNESS_RATE)[:, None] for sound in (found, wanted))
-        alike, rate = _correlation(loud - loud.mean(), loud_wanted - loud_wanted.mean()), LOUDNESS_RATE
+        alike = _correlation(loud - loud.mean(), loud_wanted - loud_wanted.mean(), LOUDNESS_RATE)
+        rate = LOUDNESS_RATE
     middle, near = len(alike) // 2, max(1, round(NEAR * rate))
     best = int(alike.argmax())
     here = float(alike[middle - near : middle + near + 1].max())
@@ -80,14 +78,14 @@ def _loudness(sound: Sound, hop: float) -> np.ndarray:
     return np.sqrt(np.diff(powers[edges]) / np.diff(edges))
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Correlation of two sounds of the same rate, if the first one comes later by −n to n samples.
+def _correlation(one: np.ndarray, other: np.ndarray, rate: int) -> np.ndarray:
+    """Correlation of two sounds of the same `rate`, if the first one comes later by −n to n samples.
 
     The greatest n is FAR, where sound is long enough. 1 is the same sound, 0 another one.
     """
     size = 1 << (len(one) + len(other)).bit_length()
     spectra = np.fft.rfft(one, size, axis=0) * np.conj(np.fft.rfft(other, size, axis=0))
     products = np.fft.irfft(spectra.sum(axis=1))
-    far = min(round(FAR * LOW_RATE), min(len(one), len(other)) - 1)
+    far = min(round(FAR * rate), min(len(one), len(other)) - 1)
     energy = np.sqrt(float((one**2).sum(dtype=np.float64)) * float((other**2).sum(dtype=np.float64)))
     return np.concatenate([products[-far:], products[: far + 1]]) / max(energy, 1e-12)

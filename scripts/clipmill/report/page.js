@@ -1,7 +1,7 @@
 "use strict";
 // What if: recomputes verdicts from the table of scores. `judge.py` says what the bits and fates mean, `scales.py` the codes.
 (async () => {
-  const NOT_CAPTIONED = 1, BAD_TEXT = 2, NOT_CUT = 3, BAD_FILE = 4, DUPLICATE = 5, BAD_ANSWER = 6, SHORT = 7, SMALL = 8;
+  const NOT_CAPTIONED = 1, BAD_TEXT = 2, NOT_CUT = 3, BAD_FILE = 4, DUPLICATE = 5, BAD_ANSWER = 6, SHORT = 7, SMALL = 8, SILENT = 9;
   const data = JSON.parse(document.getElementById("data").textContent);
   const find = (is, within = document) => within.querySelector(`[data-is="${is}"]`);
 
@@ -39,7 +39,7 @@
     return stages;
   }
   for (let row = 0; row < all; row++) {
-    const stage = { [DUPLICATE]: "duplicates", [BAD_ANSWER]: "answers", [BAD_TEXT]: "texts", [BAD_FILE]: "files", [SHORT]: "files", [SMALL]: "files" }[fate[row]];
+    const stage = { [DUPLICATE]: "duplicates", [BAD_ANSWER]: "answers", [BAD_TEXT]: "texts", [BAD_FILE]: "files", [SHORT]: "files", [SMALL]: "files", [SILENT]: "files" }[fate[row]];
     if (stage) mark(fails, row, placeOfStage[stage], true);
   }
   // `was`, `is`: a filter's bounds, or of a filter on words whether each word passes.
@@ -456,7 +456,8 @@
   }
 
   // A clip plays where it is pointed at, or until it is pressed again; one at a time. One of the dataset from its file, a
-  // dropped one from its video, if `snakemake browse` serves that, else as a moving picture of its kept frames.
+  // dropped one from its video, if `snakemake browse` serves that, else as a moving picture of its kept frames. One that is
+  // pressed is heard.
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   let playing = null;
 
@@ -486,7 +487,7 @@
     };
     if (!film) { move(); return; }
     const video = document.createElement("video");
-    Object.assign(video, { muted: true, loop: true, playsInline: true, preload: "auto" });
+    Object.assign(video, { muted: !pinned, loop: true, playsInline: true, preload: "auto" });
     const [start, end] = (film.split("#t=")[1] || "").split(",").map(Number);
     video.addEventListener("loadeddata", () => { if (playing === mine) show(video, "video"); }, { once: true });
     video.addEventListener("error", () => { if (playing === mine) { mine.shown?.remove(); mine.shown = null; move(); } });
@@ -511,7 +512,11 @@
     const screen = screenOf(event);
     if (!screen) return;
     if (screen === playing?.screen && playing.pinned) stop();
-    else if (screen === playing?.screen) { playing.pinned = true; screen.setAttribute("aria-pressed", "true"); }
+    else if (screen === playing?.screen) {
+      playing.pinned = true;
+      if (playing.shown instanceof HTMLVideoElement) playing.shown.muted = false;
+      screen.setAttribute("aria-pressed", "true");
+    }
     else play(screen, true);
   });
 

@@ -18,8 +18,7 @@ import numpy as np
 from clipmill.base.errors import ItemError, SetupError
 from clipmill.base.opencv import cv2
 from clipmill.decode.reading import FrameChoice, KeptFrames
-from clipmill.store import tables
-from clipmill.store.layout import Paths
+from clipmill.store.index import shards_of
 
 LONG_SIDE = 208  # pixels
 QUALITY = 55
@@ -74,19 +73,10 @@ def look_at(outdir: Path, clips: list[dict[str, Any]]) -> list[Picture]:
     """A picture of each clip, in their order; one whose frames are missing says so."""
     pictures = [Picture(clip) for clip in clips]
     by_video = sorted(pictures, key=lambda picture: picture.about["video_id"])
-    shards = _shards(outdir, {picture.about["video_id"] for picture in by_video})
+    shards = shards_of(outdir, {picture.about["video_id"] for picture in by_video})
     for video_id, group in groupby(by_video, key=lambda picture: picture.about["video_id"]):
         _fill(outdir, shards.get(video_id), list(group))
     return pictures
-
-
-def _shards(outdir: Path, videos: set[str]) -> dict[str, str]:
-    """Which shard each of these videos belongs to; those that the index does not know are left out."""
-    found: dict[str, str] = {}
-    for batch in tables.INDEX.batches(Paths(outdir).videos, ["video_id", "shard"], 65_536):
-        names, shards = (batch.column(name).to_pylist() for name in ("video_id", "shard"))
-        found |= {name: f"{shard:06d}" for name, shard in zip(names, shards, strict=True) if name in videos}
-    return found
 
 
 def _fill(outdir: Path, shard: str | None, pictures: list[Picture]) -> None:
@@ -104,25 +94,31 @@ def _fill(outdir: Path, shard: str | None, pictures: list[Picture]) -> None:
 
 def small(frame: np.ndarray) -> tuple[str, int, int]:
     """A BGR frame as a small WebP in a `data:` address, its width and height."""
-    resized = _resized(frame, LONG_SIDE)
-    _, data = cv2.imencode(".webp", resized, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
-    return _address(data), resized.shape[1], resized.shape[0]
+    picture = resized(frame, LONG_SIDE)
+    return as_webp(picture, QUALITY), picture.shape[1], picture.shape[0]
 
 
 def moving(frames: Iterable[np.ndarray]) -> str:
     """BGR frames of one size as a small animated WebP in a `data:` address."""
     animation = cv2.Animation()
-    animation.frames = [_resized(frame, MOVING_SIDE) for frame in frames]
+    animation.frames = [resized(frame, MOVING_SIDE) for frame in frames]
     animation.durations = [MOVING_MILLISECONDS] * len(animation.frames)
     _, data = cv2.imencodeanimation(".webp", animation, [cv2.IMWRITE_WEBP_QUALITY, MOVING_QUALITY])
     return _address(data)
 
 
-def _resized(frame: np.ndarray, long_side: int) -> np.ndarray:
+def resized(frame: np.ndarray, long_side: int) -> np.ndarray:
+    """A picture whose long side has at most `long_side` pixels."""
     height, width = frame.shape[:2]
     scale = min(1.0, long_side / max(width, height))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+
+
+def as_webp(picture: np.ndarray, quality: int) -> str:
+    """A BGR picture as a WebP in a `data:` address."""
+    _, data = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, quality])
+    return _address(data)
 
 
 def _address(webp: np.ndarray) -> str:

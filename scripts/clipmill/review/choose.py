@@ -21,6 +21,7 @@ from clipmill.report.judge import GONE_ON, NOT_CAPTIONED, NOT_CUT, Judge, Looked
 
 MOST_KEPT = 40_000  # browsers refuse pages that are higher than about 17 million pixels
 MOST_NEAR = 60  # clips just outside each end of each filter
+MOST_RETURNED = 20_000  # clips that a person's decisions dropped: first the thrown-out ones, then those without a star
 
 REVIEW = "review"
 OF_REVIEW = tuple(map(str, (REVIEWED_OUT, NOT_STARRED)))  # reasons of a run that follows a person's decisions
@@ -53,11 +54,14 @@ class Chosen:
         return sorted({*self.kept.tolist(), *self.near})
 
 
-def choose(path: Path, judge: Judge, most_kept: int = MOST_KEPT) -> Chosen:
-    """Choose from the final verdicts at `path`. More kept clips than `most_kept` become a sample with a fixed seed."""
+def choose(path: Path, judge: Judge, most_kept: int = MOST_KEPT, most_returned: int = MOST_RETURNED) -> Chosen:
+    """Choose from the final verdicts at `path`. More kept clips than `most_kept` become a sample with a fixed seed.
+
+    `most_returned`: clips that a person's decisions dropped, at most.
+    """
     kept: list[np.ndarray] = []
     found: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = {}
-    returns: list[np.ndarray] = []
+    returned: dict[str, list[np.ndarray]] = {reason: [] for reason in OF_REVIEW}
     first = 0
     wanted = list(dict.fromkeys([*columns(judge), "kept"]))
     for batch in judge.table.batches(path, wanted, BATCH):
@@ -65,7 +69,8 @@ def choose(path: Path, judge: Judge, most_kept: int = MOST_KEPT) -> Chosen:
         kept.append(first + np.flatnonzero(is_kept))
         for place, rows, distances in _outside(look(batch, judge), judge):
             found.setdefault(place, []).append((first + rows[~is_kept[rows]], distances[~is_kept[rows]]))
-        returns.append(first + np.flatnonzero(_is_of_review(batch.column("reason"))))
+        for reason, of_reason in returned.items():
+            of_reason.append(first + np.flatnonzero(_is_for(batch.column("reason"), reason)))
         first += len(batch)
     every = _joined(kept)
     sample = every
@@ -76,7 +81,8 @@ def choose(path: Path, judge: Judge, most_kept: int = MOST_KEPT) -> Chosen:
         rows, distances = (np.concatenate(part) for part in zip(*parts, strict=True))
         nearest = np.argsort(distances, kind="stable")[:MOST_NEAR]
         near |= {row: Near(name, side, rank) for rank, row in enumerate(rows[nearest].tolist())}
-    near |= {row: Near(REVIEW, REVIEW, rank) for rank, row in enumerate(_joined(returns).tolist())}
+    by_reason = _joined([part for of_reason in returned.values() for part in of_reason])
+    near |= {row: Near(REVIEW, REVIEW, rank) for rank, row in enumerate(by_reason[:most_returned].tolist())}
     return Chosen(sample, near, len(every))
 
 
@@ -100,8 +106,8 @@ def _outside(looked: Looked, judge: Judge) -> Iterator[tuple[tuple[str, str], np
                 yield (name, end), rows[far], distances[far]
 
 
-def _is_of_review(reasons: pa.Array) -> np.ndarray:
-    return pc.is_in(reasons, value_set=pa.array(OF_REVIEW)).to_numpy(zero_copy_only=False)
+def _is_for(reasons: pa.Array, reason: str) -> np.ndarray:
+    return pc.is_in(reasons, value_set=pa.array([reason])).to_numpy(zero_copy_only=False)
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:

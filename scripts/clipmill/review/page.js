@@ -45,8 +45,12 @@
   function take(found) {
     const clip = found && numberOf.get(found.clip_id);
     if (clip === undefined || typeof found.at !== "string") return false;
-    if (found.clip !== data.keys[clip]) { outdated.set(clip, found); return false; }
+    if (found.clip !== data.keys[clip]) {
+      if (!decisions.has(clip)) outdated.set(clip, found);
+      return false;
+    }
     if (decisions.has(clip) && decisions.get(clip).at > found.at) return false;
+    outdated.delete(clip);
     const { decision = null, star = false, text = null, at } = found;
     decisions.set(clip, { decision, star: star === true, text: typeof text === "string" ? text : null, at });
     return true;
@@ -153,20 +157,36 @@
   // --- `snakemake browse` ----------------------------------------------------------------------------------------------
 
   const waiting = new Set(); // clips whose decisions the server does not have
-  let browse = false, sending = 0;
+  const MOST_SENT = 900_000, MOST_AT_LAST = 60_000; // bytes: of a request, and of one that outlives the page
+  let browse = false, sending = 0, isSending = false;
+  /** The first clips that wait, as many as one request holds. */
+  function fitting(most) {
+    const clips = [];
+    let size = 0;
+    for (const clip of waiting) {
+      size += new TextEncoder().encode(asLines([clip])).length;
+      if (clips.length && size > most) break;
+      clips.push(clip);
+    }
+    return clips;
+  }
   async function send(last = false) {
-    const clips = [...waiting].slice(0, 500); // a request has at most 1 MB
-    if (!clips.length) return;
+    if (!waiting.size || (isSending && last !== true)) return; // what is decided meanwhile is sent after the answer
+    const clips = fitting(last === true ? MOST_AT_LAST : MOST_SENT), sent = clips.map(decided);
+    isSending = true;
+    clearTimeout(sending);
     isSaved("saving …");
     try {
       const answer = await fetch("review.jsonl", {
         method: "POST", headers: { "Content-Type": "application/x-ndjson" }, body: asLines(clips), keepalive: last === true,
       });
       if (!answer.ok) throw new Error(await answer.text());
-      for (const clip of clips) waiting.delete(clip);
+      clips.forEach((clip, place) => { if (decided(clip) === sent[place]) waiting.delete(clip); });
       isSaved("saved in review.jsonl");
-      if (waiting.size) send();
+      isSending = false;
+      send();
     } catch (error) {
+      isSending = false;
       isSaved(`not saved${error instanceof TypeError ? ": `snakemake browse` does not answer" : `: ${error.message}`}`, true);
       sending = setTimeout(send, 5000);
     }
@@ -176,9 +196,10 @@
     browse = answer.headers.get("Clipmill-Browse") === "1";
     if (!browse) return;
     find("save").hidden = find("open").hidden = true;
-    const mine = new Map([...decisions].map(([clip, { at }]) => [clip, at]));
-    const { bad } = read(await answer.text());
-    for (const [clip, at] of mine) if (decided(clip).at === at && !isEmpty(decided(clip))) waiting.add(clip);
+    const mine = [...decisions.keys()];
+    const { taken, bad } = read(await answer.text());
+    const known = new Set(taken);
+    for (const clip of mine) if (!known.has(clip)) waiting.add(clip); // also what was taken back while no server answered
     isSaved(bad ? `${many(bad)} lines of review.jsonl cannot be read` : "saved in review.jsonl", bad > 0);
     send();
   }
@@ -396,7 +417,7 @@
       const { start, end } = card.span || {};
       if (card.span && (card.video.currentTime >= end || card.video.currentTime < start - 0.5)) card.video.currentTime = start;
     });
-    card.media.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse" && !still.matches) play(card); });
+    card.media.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse" && !still.matches && held !== card) play(card); });
     card.media.addEventListener("pointerleave", () => { if (held !== card) quiet(card); });
     return card;
   }
@@ -426,7 +447,7 @@
       [card.reel.style.width, card.reel.style.height] = wide ? ["100%", "auto"] : ["auto", "100%"];
     }
     card.lost.hidden = true;
-    if (!strip && !source(clip)) lose(card, "No picture: its kept frames are not there any more.");
+    if (!strip && !source(clip)) lose(card, "No picture: its kept frames are not there any more, or too many clips are shown.");
     const wanted = [choice.sort, ...conditions.keys(), ...(isNear(clip) ? [data.near[clip][0]] : [])].filter((score) => scores.has(score));
     const known = telling.filter((score) => scores.get(score).values[clip] !== null);
     const chosen = [...new Set([...wanted, ...known])];
@@ -535,7 +556,9 @@
     if (!strip) lose(card, data.file[card.clip] ? "Not beside this page, or in a format that this browser does not play: dataset/" + data.file[card.clip] : "This browser does not play the video, and no frame of the clip was kept.");
     else if (playing === card) card.reel.classList.add("runs");
   }
-  function play(card) {
+  /** Plays a clip: with its sound if a person asked for it, and not for the pointer that passes over it. */
+  function play(card, aloud = false) {
+    card.video.muted = !aloud;
     if (playing && playing !== card) { quiet(playing); held = null; }
     playing = card;
     card.play.textContent = "❚❚";
@@ -556,7 +579,7 @@
   }
   function playOrPause(card) {
     if (!card) return;
-    if (playing === card && held === card) quiet(card); else { play(card); held = card; }
+    if (playing === card && held === card) quiet(card); else { play(card, true); held = card; }
   }
   /**
    * When the list stands still, clips of the dataset show a frame of their file: sharper than the picture in this page.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from clipmill.base.errors import ItemError, SetupError
-from clipmill.base.opencv import cv2
 from clipmill.decode.reading import FrameChoice, KeptFrames
+from clipmill.report.pictures import as_webp, resized
 from clipmill.store.table import Row
 
 LONG_SIDE = 208  # pixels of one frame
@@ -42,10 +41,6 @@ def _strip(kept_frames: KeptFrames, clip: Row, count: int) -> Strip | None:
         frames = list(kept_frames.frames(clip, FrameChoice(count=count)))
     except (ItemError, SetupError, OSError):  # the page says that there is no picture
         return None
-    height, width = frames[0].shape[:2]
-    scale = min(1.0, LONG_SIDE / max(width, height))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]
-    _, data = cv2.imencode(".webp", np.hstack(small), [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
-    webp = "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode("ascii")
-    return {"webp": webp, "frames": len(frames), "width": size[0], "height": size[1]}
+    small = [resized(frame, LONG_SIDE) for frame in frames]
+    height, width = small[0].shape[:2]
+    return {"webp": as_webp(np.hstack(small), QUALITY), "frames": len(frames), "width": width, "height": height}

@@ -156,6 +156,9 @@ class Handler(BaseHTTPRequestHandler):
         token, _, place = self.path.partition("?")[0].removeprefix("/").partition("/")
         if not secrets.compare_digest(token.encode("utf-8", "replace"), self.server.token.encode()):
             raise Refused(HTTPStatus.FORBIDDEN, "Open the whole address that `snakemake browse` prints.")
+        if self.command != "POST" and ("Transfer-Encoding" in self.headers or "Content-Length" in self.headers):
+            # Its body would be read as the next request of the connection.
+            raise Refused(HTTPStatus.BAD_REQUEST, "Only a request with decisions has a body.")
         return place
 
     # --- reading -----------------------------------------------------------------------------------------------------

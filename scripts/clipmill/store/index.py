@@ -7,16 +7,17 @@ appended to, and written by `inputs.discovery`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from clipmill.base.errors import SetupError
 from clipmill.base.files import write_text
 from clipmill.store.layout import Paths
-from clipmill.store.tables import REMOTE, IndexedVideo
+from clipmill.store.tables import INDEX, REMOTE, IndexedVideo
 
 CLIPS_PER_VIDEO = 10  # kept clips, assumed before they can be counted
+ROWS_AT_ONCE = 65_536
 SHARDS_PER_GROUP = 500  # at most: the job holds one open journal per shard
 
 
@@ -48,6 +49,18 @@ def shard_groups(sizes: dict[str, int], clips: int | None) -> dict[str, list[str
         group.append(name)
         room -= videos
     return groups
+
+
+def shards_of(outdir: Path, videos: Collection[str]) -> dict[str, str]:
+    """The shard of each of these videos. Those that the index does not know are left out.
+
+    Raises SetupError if there is no index.
+    """
+    found: dict[str, str] = {}
+    for batch in INDEX.batches(Paths(outdir).videos, ["video_id", "shard"], ROWS_AT_ONCE):
+        names, shards = (batch.column(name).to_pylist() for name in ("video_id", "shard"))
+        found |= {name: f"{shard:06d}" for name, shard in zip(names, shards, strict=True) if name in videos}
+    return found
 
 
 def note_again(outdir: Path, step: str, shard: str, video_ids: Iterable[str]) -> None:
