@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -98,6 +97,8 @@ class Opened:
 
     def faults(self) -> list[str]:
         """What axe-core finds that is serious or critical: the rule and the first element of each."""
+        from axe_playwright_python.sync_playwright import Axe  # which the fast tests do without
+
         found = Axe().run(self.page).response["violations"]
         return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in ("serious", "critical")]
 
