@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from made_report import Finished, bounds, row
 
-from browser import in_chromium, opened
+from browser import IN_CHROMIUM, opened
 from clipmill.base.errors import SetupError
 from clipmill.compare import write_comparison
 from clipmill.compare.runs import Comparison, FinishedRun
+
+pytestmark = [pytest.mark.browser, *IN_CHROMIUM]  # named here: see tests/conftest.py
 
 FILTERS = bounds(motion=(1, None))
 STRICTER = bounds(motion=(3, None))
@@ -83,7 +85,6 @@ def test_a_run_compared_with_itself_has_nothing_to_choose_between(both, tmp_path
     assert "All clips in common have the same verdict." in page and 'class="card choice"' not in page
 
 
-@in_chromium
 def test_choices_by_key_are_blind_kept_and_counted(both, tmp_path):
     path = tmp_path / "compare.html"
     write_comparison(*both, SETTINGS, path)
@@ -121,7 +122,6 @@ def test_choices_by_key_are_blind_kept_and_counted(both, tmp_path):
         assert [told for told in page.told if not told.startswith("request: blob:")] == []
 
 
-@in_chromium
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1600, "light")])
 def test_the_page_fits_its_window_and_what_comes_from_outside_is_text(both, tmp_path, width, scheme):
     path = tmp_path / "compare.html"
