@@ -71,6 +71,12 @@ def test_what_goes_wrong_with_a_bucket_is_named(bucket, monkeypatch):
         server.faults["/old/x.mp4"] = Fault(times=9, status=400, body=body)
         with pytest.raises(SetupError, match=r"^s3://old: the keys in the environment have expired; renew"):
             whole(files, "s3://old/x.mp4")
+        body = b"<Error><Code>SignatureDoesNotMatch</Code><Message>It does not.</Message></Error>"
+        server.faults["/mine/x.mp4"] = Fault(times=9, status=403, body=body)
+        with pytest.raises(
+            SetupError, match=r"^s3://mine: the server does not know the keys in the environment; correct"
+        ):
+            whole(files, "s3://mine/x.mp4")
 
 
 def test_lists_of_azure_have_the_etags_of_their_objects(monkeypatch):

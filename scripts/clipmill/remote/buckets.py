@@ -42,6 +42,7 @@ _TIMED_OUT = re.compile(r"kind: Timeout|TimedOut|timed out")
 _NO_KEYS = re.compile(r"169\.254\.|computeMetadata|MissingAccount|[Mm]issing.?[Cc]redential|microsoftonline")
 _NO_HTTP = "BadScheme"
 _EXPIRED = "ExpiredToken"
+_WRONG_KEYS = re.compile(r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|AuthenticationFailed")
 _ALLOW_HTTP = {S3: "AWS_ALLOW_HTTP", GS: "GOOGLE_ALLOW_HTTP", AZ: "AZURE_ALLOW_HTTP"}
 _KEYS = {S3: "AWS_ACCESS_KEY_ID", GS: "GOOGLE_APPLICATION_CREDENTIALS", AZ: "AZURE_STORAGE_ACCOUNT_NAME"}
 
@@ -205,6 +206,9 @@ def _explained(address: Address) -> Iterator[None]:
     except exceptions.PreconditionError as error:
         raise of_status(412, str(address)) from error
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+        if _WRONG_KEYS.search(str(error)):
+            wrong = f"{address.root}: the server does not know the keys in the environment"
+            raise SetupError(f"{wrong}; correct {_KEYS[address.scheme]} and what belongs to it") from error
         raise of_status(403, str(address)) from error
     except (exceptions.BaseError, ValueError) as error:
         raise _of_text(address, error) from error

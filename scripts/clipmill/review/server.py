@@ -39,7 +39,7 @@ PIECE = 1 << 18  # bytes that are read and sent at once
 IDLE_SECONDS = 60  # until a connection that says nothing is closed
 
 # Only pages that clipmill has made are shown as pages. All that a browser could run in another file is a text to it.
-PAGES = ("review.html", "report.html")
+PAGES = ("review.html", "report.html", "compare.html", "calibrate/learned.html")
 HTML, TEXT, BYTES = "text/html; charset=utf-8", "text/plain; charset=utf-8", "application/octet-stream"
 TYPES = dict.fromkeys((".csv", ".json", ".jsonl", ".log", ".md", ".toml", ".tsv", ".txt", ".yaml"), TEXT)
 TYPES |= {".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm", ".ogv": "video/ogg"}
@@ -96,12 +96,12 @@ class Server(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_port}/{self.token}/{PAGES[0]}"
 
     def video(self, video_id: str) -> Path | None:
-        """The file of a video of the index; None if the index does not know it."""
+        """The file of a video of the index; None if the index does not know it, or it is no file of its own."""
         with self.writing:
             if self._videos is None:
                 there = self._index.exists()  # not if somebody has deleted work/
-                rows = tables.INDEX.read(self._index, ["video_id", "path"]).to_pylist() if there else []
-                self._videos = {row["video_id"]: Path(row["path"]) for row in rows}
+                rows = tables.INDEX.read(self._index, ["video_id", "path", "origin"]).to_pylist() if there else []
+                self._videos = {row["video_id"]: Path(row["path"]) for row in rows if row["origin"] is None}
         return self._videos.get(video_id)
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -176,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             path = self._below(names)
             with _opened(path) as file:
-                self._send_file(file, HTML if names in [[page] for page in PAGES] else _type_of(path))
+                self._send_file(file, HTML if "/".join(names) in PAGES else _type_of(path))
 
     def _below(self, names: list[str]) -> Path:
         """The real path of a file below the output folder. Links that lead out of it are refused."""
