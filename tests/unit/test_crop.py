@@ -32,7 +32,7 @@ from clipmill.split.crop.scene import CropSettings, SceneCrop, Scenes
 from clipmill.split.settings import SplitSettings
 from clipmill.split.shard import Split, split_shard
 from clipmill.store.table import Row
-from default_config import CONFIG
+from default_config import CONFIG, SPLIT_SETTINGS
 
 pytestmark = pytest.mark.slow
 
@@ -276,8 +276,7 @@ FILES = {
 
 
 def split_settings(**crop: Any) -> SplitSettings:
-    more = {"crop": {**CONFIG["crop"], **crop}, "deinterlace": "auto", "frames": None, "fps": None}
-    return SplitSettings(**{**CONFIG["split"], "min_seconds": 1.0, **more})
+    return SplitSettings(**{**SPLIT_SETTINGS, "min_seconds": 1.0, "crop": {**CONFIG["crop"], **crop}})
 
 
 class Decoded:
