@@ -181,6 +181,12 @@ def test_words_scores_labels_and_decisions_narrow_the_list_and_scores_order_it(m
         page.page.locator('[data-is="direction"]').click()
         assert ids(page) == [name(11), name(9), name(7)]
         assert page.page.locator(".scores li").first.inner_text() == "motion 13"
+        for order in ("video", "text", "camera"):
+            page.page.locator('[data-is="sort"]').select_option(order)
+            assert sorted(ids(page)) == sorted([name(7), name(9), name(11)]), order
+        page.page.locator('[data-is="sort"]').select_option("text")
+        assert ids(page) == [name(9), name(7), name(11)], "falling, as texts are: 9, 7, 11"
+        page.page.locator('[data-is="sort"]').select_option("motion")
         press(page, "j")
         page.page.keyboard.press("Escape")
         page.page.get_by_text("Clear filters").click()

@@ -227,9 +227,12 @@
   };
   const ORDERS = {
     "": (clip) => (choice.set === "near" ? data.near[clip][2] : clip),
+    video: (clip) => data.name.codes[clip], // the words are in order
+    text: (clip) => textOf(clip).toLowerCase() || null,
     "text length": (clip) => textOf(clip).length,
     "time of decision": (clip) => (decided(clip).at ? Date.parse(decided(clip).at) : null),
   };
+  for (const { name, codes } of data.labels) ORDERS[name] = (clip) => (codes[clip] < 0 ? null : codes[clip]);
 
   function choose() {
     const here = view[current];
@@ -244,7 +247,7 @@
     view.sort((one, other) => {
       const left = keys.get(one), right = keys.get(other);
       if (left === null || right === null) return (left === null) - (right === null) || one - other;
-      return sign * (left - right) || one - other;
+      return sign * ((left > right) - (left < right)) || one - other;
     });
     current = Math.max(0, view.indexOf(here));
     update();
@@ -278,7 +281,7 @@
   const sort = find("sort"), direction = find("direction");
   sort.append(
     make("option", { value: "", textContent: "usual" }),
-    ...[...scores.keys(), "text length", "time of decision"].map((name) => make("option", { value: name, textContent: name })),
+    ...[...scores.keys(), ...Object.keys(ORDERS).filter(Boolean)].map((name) => make("option", { value: name, textContent: name })),
   );
   sort.addEventListener("change", () => { choice.sort = sort.value; choose(); });
   direction.addEventListener("click", () => {
