@@ -7,6 +7,8 @@ import pytest
 
 from clipmill.filters.learn import MAX, MIN, Decided, learn_score, learn_together, passes
 
+pytestmark = pytest.mark.slow
+
 VIDEOS, CLIPS = 40, 10
 
 

@@ -30,6 +30,8 @@ from clipmill.store.layout import Paths
 from default_config import CONFIG, CUT_SETTINGS, SPLIT_SETTINGS
 from made_archives import make_tar
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 FPS = 10
 START = 0.25  # seconds of the jobs that are finished

@@ -17,6 +17,8 @@ from clipmill.split.transitions import Transition
 from clipmill.store import tables
 from clipmill.store.layout import Paths
 
+pytestmark = pytest.mark.slow
+
 FPS, FRAMES = 12, 300  # 25 s
 CONTENT = replace(SPLIT, detector="content")
 # Content values at cuts, some of them above one threshold and not above another; two cuts near each other.
