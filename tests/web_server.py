@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from serving import in_a_thread
 
 MODIFIED = "Mon, 02 Nov 2026 10:00:00 GMT"
 
@@ -141,10 +142,5 @@ def web_server(ranges: bool = True) -> Iterator[WebServer]:
             """A client that was killed has closed its connection."""
 
     web = Server(("127.0.0.1", 0), Handler)
-    server.url = f"http://127.0.0.1:{web.server_address[1]}"
-    threading.Thread(target=web.serve_forever, args=(0.02,), daemon=True).start()
-    try:
+    with in_a_thread(web) as server.url:
         yield server
-    finally:
-        web.shutdown()
-        web.server_close()

@@ -23,6 +23,7 @@ from clipmill.review.server import Server, byte_range
 from clipmill.store import tables
 from clipmill.store.layout import Paths
 from clipmill.store.review import Decision, read_review
+from serving import in_a_thread
 
 TOOL = Path(__file__).resolve().parents[2] / "scripts" / "browse.py"
 CLIP = bytes(range(256)) * 40
@@ -52,14 +53,8 @@ def server(outdir: Path) -> Iterator[Server]:
 
 @contextmanager
 def running(outdir: Path) -> Iterator[Server]:
-    with Server(outdir) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with Server(outdir) as server, in_a_thread(server):
+        yield server
 
 
 class Answer:
