@@ -56,7 +56,6 @@ def disturbed(run: Run, chance: random.Random, most: int) -> Counter[str]:
                 return kills
             except TimeoutExpired:
                 kills[kill(main, chance)] += 1
-        run.run("--unlock")
     run.done()
     return kills
 

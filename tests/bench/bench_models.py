@@ -86,6 +86,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, help="clips that the models see, the shortest first; 0: none")
     parser.add_argument("--tiny", action="store_true", help="narrow models of few layers, on pictures of the true size")
     parser.add_argument("--lines", type=int, help="enlarge the videos to so many lines first")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of reading and preparing alone")
     parser.add_argument("--videos", type=Path, default=bench.REAL_VIDEOS)
     args = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)
@@ -318,7 +319,7 @@ def measured(name: str, folder: Path, films: Films, args: argparse.Namespace) ->
         if not on_gpu():  # nothing overlaps there
             result.walls.append(wall)
         print(f"{name}: {label} {result.walls[-1]:.1f} s", file=sys.stderr, flush=True)
-    read_alone(result, runs, films, ours.choice)
+    read_alone(result, runs, films, ours.choice, args.rounds)
     if args.clips:
         del original, runs
         gc.collect()
@@ -369,19 +370,19 @@ def run_clipmill(backend: Any, films: Films, rows: list, clock: Clock | None, me
     assert not any(row.get("error") for row in scored), scored
 
 
-def read_alone(result: Result, runs: dict[str, Callable], films: Films, choice: FrameChoice) -> None:
+def read_alone(result: Result, runs: dict[str, Callable], films: Films, choice: FrameChoice, rounds: int) -> None:
     """Frames a second of reading and preparing: the same as a whole run, with nothing measured. In turns."""
     rows = films.rows(max(CLIPS_READ, len(films.clips)))
     frames = sum(len(file.times) for file in films.clip_files(rows, choice))
     took: dict[str, list[tuple[float, float]]] = {label: [] for label in runs}
-    for number in range(ROUNDS):
+    for number in range(rounds):
         for label, run in runs.items():
             before = sum(os.times()[:4])  # user and system, of this process and of those that have ended
             wall = bench.timed(lambda run=run, n=number: run(rows, None, f"read{n}"))[1]
             took[label].append((wall, sum(os.times()[:4]) - before))
     result.frames = frames / len(rows)
-    for rounds in took.values():
-        wall, processor = map(statistics.median, zip(*rounds, strict=True))
+    for times in took.values():
+        wall, processor = map(statistics.median, zip(*times, strict=True))
         result.reading.append((frames / wall, frames / processor))
 
 
@@ -460,7 +461,7 @@ def parts_of(clock: dict[str, float]) -> list[float]:
 
 def print_reading(results: list[Result]) -> None:
     """Frames a second of reading and preparing, and what a core's second of processor time is good for."""
-    print(f"\nReading and preparing alone, without a model: frames a second; the median of {ROUNDS} rounds.\n")
+    print("\nReading and preparing alone, without a model: frames a second; the median of all rounds.\n")
     rows = []
     for result in results:
         by_wall, by_core = zip(*result.reading, strict=True)

@@ -29,13 +29,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # TF32 where it may.
 TOLERANCES = {"fp32": 5e-3, "fp16": 2e-2, "bf16": 5e-2}
 TEXT = "a red car under a wide sky"
-WAITING = """
-import logging, sys
-from clipmill.models import gpu
-logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
-with leases.lease(1):
-    pass
-"""
+WAITING = Path(__file__).with_name("waiting.py")
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +88,7 @@ def test_transitions_are_those_of_the_cpu(request):
 def test_a_second_job_waits_for_the_device(leased, monkeypatch):
     monkeypatch.setenv(leases.VISIBLE, leased)
     waiting = subprocess.Popen(
-        [sys.executable, "-c", WAITING],
+        [sys.executable, str(WAITING)],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY / "scripts")},
         stdout=subprocess.PIPE,
         text=True,

@@ -59,7 +59,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Saved, Run]:
     with run.started() as process:
         wait_for(lambda: run.journal("fetch"), lambda: process.poll() is None)
     before = run.journal("fetch")
-    run.done("--unlock")
     outcome = run.done()
     assert outcome.jobs["decode_videos"] == 2
     assert all(line in run.journal("fetch") for line in before)

@@ -144,7 +144,6 @@ def test_one_that_is_killed_goes_on_and_ends_with_the_same_bytes(run):
     for moment in ("decode/000002.jsonl", "cut/000000.jsonl"):
         with run.started("calibrate", config=ASKED) as main:  # and killed with all that it has started
             wait_for((sample.outdir / "work" / "journals" / moment).exists, lambda: main.poll() is None)
-        run.done("calibrate", "--unlock", config=ASKED)
     run.done("calibrate", config=ASKED)
     assert same(sample.left(), left)
     for step in (*STEPS, "cut"):

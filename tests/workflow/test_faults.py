@@ -159,7 +159,6 @@ def test_a_job_outlives_its_snakemake_and_keeps_its_shard(faulty, undisturbed):
         job, worker = reading_long(faulty, main)
         main.kill()
         main.wait()
-        faulty.done("--unlock")
         outcome = faulty.run()
         assert explain(outcome, "journals/decode/000000.jsonl: another job is working on this shard; wait for it")
         worker.send_signal(signal.SIGCONT)

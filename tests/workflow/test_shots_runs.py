@@ -44,7 +44,6 @@ def story(tmp_path_factory) -> tuple[Saved, Outcome]:
         os.killpg(main.pid, signal.SIGKILL)
         main.wait()
     assert len(run.journal("shots")) == 4 and not table_of(run).exists()
-    run.done("--unlock")
     outcome = run.done()
     return Saved(run), outcome
 
