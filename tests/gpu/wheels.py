@@ -3,8 +3,7 @@
     python tests/gpu/wheels.py INSTALLED FOLDER [--python 3.12]
 
 INSTALLED is what `python -m pip freeze` prints on that machine: a package that is there in any version is not carried.
-The others come in the versions of envs/core.txt and envs/models.txt. There, `tests/gpu/show.py --wheels FOLDER` installs
-them.
+The others come in the versions of envs/core.txt and envs/models.txt. `tests/gpu/show.py --wheels FOLDER` installs them.
 """
 
 from __future__ import annotations
