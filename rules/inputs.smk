@@ -1,9 +1,10 @@
 """
 in:  the config; in the main process also the videos, if the config names them: some commands need none
-out: SHARDS, the names of all shards with their numbers of videos; TO_FETCH, those with videos in archives
+out: SHARDS, the names of all shards with their numbers of videos; TO_FETCH, those that a job of its own fetches
 """
 
 import logging
+import re
 
 from clipmill.store.index import shard_sizes, shards_to_fetch_first
 from clipmill.store.run_lock import RunLock
@@ -54,11 +55,23 @@ def find_shards():
     )
 
 
+def check_fetch_directory():
+    """Check that jobs which decode can find the files that jobs of fetching have brought."""
+    of_a_job = re.search(r"\$\{?(TMPDIR|SLURM_\w+)", config["fetch"]["directory"] or "")
+    if config["fetch"]["own_jobs"] and CLUSTER_JOBS and of_a_job:
+        sys.exit(
+            f"config: fetch.directory: {config['fetch']['directory']} is another folder for each job, so files that "
+            "jobs of fetch.own_jobs have brought would be missed; name a folder that all nodes share, or set "
+            "fetch.own_jobs to false"
+        )
+
+
+check_fetch_directory()
 SHARDS = or_exit(find_shards)
 TO_FETCH = shards_to_fetch_first(Path(config["outdir"])) if SHARDS else frozenset()
 
 
 def fetched(wildcards):
-    """The input of a job that decodes: the videos in archives have been fetched. None for shards without such."""
+    """The input of a job that decodes: what the job of fetching did. None for shards that have no such job."""
     shard = wildcards.shard
     return f"{WORK}/fetch/{shard}.parquet" if shard in TO_FETCH else []

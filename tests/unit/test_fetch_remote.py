@@ -46,8 +46,8 @@ def server():
 
 
 def settings(*hosts: str, **changes) -> FetchSettings:
-    default = {"directory": None, "keep": True, "parallel": 2, "max_mb": None, "timeout_seconds": 5, "recheck": False}
-    return FetchSettings(hosts=hosts, **{**default, **changes})
+    default = {"directory": None, "keep": True, "own_jobs": False, "parallel": 2, "max_mb": None, "timeout_seconds": 5}
+    return FetchSettings(hosts=hosts, **{**default, "recheck": False, **changes})
 
 
 def video(server: WebServer, path: str = "/a.mp4", **changes) -> dict:

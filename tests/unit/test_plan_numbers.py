@@ -237,7 +237,7 @@ def test_videos_in_archives_are_fetched_first(outdir):
     content = (videos / "00.mp4").read_bytes()
     make_tar(videos / "a.tar", [(f"{number:02d}.mp4", content) for number in range(39)] + [("x.mp4", b"no video")])
     update_index(videos, outdir, 20)
-    fetching = {**settings(), "fetch": True}
+    fetching = {**settings(), "fetch": CONFIG["fetch"]}
     plan = make_plan(outdir, fetching, sample=200)
     size = 39 * len(content) + len(b"no video")
     assert plan["videos"]["bytes_to_fetch"] == size
