@@ -4,7 +4,6 @@ out: SHARDS, the names of all shards with their numbers of videos; TO_FETCH, tho
 """
 
 import logging
-import re
 
 from clipmill.store.index import shard_sizes, shards_to_fetch_first
 from clipmill.store.run_lock import RunLock
@@ -39,6 +38,9 @@ def find_shards():
     from clipmill.inputs.discovery import update_index
     from clipmill.inputs.sharding import Workers
 
+    fetch = FetchSettings(**config["fetch"])
+    if CLUSTER_JOBS:
+        fetch.check_for_cluster()
     log = logging.getLogger("clipmill")
     # A module is read anew for each `use rule`.
     if not log.handlers:
@@ -51,22 +53,10 @@ def find_shards():
         config["exclude"],
         Workers.of(CORES, CLUSTER_JOBS),
         captions=CAPTIONS_GIVEN,
-        fetch=FetchSettings(**config["fetch"]),
+        fetch=fetch,
     )
 
 
-def check_fetch_directory():
-    """Check that jobs which decode can find the files that jobs of fetching have brought."""
-    of_a_job = re.search(r"\$\{?(TMPDIR|SLURM_\w+)", config["fetch"]["directory"] or "")
-    if config["fetch"]["own_jobs"] and CLUSTER_JOBS and of_a_job:
-        sys.exit(
-            f"config: fetch.directory: {config['fetch']['directory']} is another folder for each job, so files that "
-            "jobs of fetch.own_jobs have brought would be missed; name a folder that all nodes share, or set "
-            "fetch.own_jobs to false"
-        )
-
-
-check_fetch_directory()
 SHARDS = or_exit(find_shards)
 TO_FETCH = shards_to_fetch_first(Path(config["outdir"])) if SHARDS else frozenset()
 

@@ -1,5 +1,7 @@
 """How much longer a run takes from a bucket than from a disk, by a connection of so many bytes per second.
 
+From the bucket it runs as by default, and with jobs of their own for fetching (`fetch.own_jobs`), whose files are kept.
+
     python tests/bench/bench_remote.py --videos tests/data/videos --copies 20 --rate 50e6
 
 The server is moto's, on this machine. So it and the slow connection take processor time that a real server would not.
@@ -25,14 +27,15 @@ from slow_proxy import slow_proxy
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
 
 
-def run(place: Path, videos: str, args: argparse.Namespace) -> tuple[float, float]:
-    """Wall and processor seconds of a whole run."""
+def run(place: Path, videos: str, own_jobs: bool, args: argparse.Namespace) -> tuple[float, float]:
+    """Wall and processor seconds of a whole run. `own_jobs`: whether fetching has jobs of its own."""
     place.mkdir()
     config = {
         "videos": videos,
         "outdir": "out",
         "videos_per_shard": args.videos_per_shard,
         "text_checks": {"same_text": None},
+        "fetch": {"own_jobs": own_jobs, "keep": own_jobs},
     }
     (place / "my.json").write_text(json.dumps(config))
     before, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -63,17 +66,18 @@ def main() -> None:
                     (8).to_bytes(4, "big") + b"free" + (8 + 4).to_bytes(4, "big") + b"free" + number.to_bytes(4, "big")
                 )
                 (local / f"{file.stem}-{number}{file.suffix}").write_bytes(file.read_bytes() + end)
+        bucket = "s3://films/raw"
         fill(url, "films", {f"raw/{path.name}": path for path in local.iterdir()})
         size = sum(path.stat().st_size for path in local.iterdir())
         print(f"{len(list(local.iterdir()))} videos, {size / 1e6:.0f} MB, {args.rate / 1e6:.0f} MB/s", flush=True)
         with slow_proxy(url, args.rate) as proxy:
             os.environ.update(environment(proxy.url))
             for number in range(args.times):
-                for kind, videos in (("disk", str(local)), ("bucket", "s3://films/raw")):
+                for kind, videos in (("disk", str(local)), ("bucket", bucket), ("own jobs", bucket)):
                     sent = proxy.sent
-                    wall, processor = run(place / f"{kind} {number}", videos, args)
+                    wall, processor = run(place / f"{kind} {number}", videos, kind == "own jobs", args)
                     came = (proxy.sent - sent) / 1e6
-                    print(f"{kind:7} {wall:7.1f} s, {processor:6.1f} s of processor, {came:6.0f} MB came", flush=True)
+                    print(f"{kind:8} {wall:7.1f} s, {processor:6.1f} s of processor, {came:6.0f} MB came", flush=True)
 
 
 if __name__ == "__main__":

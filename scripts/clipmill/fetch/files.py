@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ Outcome = tuple[IndexedVideo, ItemError | None]
 Arriving = Callable[[IndexedVideo], AbstractContextManager[Path]]
 """Gives the path to which the bytes of a video are written."""
 
+_OF_A_JOB = re.compile(r"\$\{?(?:TMPDIR|SLURM_\w+)\}?")
 ENDINGS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts"}  # that a fetched file keeps, for whoever looks at it
 
 
@@ -59,6 +61,14 @@ class FetchSettings:
         from clipmill.remote.hosts import Hosts
 
         return Files(Hosts(self.hosts), self.timeout_seconds)
+
+    def check_for_cluster(self) -> None:
+        """Raises SetupError if jobs that decode cannot find the files that jobs of their own bring on a cluster."""
+        if self.own_jobs and (of_a_job := _OF_A_JOB.search(self.directory or "")):
+            raise SetupError(
+                f"config: fetch.directory: {of_a_job[0]} is another folder in each job of a cluster, so what the jobs "
+                "of fetch.own_jobs bring would be missed; name a folder that all nodes share, or set own_jobs to false"
+            )
 
     def folder(self, outdir: Path, shard: str) -> Path:
         """The folder for the files of a shard. Variables of the environment may be those of a node.

@@ -261,7 +261,7 @@ def _save(
     to_fetch: dict[str, list[str]] = {}
     for row in sorted(fetched, key=lambda row: (row["shard"], row["origin"])):
         to_fetch.setdefault(f"{row['shard']:06d}", []).append(row["origin"])
-    with_job = [name for name, origins in to_fetch.items() if origins != [REMOTE] or _has_own_job(paths, name, own_jobs)]
+    with_job = [name for name, of in to_fetch.items() if of != [REMOTE] or _has_own_job(paths, name, own_jobs)]
     _write_if_changed(paths.shards, names)
     if to_fetch or paths.shards_to_fetch.exists():
         lines = (f"{name} {' '.join(origins)}\n" for name, origins in to_fetch.items())
