@@ -136,3 +136,4 @@ def test_fetched_with_a_network_and_worked_on_without(videos, run: Run, monkeypa
     assert same(own.left(), usual.left())
     errors = [(row["video"], row["step"], row["kind"]) for row in own.errors()]
     assert ("s3://films/gone.mp4", "fetch", "not_found") in errors and len(errors) == 2
+    assert own.job("decode_videos", "000000").code == 0, "a job on another machine has the same inputs"

@@ -35,7 +35,7 @@ class Shard:
     in it.
     `unfit`: clips that are dropped before any filter (too short, frozen …); `clips` does not count them.
     `in_clips`, `in_unfit_clips`: seconds of footage in clips, before any filter, and in clips that are unfit.
-    `bytes_to_fetch`: of the videos to decode those that a job of its own fetches.
+    `bytes_to_fetch`: of the videos to decode those that a job of its own fetches; `bytes_fetched`: of decoded ones.
     `elsewhere`: of the videos to decode those at addresses; `bytes_elsewhere` lacks those of `unknown_sizes`.
     `whole`: all its videos are decoded with the present config and index; else all its jobs are to come.
     """
@@ -44,6 +44,7 @@ class Shard:
     to_decode: int = 0
     bytes_to_decode: int = 0
     bytes_to_fetch: int = 0
+    bytes_fetched: int = 0
     elsewhere: int = 0
     bytes_elsewhere: int = 0
     unknown_sizes: int = 0
@@ -202,6 +203,7 @@ def _look_at_videos(work: Work, shard: Shard, gone: set[str], settings: Mapping[
         if video["video_id"] in gone:
             continue
         row, size = known.get(video["video_id"]), video["size_bytes"] or 0
+        has_job = must_be_fetched(video) and (own_jobs or not is_remote(video))
         if row is None or not is_current(row, video, decode):
             shard.whole = False
             shard.to_decode += 1
@@ -210,7 +212,7 @@ def _look_at_videos(work: Work, shard: Shard, gone: set[str], settings: Mapping[
                 shard.elsewhere += 1
                 shard.bytes_elsewhere += size
                 shard.unknown_sizes += video["size_bytes"] is None
-            if must_be_fetched(video) and (own_jobs or not is_remote(video)):
+            if has_job:
                 shard.bytes_to_fetch += size
             held = video if must_be_fetched(video) else None
             work.waiting.add(video["name"], size, Video(video["name"], video["path"], size, held))
@@ -218,6 +220,8 @@ def _look_at_videos(work: Work, shard: Shard, gone: set[str], settings: Mapping[
         shard.decoded += 1
         size = video["size_bytes"] or row["size_bytes"] or 0
         shard.bytes_decoded += size
+        if has_job:
+            shard.bytes_fetched += size
         if row["error_kind"]:
             shard.failed += 1
             continue
