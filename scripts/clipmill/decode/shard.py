@@ -139,5 +139,9 @@ def decode_shard(
 
 
 def _error_row(video: IndexedVideo, settings: DecodeSettings, error: ItemError, not_fetched: bool) -> FailedVideo:
-    row = {**video_file(video, settings), "not_fetched": not_fetched, "error_kind": error.kind, "error": str(error)}
-    return cast(FailedVideo, row)
+    return {
+        **video_file(video, settings),
+        "not_fetched": not_fetched,
+        "error_kind": error.kind,
+        "error": str(error),
+    }
