@@ -325,7 +325,7 @@ GIVEN: Table[GivenScene] = Table(
 FETCHES: Table[Row] = Table(
     "fetch",
     layout.FETCHES,
-    "video that a job of its own fetches: in an archive, or at an address with `fetch.own_jobs`; only of shards with any",
+    "video that a job of its own fetches: in an archive, or at an address with `fetch.own_jobs`; of shards with any",
     (
         columns_of(VideoFile)[0],
         Column("file", TEXT, "", "its file below the folder of fetched files; it may have been removed since"),
