@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--videos-per-shard", type=json.loads, default=1000)
     parser.add_argument("--times", type=int, default=2)
+    parser.add_argument("--together", action="store_true", help="all kinds at once: other work slows them alike")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, bucket_server() as url:
         place, files = Path(temporary), sorted(path for path in args.videos.iterdir() if path.is_file())
@@ -72,10 +74,18 @@ def main() -> None:
         print(f"{len(list(local.iterdir()))} videos, {size / 1e6:.0f} MB, {args.rate / 1e6:.0f} MB/s", flush=True)
         with slow_proxy(url, args.rate) as proxy:
             os.environ.update(environment(proxy.url))
+            kinds = {"disk": (str(local), False), "bucket": (bucket, False), "own jobs": (bucket, True)}
             for number in range(args.times):
-                for kind, videos in (("disk", str(local)), ("bucket", bucket), ("own jobs", bucket)):
+                if args.together:
+                    with ThreadPoolExecutor(len(kinds)) as pool:
+                        jobs = {
+                            kind: pool.submit(run, place / f"{kind} {number}", *kinds[kind], args) for kind in kinds
+                        }
+                        print(", ".join(f"{kind} {job.result()[0]:.1f} s" for kind, job in jobs.items()), flush=True)
+                    continue
+                for kind in kinds:
                     sent = proxy.sent
-                    wall, processor = run(place / f"{kind} {number}", videos, kind == "own jobs", args)
+                    wall, processor = run(place / f"{kind} {number}", *kinds[kind], args)
                     came = (proxy.sent - sent) / 1e6
                     print(f"{kind:8} {wall:7.1f} s, {processor:6.1f} s of processor, {came:6.0f} MB came", flush=True)
 
