@@ -1,5 +1,5 @@
 """
-in:  work/index/shards/<shard>.jsonl, and the videos that it names; work/fetch/ of a shard with videos in archives
+in:  work/index/shards/<shard>.jsonl, and the videos that it names; work/fetch/ of a shard that has a job of fetching
 out: work/videos/<shard>.parquet, work/parts/<shard>.parquet; beside them, undeclared, one file per video in
      work/signals/ and in work/frames/, in work/miniatures/ if a network looks for the shots, and in work/sound/ if sound is
      measured
@@ -49,6 +49,7 @@ rule decode_videos:
             --threads {threads} \
             --max-error-rate "$CLIPMILL_MAX_ERROR_RATE" \
             --videos {input.videos:q} \
+            --fetched {input.fetched:q} \
             --output {output.videos:q} \
             --parts {output.parts:q} \
             >{log:q} 2>&1

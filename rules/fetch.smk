@@ -1,5 +1,6 @@
 """
-in:  work/index/shards/<shard>.jsonl, and what it names that is no file of its own: members of archives
+in:  work/index/shards/<shard>.jsonl, and what it names that is no file of its own: members of archives, and with
+     `fetch.own_jobs` files at addresses
 out: work/fetch/<shard>.parquet; beside it, undeclared, the videos' files in `fetch.directory`, until they are decoded.
      The rule is there only if the index has such videos
 """
@@ -24,6 +25,8 @@ if TO_FETCH:
         resources:
             mem_mb=resource("fetch", "mem_mb"),
             runtime=resource("fetch", "runtime"),
+            # So that `--resources fetch_jobs=4` bounds how many shards are fetched at a time.
+            fetch_jobs=1,
         shell:
             r"""
             python "$CLIPMILL_SCRIPTS"/fetch.py \

@@ -1,6 +1,6 @@
 """
 in:  the config; in the main process also the videos, if the config names them: some commands need none
-out: SHARDS, the names of all shards with their numbers of videos; TO_FETCH, those with videos in archives
+out: SHARDS, the names of all shards with their numbers of videos; TO_FETCH, those that a job of its own fetches
 """
 
 import logging
@@ -38,6 +38,9 @@ def find_shards():
     from clipmill.inputs.discovery import update_index
     from clipmill.inputs.sharding import Workers
 
+    fetch = FetchSettings(**config["fetch"])
+    if CLUSTER_JOBS:
+        fetch.check_for_cluster()
     log = logging.getLogger("clipmill")
     # A module is read anew for each `use rule`.
     if not log.handlers:
@@ -50,7 +53,7 @@ def find_shards():
         config["exclude"],
         Workers.of(CORES, CLUSTER_JOBS),
         captions=CAPTIONS_GIVEN,
-        fetch=FetchSettings(**config["fetch"]),
+        fetch=fetch,
     )
 
 
@@ -59,6 +62,6 @@ TO_FETCH = shards_to_fetch_first(Path(config["outdir"])) if SHARDS else frozense
 
 
 def fetched(wildcards):
-    """The input of a job that decodes: the videos in archives have been fetched. None for shards without such."""
+    """The input of a job that decodes: what the job of fetching did. None for shards that have no such job."""
     shard = wildcards.shard
     return f"{WORK}/fetch/{shard}.parquet" if shard in TO_FETCH else []

@@ -19,7 +19,11 @@ rule plan:
         # Settings that make a job expensive, its cores and GPUs, and which shards share a job.
         settings=lambda wildcards: as_json(
             {
-                **({"fetch": True} if TO_FETCH else {}),
+                **(
+                    {"fetch": {"own_jobs": config["fetch"]["own_jobs"]}}
+                    if TO_FETCH
+                    else {}
+                ),
                 "decode": DECODE_SETTINGS,
                 "split": SPLIT_SETTINGS,
                 "cut": CUT_SETTINGS,

@@ -5,6 +5,7 @@ from pathlib import Path
 from clipmill.cli import local_files, measured, run_step, runtime_settings, step_parser
 from clipmill.decode.shard import decode_settings, decode_shard
 from clipmill.decode.video import SPEECH
+from clipmill.fetch.shard import failed_fetches
 from clipmill.models.backends import load
 from clipmill.store import tables
 from clipmill.store.index import read_videos
@@ -13,6 +14,7 @@ from clipmill.store.index import read_videos
 def main() -> None:
     parser = step_parser(__doc__)
     parser.add_argument("--videos", type=Path, required=True, help="the shard's list of videos")
+    parser.add_argument("--fetched", type=Path, nargs="?", help="table of fetched videos, if the shard has one")
     parser.add_argument("--output", type=Path, required=True, help="table of videos to write")
     parser.add_argument("--parts", type=Path, required=True, help="table of their parts to write")
     args = parser.parse_args()
@@ -29,7 +31,7 @@ def main() -> None:
             args.max_error_rate,
             extras,
             speech,
-            local_files(args.outdir, args.shard),
+            local_files(args.outdir, args.shard, failed_fetches(args.fetched) if args.fetched else None),
         )
         tables.VIDEOS.write(args.output, rows, {"settings": args.settings})
         tables.PARTS.write(args.parts, parts, {"settings": args.settings})

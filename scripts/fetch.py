@@ -1,4 +1,4 @@
-"""Fetch the videos of a shard that are no files of their own: those in archives."""
+"""Fetch the videos of a shard that are no files of their own: those in archives, and at addresses if that is wanted."""
 
 from pathlib import Path
 

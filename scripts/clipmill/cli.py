@@ -9,11 +9,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from clipmill.base.errors import SetupError, explain_os_error
+from clipmill.base.errors import ItemError, SetupError, explain_os_error
 from clipmill.base.processes import die_with_parent
 from clipmill.base.usage import Usage, starting
 from clipmill.fetch.files import FetchSettings, LocalFiles
@@ -79,9 +79,12 @@ def runtime_settings(step: str) -> dict[str, Any]:
     return json.loads(os.environ.get("CLIPMILL_RUNTIME_SETTINGS", "{}")).get(step, {})
 
 
-def local_files(outdir: Path, shard: str) -> LocalFiles:
-    """The files of a shard's videos on this machine. The section `fetch` is in the environment: it re-runs nothing."""
-    return LocalFiles.of_shard(outdir, shard, FetchSettings(**json.loads(os.environ["CLIPMILL_FETCH"])))
+def local_files(outdir: Path, shard: str, failed: Mapping[str, ItemError] | None = None) -> LocalFiles:
+    """The files of a shard's videos on this machine. The section `fetch` is in the environment: it re-runs nothing.
+
+    `failed`: as in LocalFiles.
+    """
+    return LocalFiles.of_shard(outdir, shard, FetchSettings(**json.loads(os.environ["CLIPMILL_FETCH"])), failed)
 
 
 @contextlib.contextmanager

@@ -68,7 +68,8 @@ STEPS = (
     Step("align_captions", "alignment", 9, KEPT, (tables.ALIGNMENT,)),
     Step("cut_clips", "cut", 10, KEPT, (tables.CUTS,)),
 )
-# Those that a run may have too. Fetching has no job for shards whose videos are all files of their own.
+# Those that a run may have too. Fetching has jobs for shards with videos in archives, and for those with videos at
+# addresses if that is wanted.
 OPTIONAL = (
     Step("fetch_videos", FETCH, -1, BYTES, (tables.FETCHES,)),
     Step("detect_shots", "shots", 1, HOUR, (tables.SHOTS,)),

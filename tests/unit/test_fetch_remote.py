@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,13 +21,14 @@ from clipmill.base.workers import map_in_processes
 from clipmill.decode.shard import decode_shard
 from clipmill.fetch import remote
 from clipmill.fetch.files import FetchSettings, LocalFiles
+from clipmill.fetch.shard import failed_fetches, fetch_shard
 from clipmill.inputs.discovery import update_index
 from clipmill.inputs.finding import find_videos
 from clipmill.plan.plan import make_plan
 from clipmill.plan.text import as_text
 from clipmill.remote.files import Files, Patience
 from clipmill.store import tables
-from clipmill.store.index import lost_videos, read_videos
+from clipmill.store.index import lost_videos, read_videos, shards_to_fetch_first
 from clipmill.store.layout import Paths
 from web_server import Fault, WebServer, web_server
 
@@ -46,8 +50,8 @@ def server():
 
 
 def settings(*hosts: str, **changes) -> FetchSettings:
-    default = {"directory": None, "keep": True, "parallel": 2, "max_mb": None, "timeout_seconds": 5, "recheck": False}
-    return FetchSettings(hosts=hosts, **{**default, **changes})
+    default = {"directory": None, "keep": True, "own_jobs": False, "parallel": 2, "max_mb": None, "timeout_seconds": 5}
+    return FetchSettings(hosts=hosts, **{**default, "recheck": False, **changes})
 
 
 def video(server: WebServer, path: str = "/a.mp4", **changes) -> dict:
@@ -220,6 +224,124 @@ def test_files_come_while_others_are_read_and_nobody_waits_for_all(server, tmp_p
     assert [came for came, _ in results] == [True] * 5 and not results[0][1]
 
 
+# --- jobs of their own ------------------------------------------------------------------------------------------------
+
+
+class OwnJobs:
+    """A sheet of addresses in one shard, fetched by a job of its own and then decoded. `names`: of the videos."""
+
+    def __init__(self, server: WebServer, folder: Path, names: str):
+        self.server, self.outdir, self.sheet = server, folder / "out", folder / "list.csv"
+        folder.mkdir(exist_ok=True)
+        self.sheet.write_text("".join(["path\n", *(f"{server.url}/{name}.mp4\n" for name in names)]))
+
+    @property
+    def table(self) -> Path:
+        return tables.FETCHES.of(self.outdir, "000000")
+
+    def start(self, own_jobs: bool = True) -> None:
+        self.settings = settings(self.server.host, keep=False, own_jobs=own_jobs)
+        update_index(self.sheet, self.outdir, 10, fetch=self.settings)
+
+    def fetch(self) -> list[dict]:
+        files = LocalFiles.of_shard(self.outdir, "000000", self.settings)
+        rows = fetch_shard(files, self.outdir, "000000", 1.0)
+        tables.FETCHES.write(self.table, rows)
+        return rows
+
+    def decode(self) -> list[dict]:
+        failed = failed_fetches(self.table) if self.table.exists() else None
+        files = LocalFiles.of_shard(self.outdir, "000000", self.settings, failed)
+        videos = read_videos(Paths(self.outdir).shard("000000"))
+        rows, _ = decode_shard(videos, self.outdir, "000000", SETTINGS, 1, 1.0, files=files)
+        tables.VIDEOS.write(tables.VIDEOS.of(self.outdir, "000000"), rows)
+        return rows
+
+    def asked(self) -> list[str]:
+        """The paths that the server was asked for since the last call."""
+        paths = [path for _, path, _ in self.server.asked]
+        self.server.asked.clear()
+        return paths
+
+
+@pytest.fixture
+def jobs(server, tmp_path) -> OwnJobs:
+    server.files["/b.mp4"] = b"no video"
+    server.faults["/d.mp4"] = Fault(times=9, status=500)
+    return OwnJobs(server, tmp_path, "abcd")
+
+
+def test_a_job_of_its_own_fetches_and_the_one_that_decodes_asks_for_nothing_more(jobs, server):
+    jobs.start()
+    a, b, c, d = jobs.fetch()
+    assert [row.get("bytes") for row in (a, b, c, d)] == [len(CONTENT), 8, None, None]
+    assert [(row.get("error_kind"), row.get("may_pass")) for row in (c, d)] == [("not_found", None), ("failed", True)]
+    assert len(jobs.asked()) == 3 + 3  # each file once, and one three times
+    rows = jobs.decode()
+    assert not server.asked, "no error is tried twice"
+    assert [row["error_kind"] for row in rows][2:] == ["not_found", "failed"]
+    assert [row["not_fetched"] for row in rows] == [False, False, True, True]
+    assert not list(Paths(jobs.outdir).fetched.rglob("*.*")), "decoded files are removed"
+    other = OwnJobs(server, jobs.outdir.parent / "other", "abcd")
+    other.start(own_jobs=False)
+    assert other.fetch() == [] and other.decode() == rows, "the same rows come without jobs of their own"
+
+
+def test_what_may_pass_is_fetched_by_the_next_run_and_what_is_done_is_not(jobs, server):
+    jobs.start()
+    jobs.fetch()
+    jobs.decode()
+    server.faults.clear()
+    server.files |= {"/c.mp4": b"there by now", "/d.mp4": b"no video either"}
+    jobs.asked()
+    jobs.start()
+    assert [row.get("bytes") for row in jobs.fetch()] == [len(CONTENT), 8, None, 15]
+    assert jobs.asked() == ["/d.mp4"]
+    assert [row["error_kind"] for row in jobs.decode()][2:] == ["not_found", "not_a_video"] and not server.asked
+    jobs.start()
+    assert jobs.fetch()[3]["bytes"] == 15 and not server.asked
+
+
+def test_a_fetched_file_that_is_gone_is_fetched_by_the_job_that_decodes(jobs):
+    jobs.start()
+    jobs.fetch()
+    jobs.asked()
+    (gone,) = (path for path in Paths(jobs.outdir).fetched.rglob("*.mp4") if path.read_bytes() == b"no video")
+    gone.unlink()
+    assert [row["error_kind"] for row in jobs.decode()][:2] == ["not_a_video"] * 2
+    assert jobs.asked() == ["/b.mp4"]
+
+
+@pytest.mark.parametrize("directory", ["$TMPDIR", "${TMPDIR}/videos", "/scratch/$SLURM_JOB_ID", "$SLURM_TMPDIR"])
+def test_on_a_cluster_jobs_of_their_own_need_a_shared_folder(directory):
+    with pytest.raises(
+        SetupError, match=r"^config: fetch\.directory: \$\S+ is another folder in each job of a cluster"
+    ):
+        settings(own_jobs=True, directory=directory).check_for_cluster()
+    settings(own_jobs=False, directory=directory).check_for_cluster()
+    for shared in (None, "/scratch/shared", "$SCRATCH"):
+        settings(own_jobs=True, directory=shared).check_for_cluster()
+
+
+def test_a_decoded_shard_keeps_its_jobs_until_its_videos_change(jobs, server):
+    def has_job(own_jobs: bool) -> bool:
+        jobs.start(own_jobs)
+        return "000000" in shards_to_fetch_first(jobs.outdir)
+
+    assert not has_job(False) and has_job(True) and not has_job(False)  # nothing is decoded yet
+    del server.faults["/d.mp4"]
+    jobs.decode()
+    assert not has_job(True)
+    jobs.sheet.write_text(jobs.sheet.read_text().replace("path\n", "path,md5\n").replace("b.mp4", f"b.mp4,{'0' * 32}"))
+    assert has_job(True)
+    jobs.fetch()
+    assert not has_job(False) and has_job(True)
+    jobs.decode()
+    assert has_job(False)
+    os.utime(Paths(jobs.outdir).shard("000000"))
+    assert not has_job(False)
+
+
 # --- what a start finds -----------------------------------------------------------------------------------------------
 
 
@@ -336,6 +458,11 @@ def test_the_plan_says_what_comes_from_addresses(server, tmp_path, monkeypatch):
     assert [json.loads(line)["kind"] for line in Paths(tmp_path).problems.read_text().splitlines()] == ["too_large"]
     text = as_text(make_plan(tmp_path, of_plan(), sample=10))
     assert "fetch    50 MB (counted), from addresses, to decode" in text and "carried over by bytes, assumed" in text
+    assert "fetch_videos" not in text and " to fetch before that" not in text
+    own_jobs = settings("s3://films", max_mb=100, own_jobs=True)
+    update_index("s3://films/raw", tmp_path, 10, fetch=own_jobs)
+    text = as_text(make_plan(tmp_path, {**of_plan(), "fetch": asdict(own_jobs)}, sample=10))
+    assert "50 MB to fetch before that (counted)" in text and re.search(r"^  fetch_videos +1 +0\.05 GB ", text, re.M)
     sheet = tmp_path / "list.csv"
     sheet.write_text(f"path\n{server.url}/a.mp4\n")
     update_index(sheet, tmp_path / "out", 10, fetch=settings(server.host))

@@ -237,7 +237,7 @@ def test_videos_in_archives_are_fetched_first(outdir):
     content = (videos / "00.mp4").read_bytes()
     make_tar(videos / "a.tar", [(f"{number:02d}.mp4", content) for number in range(39)] + [("x.mp4", b"no video")])
     update_index(videos, outdir, 20)
-    fetching = {**settings(), "fetch": True}
+    fetching = {**settings(), "fetch": CONFIG["fetch"]}
     plan = make_plan(outdir, fetching, sample=200)
     size = 39 * len(content) + len(b"no video")
     assert plan["videos"]["bytes_to_fetch"] == size
@@ -254,6 +254,16 @@ def test_videos_in_archives_are_fetched_first(outdir):
     done = make_plan(outdir, fetching, sample=0)
     assert (done["videos"]["bytes_to_fetch"], by_rule(done)["fetch_videos"]["jobs"]) == (0, 0)
     assert by_rule(done)["decode_videos"]["jobs"] == done["videos"]["shards"]
+    first, *others = shards
+    finish(outdir, first)
+    measure(outdir, "fetch", first, took=2.0)
+    for shard in others:
+        tables.FETCHES.of(outdir, shard).unlink()
+    row = by_rule(make_plan(outdir, fetching, sample=0))["fetch_videos"]
+    bytes_of_first = sum(one["size_bytes"] for one in read_json_lines(Paths(outdir).shard(first)) if one.get("origin"))
+    assert row["core_seconds_a_unit"] == pytest.approx(2.0 / (bytes_of_first / 1e9), rel=1e-6)
+    assert (row["jobs"], row["rate_from"]) == (len(others), "measured here, 1 job")
+    assert row["amount"] == pytest.approx((size - bytes_of_first) / 1e9, abs=1e-6)
 
 
 def test_scenes_that_a_sheet_gives_are_counted(outdir):

@@ -81,25 +81,53 @@ def bytes_of_parts(folder: Path) -> int:
     return size
 
 
-def test_from_a_bucket_killed_in_the_middle_of_a_transfer(undisturbed, videos, run: Run, monkeypatch):
+@pytest.mark.parametrize("own_jobs", [False, True])
+def test_from_a_bucket_killed_in_the_middle_of_a_transfer(undisturbed, videos, run: Run, monkeypatch, own_jobs):
     objects = {f"raw/{path.name}": path for path in videos.iterdir()}
     remote, config = Run(run.place, SETTINGS), {"videos": "s3://films/raw", "export": {"upload": "s3://films/set"}}
-    parts = remote.outdir / "work" / "fetched"
+    parts, jobs = remote.outdir / "work" / "fetched", {"fetch_videos": 2} if own_jobs else {}
+    config["fetch"] = {"own_jobs": own_jobs}
     with bucket_server() as url, slow_proxy(url, None) as proxy:
         proxy.most = PADDING / 2
         for name, value in environment(proxy.url).items():
             monkeypatch.setenv(name, value)
         fill(url, "films", {**objects, "raw/read me.txt": b"", "raw/.hidden.mp4": b"no", "rawer.mp4": b"no"})
+        planned = remote.done("--dry-run", config=config).planned
+        assert planned == {**jobs, **whole_plan(2), "upload": 1}
         with remote.started(config=config) as main:
             wait_for(lambda: bytes_of_parts(parts), lambda: main.poll() is None)
         left, before, proxy.most = bytes_of_parts(parts), proxy.sent, math.inf
         assert left
-        assert "fetch_videos" not in remote.done(config=config).jobs
+        assert remote.done(config=config).jobs.keys() >= jobs.keys()
         fetched = proxy.sent - before
-        assert remote.run("--dry-run", config=config).nothing_done
+        for either in (own_jobs, not own_jobs):
+            assert remote.run("--dry-run", config={**config, "fetch": {"own_jobs": either}}).nothing_done
         sent = {f"dataset/{name}": content for name, content in objects_below(url, "films", "set/").items()}
         assert same(sent, {name: content for name, content in undisturbed.items() if name.startswith("dataset/")})
     assert same(remote.left(), undisturbed, but=WITH_KEYS)
     assert not list(parts.rglob("*.*"))  # no file stays
     whole = sum(path.stat().st_size for path in videos.iterdir())
     assert fetched < 2 * whole - left / 2 + 60_000  # once to decode, once to cut, less what was there
+
+
+def test_fetched_with_a_network_and_worked_on_without(videos, run: Run, monkeypatch):
+    """As on a cluster whose nodes have none. The same clips and errors come as where each job fetches for itself."""
+    sheet = run.place / "list.csv"
+    names = [*sorted(path.name for path in videos.iterdir()), "gone.mp4"]
+    sheet.write_text("".join(f"{line}\n" for line in ("path", *(f"s3://films/{name}" for name in names))))
+    with bucket_server() as url, slow_proxy(url, None) as proxy:
+        for name, value in environment(proxy.url).items():
+            monkeypatch.setenv(name, value)
+        fill(url, "films", {path.name: path for path in videos.iterdir()})
+        hosts = {"hosts": ["s3://films"], "timeout_seconds": 5}
+        usual = Run(run.place, {**SETTINGS, "fetch": hosts}, sheet.name, "usual")
+        assert "fetch_videos" not in usual.done().jobs
+        own = Run(run.place, {**SETTINGS, "fetch": {**hosts, "own_jobs": True, "keep": True}}, sheet.name, "own")
+        assert own.done("--until", "fetch_videos").jobs == {"fetch_videos": 3}
+        sent, proxy.most = proxy.sent, 0
+        assert own.done().jobs == whole_plan(3)
+        assert proxy.sent == sent, "nothing more came"
+    assert same(own.left(), usual.left())
+    errors = [(row["video"], row["step"], row["kind"]) for row in own.errors()]
+    assert ("s3://films/gone.mp4", "fetch", "not_found") in errors and len(errors) == 2
+    assert own.job("decode_videos", "000000").code == 0, "a job on another machine has the same inputs"

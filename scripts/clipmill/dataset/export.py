@@ -123,14 +123,12 @@ class Shard:
             path = tables.FINGERPRINTS.of(outdir, name)
             columns = [column.name for column in (tables.CLIP_ID, *tables.ERROR)]
             rows[tables.FINGERPRINTS.name] = tables.FINGERPRINTS.read(path, columns).to_pylist()
-        fetches = tables.FETCHES.of(outdir, name)
-        fetched = tables.FETCHES.rows(fetches) if fetches.exists() else []
         for table in (tables.VIDEOS, tables.CLIPS, tables.VERDICTS):
             rows[table.name] = [row for row in rows[table.name] if row["video_id"] not in removed]
         clip_ids = {row["clip_id"] for row in rows["clips"]}
         for table_name in rows.keys() - {tables.VIDEOS.name}:
             rows[table_name] = [row for row in rows[table_name] if row["clip_id"] in clip_ids]
-        return Shard(name, {**rows, FETCH: fetched}, known)
+        return Shard(name, rows, known)
 
     def verdicts(
         self,
@@ -178,21 +176,16 @@ class Shard:
 
     def _errors_by_step(self, names: dict[str, str]) -> Iterator[Row]:
         owner = {clip["clip_id"]: clip["video_id"] for clip in self.rows["clips"]}
-        # Decoding has tried again to bring these, and has the same error.
-        not_fetched = {row["video_id"]: row["error"] for row in self.rows[FETCH] if row["error"]}
         for table in (*self.tables.of_shards.values(), tables.FINGERPRINTS, *self.tables.of_groups.values()):
             step = found_by(table)
             for row in self.rows.get(table.name, []):
                 if row.get("error_kind"):
                     video_id = row.get("video_id") or owner[row["clip_id"]]
-                    is_of_fetch = table is tables.VIDEOS and (
-                        row["error_kind"] in tables.NOT_FETCHED or row["error"] == not_fetched.get(video_id)
-                    )
                     yield {
                         "video": names[video_id],
                         "video_id": video_id,
                         "clip_id": row.get("clip_id"),
-                        "step": FETCH if is_of_fetch else step,
+                        "step": FETCH if row.get("not_fetched") else step,
                         "kind": row["error_kind"],
                         "message": row["error"],
                     }

@@ -110,12 +110,12 @@ def decode_shard(
             etag = files.etag(by_id[video_id])
             return {**row, "path": shown_path(by_id[video_id]), "etag": etag}, of_parts
 
-        for (video_id, _), result in map_in_processes(files.as_they_come(list(by_id)), decode, workers):
+        for (video_id, not_fetched), result in map_in_processes(files.as_they_come(list(by_id)), decode, workers):
             video = by_id[video_id]
             if isinstance(result, ItemError):
                 log.warning("%s: %s", video["name"], result)
                 remove_decoded(paths[video_id])
-                rows[video_id], parts[video_id] = _error_row(video, settings, result), []
+                rows[video_id], parts[video_id] = _error_row(video, settings, result, not_fetched is not None), []
             else:
                 rows[video_id], parts[video_id] = result
             if not isinstance(result, ItemError) or result.lasting:
@@ -138,5 +138,10 @@ def decode_shard(
     return [rows[video_id] for video_id in wanted], [part for video_id in wanted for part in parts[video_id]]
 
 
-def _error_row(video: IndexedVideo, settings: DecodeSettings, error: ItemError) -> FailedVideo:
-    return {**video_file(video, settings), "error_kind": error.kind, "error": str(error)}
+def _error_row(video: IndexedVideo, settings: DecodeSettings, error: ItemError, not_fetched: bool) -> FailedVideo:
+    return {
+        **video_file(video, settings),
+        "not_fetched": not_fetched,
+        "error_kind": error.kind,
+        "error": str(error),
+    }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ Outcome = tuple[IndexedVideo, ItemError | None]
 Arriving = Callable[[IndexedVideo], AbstractContextManager[Path]]
 """Gives the path to which the bytes of a video are written."""
 
+_OF_A_JOB = re.compile(r"\$\{?(?:TMPDIR|SLURM_\w+)\}?")
 ENDINGS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts"}  # that a fetched file keeps, for whoever looks at it
 
 
@@ -41,6 +43,7 @@ class FetchSettings:
 
     directory: str | None
     keep: bool
+    own_jobs: bool
     hosts: Sequence[str]
     parallel: int
     max_mb: float | None
@@ -58,6 +61,14 @@ class FetchSettings:
         from clipmill.remote.hosts import Hosts
 
         return Files(Hosts(self.hosts), self.timeout_seconds)
+
+    def check_for_cluster(self) -> None:
+        """Raises SetupError if jobs that decode cannot find the files that jobs of their own bring on a cluster."""
+        if self.own_jobs and (of_a_job := _OF_A_JOB.search(self.directory or "")):
+            raise SetupError(
+                f"config: fetch.directory: {of_a_job[0]} is another folder in each job of a cluster, so what the jobs "
+                "of fetch.own_jobs bring would be missed; name a folder that all nodes share, or set own_jobs to false"
+            )
 
     def folder(self, outdir: Path, shard: str) -> Path:
         """The folder for the files of a shard. Variables of the environment may be those of a node.
@@ -79,23 +90,40 @@ class LocalFiles:
     """The files of a shard's videos on this machine. A video that is a file of its own is left alone.
 
     `videos`: those of the index. `keep`: whether fetched files stay when they have been read. `settings`: how addresses
-    are reached; None where no video lies at one.
+    are reached; None where no video lies at one. `failed`: the errors of videos that another job could not bring, by
+    id; `as_they_come` does not try these again.
     """
 
-    def __init__(self, videos: Iterable[IndexedVideo], folder: Path, keep: bool, settings: FetchSettings | None = None):
+    def __init__(
+        self,
+        videos: Iterable[IndexedVideo],
+        folder: Path,
+        keep: bool,
+        settings: FetchSettings | None = None,
+        failed: Mapping[str, ItemError] | None = None,
+    ):
         self._videos = {video["video_id"]: video for video in videos if must_be_fetched(video)}
-        self._folder, self._keep, self._settings = folder, keep, settings
+        self._folder, self._keep, self._settings, self._failed = folder, keep, settings, failed or {}
 
     @staticmethod
-    def of_shard(outdir: Path, shard: str, settings: FetchSettings) -> LocalFiles:
+    def of_shard(
+        outdir: Path, shard: str, settings: FetchSettings, failed: Mapping[str, ItemError] | None = None
+    ) -> LocalFiles:
         to_fetch = shard in shards_to_fetch(outdir)
         videos = read_videos(Paths(outdir).shard(shard)) if to_fetch else []
-        return LocalFiles(videos, settings.folder(outdir, shard) if to_fetch else Path(), settings.keep, settings)
+        folder = settings.folder(outdir, shard) if to_fetch else Path()
+        return LocalFiles(videos, folder, settings.keep, settings, failed)
 
     @property
     def videos(self) -> list[IndexedVideo]:
         """Those that must be fetched."""
         return list(self._videos.values())
+
+    @property
+    def videos_of_own_job(self) -> list[IndexedVideo]:
+        """Those of them that a job of its own fetches, before the job that decodes them."""
+        own_jobs = self._settings is not None and self._settings.own_jobs
+        return [video for video in self.videos if own_jobs or not is_remote(video)]
 
     def path(self, video: Mapping[str, Any]) -> Path:
         """Where the file of a video is, or will be once it is brought. `video`: with `video_id` and `path`."""
@@ -136,6 +164,8 @@ class LocalFiles:
             held = self._videos.get(video_id)
             if held is None or self._is_here(held):
                 yield video_id, None
+            elif video_id in self._failed:
+                yield video_id, self._failed[video_id]
             else:
                 missing.append(video_id)
         if missing:

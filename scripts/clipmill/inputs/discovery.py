@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from clipmill.base.errors import SetupError
-from clipmill.base.files import atomic, date_back, write_text
+from clipmill.base.files import atomic, date_back, newer, write_text
 from clipmill.base.human import counted
 from clipmill.base.locks import one_at_a_time
 from clipmill.fetch.files import FetchSettings
@@ -35,6 +35,7 @@ from clipmill.store.index import NOT_OF_FILES, is_remote, noted_again, shard_siz
 from clipmill.store.layout import Paths
 from clipmill.store.run_lock import RunLock
 from clipmill.store.spelling import remember_spelling
+from clipmill.store.tables import REMOTE
 
 log = logging.getLogger("clipmill")
 
@@ -81,7 +82,7 @@ def update_index(
             identified = rechecked(identified, stored, outdir, fetch)
         index = _merge(stored, identified, videos_per_shard, noted_again(outdir), workers or Workers())
         _report(stored, index, found, ids)
-        _save(paths, stored, index, found.problems)
+        _save(paths, stored, index, found.problems, fetch is not None and fetch.own_jobs)
         found.archives.remove_others()
         if found.given is not None:
             _save_given(outdir, index, given_table(found.given, ids))
@@ -238,8 +239,13 @@ def _first(texts: list[str]) -> str:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def _save(paths: Paths, stored: pa.Table, index: pa.Table, problems: list[dict[str, str]]) -> None:
-    """Write the shard files that have changed, then the index: after a kill in between the next start does it again."""
+def _save(
+    paths: Paths, stored: pa.Table, index: pa.Table, problems: list[dict[str, str]], own_jobs: bool = False
+) -> None:
+    """Write the shard files that have changed, then the index: after a kill in between the next start does it again.
+
+    `own_jobs`: whether videos at addresses are fetched by jobs of their own.
+    """
     numbers, counts = (column.to_pylist() for column in pc.value_counts(index["shard"]).flatten())
     stale = _changed_shards(stored, index)
     stale |= {number for number in numbers if not paths.shard(f"{number:06d}").exists()}
@@ -252,18 +258,30 @@ def _save(paths: Paths, stored: pa.Table, index: pa.Table, problems: list[dict[s
     names = "".join(f"{number:06d} {count}\n" for number, count in zip(numbers, counts, strict=True))
     gone = index.filter(pc.invert(index["present"])).select(["video_id", "name"]).to_pylist()
     fetched = index.filter(pc.is_valid(index["origin"])).group_by(["shard", "origin"]).aggregate([]).to_pylist()
-    to_fetch: dict[int, list[str]] = {}
+    to_fetch: dict[str, list[str]] = {}
     for row in sorted(fetched, key=lambda row: (row["shard"], row["origin"])):
-        to_fetch.setdefault(row["shard"], []).append(row["origin"])
+        to_fetch.setdefault(f"{row['shard']:06d}", []).append(row["origin"])
+    with_job = [name for name, of in to_fetch.items() if of != [REMOTE] or _has_own_job(paths, name, own_jobs)]
     _write_if_changed(paths.shards, names)
     if to_fetch or paths.shards_to_fetch.exists():
-        _write_if_changed(
-            paths.shards_to_fetch, "".join(f"{number:06d} {' '.join(to_fetch[number])}\n" for number in to_fetch)
-        )
+        lines = (f"{name} {' '.join(origins)}\n" for name, origins in to_fetch.items())
+        _write_if_changed(paths.shards_to_fetch, "".join(lines))
+    if with_job or paths.shards_to_fetch_first.exists():
+        _write_if_changed(paths.shards_to_fetch_first, "".join(f"{name}\n" for name in with_job))
     _write_if_changed(paths.removed, _json_lines(gone))
     _write_if_changed(paths.problems, _json_lines(sorted(problems, key=lambda problem: problem["video"])))
     if not stored.equals(index) or not paths.videos.exists():
         tables.INDEX.write_parts(paths.videos, [index])
+
+
+def _has_own_job(paths: Paths, shard: str, wanted: bool) -> bool:
+    """Whether a job of its own fetches the videos of a shard, all of which lie at addresses: if that is `wanted` now.
+
+    For a shard that is decoded it counts what was wanted then. Else its jobs would have other inputs, and run again.
+    """
+    if newer(paths.shard(shard), tables.VIDEOS.of(paths.outdir, shard)):
+        return wanted
+    return tables.FETCHES.of(paths.outdir, shard).exists()
 
 
 def _listed(record: Mapping[str, Any]) -> Mapping[str, Any]:

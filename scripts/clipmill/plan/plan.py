@@ -107,9 +107,9 @@ class Amounts:
             self.seconds_a_clip = work.total("clip_seconds", judged) / kept
 
     def of(self, shard: Shard, unit: str) -> float:
-        """How much of `unit` a shard has; of bytes to fetch those that are to come."""
+        """How much of `unit` a shard has."""
         if unit == BYTES:
-            return shard.bytes_to_fetch / 1e9
+            return (shard.bytes_to_fetch + shard.bytes_fetched) / 1e9
         if unit == KEPT and shard.kept is not None:
             return shard.kept
         if unit == KEPT:
@@ -127,7 +127,9 @@ class Amounts:
         return sum(self.to_come(step, self._work.shards[shard]) for group in jobs for shard in group)
 
     def to_come(self, step: Step, shard: Shard) -> float:
-        """A shard's units of work for a step that is to come. Decoded videos are not decoded again."""
+        """A shard's units of work for a step that is to come. Decoded videos are neither fetched nor decoded again."""
+        if step.name == FETCH:
+            return shard.bytes_to_fetch / 1e9
         if step.name == "decode":
             return shard.bytes_to_decode * self._seconds_a_byte / HOUR_SECONDS
         return self.of(shard, step.unit)

@@ -35,6 +35,7 @@ class Shard:
     in it.
     `unfit`: clips that are dropped before any filter (too short, frozen …); `clips` does not count them.
     `in_clips`, `in_unfit_clips`: seconds of footage in clips, before any filter, and in clips that are unfit.
+    `bytes_to_fetch`: of the videos to decode those that a job of its own fetches; `bytes_fetched`: of decoded ones.
     `elsewhere`: of the videos to decode those at addresses; `bytes_elsewhere` lacks those of `unknown_sizes`.
     `whole`: all its videos are decoded with the present config and index; else all its jobs are to come.
     """
@@ -43,6 +44,7 @@ class Shard:
     to_decode: int = 0
     bytes_to_decode: int = 0
     bytes_to_fetch: int = 0
+    bytes_fetched: int = 0
     elsewhere: int = 0
     bytes_elsewhere: int = 0
     unknown_sizes: int = 0
@@ -76,7 +78,7 @@ class Work:
     stages: tuple[str, ...] = ()  # of `Step.stage`, those at which a threshold is a quantile
     joined: tuple[tuple[str, ...], ...] = ()  # steps that share their jobs
     optional: frozenset[str] = frozenset()  # of the steps that not every run has, those of this one
-    to_fetch: frozenset[str] = frozenset()  # shards with videos that must be fetched
+    to_fetch: frozenset[str] = frozenset()  # shards with videos that a job of its own fetches
     missing: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     unresolved: list[str] = field(default_factory=list)
 
@@ -143,7 +145,7 @@ def survey(outdir: Path, settings: Mapping[str, Any], sample: int) -> Work:
     work = Work(outdir, shards, groups, *samples, tuple(settings["quantiles"]), joined, steps, to_fetch)
     gone = removed_videos(outdir)
     for shard in work.shards.values():
-        _look_at_videos(work, shard, gone, settings["decode"])
+        _look_at_videos(work, shard, gone, settings)
         if settings["split"]["detector"] == GIVEN:
             _count_scenes(shard, tables.GIVEN.of(outdir, shard.name), gone)
     work.find_missing()
@@ -189,7 +191,8 @@ def _count_clips(shard: Shard, path: Path, fps: float | None) -> None:
 
 def _look_at_videos(work: Work, shard: Shard, gone: set[str], settings: Mapping[str, Any]) -> None:
     """Note which videos of a shard are decoded from their present file with the present settings, and their lengths."""
-    decode, extras = decode_settings(settings)
+    decode, extras = decode_settings(settings["decode"])
+    own_jobs = settings.get("fetch", {}).get("own_jobs")
     path, wanted = tables.VIDEOS.of(work.outdir, shard.name), Paths(work.outdir).shard(shard.name)
     shard.whole = not newer(wanted, path)
     known = {}
@@ -200,6 +203,7 @@ def _look_at_videos(work: Work, shard: Shard, gone: set[str], settings: Mapping[
         if video["video_id"] in gone:
             continue
         row, size = known.get(video["video_id"]), video["size_bytes"] or 0
+        has_job = must_be_fetched(video) and (own_jobs or not is_remote(video))
         if row is None or not is_current(row, video, decode):
             shard.whole = False
             shard.to_decode += 1
@@ -208,7 +212,7 @@ def _look_at_videos(work: Work, shard: Shard, gone: set[str], settings: Mapping[
                 shard.elsewhere += 1
                 shard.bytes_elsewhere += size
                 shard.unknown_sizes += video["size_bytes"] is None
-            elif must_be_fetched(video):
+            if has_job:
                 shard.bytes_to_fetch += size
             held = video if must_be_fetched(video) else None
             work.waiting.add(video["name"], size, Video(video["name"], video["path"], size, held))
@@ -216,6 +220,8 @@ def _look_at_videos(work: Work, shard: Shard, gone: set[str], settings: Mapping[
         shard.decoded += 1
         size = video["size_bytes"] or row["size_bytes"] or 0
         shard.bytes_decoded += size
+        if has_job:
+            shard.bytes_fetched += size
         if row["error_kind"]:
             shard.failed += 1
             continue

@@ -153,5 +153,6 @@ def shards_to_fetch(outdir: Path) -> dict[str, set[str]]:
 
 
 def shards_to_fetch_first(outdir: Path) -> frozenset[str]:
-    """The names of the shards with videos that are fetched before the job that decodes them: those in archives."""
-    return frozenset(name for name, origins in shards_to_fetch(outdir).items() if origins - {REMOTE})
+    """The names of the shards with videos that a job of its own fetches, before the job that decodes them."""
+    path = Paths(outdir).shards_to_fetch_first
+    return frozenset(path.read_text().split()) if path.exists() else frozenset()

@@ -171,6 +171,11 @@ class Paths:
         return self.index / "fetch.txt"
 
     @property
+    def shards_to_fetch_first(self) -> Path:
+        """Those of them whose videos a job of its own fetches, one per line; missing if there have been none."""
+        return self.index / "fetch_first.txt"
+
+    @property
     def archives(self) -> Path:
         """What each archive of the input holds, so that it is listed again only if it has changed."""
         return self.index / "archives"

@@ -40,10 +40,6 @@ VideoName = Annotated[str, Field("", "path below the input folder, or the path a
 
 # Values of `origin`: each has a module of its name in `fetch`.
 TAR, PARQUET, REMOTE = "tar", "parquet", "remote"
-# Kinds of errors of videos that could not be fetched from their addresses by the job that was to decode them.
-NOT_FETCHED = frozenset(
-    ("not_found", "forbidden", "not_allowed", "timed_out", "unreachable", "too_large", "wrong_size", "wrong_checksum")
-)
 
 
 class IndexedVideo(TypedDict):
@@ -186,6 +182,7 @@ class Part(Look):
 class Video(DecodedVideo):
     """A row of VIDEOS. A video with an `error_kind` could not be decoded: all facts of its pictures are missing."""
 
+    not_fetched: Annotated[bool | None, Field("", "whether the error is that its file could not be fetched")]
     error_kind: Annotated[str | None, Field("", "one fixed word for the error; missing if there was none")]
     error: Annotated[str | None, Field("", "the message: what is wrong, where, and what to do")]
 
@@ -193,6 +190,7 @@ class Video(DecodedVideo):
 class FailedVideo(VideoFile):
     """A video that could not be decoded: the columns of VIDEOS that it fills."""
 
+    not_fetched: bool
     error_kind: str
     error: str
 
@@ -327,12 +325,13 @@ GIVEN: Table[GivenScene] = Table(
 FETCHES: Table[Row] = Table(
     "fetch",
     layout.FETCHES,
-    "video that is no file of its own; only of shards that have such videos",
+    "video that a job of its own fetches: in an archive, or at an address with `fetch.own_jobs`; of shards with any",
     (
         columns_of(VideoFile)[0],
         Column("file", TEXT, "", "its file below the folder of fetched files; it may have been removed since"),
         Column("bytes", INTEGER, "byte", "size of the file"),
         *columns_of(Video)[-2:],
+        Column("may_pass", FLAG, "", "whether the next start tries again, since the error may have passed by then"),
     ),
 )
 
