@@ -5,6 +5,7 @@
     python tests/bench/bench.py steps           the steps against the usual way of doing them
     python tests/bench/bench.py text            the text detector with and without an arena for its memory
     python tests/bench/bench.py decode          a decode job against `ffmpeg -f null -`
+    python tests/bench/bench.py sound           decode jobs that measure sound against jobs that do not
     python tests/bench/bench.py memory          a decode worker's peak, by the video's length
     python tests/bench/bench.py plan            dry runs over long sheets
 
@@ -37,10 +38,13 @@ import numpy as np
 import usual_way
 
 from clipmill.cut.shard import cut_shard
+from clipmill.decode.media import open_video, sound_stream
 from clipmill.decode.shard import decode_shard
+from clipmill.decode.sound_signals import SoundMeter
 from clipmill.decode.video import DecodeSettings
 from clipmill.filters import columns, verdict
 from clipmill.inputs.discovery import update_index
+from clipmill.models.speech import SileroVad
 from clipmill.split.settings import SplitSettings
 from clipmill.split.shard import split_shard
 from clipmill.steps import METRICS
@@ -52,6 +56,7 @@ from default_config import CONFIG, CUT_SETTINGS, SPLIT_SETTINGS
 
 REAL_VIDEOS = REPOSITORY / "tests" / "data" / "videos"
 CORES = 2
+JOB_ENVIRONMENT = {**os.environ, "CLIPMILL_FETCH": json.dumps(CONFIG["fetch"])}
 EVERY = 50  # frames: so many of the text detector's frames lie apart
 
 
@@ -59,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", choices=[[], *MEASUREMENTS], help="what to measure; all of it if left out")
     parser.add_argument("--videos", type=Path, default=REAL_VIDEOS)
-    parser.add_argument("--rounds", type=int, default=3, help="repeat, and take the median")
+    parser.add_argument("--rounds", type=int, default=3, help="repeat, and take the median (sound: the least)")
     parser.add_argument("--engine", action=argparse.BooleanOptionalAction, default=True, help="steps: also a whole run")
     parser.add_argument("--listed", type=int, nargs="+", default=[200, 2000, 2_000_000], help="plan: videos in a sheet")
     args = parser.parse_args()
@@ -357,6 +362,65 @@ def loop(video: Path, target: Path, times: int) -> Path:
     return target
 
 
+def bench_sound(args: argparse.Namespace, place: Path) -> None:
+    """Processor time of decode jobs without sound, with its scores, and with speech, in turn: the least of rounds."""
+    kinds = {"no sound": {}, "scores": {"sound": True}, "scores and speech": {"sound": True, "speech": True}}
+    videos = videos_of(args.videos)
+    shards = {"all of them": videos} | {video.name: [video] for video in videos if has_sound(video)}
+    rows = []
+    for shard, (name, files) in enumerate(shards.items()):
+        folder = place / str(shard) / "videos"
+        folder.mkdir(parents=True)
+        for file in files:
+            (folder / file.name).symlink_to(file.resolve())
+        took = {kind: [] for kind in kinds}
+        for number in range(args.rounds):
+            for kind, extras in kinds.items():
+                out = folder.parent / f"{kind} {number}"
+                _, usage = wait_for(decode_command(folder, out, **extras), folder, subprocess.DEVNULL, JOB_ENVIRONMENT)
+                took[kind].append(usage.ru_utime + usage.ru_stime)
+                shutil.rmtree(out)
+        without, *others = (min(seconds) for seconds in took.values())
+        more = (f"{seconds:.2f} ({seconds / without - 1:+.1%})" for seconds in others)
+        rows.append((name, sum(map(seconds_of, files)), without, *more))
+    table(["videos", "seconds", *(f"{kind}, s" for kind in kinds)], rows)
+    print("\nThe sound by itself, the least of ten times:\n")
+    loud = [video for video in videos if has_sound(video)]
+    rows = [(video.name, seconds_of(video), *sound_alone(video, place / "sound.parquet")) for video in loud]
+    table(["video", "seconds", *(f"{kind}, s" for kind in [*kinds][1:])], rows)
+
+
+def sound_alone(video: Path, path: Path, times: int = 10) -> list[float]:
+    """Least processor time to read, decode and measure the sound of a video in a process that has done it before.
+
+    First without speech, then with it.
+    """
+    vad = SileroVad()
+    took = {None: [], vad: []}
+    for _ in range(times):
+        for speech, seconds in took.items():
+            begin = time.process_time()
+            with open_video(video) as container, SoundMeter(container, video, path, {}, speech) as meter:
+                for packet in container.demux(sound_stream(container)):
+                    meter.packet(packet, False)
+            seconds.append(time.process_time() - begin)
+    return [min(seconds) for seconds in took.values()]
+
+
+def has_sound(video: Path) -> bool:
+    with open_video(video) as container:
+        return sound_stream(container) is not None
+
+
+def decode_command(videos: Path, outdir: Path, **extras: bool) -> list[Any]:
+    """A decode job with one thread, to be run in JOB_ENVIRONMENT. `extras`: what it makes beside the rest."""
+    update_index(videos, outdir, 1000)
+    command = [sys.executable, REPOSITORY / "scripts" / "decode.py", "--outdir", outdir, "--shard", "000000"]
+    command += ["--settings", json.dumps({**CONFIG["decode"], **extras}), "--threads", "1"]
+    command += ["--videos", Paths(outdir).shard("000000")]
+    return [*command, "--output", outdir / "videos.parquet", "--parts", outdir / "parts.parquet"]
+
+
 def bench_memory(args: argparse.Namespace, place: Path) -> None:
     """Peak resident memory of a decode worker: the same video six minutes and one hour long."""
     video = videos_of(args.videos)[0]
@@ -364,17 +428,7 @@ def bench_memory(args: argparse.Namespace, place: Path) -> None:
     for minutes in (6, 60):
         folder = place / str(minutes)
         loop(video, folder / "videos" / "looped.mp4", minutes * 60 // max(1, round(seconds_of(video))))
-        update_index(folder / "videos", folder / "out", 1000)
-        command = [
-            sys.executable,
-            REPOSITORY / "scripts" / "decode.py",
-            "--outdir",
-            folder / "out",
-            "--shard",
-            "000000",
-        ]
-        command += ["--settings", json.dumps(CONFIG["decode"]), "--threads", "1", "--output", folder / "videos.parquet"]
-        command += ["--videos", Paths(folder / "out").shard("000000")]
+        command = decode_command(folder / "videos", folder / "out")
         rows.append((f"{minutes} minutes", f"{peak_memory(command):.0f}"))
     table(["length", "MiB"], rows)
 
@@ -390,8 +444,7 @@ def peak_memory(command: list[Any]) -> float:
     """MiB of the largest process among `command` and its children, its own peak (not what it took over by a fork)."""
     import psutil
 
-    environment = {**os.environ, "CLIPMILL_FETCH": json.dumps(CONFIG["fetch"])}
-    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL, env=environment)
+    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL, env=JOB_ENVIRONMENT)
     peak = 0
     while process.poll() is None:
         for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
@@ -447,8 +500,8 @@ def write_sheet(folder: Path, count: int) -> Path:
     return sheet
 
 
-def wait_for(command: list[str], cwd: Path, output: Any) -> tuple[int, Any]:
-    process = subprocess.Popen(command, cwd=cwd, stdout=output, stderr=subprocess.STDOUT)
+def wait_for(command: list[Any], cwd: Path, output: Any, environment: dict[str, str] | None = None) -> tuple[int, Any]:
+    process = subprocess.Popen(command, cwd=cwd, stdout=output, stderr=subprocess.STDOUT, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     assert status == 0, f"{command} failed"
     return status, usage
@@ -482,6 +535,7 @@ MEASUREMENTS = {
     "text": bench_text,
     "steps": bench_steps,
     "decode": bench_decode,
+    "sound": bench_sound,
     "memory": bench_memory,
     "plan": bench_plan,
 }

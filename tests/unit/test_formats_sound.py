@@ -73,7 +73,7 @@ def test_clips_with_sound_have_a_wav_that_is_made_once(tmp_path, monkeypatch):
     assert len(read(wav)) == 2 * RATE
     first = export.files()
     with monkeypatch.context() as patched:
-        patched.setattr("clipmill.dataset.formats.sound._write", None)  # nothing is decoded again
+        patched.setattr("clipmill.dataset.formats.sound._read", None)  # nothing is decoded again
         export.run("videox-fun", "easyanimate", text_prefix="sks ")
     assert export.files()[loud["audio_path"]] == first[loud["audio_path"]]
     wav.unlink()

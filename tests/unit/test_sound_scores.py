@@ -18,7 +18,8 @@ from clipmill.checks import check_backend
 from clipmill.decode.media import open_video
 from clipmill.decode.parts import as_of_part
 from clipmill.decode.shard import decode_settings, decode_shard
-from clipmill.decode.sound_signals import PER_SECOND, SPEECH_RATE, SPEECH_WINDOW, SoundMeter
+from clipmill.decode.sound import Sound, resampled
+from clipmill.decode.sound_signals import PER_SECOND, SPEECH_RATE, SPEECH_WINDOW, SoundMeter, Speech
 from clipmill.decode.video import SOUND, SPEECH
 from clipmill.models.published import PUBLISHED, SILERO
 from clipmill.models.speech import FILE, SileroVad
@@ -56,7 +57,7 @@ def file_of(path: Path, samples: np.ndarray, *coding: str, rate: int = RATE) -> 
     return path
 
 
-def heard(path: Path, speech: SileroVad | None = None) -> HeardVideo:
+def heard(path: Path, speech: Speech | None = None) -> HeardVideo:
     """The signals of a file's sound."""
     with open_video(path) as container, SoundMeter(container, path, path.with_suffix(".parquet"), {}, speech) as meter:
         for packet in container.demux(container.streams.audio[0]):
@@ -342,6 +343,31 @@ def test_speech_has_its_place_and_its_share(speaker, tmp_path):
     assert scores(path, 0, 6, vad)["speech_share"] == pytest.approx(0.5, abs=0.05)
     windows = heard(path, vad).table["speech"].to_pylist()
     assert sum(map(len, windows)) == -(-SECONDS * SPEECH_RATE // SPEECH_WINDOW)
+
+
+def test_each_window_is_looked_at_once_with_its_own_sound(tmp_path):
+    """However the file comes in parts, and after a gap, too. Here the power of a window stands for its speech."""
+    seconds, rate, calls = 45, 44100, []
+
+    def loud(windows: np.ndarray, state: Any) -> tuple[np.ndarray, Any]:
+        calls.append(state)
+        return np.square(windows).mean(axis=1), "heard"
+
+    steps = np.repeat(np.random.default_rng(5).uniform(1, 3, seconds * 4), rate // 4)
+    both = np.stack([steps, steps / 2], axis=1) * noise(6, seconds, rate)[:, None]
+    gap = ("-af", "aselect='not(between(t,30,32))'", "-c:a", "pcm_f32le")
+    whole = resampled(Sound(both.mean(axis=1, keepdims=True).astype(np.float32), rate, "mono"), SPEECH_RATE).samples
+    truth, _ = loud(whole[: len(whole) // SPEECH_WINDOW * SPEECH_WINDOW].reshape(-1, SPEECH_WINDOW), None)
+    calls.clear()
+    found = heard(file_of(tmp_path / "gap.mkv", both, *gap, rate=rate), loud).table
+    speech = dict(zip(found["hop"].to_pylist(), found["speech"].to_pylist(), strict=True))
+    for number, value in enumerate(truth):
+        hop, place = divmod(number * SPEECH_WINDOW, SPEECH_RATE // PER_SECOND)
+        if not 29.8 < hop / PER_SECOND < 32.2:
+            # The file's times are in milliseconds, so after the gap windows begin some samples earlier or later.
+            assert speech[hop][place // SPEECH_WINDOW] == pytest.approx(255 * value, abs=1, rel=0.1), hop
+    assert not any(speech.get(hop) for hop in range(302, 319))
+    assert calls.count(None) == 2 and len(calls) < 10, "the model forgets what was before a gap, and is asked seldom"
 
 
 @needs_model

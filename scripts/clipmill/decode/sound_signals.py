@@ -281,6 +281,7 @@ class _SpeechTrack:
         self._speech = speech
         self._state: Any = None
         self._resampler: Resampler | None = None
+        self._waiting: list[np.ndarray] = []  # mono, to be resampled together: parts of a frame would cost more
         self._next = 0  # the sample of the track with which a frame must begin to go on
         self._window, self._rest = 0, np.empty(0, np.float32)  # number of the window that is open, and its samples
         self._found: dict[int, list[int]] = {}  # by row, the probabilities of its windows, of 255
@@ -295,30 +296,37 @@ class _SpeechTrack:
             self._rest = np.zeros(begin - self._window * SPEECH_WINDOW, np.float32)
             self._state = None
         self._next = place + len(values)
-        self._rest = np.concatenate([self._rest, self._resampler.put(values.mean(axis=1, keepdims=True))[:, 0]])
+        self._waiting.append(np.add.reduce(values, axis=1) / np.float32(values.shape[1]))
 
     def fill(self, rows: list[Row]) -> None:
         """Add the column `speech` to rows."""
-        self._look()
+        self._look(self._resampled())
         for row in rows:
             row["speech"] = bytes(self._found.pop(row["hop"], []))
 
     def end(self) -> None:
         """A gap comes, or the end: the last window is filled with silence."""
         if self._resampler is not None:
-            self._rest = np.concatenate([self._rest, self._resampler.end()[:, 0]])
-            self._rest = np.append(self._rest, np.zeros(-len(self._rest) % SPEECH_WINDOW, np.float32))
-            self._look()
+            samples = np.concatenate([self._resampled(), self._resampler.end()[:, 0]])
+            self._look(np.append(samples, np.zeros(-(len(self._rest) + len(samples)) % SPEECH_WINDOW, np.float32)))
             self._resampler = None
 
-    def _look(self) -> None:
-        count = len(self._rest) // SPEECH_WINDOW
+    def _resampled(self) -> np.ndarray:
+        """The next samples at SPEECH_RATE."""
+        if not self._waiting or self._resampler is None:
+            return np.empty(0, np.float32)
+        samples, self._waiting = np.concatenate(self._waiting), []
+        return self._resampler.put(samples[:, None])[:, 0]
+
+    def _look(self, samples: np.ndarray) -> None:
+        """Look at the windows that are whole with these next samples."""
+        samples = np.concatenate([self._rest, samples])
+        count = len(samples) // SPEECH_WINDOW
+        windows, self._rest = np.split(samples, [count * SPEECH_WINDOW])
         if not count:
             return
-        windows = self._rest[: count * SPEECH_WINDOW].reshape(count, SPEECH_WINDOW)
-        sure, self._state = self._speech(windows, self._state)
+        sure, self._state = self._speech(windows.reshape(count, SPEECH_WINDOW), self._state)
         for number, value in enumerate(sure.tolist(), self._window):
             hop = number * SPEECH_WINDOW * PER_SECOND // SPEECH_RATE
             self._found.setdefault(hop, []).append(round(255 * value))
         self._window += count
-        self._rest = self._rest[count * SPEECH_WINDOW :]

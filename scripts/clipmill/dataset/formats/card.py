@@ -38,9 +38,9 @@ class Numbers:
 
     `clips` and `seconds`: by split, with all of the `splits`, empty ones too. `short_at`: by each of the `rates`, clips
     that have fewer frames than their bucket when frames are counted at this rate. `sound` and `speech`: seconds of the
-    clips with a sound track, and seconds of these in which somebody speaks; `measured`: seconds of these in which it
-    was measured whether somebody does. `broken`: by the column of a promise
-    of docs/promise.md, clips for which it does not hold.
+    clips with sound, and seconds of these in which somebody speaks; `measured`: seconds of these in which it was
+    measured whether somebody does. `broken`: by the column of a promise of docs/promise.md, clips for which it does
+    not hold.
     """
 
     def __init__(self, splits: Sequence[str], rates: Sequence[int] = ()) -> None:
@@ -62,7 +62,7 @@ class Numbers:
         for row in rows:
             self.clips[row["split"]] += 1
             self.seconds[row["split"]] += row["cut_seconds"]
-            if row["cut_sound"]:
+            if row["cut_sound"] and row.get("has_sound") is not False:  # not of the tracks that cut.audio_silence adds
                 self.sound += row["cut_seconds"]
                 if (share := row.get(SPEECH)) is not None:
                     self.speech += share * row["cut_seconds"]
