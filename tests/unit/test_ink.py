@@ -74,9 +74,9 @@ def test_on_a_plate_the_letters_count(angle, loose):
 
 @pytest.mark.parametrize("ink", [255, (0, 255, 255), 0])
 def test_over_a_picture_without_fine_lines_thin_lines_are_letters(ink):
-    """A step in brightness runs behind them, so the surround has no one colour."""
-    picture = render.flat(SIZE, (200, 60, 60) if ink == 0 else (120, 60, 60))
-    picture[:, 300:] = (120, 150, 120)
+    """Two colours are behind them, so the surround is not plain."""
+    picture = render.flat(SIZE, (255, 255, 105) if ink == 0 else (0, 0, 150))
+    picture[:, 250:] = (105, 255, 255) if ink == 0 else (150, 0, 0)
     shown, wanted = lettered(picture, ["Ten seconds to go"], 40, PLACE, ink=ink)
     loose = ink_box("Ten seconds to go", 40, 0)
     loose += 0.6 * (with_air(loose[None])[0] - loose)

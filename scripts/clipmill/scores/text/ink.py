@@ -79,6 +79,12 @@ class _Ink:
         """Where the ink begins and ends: left, right, top and bottom, in pixels of the patch."""
         return *self._ends(self.off.max(axis=0)), *self._ends(self.off.max(axis=1))
 
+    @property
+    def area(self) -> float:
+        """That of the rectangle of the ink, in pixels."""
+        left, right, top, bottom = self.sides
+        return (right - left) * (bottom - top)
+
     def is_plate(self, left: float, right: float, top: float, bottom: float) -> bool:
         """Whether what lies between these sides is filled as no letters fill their rectangle."""
         inside = self.off[round(top) : round(bottom), round(left) : round(right)]
@@ -160,4 +166,4 @@ def _strokes(patch: np.ndarray, air: int) -> _Ink | None:
             ink = _standing_out(off, off[outside], air)
             if ink is not None:
                 found.append(ink)
-    return max(found, key=lambda ink: ink.full, default=None)
+    return max(found, key=lambda ink: (ink.full, ink.area), default=None)  # gaps between letters reach less far
