@@ -1,4 +1,4 @@
-"""Boxes made tight around letters: drawn lines whose rectangle is known."""
+"""Boxes made tight around letters: lines whose rectangle is known."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ink_box(text: str, size: int, angle: float) -> np.ndarray:
     """The rectangle of a line of letters at PLACE, four corners × 2."""
     shown, _ = lettered(render.flat(SIZE), [text], size, PLACE)
     x, y, across, down = cv2.boundingRect(shown[..., 0])
-    corners = np.array([(x, y), (x + across - 1, y), (x + across - 1, y + down - 1), (x, y + down - 1)], np.float32)
+    corners = np.array([(x, y), (x + across, y), (x + across, y + down), (x, y + down)], np.float32)
     turn = cv2.getRotationMatrix2D((SIZE[0] / 2, SIZE[1] / 2), angle, 1)
     return (corners @ turn[:, :2].T + turn[:, 2]).astype(np.float32)
 
@@ -38,6 +38,50 @@ def test_sides_move_to_the_ink(text, angle, ink, paper, off):
     box = ink_box(text, 40, angle)
     loose = box + off / 0.25 * (with_air(box[None])[0] - box)
     assert share(tight(shown, loose[None])) == pytest.approx(wanted, rel=0.05 if angle == 0 else 0.1)
+
+
+@pytest.mark.parametrize("size", [8, 10, 14])
+@pytest.mark.parametrize("off", [-0.08, 0.08])
+def test_sides_stand_between_pixels(size, off):
+    """Letters that were made smaller: whole pixels would be up to a tenth of their height away."""
+    ratios = []
+    for shift in range(4):
+        page, _ = lettered(render.flat((4 * 640, 4 * 360)), ["Ten quick jumps"], 4 * size, (400 + shift, 600 + shift))
+        x, y, across, down = cv2.boundingRect((page[..., 0] >= 64).astype(np.uint8))
+        box = np.array([(x, y), (x + across, y), (x + across, y + down), (x, y + down)], np.float32) / 4
+        loose = box + off / 0.25 * (with_air(box[None])[0] - box)
+        ratios.append(
+            share(tight(cv2.resize(page, SIZE, interpolation=cv2.INTER_AREA), loose[None])) / share(box[None])
+        )
+    assert ratios == pytest.approx([1] * 4, abs=0.08)
+
+
+@pytest.mark.parametrize("angle", [0, 7])
+@pytest.mark.parametrize("loose", [True, False])
+def test_on_a_plate_the_letters_count(angle, loose):
+    """From a box at the sides of the plate, and beyond them."""
+    shown, wanted = lettered(
+        render.flat(SIZE, (180, 90, 30)), ["Ten seconds to go"], 40, PLACE, angle=angle, plate=True
+    )
+    letters = ink_box("Ten seconds to go", 40, angle)
+    right, down = ((side / np.linalg.norm(side)) for side in (letters[1] - letters[0], letters[3] - letters[0]))
+    margin = 0.3 * 40 + (3 if loose else 0)
+    steps = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+    plate = letters + margin * np.array([x * right + y * down for x, y in steps], np.float32)
+    assert share(plate[None]) > 1.6 * wanted
+    assert share(tight(shown, plate[None])) == pytest.approx(wanted, rel=0.08)
+
+
+@pytest.mark.parametrize("ink", [255, (0, 255, 255), 0])
+def test_over_a_picture_without_fine_lines_thin_lines_are_letters(ink):
+    """Two colours are behind them, so the surround is not plain."""
+    picture = render.flat(SIZE, (255, 255, 105) if ink == 0 else (0, 0, 150))
+    picture[:, 250:] = (105, 255, 255) if ink == 0 else (150, 0, 0)
+    shown, wanted = lettered(picture, ["Ten seconds to go"], 40, PLACE, ink=ink)
+    loose = ink_box("Ten seconds to go", 40, 0)
+    loose += 0.6 * (with_air(loose[None])[0] - loose)
+    assert share(loose[None]) > 1.25 * wanted
+    assert share(tight(shown, loose[None])) == pytest.approx(wanted, rel=0.05)
 
 
 def test_over_a_busy_picture_a_box_stays():

@@ -8,6 +8,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from clipmill.scores import FrameScore
 from clipmill.scores.aesthetic import classic
 from clipmill.scores.consistency import histogram
 from clipmill.scores.text.boxes import polygons_area
-from clipmill.scores.text.rapidocr import RapidOcr
+from clipmill.scores.text.rapidocr import BLUR, UNCLIP_RATIO, RapidOcr, lines_of_map
 
 pytestmark = pytest.mark.slow
 
@@ -63,8 +64,11 @@ def test_text_area_of_pages(ocr, size, lines):
 
 @pytest.mark.parametrize("name", ["coffee.png", "rocket.jpg", "chelsea.png"])
 def test_text_area_of_subtitles(ocr, name):
-    frames, ink = render.subtitle([photograph(name, LANDSCAPE)], "Ten seconds to go. Is everyone ready?", LANDSCAPE)
-    assert area(ocr, next(frames)) == pytest.approx(ink, rel=0.15)
+    """Their rim of two pixels may count."""
+    text = "Ten seconds to go. Is everyone ready?"
+    frames, ink = render.subtitle([photograph(name, LANDSCAPE)], text, LANDSCAPE)
+    found = area(ocr, next(frames))
+    assert found == pytest.approx(np.clip(found, ink, 1.13 * ink), rel=0.1)
 
 
 def kept(picture: np.ndarray) -> np.ndarray:
@@ -84,14 +88,90 @@ def test_text_area_is_tight_from_14_pixels_of_720_lines_on(ocr):
         rimmed = ink * (1 + 2 * style.get("rim", 0) / (0.7 * size))
         found = area(ocr, kept(page))
         ratios.append(found / np.clip(found, ink, rimmed))
-    assert np.median(ratios) == pytest.approx(1, abs=0.08)
-    assert np.mean(np.abs(np.log(ratios)) < np.log(1.15)) >= 0.6
+    assert np.median(ratios) == pytest.approx(1, abs=0.05)
+    assert np.mean(np.abs(np.log(ratios)) < np.log(1.15)) >= 0.85
     assert min(ratios) > 1 / 1.25 and max(ratios) < 1.25
 
 
-@pytest.mark.parametrize("name", PHOTOGRAPHS)
+@pytest.mark.parametrize("turn", [0, 7, 90])
+@pytest.mark.parametrize(("across", "down"), [(120, 9), (200.5, 13.5), (300, 30)])
+def test_boxes_of_a_map_are_those_of_the_lines(across, down, turn):
+    """A line in the map, not rounded to whole pixels, in a frame that is twice as wide as the map."""
+    corners = cv2.boxPoints(((200.3, 180.6), (across, down), turn))
+    fine = cv2.fillPoly(np.zeros((360 * 8, 400 * 8), np.float32), [np.rint(corners * 8).astype(np.int32)], 1)
+    probable = cv2.resize(fine, (400, 360), interpolation=cv2.INTER_AREA)
+    (box,), (score,) = lines_of_map(probable[None, None], (360, 800))
+    wider = 2 * (UNCLIP_RATIO * across * down / (2 * (across + down)) - BLUR)
+    wanted = cv2.boxPoints(((200.3, 180.6), (across + wider, down + wider), turn))
+    assert box.mean(axis=0) == pytest.approx(wanted.mean(axis=0) * (2, 1), abs=1)
+    # A turned line's outline runs in steps.
+    assert cv2.contourArea(box) == pytest.approx(2 * (across + wider) * (down + wider), rel=0.25 if turn == 7 else 0.15)
+    assert box[0] @ (1, 1) == min(box @ (1, 1))  # from the top left
+    assert cv2.contourArea(box, oriented=True) > 0  # clockwise on a screen
+    assert score > 0.85
+
+
+def test_faint_and_small_places_of_a_map_are_no_lines():
+    probable = np.zeros((1, 1, 64, 96), np.float32)
+    probable[..., 10:20, 10:80] = 0.32
+    probable[..., 30:33, 10:80] = 1
+    boxes, scores = lines_of_map(probable, (64, 96))
+    assert boxes.shape == (0, 4, 2) and scores == []
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "score", "size", "counts"),
+    [
+        ("Capter 12 Oceps", 0.49, 0.6, (200, 20), True),  # many letters, not all of them well
+        ("Capter 12 Oceps", 0.49, 0.4, (200, 20), True),
+        ("Capter 12 Oceps", 0.49, 0.4, (50, 20), False),  # too faint for so short a box: it is not read
+        ("Ca", 0.8, 0.6, (50, 20), True),
+        ("Ca", 0.8, 0.4, (200, 20), False),
+        ("Cap", 0.6, 0.6, (50, 20), False),
+        ("C", 1.0, 0.6, (50, 20), False),
+        ("", 0.0, 0.9, (200, 20), True),  # surely a line: it is not read
+        ("", 0.0, 0.9, (400, 200), False),
+    ],
+)
+def test_what_may_be_no_line_must_be_read(monkeypatch, text, read, score, size, counts):
+    found = np.array([[(0, 0), (size[0], 0), size, (0, size[1])]], np.float32)
+
+    class Engine:
+        def __call__(self, frame):
+            return SimpleNamespace(boxes=found, scores=[score])
+
+        def crop_text_regions(self, frame, boxes):
+            return list(boxes)
+
+        def recognize_txt(self, crops):
+            return SimpleNamespace(txts=[text] * len(crops), scores=[read] * len(crops))
+
+    detector = RapidOcr(1)
+    monkeypatch.setattr(detector, "_engine", Engine)
+    assert len(detector.prepare([render.flat(LANDSCAPE)])[0].boxes) == counts
+
+
+def test_pictures_are_prepared_as_rapidocr_does(ocr):
+    """Bit for bit."""
+    from rapidocr.ch_ppocr_det.utils import DetPreProcess
+
+    detector, picture = ocr._engine().text_det, photograph("coffee.png", LANDSCAPE)
+    theirs = DetPreProcess(detector.limit_side_len, detector.limit_type, detector.mean, detector.std)(picture)
+    np.testing.assert_array_equal(detector.get_preprocess()(picture), theirs)
+
+
+@pytest.mark.parametrize(
+    "name", ["coffee.png", "rocket.jpg", "chelsea.png", "astronaut.png", "gravel.png", "grass.png"]
+)
 def test_photographs_have_no_text(ocr, name):
     assert area(ocr, photograph(name)) == 0
+
+
+def test_a_name_on_a_motorcycle_is_text(ocr):
+    """That of its maker, on the tank."""
+    found = ocr.prepare([photograph("motorcycle_left.png")])[0].boxes
+    assert len(found) == 1
+    assert found.mean(axis=(0, 1)) == pytest.approx((366, 138), abs=5)
 
 
 def test_plain_pictures_have_no_text(ocr):
@@ -168,19 +248,21 @@ DIAMOND = [[50, 0], [100, 50], [50, 100], [0, 50]]
     ("polygons", "share"),
     [
         ([], 0),
-        ([box(0, 0, 99, 49)], 0.5),
-        ([box(0, 0, 99, 49)] * 3, 0.5),
-        ([box(0, 0, 59, 99), box(40, 0, 99, 99)], 1),
-        ([box(0, 0, 49, 49), box(25, 25, 74, 74)], (2500 + 2500 - 625) / 10000),
+        ([box(0, 0, 100, 50)], 0.5),
+        ([box(0, 0, 100, 50)] * 3, 0.5),
+        ([box(0.25, 0.5, 100, 50)], 0.9975 * 0.495),
+        ([box(0, 0, 60, 100), box(40, 0, 100, 100)], 1),
+        ([box(0, 0, 50, 50), box(25, 25, 75, 75)], (2500 + 2500 - 625) / 10000),
         ([DIAMOND], 0.5),
-        ([box(-50, -50, 49, 149)], 0.5),
+        ([box(-50, -50, 50, 150)], 0.5),
         ([box(-500, -500, 500, 500)], 1),
+        ([box(10, 10, 10, 10)], 0),
     ],
 )
 def test_area_of_a_union_of_polygons(polygons, share):
-    """To within a pixel along their edges: corners lie in pixels, and pixels on an edge count."""
+    """Exactly: corners lie between pixels."""
     found = polygons_area(np.array(polygons, float).reshape(-1, 4, 2), (100, 100))
-    assert found == pytest.approx(share, abs=0.011)
+    assert found == pytest.approx(share, abs=1e-9)
     assert found <= 1
 
 

@@ -18,7 +18,10 @@ ABOUT = {"edge": EDGE, "same_place": SAME_PLACE}
 
 @dataclass(frozen=True)
 class TextBoxes:
-    """The text found in one frame. A box is four corners (x, y) in pixels, in order around it, and may be turned."""
+    """The text found in one frame.
+
+    A box is four corners (x, y) in pixels, in order around it, and may be turned. 0, 0 is the frame's corner.
+    """
 
     boxes: np.ndarray  # N × 4 × 2, float32
     shape: tuple[int, int]  # height and width of the frame in pixels
@@ -81,10 +84,11 @@ def polygons_area(polygons: np.ndarray, shape: tuple[int, int]) -> float:
     """Share of a frame of `shape` (height, width) that lies under at least one of `polygons` (N × corners × 2)."""
     if len(polygons) == 0:
         return 0.0
-    mask = np.zeros(shape, np.uint8)
-    for polygon in polygons:
-        cv2.fillPoly(mask, [np.round(polygon).astype(np.int32)], 1)
-    return cv2.countNonZero(mask) / mask.size
+    import shapely  # takes 0.3 s; RapidOCR and EasyOCR bring it
+
+    height, width = shape
+    covered = shapely.union_all(shapely.make_valid(shapely.polygons(polygons.astype(np.float64))))
+    return float(shapely.clip_by_rect(covered, 0, 0, width, height).area) / (height * width)
 
 
 def _frames_with_box_in(place: np.ndarray, frames: list[TextBoxes]) -> int:
