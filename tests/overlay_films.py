@@ -37,7 +37,10 @@ Scene = Iterator[Frame]
 
 @dataclass(frozen=True)
 class Mark:
-    """What is laid over a film. `ink`: height × width, 0 to 1; `colour`: blue, green, red. `box`: left, top, right, bottom."""
+    """What is laid over a film.
+
+    `ink`: height × width, 0 to 1. `colour`: blue, green, red. `box`: left, top, right, bottom.
+    """
 
     ink: np.ndarray
     colour: np.ndarray
@@ -47,7 +50,9 @@ class Mark:
         left, top, right, bottom = self.box
         shown = frame.copy()
         ink = self.ink[top:bottom, left:right, None]
-        shown[top:bottom, left:right] = np.rint(frame[top:bottom, left:right] * (1 - ink) + self.colour[top:bottom, left:right] * ink)
+        shown[top:bottom, left:right] = np.rint(
+            frame[top:bottom, left:right] * (1 - ink) + self.colour[top:bottom, left:right] * ink
+        )
         return shown
 
 
@@ -255,7 +260,20 @@ def _logo(chance: np.random.Generator, lines: int) -> np.ndarray:
         cv2.fillPoly(ink, [np.int32(np.rint(around))], 255, cv2.LINE_AA)
     elif shape == 2:
         cv2.circle(ink, middle, radius, 255, -1, cv2.LINE_AA)
-        cv2.fillPoly(ink, [np.int32([(middle[0] - radius // 3, middle[1] - radius // 2), (middle[0] - radius // 3, middle[1] + radius // 2), (middle[0] + radius // 2, middle[1])])], 0, cv2.LINE_AA)
+        cv2.fillPoly(
+            ink,
+            [
+                np.int32(
+                    [
+                        (middle[0] - radius // 3, middle[1] - radius // 2),
+                        (middle[0] - radius // 3, middle[1] + radius // 2),
+                        (middle[0] + radius // 2, middle[1]),
+                    ]
+                )
+            ],
+            0,
+            cv2.LINE_AA,
+        )
     else:
         cv2.rectangle(ink, (4, 4 + radius // 3), (side - 5, side - 5 - radius // 3), 255, thick)
         cv2.circle(ink, middle, radius // 3, 255, -1, cv2.LINE_AA)
@@ -273,7 +291,9 @@ def _changing_around(frames: list[Frame], box: tuple[int, int, int, int]) -> flo
     reach = round(0.03 * frames[0].shape[0])
     left, top, right, bottom = box
     begin, up = max(0, left - reach), max(0, top - reach)
-    greys = np.array([cv2.cvtColor(f[up : bottom + reach, begin : right + reach], cv2.COLOR_BGR2GRAY) for f in frames], float)
+    greys = np.array(
+        [cv2.cvtColor(f[up : bottom + reach, begin : right + reach], cv2.COLOR_BGR2GRAY) for f in frames], float
+    )
     ring = np.ones(greys.shape[1:], bool)
     ring[top - up : bottom - up, left - begin : right - begin] = False
     return float((np.median(np.abs(greys - np.median(greys, 0)), 0) >= 3)[ring].mean())
@@ -309,7 +329,9 @@ def _cut_out(chance: np.random.Generator, size: Size) -> tuple[Frame, np.ndarray
     side = round(size[1] * chance.uniform(0.08, 0.3))
     thing = render.cover(picture(str(chance.choice(PICTURES))), (side, side))
     mask = np.zeros((side, side), np.float32)
-    cv2.ellipse(mask, (side // 2, side // 2), (side // 2 - 2, side // 3), chance.uniform(0, 180), 0, 360, 1, -1, cv2.LINE_AA)
+    cv2.ellipse(
+        mask, (side // 2, side // 2), (side // 2 - 2, side // 3), chance.uniform(0, 180), 0, 360, 1, -1, cv2.LINE_AA
+    )
     return thing, mask
 
 
@@ -339,24 +361,32 @@ def _waves(chance: np.random.Generator, size: Size, seconds: float) -> Scene:
     sign, mask = _cut_out(chance, (size[0], size[1] // 2))
     place = _place(chance, sign.shape[1::-1], size)
     y, x = np.mgrid[: size[1], : size[0]].astype(np.float32)
-    waves = [(*chance.uniform(0.5, 3, 2) * 2 * np.pi / size[1], chance.uniform(2, 6), chance.uniform(0, 6)) for _ in range(6)]
+    waves = [
+        (*chance.uniform(0.5, 3, 2) * 2 * np.pi / size[1], chance.uniform(2, 6), chance.uniform(0, 6)) for _ in range(6)
+    ]
     for number in range(round(seconds * FPS)):
         right, down = (
             sum(np.sin(a * x + b * y + speed * number / FPS + phase) for a, b, speed, phase in three) * size[1] * 0.02
             for three in (waves[:3], waves[3:])
         )
-        yield _pasted(cv2.remap(water, np.float32(x + right), np.float32(y + down), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), sign, mask, *place)
+        yield _pasted(
+            cv2.remap(
+                water, np.float32(x + right), np.float32(y + down), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+            ),
+            sign,
+            mask,
+            *place,
+        )
 
 
 def _stream(chance: np.random.Generator, size: Size, seconds: float) -> Scene:
     """A still camera above a stream or a belt that moves as a whole, with banks that take a third of the picture."""
     bank = _still(chance, size, seconds)
     edge = round(size[1] * chance.uniform(0.25, 0.35))
-    speed = size[0] * chance.uniform(0.05, 0.2)
-    for number, frame in enumerate(_by_camera("pan")(chance, size, seconds)):
+    for frame in _by_camera("pan")(chance, size, seconds):
         shown = frame.copy()
         shown[:edge] = bank[:edge]
-        yield shown if speed else frame
+        yield shown
 
 
 def _followed(chance: np.random.Generator, size: Size, seconds: float) -> Scene:
@@ -384,17 +414,32 @@ def _far_away(chance: np.random.Generator, size: Size, seconds: float) -> Scene:
         off = view(number / FPS)[0] * slow
         ridge = (0.22 + 0.05 * np.sin(9 * (x + off)) + 0.03 * np.sin(31 * (x + off))) * size[1]
         frame = hill.copy()
-        y = np.arange(size[1])[:, None]
+        y = np.arange(size[1])[:, None] + 0 * ridge
         frame[y < ridge] = sky
         trembling = 0.1 * size[0] * np.array(shake(number / FPS)[:2])
-        cv2.circle(frame, tuple(int(16 * one) for one in moon + trembling), int(size[1] * 0.4), (230, 240, 245), -1, cv2.LINE_AA, 4)
-        frame[y > 0.5 * size[1] + 0 * ridge] = ground[y > 0.5 * size[1] + 0 * ridge]
+        cv2.circle(
+            frame,
+            tuple(int(16 * one) for one in moon + trembling),
+            int(size[1] * 0.4),
+            (230, 240, 245),
+            -1,
+            cv2.LINE_AA,
+            4,
+        )
+        frame[y > 0.5 * size[1]] = ground[y > 0.5 * size[1]]
         yield frame
 
 
 def _bricks(chance: np.random.Generator, size: Size, seconds: float) -> Scene:
     """Lines along which the camera pans, below or above an even part."""
-    lines = render.pan(render.photograph("brick.png"), size, seconds, FPS, size[1] * chance.uniform(0.02, 0.2), 90 * float(chance.integers(4)))
+    lines = render.pan(
+        render.photograph("brick.png"),
+        size,
+        seconds,
+        FPS,
+        size[1] * chance.uniform(0.02, 0.2),
+        90 * float(chance.integers(4)),
+    )
     edge = round(size[1] * chance.uniform(0, 0.4))
     for frame in lines:
         shown = frame.copy()
@@ -409,7 +454,9 @@ def _window(chance: np.random.Generator, size: Size, seconds: float) -> Scene:
     for frame in _by_camera("pan")(chance, size, seconds):
         shown = inside.copy()
         shown[top:-top, left:-left] = frame[top:-top, left:-left]
-        shown[top:-top, size[0] // 2 : size[0] // 2 + left // 2] = inside[top:-top, size[0] // 2 : size[0] // 2 + left // 2]
+        shown[top:-top, size[0] // 2 : size[0] // 2 + left // 2] = inside[
+            top:-top, size[0] // 2 : size[0] // 2 + left // 2
+        ]
         yield shown
 
 

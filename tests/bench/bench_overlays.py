@@ -23,12 +23,13 @@ import numpy as np
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "unit"), str(TESTS.parent / "scripts")]
 
+from films import SETTINGS, entry
+
 from bench import table
 from clipmill.decode.reading import FrameChoice, KeptFrames, read_signals
 from clipmill.decode.video import DecodePaths, decode_video
 from clipmill.split.crop.rectangle import Box, even_inside, largest_between
 from clipmill.split.crop.scene import CropSettings, Scenes
-from films import SETTINGS, entry
 from overlay_films import LINES, PLAIN, OverlayFilm, PlainFilm
 
 INSIDE, OUTSIDE = 2, 3  # pixels by which an exact cut may miss an overlay; even numbers cost one
@@ -79,7 +80,10 @@ def show(found: list[Result]) -> None:
     rows.append(("even behind", *numbers([one for one in found if one.even])))
     rows.append(("at most 10 kept frames", *numbers([one for one in found if one.kept <= 10])))
     rows.append(("all", *numbers(found)))
-    table(["lines", "films", "found", "exact cuts", "edges within 2 pixels", "median error, pixels", "boxes elsewhere"], rows)
+    table(
+        ["lines", "films", "found", "exact cuts", "edges within 2 pixels", "median error, pixels", "boxes elsewhere"],
+        rows,
+    )
 
 
 def numbers(films: list[Result]) -> tuple[str, ...]:
@@ -103,7 +107,9 @@ def overlaid(place: Path, name: str) -> Result:
     edges = true.left - outer.left, true.top - outer.top, outer.right - true.right, outer.bottom - true.bottom
     x, y, width, height = even_inside(largest_between(Box(0, 0, *film.size), masked))
     beyond = max(x - true.right, true.left - x - width, y - true.bottom, true.top - y - height)
-    return Result(name, about, film.size[1], kept, film.even, beyond, tuple(round(float(edge), 1) for edge in edges), rest)
+    return Result(
+        name, about, film.size[1], kept, film.even, beyond, tuple(round(float(edge), 1) for edge in edges), rest
+    )
 
 
 def plain(place: Path, seed: str, number: int) -> tuple[str, bool, str]:

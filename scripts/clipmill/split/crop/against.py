@@ -1,4 +1,4 @@
-"""What stands still although the camera moves: it is at the same place in the next frame, not where the camera puts it."""
+"""What stands still while the camera moves: in the next frame it is at the same place, not where the camera puts it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Text and logos laid over the edges of a picture: edges that stand still while the picture behind them moves.
+"""Text and logos laid over the edges of a picture: edges that stand still while the camera moves.
 
 The gradient of a frame is the picture's, but where an overlay begins or ends it is always the same. So the median over
 time of the gradients leaves the overlays alone, semi-transparent ones too (Dekel et al., "On the effectiveness of
-visible watermarks", 2017, use the same). Where the camera stands, all edges stand still: then nothing can be said.
-What a camera zooms at, or turns around, hardly moves. An overlay does not move at all.
+visible watermarks", 2017, use the same). Where the camera stands, or its move is not certain, what stands still may be
+a part of the picture: then nothing can be said. What a camera zooms at, or turns around, hardly moves. An overlay does
+not move at all: either the picture changes all around it, or it is not where the camera would have put it.
 """
 
 from __future__ import annotations
@@ -26,9 +27,7 @@ FINE = 15  # pixels: what is broader is no edge
 BAND = 0.25  # share of a side from the edge in which overlays lie
 STILL_ELSEWHERE = 0.02  # share of all other edges that stand still, at most, or else the camera stands
 MOVES = 3.0  # grey levels: median deviation in time of a pixel of a moving picture
-MOVES_ALL, MOVES_AROUND = 0.4, 0.4  # share of such pixels in the picture, and beside an overlay
-HARDLY_ELSEWHERE = 0.003  # share of all other edges that stand still: with less, MOVES_SOME of the picture is enough
-MOVES_SOME, MOVES_LITTLE = 0.15, 0.02
+MOVES_ALL, MOVES_AROUND = 0.02, 0.4  # share of such pixels in the picture, and beside an overlay, at least
 JOINED = 0.03  # of the short side: parts of an overlay that are nearer are one
 LEAST_EDGE = 24  # pixels of edges in an overlay
 DENSE, DENSE_IN = 4, 5  # pixels of still edges in a square of so many pixels: fewer are chance
@@ -38,7 +37,11 @@ BORDER = 2  # pixels
 MOST_DRIFT = 0.4  # pixels by which an overlay may seem to move within a scene
 DRIFT_OF_WAY, MOST_OF_WAY = 0.03, 1.5  # the same as a share of what the camera would move it by, and at most
 FAINT = 0.15, 0.4, 0.4  # share of an overlay's strongest edges that are no traces of coding: grey, two of colour
-CLEAR = 0.5, 0.4, 0.4  # strength of a channel's edges to the strongest, at least, if it is asked where they are: as FAINT
+CLEAR = (
+    0.5,
+    0.4,
+    0.4,
+)  # strength of a channel's edges to the strongest, at least, if it is asked where they are: as FAINT
 COLOUR_BLUR = 2.0  # pixels by which coding may blur edges in colour
 SPECK = 8  # pixels that stand still: an edge with fewer is a trace of coding
 REACH = 6  # pixels around a box in which its edges are
@@ -81,15 +84,13 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
         return []
     greys = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
     moves = _moving(np.array(greys, np.float32))
-    if moves.mean() < MOVES_LITTLE:
+    if moves.mean() < MOVES_ALL:
         return []
     channels = [_channel(levels) for levels in _levels(frames)]
     still, nearly = (np.any([getattr(one, name) for one in channels], axis=0) for name in ("still", "nearly"))
     reach = max(3, round(JOINED * min(still.shape)))
     boxes = _boxes(still, nearly, reach)
-    parts = [
-        part for part in boxes if still[part].sum() >= LEAST_EDGE and _is_at_an_edge(_inner(part), still.shape)
-    ]
+    parts = [part for part in boxes if still[part].sum() >= LEAST_EDGE and _is_at_an_edge(_inner(part), still.shape)]
     if not parts:
         return []
     cameras = Cameras(greys, [_without(grey, parts) for grey in greys])
@@ -97,22 +98,16 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
         return []
     candidates = [one for part in parts if (one := _candidate(channels, cameras, part))]
     elsewhere = still.copy()
-    for part in [one.part for one in candidates] + [part for part in boxes if _ways(_clearest(channels, part), part) < ONE_WAY]:
-        elsewhere[part] = False  # along lines a camera may pan: they say nothing
-    share = elsewhere.sum() / max(1.0, channels[0].edges)
+    lines = [part for part in boxes if _ways(_clearest(channels, part), part) < ONE_WAY]
+    for part in [*lines, *(one.part for one in candidates)]:
+        elsewhere[part] = False  # along lines a camera may pan
+    if elsewhere.sum() > STILL_ELSEWHERE * channels[0].edges:
+        return []
     return [
         one.box
         for one in candidates
-        if _is_left_behind(channels, cameras, one, share) or _moves_behind(moves, one, reach, share)
+        if _moves_around(moves, one.part, reach) >= MOVES_AROUND or _is_left_behind(channels, cameras, one)
     ]
-
-
-def _is_left_behind(channels: Sequence[_Channel], cameras: Cameras, candidate: _Candidate, still_elsewhere: float) -> bool:
-    """Whether the camera moves, and a candidate does not."""
-    if still_elsewhere > STILL_ELSEWHERE or candidate.is_at_border:
-        return False
-    channel, (rows, columns) = _clearest(channels, candidate.part), candidate.part
-    return cameras.leave_behind(channel.levels, channel.nearly[rows, columns], rows.start, columns.start)
 
 
 def _levels(frames: Sequence[np.ndarray]) -> np.ndarray:
@@ -214,7 +209,9 @@ def _candidate(channels: Sequence[_Channel], cameras: Cameras, part: Part) -> _C
     shape = channels[0].still.shape
     channel = _clearest(channels, part)
     box = _exact(channels, part)
-    is_at_border = box.left < BORDER or box.top < BORDER or box.right > shape[1] - BORDER or box.bottom > shape[0] - BORDER
+    is_at_border = (
+        box.left < BORDER or box.top < BORDER or box.right > shape[1] - BORDER or box.bottom > shape[0] - BORDER
+    )
     if _ways(channel, part) < (ONE_WAY_AT_BORDER if is_at_border else ONE_WAY):
         return None
     way = cameras.way(*((side.start + side.stop) / 2 for side in part), shape)
@@ -236,18 +233,17 @@ def _strength(channel: _Channel, box: Part) -> float:
 def _is_at_an_edge(box: Box, shape: tuple[int, ...]) -> bool:
     """Whether a box lies within the band along one side."""
     (left, top, right, bottom), (height, width) = box, shape
-    return (
-        right <= BAND * width or left >= (1 - BAND) * width or bottom <= BAND * height or top >= (1 - BAND) * height
-    )
+    return right <= BAND * width or left >= (1 - BAND) * width or bottom <= BAND * height or top >= (1 - BAND) * height
 
 
-def _moves_behind(moves: np.ndarray, candidate: _Candidate, reach: int, still_elsewhere: float) -> bool:
-    """Whether the picture behind a candidate moves, as far as that is seen around it, and elsewhere."""
-    if moves.mean() < MOVES_SOME or _moves_around(moves, candidate.part, reach) < MOVES_AROUND:
-        return False
-    if moves.mean() >= MOVES_ALL:
-        return still_elsewhere <= STILL_ELSEWHERE
-    return still_elsewhere <= HARDLY_ELSEWHERE and not candidate.is_at_border
+def _is_left_behind(channels: Sequence[_Channel], cameras: Cameras, candidate: _Candidate) -> bool:
+    """Whether the camera leaves a candidate behind: over an even part of the picture nothing else shows it.
+
+    What begins at the border may belong to the camera: a hood, a window's frame.
+    """
+    channel, (rows, columns) = _clearest(channels, candidate.part), candidate.part
+    edges = channel.nearly[rows, columns]
+    return not candidate.is_at_border and cameras.leave_behind(channel.levels, edges, rows.start, columns.start)
 
 
 def _moves_around(moves: np.ndarray, box: Part, reach: int) -> float:
@@ -267,9 +263,14 @@ def _exact(channels: Sequence[_Channel], box: Part) -> Box:
     )
     known = box[1].start - left, box[0].start - top, right - box[1].stop, bottom - box[0].stop
     here = slice(top, bottom), slice(left, right)
-    clear = [(one.levels[:, *here], _without_specks(one, here, faint)[None], faint) for one, faint in _clear(channels, box)]
+    clear = [
+        (one.levels[:, *here], _without_specks(one, here, faint)[None], faint) for one, faint in _clear(channels, box)
+    ]
     first, second, third, fourth = (
-        _place([(_seen_from(side, levels), _seen_from(side, edges)[0], faint) for levels, edges, faint in clear], known[side])
+        _place(
+            [(_seen_from(side, levels), _seen_from(side, edges)[0], faint) for levels, edges, faint in clear],
+            known[side],
+        )
         for side in range(4)
     )
     return Box(left + first, top + second, right - third, bottom - fourth)
@@ -314,9 +315,7 @@ def _place(channels: Sequence[tuple[np.ndarray, np.ndarray, float]], known: floa
 
     The first one is grey, whose edges are the sharpest, unless they are hardly seen.
     """
-    places = [
-        outermost(levels, edges, EDGE, faint, LOOSE.frames(len(levels))) for levels, edges, faint in channels
-    ]
+    places = [outermost(levels, edges, EDGE, faint, LOOSE.frames(len(levels))) for levels, edges, faint in channels]
     first, *others = [place for place in places if place is not None] or [known]
     outside = max(others, default=first)
     return outside if outside < first - COLOUR_BLUR else first

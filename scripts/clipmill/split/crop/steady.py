@@ -43,10 +43,10 @@ def drift(frames: np.ndarray, edges: np.ndarray) -> float:
 def outermost(frames: np.ndarray, edges: np.ndarray, least: float, faint: float, otherwise: int) -> float | None:
     """The place where edges begin from the top, in rows, of frames × rows × columns of levels. None if nobody can tell.
 
-    `edges`: rows × columns, where they may be. `least`: levels by which rows differ at an edge. `faint`: share of the strongest such steps, at least: coding leaves
-    less around an edge. `otherwise`: how many frames may differ in another way. A pixel of a frame that was made
-    smaller is the mean of the pixels that were there. So the centre of mass of the differences between rows is where
-    the edge was, to a part of a row.
+    `edges`: rows × columns, where they may be. `least`: levels by which rows differ at an edge. `faint`: share of the
+    strongest such steps, at least: coding leaves less around an edge. `otherwise`: how many frames may differ in
+    another way. A pixel of a frame that was made smaller is the mean of the pixels that were there. So the centre of
+    mass of the differences between rows is where the edge was, to a part of a row.
     """
     steps = cv2.sepFilter2D(np.diff(frames, axis=1).transpose(1, 2, 0), -1, SMOOTH, np.ones(1)).transpose(2, 0, 1)
     usual = median(steps)
