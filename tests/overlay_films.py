@@ -19,9 +19,10 @@ from clipmill.demo import render
 from clipmill.demo.render import Frame, Size
 
 REAL = Path(__file__).resolve().parent / "data" / "videos"
-PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg", "retina.jpg")
+PHOTOGRAPHS: tuple[str, ...] = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
+PHOTOGRAPHS += ("retina.jpg",)
 PHOTOGRAPHS += ("hubble_deep_field.jpg", "ihc.png", "gravel.png", "grass.png", "camera.png", "coins.png", "moon.png")
-MOMENTS = ("big-buck-bunny 1", "big-buck-bunny 3", "big-buck-bunny 5", "big-buck-bunny 7", "big-buck-bunny 9")
+MOMENTS = tuple(f"big-buck-bunny {second}" for second in (1, 3, 5, 7, 9))
 MOMENTS += ("bottle-detection 3", "car-detection 4")  # of REAL, in seconds
 PICTURES = (*PHOTOGRAPHS, *MOMENTS)
 LINES = (360, 480, 720, 1080, 2160)
@@ -200,7 +201,7 @@ def _any_mark(chance: np.random.Generator, size: Size) -> Mark:
     colour = np.full((*ink.shape, 3), first, np.float32)
     if kind == "banner":
         other = (245, 245, 245) if sum(first) < 450 else (20, 20, 20)
-        colour = np.where((ink < 2)[..., None], colour, np.float32(other))
+        colour = np.where((ink < 2)[..., None], colour, np.array(other, np.float32))
         ink = np.minimum(ink, 1)
     ink, colour = _trimmed(ink, colour)
     high, wide = ink.shape
@@ -257,23 +258,12 @@ def _logo(chance: np.random.Generator, lines: int) -> np.ndarray:
         cv2.circle(ink, middle, radius - thick, 255, thick, cv2.LINE_AA)
         cv2.line(ink, (middle[0] - radius // 2, middle[1]), (middle[0] + radius // 2, middle[1]), 255, thick)
     elif shape == 1:
-        cv2.fillPoly(ink, [np.int32(np.rint(around))], 255, cv2.LINE_AA)
+        cv2.fillPoly(ink, [np.rint(around).astype(np.int32)], 255, cv2.LINE_AA)
     elif shape == 2:
         cv2.circle(ink, middle, radius, 255, -1, cv2.LINE_AA)
-        cv2.fillPoly(
-            ink,
-            [
-                np.int32(
-                    [
-                        (middle[0] - radius // 3, middle[1] - radius // 2),
-                        (middle[0] - radius // 3, middle[1] + radius // 2),
-                        (middle[0] + radius // 2, middle[1]),
-                    ]
-                )
-            ],
-            0,
-            cv2.LINE_AA,
-        )
+        third, half = radius // 3, radius // 2
+        arrow = np.array([[-third, -half], [-third, half], [half, 0]], np.int32) + middle
+        cv2.fillPoly(ink, [arrow.astype(np.int32)], 0, cv2.LINE_AA)
     else:
         cv2.rectangle(ink, (4, 4 + radius // 3), (side - 5, side - 5 - radius // 3), 255, thick)
         cv2.circle(ink, middle, radius // 3, 255, -1, cv2.LINE_AA)
@@ -371,7 +361,11 @@ def _waves(chance: np.random.Generator, size: Size, seconds: float) -> Scene:
         )
         yield _pasted(
             cv2.remap(
-                water, np.float32(x + right), np.float32(y + down), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+                water,
+                (x + right).astype(np.float32),
+                (y + down).astype(np.float32),
+                cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REFLECT_101,
             ),
             sign,
             mask,

@@ -71,8 +71,9 @@ def main() -> None:
     cut = Counter(kind for kind, is_cut, _ in wrong if is_cut)
     print(f"\ncut without an overlay: {cut.total()} of {args.plain}: {dict(cut)}")
     if args.verbose:
-        for one in wrong:
-            print(*one) if one[1] else None
+        for kind, is_cut, about in wrong:
+            if is_cut:
+                print(kind, about)
 
 
 def show(found: list[Result]) -> None:

@@ -17,22 +17,30 @@ VISIBLE = 0.3  # share of the edges whose other place is in the picture, at leas
 
 
 class Cameras:
-    """How the camera moves from each frame of a scene to the next, as far as it is certain.
+    """How the camera moves from each frame of a scene to the next: None where it is not certain.
 
-    `greys`: frames, height × width bytes. `without`: the same without what may be laid over them. If the picture is
-    even, that is most of its texture. But where all of the picture says that the camera stands, it does.
+    `greys`: frames, height × width bytes.
     """
 
-    def __init__(self, greys: Sequence[np.ndarray], without: Sequence[np.ndarray]):
-        self.moves = [
-            whole if whole is not None else part for whole, part in zip(_moves(greys), _moves(without), strict=True)
-        ]
+    def __init__(self, greys: Sequence[np.ndarray]):
+        self.moves = _moves(greys)
+
+    def look_again(self, greys: Sequence[np.ndarray]) -> None:
+        """Where the move was not certain, see what the frames say without some of their parts."""
+        self.moves = [move or other for move, other in zip(self.moves, _moves(greys), strict=True)]
+
+    @property
+    def may_move(self) -> bool:
+        """Whether the camera does not stand for certain."""
+        return self._enough(sum(move != STANDING for move in self.moves))
 
     @property
     def move(self) -> bool:
         """Whether the camera moves for certain."""
-        moved = sum(move is not None and move != STANDING for move in self.moves)
-        return moved >= max(LEAST_PAIRS, PAIRS * len(self.moves))
+        return self._enough(sum(move not in (None, STANDING) for move in self.moves))
+
+    def _enough(self, pairs: int) -> bool:
+        return pairs >= max(LEAST_PAIRS, PAIRS * len(self.moves))
 
     def way(self, top: float, left: float, shape: tuple[int, ...]) -> float:
         """How many pixels the camera moves a place of the first frame, at most, as far as it is certain.
@@ -56,7 +64,7 @@ class Cameras:
             for before, after, move in zip(levels, levels[1:], self.moves, strict=False)
             if move is not None
         ]
-        return sum(seen) >= max(LEAST_PAIRS, PAIRS * len(self.moves))
+        return self._enough(sum(seen))
 
 
 def _moves(greys: Sequence[np.ndarray]) -> list[Similarity | None]:

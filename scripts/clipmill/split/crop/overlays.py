@@ -27,7 +27,7 @@ FINE = 15  # pixels: what is broader is no edge
 BAND = 0.25  # share of a side from the edge in which overlays lie
 STILL_ELSEWHERE = 0.02  # share of all other edges that stand still, at most, or else the camera stands
 MOVES = 3.0  # grey levels: median deviation in time of a pixel of a moving picture
-MOVES_ALL, MOVES_AROUND = 0.02, 0.4  # share of such pixels in the picture, and beside an overlay, at least
+MOVES_AROUND = 0.4  # share of such pixels beside an overlay, at least
 JOINED = 0.03  # of the short side: parts of an overlay that are nearer are one
 LEAST_EDGE = 24  # pixels of edges in an overlay
 DENSE, DENSE_IN = 4, 5  # pixels of still edges in a square of so many pixels: fewer are chance
@@ -83,8 +83,8 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
     if len(frames) < LEAST_FRAMES:
         return []
     greys = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
-    moves = _moving(np.array(greys, np.float32))
-    if moves.mean() < MOVES_ALL:
+    cameras = Cameras(greys)
+    if not cameras.may_move:
         return []
     channels = [_channel(levels) for levels in _levels(frames)]
     still, nearly = (np.any([getattr(one, name) for one in channels], axis=0) for name in ("still", "nearly"))
@@ -93,9 +93,10 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
     parts = [part for part in boxes if still[part].sum() >= LEAST_EDGE and _is_at_an_edge(_inner(part), still.shape)]
     if not parts:
         return []
-    cameras = Cameras(greys, [_without(grey, parts) for grey in greys])
+    cameras.look_again([_without(grey, parts) for grey in greys])
     if not cameras.move:
         return []
+    moves = _moving(channels[0].levels)
     candidates = [one for part in parts if (one := _candidate(channels, cameras, part))]
     elsewhere = still.copy()
     lines = [part for part in boxes if _ways(_clearest(channels, part), part) < ONE_WAY]
@@ -214,7 +215,8 @@ def _candidate(channels: Sequence[_Channel], cameras: Cameras, part: Part) -> _C
     )
     if _ways(channel, part) < (ONE_WAY_AT_BORDER if is_at_border else ONE_WAY):
         return None
-    way = cameras.way(*((side.start + side.stop) / 2 for side in part), shape)
+    rows, columns = part
+    way = cameras.way((rows.start + rows.stop) / 2, (columns.start + columns.stop) / 2, shape)
     most = max(MOST_DRIFT, min(DRIFT_OF_WAY * way, MOST_OF_WAY))
     if not _is_at_an_edge(box, shape) or drift(channel.levels[:, *part], channel.nearly[part]) > most:
         return None
