@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from clipmill.split.settings import SplitSettings
 from clipmill.split.shard import Split, split_shard
 from clipmill.store.table import Row
 from default_config import CONFIG, SPLIT_SETTINGS
+from overlay_films import PLAIN, OverlayFilm, PlainFilm
 
 pytestmark = pytest.mark.slow
 
@@ -158,8 +160,7 @@ def test_overlays(name, picture, alpha):
     frames = list(overlaid(mark, alpha, picture=picture))[::3]
     found = find_overlays(frames)
     left, top, width, height = cv2.boundingRect(mark[..., 0])
-    outer = Box(*np.array(found)[:, :2].min(0), *np.array(found)[:, 2:].max(0))
-    assert outer == pytest.approx((left, top, left + width, top + height), abs=2)
+    assert _around_all(found) == pytest.approx((left, top, left + width, top + height), abs=2)
 
 
 @pytest.mark.parametrize("alpha", [1.0, 0.5])
@@ -193,6 +194,48 @@ def test_what_a_camera_zooms_at_is_no_overlay(picture, centre):
     assert find_overlays(zoomed) == []
 
 
+@pytest.mark.parametrize("direction", [0, 70, 180])
+@pytest.mark.parametrize("alpha", [1.0, 0.5])
+@pytest.mark.parametrize("name", ["logo", "short text"])
+def test_overlays_before_an_even_sky(name, alpha, direction):
+    """Nothing moves behind them. But the camera moves, and they are not where it would have put them."""
+    mark = MARKS[name]
+    ink = (mark.max(axis=2, keepdims=True) > 0) * np.float32(alpha)
+    frames = []
+    for frame in films.moving(SIZE, "gravel.png", direction=direction):
+        frame[:120] = SKIES["blue"]
+        frames.append((frame * (1 - ink) + mark * ink).astype(np.uint8))
+    left, top, width, height = cv2.boundingRect(mark[..., 0])
+    (box,) = find_overlays(frames[::KEPT])
+    assert box == pytest.approx((left, top, left + width, top + height), abs=1)
+
+
+def test_overlays_of_made_films():
+    """Of all kinds, over photographs and moments of films, by all moves of a camera: all but one are found, exactly."""
+    small = (film for film in (OverlayFilm(f"test {number}") for number in count()) if film.size[1] <= 480)
+    exact = []
+    for film in islice(small, 12):
+        found = find_overlays(list(film.frames())[::2])  # two frames per second
+        exact.append(bool(found) and np.abs(np.subtract(_around_all(found), film.mark.box)).max() <= 2)
+    assert sum(exact) >= 11
+
+
+def _around_all(boxes: list[Box]) -> Box:
+    return Box(*np.array(boxes)[:, :2].min(0), *np.array(boxes)[:, 2:].max(0))
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_no_overlays_in_made_films(kind):
+    """Among them: water before which a sign stands, a thing that a camera follows, far hills, a window's frame."""
+    film = PlainFilm(f"{kind} test", kind)
+    scale = min(1.0, 512 / film.size[1])
+    kept = list(islice(film.frames(), None, None, 2))
+    assert (
+        find_overlays([cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for frame in kept])
+        == []
+    )
+
+
 def test_no_overlays():
     assert find_overlays(list(films.moving(SIZE))[::KEPT]) == []
     still = [render.cover(render.photograph("coffee.png"), SIZE)] * 8
@@ -215,6 +258,11 @@ def test_crop_of_overlays():
 
 def test_masks():
     """Masks hide what would be cut away, and the picture stays whole."""
+    film = BarFilm(lambda: overlaid(MARKS["logo"]))
+    overlay = crop_of(film, overlays=True, masks=True)
+    left, top, width, height = cv2.boundingRect(MARKS["logo"][..., 0])
+    assert overlay.rectangle is None
+    assert overlay.masked == (pytest.approx((left, top, left + width, top + height), abs=2),)
     crop = crop_of(BARRED["black ends"], masks=True)
     assert crop.rectangle is None and crop.borders == (0, 0, 0, 0)
     assert crop.masked == (Box(0, 0, 640, 45), Box(0, 313, 640, 360))
@@ -420,5 +468,5 @@ def test_a_real_film_in_bars(tmp_path, name, filters, wanted):
 
 @pytest.mark.parametrize("name", ["big-buck-bunny.mp4", "bottle-detection.mp4", "car-detection.mp4"])
 def test_real_videos_keep_their_picture(tmp_path, name):
-    split = Decoded(REAL / name, tmp_path).split(overlays=name != "big-buck-bunny.mp4")
+    split = Decoded(REAL / name, tmp_path).split(overlays=True)
     assert split.clips and all(clip["crop_width"] is None and clip["unfit"] != "overlays" for clip in split.clips)

@@ -1,9 +1,10 @@
-"""Text and logos laid over the edges of a picture: edges that stand still while the picture behind them moves.
+"""Text and logos laid over the edges of a picture: edges that stand still while the camera moves.
 
 The gradient of a frame is the picture's, but where an overlay begins or ends it is always the same. So the median over
 time of the gradients leaves the overlays alone, semi-transparent ones too (Dekel et al., "On the effectiveness of
-visible watermarks", 2017, use the same). Where the camera stands, all edges stand still: then nothing can be said.
-What a camera zooms at, or turns around, hardly moves. An overlay does not move at all.
+visible watermarks", 2017, use the same). Where the camera stands, or its move is not certain, what stands still may be
+a part of the picture: then nothing can be said. What a camera zooms at, or turns around, hardly moves. An overlay does
+not move at all: either the picture changes all around it, or it is not where the camera would have put it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clipmill.base.opencv import cv2
+from clipmill.split.crop.against import Cameras
 from clipmill.split.crop.rectangle import Box
 from clipmill.split.crop.steady import drift, median, outermost
 
@@ -25,9 +27,7 @@ FINE = 15  # pixels: what is broader is no edge
 BAND = 0.25  # share of a side from the edge in which overlays lie
 STILL_ELSEWHERE = 0.02  # share of all other edges that stand still, at most, or else the camera stands
 MOVES = 3.0  # grey levels: median deviation in time of a pixel of a moving picture
-MOVES_ALL, MOVES_AROUND = 0.4, 0.4  # share of such pixels in the picture, and beside an overlay
-HARDLY_ELSEWHERE = 0.003  # share of all other edges that stand still: with less, MOVES_SOME of the picture is enough
-MOVES_SOME = 0.15
+MOVES_AROUND = 0.4  # share of such pixels beside an overlay, at least
 JOINED = 0.03  # of the short side: parts of an overlay that are nearer are one
 LEAST_EDGE = 24  # pixels of edges in an overlay
 DENSE, DENSE_IN = 4, 5  # pixels of still edges in a square of so many pixels: fewer are chance
@@ -35,9 +35,15 @@ ONE_WAY = 0.12  # edges of one direction to those of the other, at least: less h
 ONE_WAY_AT_BORDER = 0.3  # the same of what begins at the border of the picture, as a post does
 BORDER = 2  # pixels
 MOST_DRIFT = 0.4  # pixels by which an overlay may seem to move within a scene
+DRIFT_OF_WAY, MOST_OF_WAY = 0.03, 1.5  # the same as a share of what the camera would move it by, and at most
 FAINT = 0.15, 0.4, 0.4  # share of an overlay's strongest edges that are no traces of coding: grey, two of colour
-CLEAR = 0.25  # strength of a channel's edges to those of the strongest, at least, if it is asked where they are
+CLEAR = (
+    0.5,
+    0.4,
+    0.4,
+)  # strength of a channel's edges to the strongest, at least, if it is asked where they are: as FAINT
 COLOUR_BLUR = 2.0  # pixels by which coding may blur edges in colour
+SPECK = 8  # pixels that stand still: an edge with fewer is a trace of coding
 REACH = 6  # pixels around a box in which its edges are
 
 
@@ -76,21 +82,33 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
     """The boxes of a scene's overlays, in pixels of its kept frames (BGR, of one size), exact to a part of a pixel."""
     if len(frames) < LEAST_FRAMES:
         return []
-    channels = [_channel(levels) for levels in _levels(frames)]
-    moves = _moving(channels[0].levels)
-    if moves.mean() < MOVES_SOME:
+    greys = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
+    cameras = Cameras(greys)
+    if not cameras.may_move:
         return []
+    channels = [_channel(levels) for levels in _levels(frames)]
     still, nearly = (np.any([getattr(one, name) for one in channels], axis=0) for name in ("still", "nearly"))
     reach = max(3, round(JOINED * min(still.shape)))
-    candidates = [box for box in _boxes(still, nearly, reach) if _may_be_overlay(channels, still, box)]
+    boxes = _boxes(still, nearly, reach)
+    parts = [part for part in boxes if still[part].sum() >= LEAST_EDGE and _is_at_an_edge(_inner(part), still.shape)]
+    if not parts:
+        return []
+    cameras.look_again([_without(grey, parts) for grey in greys])
+    if not cameras.move:
+        return []
+    moves = _moving(channels[0].levels)
+    candidates = [one for part in parts if (one := _candidate(channels, cameras, part))]
     elsewhere = still.copy()
-    for box in candidates:
-        elsewhere[box] = False
-    share = elsewhere.sum() / max(1.0, channels[0].edges)
-    found = [box for box in candidates if _moves_behind(moves, box, reach, share)]
-    if found and share <= HARDLY_ELSEWHERE:
-        found = candidates  # the camera moves, and they do not
-    return [_exact(channels, box) for box in found]
+    lines = [part for part in boxes if _ways(_clearest(channels, part), part) < ONE_WAY]
+    for part in [*lines, *(one.part for one in candidates)]:
+        elsewhere[part] = False  # along lines a camera may pan
+    if elsewhere.sum() > STILL_ELSEWHERE * channels[0].edges:
+        return []
+    return [
+        one.box
+        for one in candidates
+        if _moves_around(moves, one.part, reach) >= MOVES_AROUND or _is_left_behind(channels, cameras, one)
+    ]
 
 
 def _levels(frames: Sequence[np.ndarray]) -> np.ndarray:
@@ -152,19 +170,57 @@ def _boxes(still: np.ndarray, nearly: np.ndarray, reach: int) -> list[Part]:
     square = np.ones((reach, reach), np.uint8)
     wide = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     near = cv2.dilate(dense.astype(np.uint8), wide) & nearly.astype(np.uint8)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(near, cv2.MORPH_CLOSE, square))
+    padded = cv2.copyMakeBorder(near, *(reach,) * 4, cv2.BORDER_CONSTANT)  # else what is near the border reaches it
+    joined = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square)[reach:-reach, reach:-reach]
+    count, _, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(joined))
     return [(slice(top, top + high), slice(left, left + wide)) for left, top, wide, high, _ in stats[1:count].tolist()]
 
 
-def _may_be_overlay(channels: Sequence[_Channel], still: np.ndarray, box: Part) -> bool:
-    """Whether edges in a box lie where overlays do, go more than one way, and do not move at all."""
-    if still[box].sum() < LEAST_EDGE or not _is_at_an_edge(box, still.shape):
-        return False
-    channel = _clearest(channels, box)
-    ways = sorted(float(np.abs(one[box][channel.still[box]]).sum()) for one in channel.usual)
-    if ways[0] < (ONE_WAY_AT_BORDER if _is_at_border(box, still.shape) else ONE_WAY) * ways[1]:
-        return False
-    return drift(channel.levels[:, *box], channel.nearly[box]) <= MOST_DRIFT
+def _ways(channel: _Channel, part: Part) -> float:
+    """Edges of one direction to those of the other: 0 of lines."""
+    ways = sorted(float(np.abs(one[part][channel.still[part]]).sum()) for one in channel.usual)
+    return ways[0] / max(ways[1], 1e-9)
+
+
+def _inner(part: Part) -> Box:
+    """The least that a part's overlay takes."""
+    rows, columns = part
+    return Box(columns.start + REACH, rows.start + REACH, columns.stop - REACH, rows.stop - REACH)
+
+
+def _without(grey: np.ndarray, parts: Sequence[Part]) -> np.ndarray:
+    """A picture without what is in some parts, which may be most of its texture, but is not the camera's to move."""
+    grey = grey.copy()
+    for part in parts:
+        here = grey[part]
+        here[:] = np.median(np.concatenate([here[0], here[-1], here[:, 0], here[:, -1]]))
+    return grey
+
+
+class _Candidate(NamedTuple):
+    """What may be an overlay: where its edges are, and its box to a part of a pixel."""
+
+    part: Part
+    box: Box
+    is_at_border: bool
+
+
+def _candidate(channels: Sequence[_Channel], cameras: Cameras, part: Part) -> _Candidate | None:
+    """What edges in a part may be, if they go more than one way, and do not move at all."""
+    shape = channels[0].still.shape
+    channel = _clearest(channels, part)
+    box = _exact(channels, part)
+    is_at_border = (
+        box.left < BORDER or box.top < BORDER or box.right > shape[1] - BORDER or box.bottom > shape[0] - BORDER
+    )
+    if _ways(channel, part) < (ONE_WAY_AT_BORDER if is_at_border else ONE_WAY):
+        return None
+    rows, columns = part
+    way = cameras.way((rows.start + rows.stop) / 2, (columns.start + columns.stop) / 2, shape)
+    most = max(MOST_DRIFT, min(DRIFT_OF_WAY * way, MOST_OF_WAY))
+    if not _is_at_an_edge(box, shape) or drift(channel.levels[:, *part], channel.nearly[part]) > most:
+        return None
+    return _Candidate(part, box, is_at_border)
 
 
 def _clearest(channels: Sequence[_Channel], box: Part) -> _Channel:
@@ -176,24 +232,20 @@ def _strength(channel: _Channel, box: Part) -> float:
     return float(np.abs(channel.usual[:, *box] * channel.still[box]).sum())
 
 
-def _is_at_an_edge(box: Part, shape: tuple[int, ...]) -> bool:
-    """Whether a box lies within the band along one side of the picture."""
-    return any(
-        part.stop <= BAND * length or part.start >= (1 - BAND) * length for part, length in zip(box, shape, strict=True)
-    )
+def _is_at_an_edge(box: Box, shape: tuple[int, ...]) -> bool:
+    """Whether a box lies within the band along one side."""
+    (left, top, right, bottom), (height, width) = box, shape
+    return right <= BAND * width or left >= (1 - BAND) * width or bottom <= BAND * height or top >= (1 - BAND) * height
 
 
-def _is_at_border(box: Part, shape: tuple[int, ...]) -> bool:
-    return any(part.start < BORDER or part.stop > length - BORDER for part, length in zip(box, shape, strict=True))
+def _is_left_behind(channels: Sequence[_Channel], cameras: Cameras, candidate: _Candidate) -> bool:
+    """Whether the camera leaves a candidate behind: over an even part of the picture nothing else shows it.
 
-
-def _moves_behind(moves: np.ndarray, box: Part, reach: int, still_elsewhere: float) -> bool:
-    """Whether the picture behind a box moves, as far as that can be told from what is around it, and elsewhere."""
-    if _moves_around(moves, box, reach) < MOVES_AROUND:
-        return False
-    if moves.mean() >= MOVES_ALL:
-        return still_elsewhere <= STILL_ELSEWHERE
-    return still_elsewhere <= HARDLY_ELSEWHERE and not _is_at_border(box, moves.shape)
+    What begins at the border may belong to the camera: a hood, a window's frame.
+    """
+    channel, (rows, columns) = _clearest(channels, candidate.part), candidate.part
+    edges = channel.nearly[rows, columns]
+    return not candidate.is_at_border and cameras.leave_behind(channel.levels, edges, rows.start, columns.start)
 
 
 def _moves_around(moves: np.ndarray, box: Part, reach: int) -> float:
@@ -212,18 +264,46 @@ def _exact(channels: Sequence[_Channel], box: Part) -> Box:
         for part, length in zip(box, channels[0].still.shape, strict=True)
     )
     known = box[1].start - left, box[0].start - top, right - box[1].stop, bottom - box[0].stop
-    clear = [(one.levels[:, top:bottom, left:right], faint) for one, faint in _clear(channels, box)]
+    here = slice(top, bottom), slice(left, right)
+    clear = [
+        (one.levels[:, *here], _without_specks(one, here, faint)[None], faint) for one, faint in _clear(channels, box)
+    ]
     first, second, third, fourth = (
-        _place([(_seen_from(side, levels), faint) for levels, faint in clear], known[side]) for side in range(4)
+        _place(
+            [(_seen_from(side, levels), _seen_from(side, edges)[0], faint) for levels, edges, faint in clear],
+            known[side],
+        )
+        for side in range(4)
     )
     return Box(left + first, top + second, right - third, bottom - fourth)
+
+
+def _without_specks(channel: _Channel, part: Part, faint: float) -> np.ndarray:
+    """Where edges of an overlay are, and beside them: those that stand still together, and strong ones that partly do.
+
+    Coding leaves faint traces and specks around an overlay, and in few frames some edges of the picture are alike.
+    """
+    strength, nearly = np.hypot(*channel.usual[:, *part]), channel.nearly[part]
+    full = np.percentile(strength[nearly], 90) if nearly.any() else np.inf
+    edges = _large(nearly, nearly, SPECK) | _large(strength >= max(EDGE, faint * full), nearly, SPECK // 2)
+    return cv2.dilate(edges.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+
+
+def _large(pixels: np.ndarray, counted: np.ndarray, least: int) -> np.ndarray:
+    """Those `pixels` that touch each other and hold at least so many of the `counted` ones."""
+    count, labels = cv2.connectedComponents(pixels.astype(np.uint8))
+    large = np.bincount(labels[counted & pixels], minlength=count) >= least
+    return np.asarray(large[labels] & pixels)
 
 
 def _clear(channels: Sequence[_Channel], box: Part) -> list[tuple[_Channel, float]]:
     """The channels in which edges in a box are clearly seen, and the shares of FAINT."""
     strengths = [_strength(one, box) for one in channels]
-    least = CLEAR * max(strengths)
-    return [(one, faint) for one, faint, has in zip(channels, FAINT, strengths, strict=True) if has >= least]
+    return [
+        (one, faint)
+        for one, faint, least, has in zip(channels, FAINT, CLEAR, strengths, strict=True)
+        if has >= least * max(strengths)
+    ]
 
 
 def _seen_from(side: int, levels: np.ndarray) -> np.ndarray:
@@ -232,12 +312,12 @@ def _seen_from(side: int, levels: np.ndarray) -> np.ndarray:
     return turned if side < 2 else turned[:, ::-1]
 
 
-def _place(channels: Sequence[tuple[np.ndarray, float]], known: float) -> float:
+def _place(channels: Sequence[tuple[np.ndarray, np.ndarray, float]], known: float) -> float:
     """Where an overlay begins from the top, as the first channel says, or all others if they see it well outside.
 
     The first one is grey, whose edges are the sharpest, unless they are hardly seen.
     """
-    places = [outermost(levels, EDGE, faint, LOOSE.frames(len(levels))) for levels, faint in channels]
+    places = [outermost(levels, edges, EDGE, faint, LOOSE.frames(len(levels))) for levels, edges, faint in channels]
     first, *others = [place for place in places if place is not None] or [known]
     outside = max(others, default=first)
     return outside if outside < first - COLOUR_BLUR else first

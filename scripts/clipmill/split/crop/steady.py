@@ -40,13 +40,13 @@ def drift(frames: np.ndarray, edges: np.ndarray) -> float:
     return float(np.sqrt((total**2).sum()))
 
 
-def outermost(frames: np.ndarray, least: float, faint: float, otherwise: int) -> float | None:
+def outermost(frames: np.ndarray, edges: np.ndarray, least: float, faint: float, otherwise: int) -> float | None:
     """The place where edges begin from the top, in rows, of frames × rows × columns of levels. None if nobody can tell.
 
-    `least`: levels by which rows differ at an edge. `faint`: share of the strongest such steps, at least: coding leaves
-    less around an edge. `otherwise`: how many frames may differ in another way. A pixel of a frame that was made
-    smaller is the mean of the pixels that were there. So the centre of mass of the differences between rows is where
-    the edge was, to a part of a row.
+    `edges`: rows × columns, where they may be. `least`: levels by which rows differ at an edge. `faint`: share of the
+    strongest such steps, at least: coding leaves less around an edge. `otherwise`: how many frames may differ in
+    another way. A pixel of a frame that was made smaller is the mean of the pixels that were there. So the centre of
+    mass of the differences between rows is where the edge was, to a part of a row.
     """
     steps = cv2.sepFilter2D(np.diff(frames, axis=1).transpose(1, 2, 0), -1, SMOOTH, np.ones(1)).transpose(2, 0, 1)
     usual = median(steps)
@@ -57,7 +57,7 @@ def outermost(frames: np.ndarray, least: float, faint: float, otherwise: int) ->
     full = np.percentile(strong[strong >= least], 90)
     sure = strong >= np.maximum(SURE * error, max(least, faint * full))
     alike = (steps * np.sign(usual) >= ALIKE * strong).sum(0) >= len(steps) - otherwise
-    sure &= alike
+    sure &= alike & (edges[1:] | edges[:-1])
     places = sorted(_centre(usual[:, at], int(np.argmax(sure[:, at]))) for at in np.flatnonzero(sure.any(0)))
     return places[min(OUTERMOST, len(places)) - 1] if places else None
 
