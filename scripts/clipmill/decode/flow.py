@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clipmill.base.opencv import cv2
-from clipmill.decode.similarity import FlowPicture, Similarity, find_camera, median, refined
+from clipmill.decode.similarity import FAR, FlowPicture, Similarity, find_camera, median, refined
 
 PIXEL = 5  # side of the squares by which is judged what explains a pixel
 LEAST_NOISE, LEAST_ERROR = 0.3, 2.0  # squares of grey levels
@@ -28,6 +28,7 @@ SMALL = 1500  # pixels: if less is unexplained, blocks are matched at full size
 GRID = 3  # pixels at half the size: blocks are so far apart
 MOST_BLOCKS, MOST_STARTS, MOST_MOVES = 80, 8, 4
 CLOSE = 9  # pixels: gaps that an object's pixels may have
+WHITE = 256  # grey levels: what is brighter is not seen
 ALIKE = 0.4  # share of a block's energy by which its match may differ
 
 
@@ -80,7 +81,8 @@ class _Pair:
         self.before, self.after, self.camera = before, after, camera
         shape = before.plain.shape
         self.window = slice(0, shape[0]), slice(0, shape[1])
-        moved, seen = self._moved_back(camera)
+        moved = self._moved_back(camera)
+        seen = moved < WHITE
         self._light = _light(before.plain, moved, seen)
         error = self._squares(moved)
         error[~seen] = 0
@@ -97,19 +99,22 @@ class _Pair:
         )
         self.error, self.limit = around[self.window], limit[self.window]
         self._sharp_error = _smooth(error[self.window], 3)
-        self.unexplained = self.all_unexplained[self.window] > 0
+        self._mark()
 
-    def _moved_back(self, move: Similarity) -> tuple[np.ndarray, np.ndarray]:
-        """The window of the later picture before a move, and which of its pixels are seen."""
-        shape = self.after.plain.shape
-        matrix = self._in_window(move)
-        size = self.before.plain[self.window].shape[::-1]
-        flags = cv2.WARP_INVERSE_MAP
-        moved = cv2.warpAffine(
-            self.after.plain, matrix, size, flags=cv2.INTER_LINEAR | flags, borderMode=cv2.BORDER_REPLICATE
+    def _mark(self) -> None:
+        self.unexplained = self.all_unexplained[self.window] > 0
+        self._around_unexplained = cv2.dilate(self.all_unexplained, np.ones((3, 3), np.uint8))
+
+    def _moved_back(self, move: Similarity) -> np.ndarray:
+        """The window of the later picture before a move; FAR where it is not seen."""
+        return cv2.warpAffine(
+            self.after.plain,
+            self._in_window(move),
+            self.before.plain[self.window].shape[::-1],
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=FAR,
         )
-        seen = cv2.warpAffine(np.ones(shape, np.uint8), matrix, size, flags=cv2.INTER_NEAREST | flags)
-        return moved, seen > 0
 
     def _in_window(self, move: Similarity) -> np.ndarray:
         """The matrix of a move from pixels of the window to those of the picture."""
@@ -124,16 +129,12 @@ class _Pair:
 
     def error_of(self, move: Similarity, side: int = PIXEL) -> np.ndarray:
         """Mean square of the error that a move leaves around each pixel of the window, in squares of `side` pixels."""
-        moved, seen = self._moved_back(move)
-        error = np.minimum(self._squares(moved), 1e4)
-        error[~seen] = 1e4
-        return _smooth(error, side)
+        return _smooth(np.minimum(self._squares(self._moved_back(move)), 1e4), side)
 
     def leads_to_unexplained(self, move: Similarity) -> np.ndarray:
         """Of each pixel: whether the later picture differs from the camera's at the place that it moves to."""
-        wide = cv2.dilate(self.all_unexplained, np.ones((3, 3), np.uint8))
         found = cv2.warpAffine(
-            wide,
+            self._around_unexplained,
             self._in_window(self.camera.inverse().after(move)),
             self.error.shape[::-1],
             flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
@@ -145,10 +146,8 @@ class _Pair:
     def ends(self, shape: tuple[int, ...]) -> np.ndarray:
         """Flags of the later picture's pixels to which an object may move: those that the camera's move does not lead to
         from what it explains. `shape`: of the picture at the wanted size."""
-        wide = cv2.dilate(self.all_unexplained, np.ones((3, 3), np.uint8))
-        wide = cv2.resize(wide, shape[::-1], interpolation=cv2.INTER_AREA)
         return cv2.warpAffine(
-            wide,
+            cv2.resize(self._around_unexplained, shape[::-1], interpolation=cv2.INTER_AREA),
             self.camera.matrix(shape),
             shape[::-1],
             flags=cv2.INTER_NEAREST,
@@ -171,7 +170,7 @@ class _Pair:
         )
         taken = cv2.dilate(pixels.astype(np.uint8) | covered, np.ones((3, 3), np.uint8))
         self.all_unexplained[self.window][taken > 0] = 0
-        self.unexplained = self.all_unexplained[self.window] > 0
+        self._mark()
 
     def extent(self, move: Similarity, pixels: np.ndarray, error: np.ndarray) -> np.ndarray:
         """The object of which `pixels` are seen to move: to its edges, without their soft rim, and with what is even
@@ -189,14 +188,17 @@ def _objects(before: FlowPicture, after: FlowPicture, camera: Similarity) -> lis
     if pair.unexplained.sum() < LEAST_PIXELS:
         return []
     starts = [Similarity(1, shift) for shift in _block_shifts(pair)]
-    errors = [pair.error_of(start) for start in starts]
+    candidates = [(start, pair.error_of(start)) for start in starts]
     objects: list[tuple[Similarity, np.ndarray]] = []
-    while starts and len(objects) < MOST_MOVES:
-        explained = [pair.explained_by(start, error) for start, error in zip(starts, errors, strict=True)]
-        saved = [float((pair.error - error)[pixels].sum()) for error, pixels in zip(errors, explained, strict=True)]
-        best = max(range(len(starts)), key=saved.__getitem__)
-        errors.pop(best)
-        found = _object(pair, starts.pop(best), explained[best])
+    while len(objects) < MOST_MOVES:
+        supports = [pair.explained_by(*candidate) for candidate in candidates]
+        seen = [number for number, support in enumerate(supports) if support.sum() >= LEAST_PIXELS]
+        if not seen:
+            break
+        saved = {number: float((pair.error - candidates[number][1])[supports[number]].sum()) for number in seen}
+        best = max(seen, key=saved.__getitem__)
+        found = _object(pair, candidates[best][0], supports[best])
+        candidates = [candidates[number] for number in seen if number != best]
         if found is not None:
             move, pixels = found
             pair.take(move, pixels)
@@ -208,8 +210,6 @@ def _objects(before: FlowPicture, after: FlowPicture, camera: Similarity) -> lis
 
 def _object(pair: _Pair, start: Similarity, support: np.ndarray) -> tuple[Similarity, np.ndarray] | None:
     """The object that moves about as `start`: its move and its pixels; None if none does. `support`: it explains these."""
-    if support.sum() < LEAST_PIXELS:
-        return None
     weights = np.zeros(pair.before.plain.shape, np.float32)
     weights[pair.window] = cv2.dilate(support.astype(np.float32), np.ones((5, 5), np.uint8))
     move = refined(pair.before.levels[0], pair.after.levels[0], start, 3, weights=weights)
@@ -263,16 +263,18 @@ def _places_of_blocks(unexplained: np.ndarray, shape: tuple[int, ...]) -> tuple[
 def _match(block: np.ndarray, area: np.ndarray, ends: np.ndarray, energy: float) -> tuple[tuple[int, int], float]:
     """Where in an area a block is found, right and down from the middle; and how surely, 0 to 1.
 
-    `ends`: where it may be. `energy`: the sum of the squares of the block's differences from its mean.
+    `ends`: where its middle may be. `energy`: the sum of the squares of the block's differences from its mean.
     """
-    error = cv2.matchTemplate(area, block, cv2.TM_SQDIFF)
-    middle = error.shape[0] // 2
-    least, _, (right, down), _ = cv2.minMaxLoc(error, ends)
-    if right < 0:
+    left, top, width, height = cv2.boundingRect(ends)
+    if width == 0:
         return (0, 0), 0.0
-    if least >= ALIKE * min(float(error[middle, middle]), energy):
+    middle, wide = ends.shape[0] // 2, BLOCK - 1
+    error = cv2.matchTemplate(area[top : top + height + wide, left : left + width + wide], block, cv2.TM_SQDIFF)
+    least, _, (right, down), _ = cv2.minMaxLoc(error, ends[top : top + height, left : left + width])
+    stays = block - area[middle : middle + BLOCK, middle : middle + BLOCK]
+    if least >= ALIKE * min(float((stays * stays).sum()), energy):
         return (0, 0), 0.0
-    return (right - middle, down - middle), 1 - max(least, 0) / energy
+    return (left + right - middle, top + down - middle), 1 - max(least, 0) / energy
 
 
 def _frequent(votes: dict[tuple[int, int], float]) -> list[tuple[int, int]]:

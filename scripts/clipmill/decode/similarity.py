@@ -254,9 +254,12 @@ def refined(
     `spread`: pixels by which a place may be wrong and still counts. `weights`: of each pixel.
     """
     numbers, change, steepness = before.telling
+    if weights is not None:
+        weights = weights.reshape(-1)[numbers]
+        counted = weights > 0
+        weights, numbers, change, steepness = weights[counted], numbers[counted], change[:, counted], steepness[counted]
     scale = 1 / (NOISE + np.float32(spread**2) * steepness)
     texture = before.texture.reshape(-1)[numbers]
-    weights = None if weights is None else weights.reshape(-1)[numbers]
     for _ in range(rounds):
         error = after.moved_back(move).reshape(-1)[numbers] - texture
         counts = 1 / (1 + error * error * scale) ** 2  # Geman and McClure's
