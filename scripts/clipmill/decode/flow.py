@@ -26,7 +26,9 @@ EDGE = 0.3  # where an object ends: the share of the error beside its edge
 BLOCK, REACH = 7, 16  # pixels at half the size: side of a block, and how far it may move beside the camera
 SMALL = 1500  # pixels: if less is unexplained, blocks are matched at full size
 GRID = 3  # pixels at half the size: blocks are so far apart
-MOST_BLOCKS, MOST_STARTS, MOST_MOVES = 80, 8, 4
+MOST_BLOCKS, MOST_SMALL_BLOCKS = 40, 80
+MOST_STARTS, MOST_MOVES = 8, 4
+PLAIN = 2.0  # squares of grey levels: a block with less texture is found anywhere
 CLOSE = 9  # pixels: gaps that an object's pixels may have
 WHITE = 256  # grey levels: what is brighter is not seen
 ALIKE = 0.4  # share of a block's energy by which its match may differ
@@ -234,11 +236,11 @@ def _block_shifts(pair: _Pair) -> list[complex]:
     open_ends = cv2.copyMakeBorder(pair.ends(shape), reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
     mean = cv2.blur(before, (BLOCK, BLOCK))
     energy = (cv2.blur(before * before, (BLOCK, BLOCK)) - mean * mean) * BLOCK**2
-    places = _places_of_blocks(pair.all_unexplained, shape)
+    places = _places_of_blocks(pair.all_unexplained, shape, MOST_SMALL_BLOCKS if is_small else MOST_BLOCKS)
     ends = np.rint(pair.camera.matrix(shape) @ [places[1], places[0], np.ones(len(places[0]))]).astype(int)
     votes: defaultdict[tuple[int, int], float] = defaultdict(float)
     for row, column, right, down in np.stack([*places, *ends], 1).tolist():
-        if not (0 <= right < shape[1] and 0 <= down < shape[0]):
+        if not (0 <= right < shape[1] and 0 <= down < shape[0]) or energy[row, column] < PLAIN * BLOCK**2:
             continue
         block = before[row - around : row + around + 1, column - around : column + around + 1]
         area = padded[down : down + 2 * wide + 1, right : right + 2 * wide + 1]
@@ -249,12 +251,12 @@ def _block_shifts(pair: _Pair) -> list[complex]:
     return [complex(*shift) / min(shape) for shift in _frequent(votes)]
 
 
-def _places_of_blocks(unexplained: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns at half the size of the middles of some blocks that are unexplained."""
+def _places_of_blocks(unexplained: np.ndarray, shape: tuple[int, ...], most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the middles of blocks that are unexplained, at most so many."""
     size = max(1, shape[1] // GRID), max(1, shape[0] // GRID)
     shares = cv2.resize(unexplained.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     found = np.stack(np.nonzero(shares > 0.25))
-    chosen = found[:, np.linspace(0, found.shape[1] - 1, min(found.shape[1], MOST_BLOCKS)).round().astype(int)]
+    chosen = found[:, np.linspace(0, found.shape[1] - 1, min(found.shape[1], most)).round().astype(int)]
     rows, columns = (chosen * GRID + GRID // 2).astype(int)
     around = BLOCK // 2
     return rows.clip(around, shape[0] - around - 1), columns.clip(around, shape[1] - around - 1)

@@ -162,7 +162,7 @@ def find_camera(before: FlowPicture, after: FlowPicture) -> tuple[Similarity, fl
         move = STANDING
     move = refined(before.levels[0], after.levels[0], move, LAST_ROUNDS, NARROW)
     if _is_small(move, before.plain.shape) and not _is_seen(move, before.half, after.half):
-        move = STANDING
+        return STANDING, _mean(standing)
     return move, _mean(explained(before.half, after.half.moved_back(move)))
 
 
