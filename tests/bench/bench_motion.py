@@ -37,11 +37,11 @@ from clipmill.store.tables import STATIC
 
 SECONDS = 0.5  # between two kept frames
 BEHIND = {"coffee.png": "gravel.png", "gravel.png": "chelsea.png", "chelsea.png": "coffee.png", "shapes": "chelsea.png"}
-SMALL, LARGE = (40, 60), (80, 120, 200)  # pixels of 360 lines
+LARGE = (80, 120, 200)  # pixels of 360 lines
 SLOW, FAST = (5,), (20, 40, 60)  # pixels per half second
 CAMERAS = {"still": (Camera(),), "moving": (Camera(25, 10), Camera(zoom=0.1), Camera(-60, 5, 0, 4))}
 RATES = (12, 24, 25, Fraction(30000, 1001), 50, 60)
-SIZES = ((426, 240), (640, 360), (854, 480), (1920, 1080))
+SIZES = ((426, 240), (854, 480), (1920, 1080))
 LABELS = {
     "static": Camera(),
     "pan_left": Camera(right=30),
@@ -175,29 +175,32 @@ def filmed(path: Path, scene: Scene, fps: render.Rate, seconds: float = 1.6) -> 
 
 
 def same() -> Rows:
-    """The same scenes at other rates and sizes: how far each value is from that at 24 frames of 360 lines."""
-    usual = ((640, 360), 24)
-    groups = {
-        "12 to 60 frames per second": [((640, 360), rate) for rate in RATES],
-        "240 to 1080 lines": [(size, 12) for size in SIZES],
-    }
+    """The same scenes at other rates, as encoded films, and at other sizes: how far from 24 frames, and 360 lines."""
+    found: dict[str, list[Error]] = {"motion": [], "camera_speed": [], "subject_motion": []}
     with tempfile.TemporaryDirectory(prefix="clipmill-bench-") as folder:
-        path = Path(folder) / "film.mp4"
-        for row, films in groups.items():
-            found: dict[str, list[Error]] = {"motion": [], "camera_speed": [], "subject_motion": []}
-            for name, scene in same_scenes().items():
-                first = values(path, scene, *(usual if row.startswith("12") else (usual[0], 12)))
-                for size, rate in films:
-                    other = values(path, scene, size, rate)
-                    for column, value in other.items():
-                        if value is not None and first[column]:
-                            found[column].append(Error(f"{name} {size} {float(rate):.2f}", value, first[column]))
-            for column, errors in found.items():
-                yield f"`{column}` at {row}, against 360 lines", errors
+        for name, scene in same_scenes().items():
+            by_rate = {rate: values(Path(folder) / "film.mp4", scene, rate) for rate in RATES}
+            for rate, (column, usual) in product(RATES, by_rate[24].items()):
+                value = by_rate[rate][column]
+                if rate != 24 and value is not None and usual:
+                    found[column].append(Error(f"{name} {float(rate):.2f}", value, usual))
+    for column, errors in found.items():
+        yield f"`{column}` at 12 to 60 frames per second, against 24", errors
+    whole, own = [], []
+    for name, scene in same_scenes().items():
+        usual = measured(scene)
+        for size in SIZES:
+            other = measured(scene.scaled(size))
+            whole.append(Error(f"{name} {size}", other[0], usual[0]))
+            if scene.things:
+                own.append(Error(f"{name} {size}", other[1], usual[1]))
+    yield "`motion` at 240, 480 and 1080 lines, against 360", whole
+    yield "`subject_motion` of the same", own
 
 
-def values(path: Path, scene: Scene, size: render.Size, rate: render.Rate) -> dict[str, float | None]:
-    motion, camera, _ = filmed(path, scene.scaled(size), rate, 2.1)
+def values(path: Path, scene: Scene, rate: render.Rate) -> dict[str, float | None]:
+    """Of a film of a scene; None for what does not move in it."""
+    motion, camera, _ = filmed(path, scene, rate, 2.1)
     own = camera["subject_motion"] if scene.things else None
     moves = camera["camera_speed"] if scene.camera != Camera() else None
     return {"motion": motion["motion"], "camera_speed": moves, "subject_motion": own}

@@ -86,7 +86,13 @@ class Scene:
         times = min(size) / min(self.size)
         camera = replace(self.camera, right=times * self.camera.right, down=times * self.camera.down)
         things = tuple(
-            Thing(one.picture, round(times * one.side), tuple(times * z for z in one.place), times * one.right, times * one.down)
+            Thing(
+                one.picture,
+                round(times * one.side),
+                (times * one.place[0], times * one.place[1]),
+                times * one.right,
+                times * one.down,
+            )
             for one in self.things
         )
         return replace(self, camera=camera, things=things, size=size)

@@ -146,8 +146,10 @@ class _Pair:
         return found > 0
 
     def ends(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Flags of the later picture's pixels to which an object may move: those that the camera's move does not lead to
-        from what it explains. `shape`: of the picture at the wanted size."""
+        """Flags of the later picture's pixels to which an object may move: the camera leaves them unexplained.
+
+        `shape`: of the picture at the wanted size.
+        """
         return cv2.warpAffine(
             cv2.resize(self._around_unexplained, shape[::-1], interpolation=cv2.INTER_AREA),
             self.camera.matrix(shape),
@@ -158,25 +160,28 @@ class _Pair:
         )
 
     def explained_by(self, move: Similarity, error: np.ndarray) -> np.ndarray:
-        """Flags of the window's pixels that only this move explains. `error`: its `error_of`."""
+        """Flags of the window's pixels that this move explains and none before it. `error`: its `error_of`."""
         better = self.unexplained & (error < BETTER * self.error) & (error < self.limit + ALIKE * self.error)
         return better & self.leads_to_unexplained(move)
 
     def take(self, move: Similarity, pixels: np.ndarray) -> None:
         """An object is found: neither its pixels are unexplained any more, nor the ground that it covers."""
+        flags = pixels.astype(np.uint8)
         covered = cv2.warpAffine(
-            pixels.astype(np.uint8),
+            flags,
             _about(self.camera.inverse().after(move).matrix(self.after.plain.shape), self.window),
             self.error.shape[::-1],
             flags=cv2.INTER_NEAREST,
         )
-        taken = cv2.dilate(pixels.astype(np.uint8) | covered, np.ones((3, 3), np.uint8))
+        taken = cv2.dilate(cv2.max(flags, covered), np.ones((3, 3), np.uint8))
         self.all_unexplained[self.window][taken > 0] = 0
         self._mark()
 
     def extent(self, move: Similarity, pixels: np.ndarray, error: np.ndarray) -> np.ndarray:
-        """The object of which `pixels` are seen to move: to its edges, without their soft rim, and with what is even
-        inside it. `error`: `error_of` its move."""
+        """The object of which `pixels` are seen to move: to its edges without their soft rim, with even parts inside.
+
+        `error`: `error_of` its move.
+        """
         rim = EDGE * cv2.dilate(self._sharp_error, np.ones((7, 7), np.uint8))
         near = cv2.dilate(pixels.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         pixels = pixels | (near & self.unexplained & (self.error_of(move, 3) < self._sharp_error))
@@ -211,7 +216,10 @@ def _objects(before: FlowPicture, after: FlowPicture, camera: Similarity) -> lis
 
 
 def _object(pair: _Pair, start: Similarity, support: np.ndarray) -> tuple[Similarity, np.ndarray] | None:
-    """The object that moves about as `start`: its move and its pixels; None if none does. `support`: it explains these."""
+    """The object that moves about as `start`: its move and its pixels; None if none does.
+
+    `support`: pixels that `start` explains.
+    """
     weights = np.zeros(pair.before.plain.shape, np.float32)
     weights[pair.window] = cv2.dilate(support.astype(np.float32), np.ones((5, 5), np.uint8))
     move = refined(pair.before.levels[0], pair.after.levels[0], start, 3, weights=weights)
