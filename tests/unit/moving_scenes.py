@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
@@ -77,8 +78,24 @@ class Scene:
     def grey(self, time: float) -> np.ndarray:
         return cv2.cvtColor(self.frame(time), cv2.COLOR_BGR2GRAY)
 
-    def film(self, seconds: float, fps: float) -> Iterator[Frame]:
-        return (self.frame(number / fps) for number in range(round(seconds * fps)))
+    def film(self, seconds: float, fps: float | Fraction) -> Iterator[Frame]:
+        return (self.frame(number / float(fps)) for number in range(round(seconds * fps)))
+
+    def scaled(self, size: Size) -> Scene:
+        """The same at another size."""
+        times = min(size) / min(self.size)
+        camera = replace(self.camera, right=times * self.camera.right, down=times * self.camera.down)
+        things = tuple(
+            Thing(
+                one.picture,
+                round(times * one.side),
+                (times * one.place[0], times * one.place[1]),
+                times * one.right,
+                times * one.down,
+            )
+            for one in self.things
+        )
+        return replace(self, camera=camera, things=things, size=size)
 
     def speeds(self, start: float, end: float) -> tuple[float, float]:
         """Mean length over the pixels of the frame at `start`, in % of the short side per second: of the flow to the

@@ -77,6 +77,33 @@ def test_things_that_move(camera):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("camera", [Camera(), Camera(25, 10)], ids=["still", "moving"])
+def test_small_and_slow_things(camera):
+    """Of 40 and 60 pixels (13 and 20 of the small picture), and things that move by 5 pixels (2 of it)."""
+    errors = []
+    for side, pixels, behind in itertools.product((40, 60), (5, 20, 40), BEHIND):
+        thing = Thing(BEHIND[behind], side, (90, -40), -pixels / SECONDS, 0.1 * pixels / SECONDS)
+        scene = Scene(behind, camera, (thing,))
+        errors.append(found(scene)[1] / scene.speeds(0, SECONDS)[1] - 1)
+    assert np.median(np.abs(errors)) < 0.25
+    assert np.mean(np.abs(errors) < 0.4) > 0.8
+
+
+@pytest.mark.slow
+def test_a_small_slow_thing_does_not_move_the_camera():
+    for behind, side in itertools.product(BEHIND, (40, 200)):
+        scene = Scene(behind, things=(Thing(BEHIND[behind], side, (-60, 20), 8, -6),))
+        flow = flow_between(FlowPicture(scene.grey(0)), FlowPicture(scene.grey(SECONDS)))
+        assert flow.camera == STANDING
+
+
+def test_the_ground_that_a_thing_covers_does_not_move():
+    """Even ground before the thing is found again where the thing was; only the thing moves."""
+    scene = Scene("shapes", things=(Thing("chelsea.png", 60, (90, -40), -120, 12),))
+    assert found(scene)[1] == pytest.approx(scene.speeds(0, SECONDS)[1], rel=0.35)
+
+
+@pytest.mark.slow
 def test_a_large_thing_does_not_move_the_camera():
     thing = Thing("coffee.png", 300, (-20, 10), 60, -30)
     scene = Scene("chelsea.png", things=(thing,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -278,6 +279,31 @@ def test_what_does_not_move_has_no_motion(show):
     assert np.isnan(result["motion"]).all()  # one sample
     result = show("black.mp4")
     assert motion_score(result.clip(), result.row, result.signals)["motion"] == 0
+
+
+RATES = (12, 25, Fraction(30000, 1001), 60)
+THING = Thing("gravel.png", 120, (-60, 20), 50, -30)
+SCENES = {
+    "pan": Scene("chelsea.png", Camera(40, 15)),
+    "zoom": Scene("coffee.png", Camera(zoom=0.15)),
+    "thing": Scene("coffee.png", things=(THING,)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCENES)
+def test_motion_is_the_same_at_any_rate(tmp_path, name):
+    """Two frames per second are kept whatever the rate. Of a thing each value is as near to the truth as of any."""
+    found, scene = [], SCENES[name].scaled((480, 270))
+    for rate in RATES:
+        path = tmp_path / f"{float(rate):.0f}.mp4"
+        render.encode(path, scene.film(1.1, rate), scene.size, rate, options={"crf": "18"})
+        result = decoded(path)
+        row = motion_score(result.clip(), result.row, result.signals)
+        assert row["motion_pairs"] == 2
+        found.append(row["motion"])
+    assert found == pytest.approx([scene.speeds(0, 1)[0]] * len(RATES), rel=0.3 if scene.things else 0.1)
+    assert scene.things or max(found) < 1.05 * min(found)
 
 
 # --- single pictures --------------------------------------------------------------------------------------------------

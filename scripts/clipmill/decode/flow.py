@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clipmill.base.opencv import cv2
-from clipmill.decode.similarity import FlowPicture, Similarity, find_camera, median, refined
+from clipmill.decode.similarity import FAR, FlowPicture, Similarity, find_camera, median, refined
 
 PIXEL = 5  # side of the squares by which is judged what explains a pixel
 LEAST_NOISE, LEAST_ERROR = 0.3, 2.0  # squares of grey levels
@@ -22,12 +22,15 @@ MISPLACED, FINE = 0.1, 0.2  # what an explained pixel may be off: pixels; share 
 BETTER = 0.6  # the share of the error that another move must save
 MARGIN = 8  # pixels around what is unexplained
 LEAST_PIXELS = 12  # a smaller group of pixels does not move
-EDGE = 0.25  # where an object ends: the share of the error beside its edge
+EDGE = 0.3  # where an object ends: the share of the error beside its edge
 BLOCK, REACH = 7, 16  # pixels at half the size: side of a block, and how far it may move beside the camera
 SMALL = 1500  # pixels: if less is unexplained, blocks are matched at full size
-GRID = 4  # pixels at half the size: blocks are so far apart
-MOST_BLOCKS, MOST_MOVES = 20, 3
+GRID = 3  # pixels at half the size: blocks are so far apart
+MOST_BLOCKS, MOST_SMALL_BLOCKS = 40, 80
+MOST_STARTS, MOST_MOVES = 8, 4
+PLAIN = 2.0  # squares of grey levels: a block with less texture is found anywhere
 CLOSE = 9  # pixels: gaps that an object's pixels may have
+WHITE = 256  # grey levels: what is brighter is not seen
 ALIKE = 0.4  # share of a block's energy by which its match may differ
 
 
@@ -80,7 +83,8 @@ class _Pair:
         self.before, self.after, self.camera = before, after, camera
         shape = before.plain.shape
         self.window = slice(0, shape[0]), slice(0, shape[1])
-        moved, seen = self._moved_back(camera)
+        moved = self._moved_back(camera)
+        seen = moved < WHITE
         self._light = _light(before.plain, moved, seen)
         error = self._squares(moved)
         error[~seen] = 0
@@ -97,19 +101,22 @@ class _Pair:
         )
         self.error, self.limit = around[self.window], limit[self.window]
         self._sharp_error = _smooth(error[self.window], 3)
-        self.unexplained = self.all_unexplained[self.window] > 0
+        self._mark()
 
-    def _moved_back(self, move: Similarity) -> tuple[np.ndarray, np.ndarray]:
-        """The window of the later picture before a move, and which of its pixels are seen."""
-        shape = self.after.plain.shape
-        matrix = self._in_window(move)
-        size = self.before.plain[self.window].shape[::-1]
-        flags = cv2.WARP_INVERSE_MAP
-        moved = cv2.warpAffine(
-            self.after.plain, matrix, size, flags=cv2.INTER_LINEAR | flags, borderMode=cv2.BORDER_REPLICATE
+    def _mark(self) -> None:
+        self.unexplained = self.all_unexplained[self.window] > 0
+        self._around_unexplained = cv2.dilate(self.all_unexplained, np.ones((3, 3), np.uint8))
+
+    def _moved_back(self, move: Similarity) -> np.ndarray:
+        """The window of the later picture before a move; FAR where it is not seen."""
+        return cv2.warpAffine(
+            self.after.plain,
+            self._in_window(move),
+            self.before.plain[self.window].shape[::-1],
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=FAR,
         )
-        seen = cv2.warpAffine(np.ones(shape, np.uint8), matrix, size, flags=cv2.INTER_NEAREST | flags)
-        return moved, seen > 0
 
     def _in_window(self, move: Similarity) -> np.ndarray:
         """The matrix of a move from pixels of the window to those of the picture."""
@@ -122,18 +129,14 @@ class _Pair:
         difference = plain - np.float32(self._light.gain) * moved - np.float32(self._light.offset)
         return difference * difference
 
-    def error_of(self, move: Similarity) -> np.ndarray:
-        """Mean square of the error that a move leaves around each pixel of the window."""
-        moved, seen = self._moved_back(move)
-        error = np.minimum(self._squares(moved), 1e4)
-        error[~seen] = 1e4
-        return _smooth(error, PIXEL)
+    def error_of(self, move: Similarity, side: int = PIXEL) -> np.ndarray:
+        """Mean square of the error that a move leaves around each pixel of the window, in squares of `side` pixels."""
+        return _smooth(np.minimum(self._squares(self._moved_back(move)), 1e4), side)
 
     def leads_to_unexplained(self, move: Similarity) -> np.ndarray:
         """Of each pixel: whether the later picture differs from the camera's at the place that it moves to."""
-        wide = cv2.dilate(self.all_unexplained, np.ones((3, 3), np.uint8))
         found = cv2.warpAffine(
-            wide,
+            self._around_unexplained,
             self._in_window(self.camera.inverse().after(move)),
             self.error.shape[::-1],
             flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
@@ -142,48 +145,89 @@ class _Pair:
         )
         return found > 0
 
-    def extent(self, pixels: np.ndarray, error: np.ndarray) -> np.ndarray:
-        """The object of which `pixels` are seen to move: without its soft rim, and with what is even inside it."""
+    def ends(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Flags of the later picture's pixels to which an object may move: the camera leaves them unexplained.
+
+        `shape`: of the picture at the wanted size.
+        """
+        return cv2.warpAffine(
+            cv2.resize(self._around_unexplained, shape[::-1], interpolation=cv2.INTER_AREA),
+            self.camera.matrix(shape),
+            shape[::-1],
+            flags=cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=1,
+        )
+
+    def explained_by(self, move: Similarity, error: np.ndarray) -> np.ndarray:
+        """Flags of the window's pixels that this move explains and none before it. `error`: its `error_of`."""
+        better = self.unexplained & (error < BETTER * self.error) & (error < self.limit + ALIKE * self.error)
+        return better & self.leads_to_unexplained(move)
+
+    def take(self, move: Similarity, pixels: np.ndarray) -> None:
+        """An object is found: neither its pixels are unexplained any more, nor the ground that it covers."""
+        flags = pixels.astype(np.uint8)
+        covered = cv2.warpAffine(
+            flags,
+            _about(self.camera.inverse().after(move).matrix(self.after.plain.shape), self.window),
+            self.error.shape[::-1],
+            flags=cv2.INTER_NEAREST,
+        )
+        taken = cv2.dilate(cv2.max(flags, covered), np.ones((3, 3), np.uint8))
+        self.all_unexplained[self.window][taken > 0] = 0
+        self._mark()
+
+    def extent(self, move: Similarity, pixels: np.ndarray, error: np.ndarray) -> np.ndarray:
+        """The object of which `pixels` are seen to move: to its edges without their soft rim, with even parts inside.
+
+        `error`: `error_of` its move.
+        """
         rim = EDGE * cv2.dilate(self._sharp_error, np.ones((7, 7), np.uint8))
+        near = cv2.dilate(pixels.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        pixels = pixels | (near & self.unexplained & (self.error_of(move, 3) < self._sharp_error))
         inside = _hull(pixels & (self._sharp_error > rim))
         return inside & (pixels | (~self.unexplained & (error <= self.limit)))
 
 
 def _objects(before: FlowPicture, after: FlowPicture, camera: Similarity) -> list[tuple[Similarity, np.ndarray]]:
-    """What moves by itself: moves and their pixels (height × width flags)."""
+    """What moves by itself: moves and their pixels (height × width flags), the most visible one first."""
     pair = _Pair(before, after, camera)
     if pair.unexplained.sum() < LEAST_PIXELS:
         return []
-    best = pair.error.copy()
-    objects = []
-    for shift in _block_shifts(pair):
-        found = _object(pair, Similarity(1, shift), best)
+    starts = [Similarity(1, shift) for shift in _block_shifts(pair)]
+    candidates = [(start, pair.error_of(start)) for start in starts]
+    objects: list[tuple[Similarity, np.ndarray]] = []
+    while len(objects) < MOST_MOVES:
+        supports = [pair.explained_by(*candidate) for candidate in candidates]
+        seen = [number for number, support in enumerate(supports) if support.sum() >= LEAST_PIXELS]
+        if not seen:
+            break
+        saved = {number: float((pair.error - candidates[number][1])[supports[number]].sum()) for number in seen}
+        best = max(seen, key=saved.__getitem__)
+        found = _object(pair, candidates[best][0], supports[best])
+        candidates = [candidates[number] for number in seen if number != best]
         if found is not None:
-            move, pixels, error = found
-            best[pixels] = error[pixels]
+            move, pixels = found
+            pair.take(move, pixels)
             everywhere = np.zeros(before.plain.shape, bool)
             everywhere[pair.window] = pixels
             objects.append((move, everywhere))
     return objects
 
 
-def _object(pair: _Pair, start: Similarity, best: np.ndarray) -> tuple[Similarity, np.ndarray, np.ndarray] | None:
-    """The object that moves about as `start`: its move, its pixels, and the error around each pixel; None if none does.
+def _object(pair: _Pair, start: Similarity, support: np.ndarray) -> tuple[Similarity, np.ndarray] | None:
+    """The object that moves about as `start`: its move and its pixels; None if none does.
 
-    `best`: the error that is left by the moves found before.
+    `support`: pixels that `start` explains.
     """
-    support = (pair.error_of(start) < BETTER * pair.error) & pair.unexplained
-    if support.sum() < LEAST_PIXELS:
-        return None
     weights = np.zeros(pair.before.plain.shape, np.float32)
     weights[pair.window] = cv2.dilate(support.astype(np.float32), np.ones((5, 5), np.uint8))
     move = refined(pair.before.levels[0], pair.after.levels[0], start, 3, weights=weights)
     error = pair.error_of(move)
-    moves = pair.unexplained & (error < BETTER * best) & (error < pair.limit + ALIKE * pair.error)
-    moves &= pair.leads_to_unexplained(move)
+    moves = pair.explained_by(move, error)
     if moves.sum() < LEAST_PIXELS:
         return None
-    return move, pair.extent(moves, error), error
+    return move, pair.extent(move, moves, error)
 
 
 def _block_shifts(pair: _Pair) -> list[complex]:
@@ -197,50 +241,56 @@ def _block_shifts(pair: _Pair) -> list[complex]:
         return []
     wide = reach + around
     padded = cv2.copyMakeBorder(after, wide, wide, wide, wide, cv2.BORDER_CONSTANT, value=300)
+    open_ends = cv2.copyMakeBorder(pair.ends(shape), reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
     mean = cv2.blur(before, (BLOCK, BLOCK))
     energy = (cv2.blur(before * before, (BLOCK, BLOCK)) - mean * mean) * BLOCK**2
-    places = _places_of_blocks(pair.all_unexplained, shape)
+    places = _places_of_blocks(pair.all_unexplained, shape, MOST_SMALL_BLOCKS if is_small else MOST_BLOCKS)
     ends = np.rint(pair.camera.matrix(shape) @ [places[1], places[0], np.ones(len(places[0]))]).astype(int)
     votes: defaultdict[tuple[int, int], float] = defaultdict(float)
     for row, column, right, down in np.stack([*places, *ends], 1).tolist():
-        if not (0 <= right < shape[1] and 0 <= down < shape[0]):
+        if not (0 <= right < shape[1] and 0 <= down < shape[0]) or energy[row, column] < PLAIN * BLOCK**2:
             continue
         block = before[row - around : row + around + 1, column - around : column + around + 1]
         area = padded[down : down + 2 * wide + 1, right : right + 2 * wide + 1]
-        shift, surety = _match(block, area, float(energy[row, column]))
+        ends_here = open_ends[down : down + 2 * reach + 1, right : right + 2 * reach + 1]
+        shift, surety = _match(block, area, ends_here, float(energy[row, column]))
         if surety > 0:
             votes[right + shift[0] - column, down + shift[1] - row] += surety
     return [complex(*shift) / min(shape) for shift in _frequent(votes)]
 
 
-def _places_of_blocks(unexplained: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns at half the size of the middles of some blocks that are unexplained."""
+def _places_of_blocks(unexplained: np.ndarray, shape: tuple[int, ...], most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the middles of blocks that are unexplained, at most so many."""
     size = max(1, shape[1] // GRID), max(1, shape[0] // GRID)
     shares = cv2.resize(unexplained.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     found = np.stack(np.nonzero(shares > 0.25))
-    chosen = found[:, np.linspace(0, found.shape[1] - 1, min(found.shape[1], MOST_BLOCKS)).round().astype(int)]
+    chosen = found[:, np.linspace(0, found.shape[1] - 1, min(found.shape[1], most)).round().astype(int)]
     rows, columns = (chosen * GRID + GRID // 2).astype(int)
     around = BLOCK // 2
     return rows.clip(around, shape[0] - around - 1), columns.clip(around, shape[1] - around - 1)
 
 
-def _match(block: np.ndarray, area: np.ndarray, energy: float) -> tuple[tuple[int, int], float]:
+def _match(block: np.ndarray, area: np.ndarray, ends: np.ndarray, energy: float) -> tuple[tuple[int, int], float]:
     """Where in an area a block is found, right and down from the middle; and how surely, 0 to 1.
 
-    `energy`: the sum of the squares of the block's differences from its mean.
+    `ends`: where its middle may be. `energy`: the sum of the squares of the block's differences from its mean.
     """
-    error = cv2.matchTemplate(area, block, cv2.TM_SQDIFF)
-    middle = error.shape[0] // 2
-    least, _, (right, down), _ = cv2.minMaxLoc(error)
-    if least >= ALIKE * min(float(error[middle, middle]), energy):
+    left, top, width, height = cv2.boundingRect(ends)
+    if width == 0:
         return (0, 0), 0.0
-    return (right - middle, down - middle), 1 - max(least, 0) / energy
+    middle, wide = ends.shape[0] // 2, BLOCK - 1
+    error = cv2.matchTemplate(area[top : top + height + wide, left : left + width + wide], block, cv2.TM_SQDIFF)
+    least, _, (right, down), _ = cv2.minMaxLoc(error, ends[top : top + height, left : left + width])
+    stays = block - area[middle : middle + BLOCK, middle : middle + BLOCK]
+    if least >= ALIKE * min(float((stays * stays).sum()), energy):
+        return (0, 0), 0.0
+    return (left + right - middle, top + down - middle), 1 - max(least, 0) / energy
 
 
 def _frequent(votes: dict[tuple[int, int], float]) -> list[tuple[int, int]]:
     """The shifts with the most votes, neighbours together; only the first may rest on a single block."""
     chosen: list[tuple[int, int]] = []
-    while votes and len(chosen) < MOST_MOVES:
+    while votes and len(chosen) < MOST_STARTS:
         sums = {shift: sum(votes.get(near, 0) for near in _neighbours(shift)) for shift in votes}
         shift = max(sums, key=lambda one: (sums[one], one))
         if chosen and sums[shift] < 1.5:
@@ -253,6 +303,12 @@ def _frequent(votes: dict[tuple[int, int], float]) -> list[tuple[int, int]]:
 
 def _neighbours(shift: tuple[int, int]) -> list[tuple[int, int]]:
     return [(shift[0] + right, shift[1] + down) for right in (-1, 0, 1) for down in (-1, 0, 1)]
+
+
+def _about(matrix: np.ndarray, window: tuple[slice, slice]) -> np.ndarray:
+    """A matrix of pixels of the picture as one of pixels of a window."""
+    corner = np.array([window[1].start, window[0].start])
+    return np.column_stack([matrix[:, :2], matrix[:, :2] @ corner + matrix[:, 2] - corner])
 
 
 def _light(before: np.ndarray, moved: np.ndarray, seen: np.ndarray) -> _Light:

@@ -25,6 +25,7 @@ POOR, POOR_CELLS = 0.45, 0.3  # a cell is hardly explained below this share; sha
 SAVED = 0.02  # by how much a move must explain more of the texture than standing still
 STILL, CLEARLY = 0.4, 0.2  # the share of a cell that stands still is explained at least; and by so much better
 CLEARLY_STILL = 0.6  # of such cells STILL_CELLS of all are enough
+MOST_CELLS = 0.6  # share of the cells that a small move must explain better
 STILL_CELLS = 0.2  # share of the cells that decide between the two, from which on the camera stands still
 ROUNDS, LAST_ROUNDS = 6, 2  # of least squares
 NARROW = 0.5  # pixels: the last spread
@@ -161,17 +162,19 @@ def find_camera(before: FlowPicture, after: FlowPicture) -> tuple[Similarity, fl
         move = STANDING
     move = refined(before.levels[0], after.levels[0], move, LAST_ROUNDS, NARROW)
     if _is_small(move, before.plain.shape) and not _is_seen(move, before.half, after.half):
-        move = STANDING
+        return STANDING, _mean(standing)
     return move, _mean(explained(before.half, after.half.moved_back(move)))
 
 
 def _is_seen(move: Similarity, before: Level, after: Level) -> bool:
-    """Whether a small move explains more than standing still; an object may have drawn it away from there.
+    """Whether a small move explains most cells better than standing still; an object may have drawn it away from there.
 
     The mean of the move and its inverse stands still, and is as blurred by interpolation as the move.
     """
     moved, back = after.moved_back(move), after.moved_back(move.inverse())
-    return _mean(explained(before, moved)) > _mean(explained(before, (moved + back) / 2))
+    gain = explained(before, moved) - explained(before, (moved + back) / 2)
+    gain = gain[~np.isnan(gain)]
+    return bool(gain.size and (gain > 0).mean() > MOST_CELLS)
 
 
 def _is_small(move: Similarity, shape: tuple[int, ...]) -> bool:
@@ -251,9 +254,12 @@ def refined(
     `spread`: pixels by which a place may be wrong and still counts. `weights`: of each pixel.
     """
     numbers, change, steepness = before.telling
+    if weights is not None:
+        weights = weights.reshape(-1)[numbers]
+        counted = weights > 0
+        weights, numbers, change, steepness = weights[counted], numbers[counted], change[:, counted], steepness[counted]
     scale = 1 / (NOISE + np.float32(spread**2) * steepness)
     texture = before.texture.reshape(-1)[numbers]
-    weights = None if weights is None else weights.reshape(-1)[numbers]
     for _ in range(rounds):
         error = after.moved_back(move).reshape(-1)[numbers] - texture
         counts = 1 / (1 + error * error * scale) ** 2  # Geman and McClure's
