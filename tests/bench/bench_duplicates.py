@@ -5,10 +5,10 @@
 
 Clips are ten to a video; one in twenty is planted as a copy of a clip of another video. `pictures` have the spread that
 the sketches of real films have, and moves of five seconds. A third of the videos are of two fixed cameras each: their
-clips look the same and move differently. So do one in a hundred clips, which come from forty fixed cameras. One more in a
-hundred is one of forty still pictures: all clips of the same picture are copies. `embeddings` have 768 numbers, a cosine
-of 0.75 within a video and of 0.4 to all others; the cosine of copies lies between 1 - eps and 1. Then a hundredth more
-clips come, and are compared with all.
+clips look the same and move differently. So do one in a hundred clips, which come from forty fixed cameras. One more in
+a hundred is one of forty still pictures: all clips of the same picture are copies. `embeddings` have 768 numbers, a
+cosine of 0.75 within a video and of 0.4 to all others; the cosine of copies lies between 1 - eps and 1. Then a
+hundredth more clips come, and are compared with all.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def pictures(chance: np.random.Generator, count: int) -> tuple[dict[str, np.ndar
     own = unit(chance.normal(size=(count, 2, search.LENGTH)) * spread)
     places = unit(chance.normal(size=(count // A_VIDEO, 2, 2, search.LENGTH)) * spread)[video, place % 2 * is_fixed]
     halves = places + np.where(is_fixed, 0.25, 1.4)[:, None, None] * own
-    moves = chance.normal(128, 30, (count, 1, CELLS)) + chance.normal(0, 3, (count, TIMES, CELLS)).cumsum(1)
+    moves = chance.integers(-5, 6, (count, TIMES, CELLS), np.int16).cumsum(1, dtype=np.int16)
+    moves += chance.integers(60, 196, (count, 1, CELLS), np.int16)
     series = np.random.default_rng(11)
     views, stills = unit(series.normal(size=(2, SERIES, 2, search.LENGTH)) * spread)
     levels = series.normal(128, 30, (SERIES, 1, CELLS))
@@ -72,12 +73,12 @@ def pictures(chance: np.random.Generator, count: int) -> tuple[dict[str, np.ndar
     rows = np.arange(2, count, A_SERIES)
     still[rows] = of_series[rows]
     halves[rows] = stills[still[rows]] + 0.05 * own[rows]
-    moves[rows] = levels[still[rows]] + chance.normal(0, 0.3, (len(rows), TIMES, CELLS))
+    moves[rows] = np.rint(levels[still[rows]] + chance.normal(0, 0.3, (len(rows), TIMES, CELLS)))
     copies, originals = planted(count)
     halves[copies] = unit(halves[originals]) + 0.2 * own[copies]
-    moves[copies] = moves[originals] * 1.1 + chance.normal(0, 1.5, moves[copies].shape)
+    moves[copies] = np.rint(moves[originals] * 1.1 + chance.normal(0, 1.5, moves[copies].shape))
     made = {"sketch": np.rint(unit(halves) * search.UNIT).astype(np.int16)}
-    return made | {"moves": np.clip(np.rint(moves), 0, 255).astype(np.uint8)}, still
+    return made | {"moves": np.clip(moves, 0, 255).astype(np.uint8)}, still
 
 
 def embeddings(chance: np.random.Generator, count: int) -> tuple[dict[str, np.ndarray], np.ndarray]:

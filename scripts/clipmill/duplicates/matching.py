@@ -10,12 +10,14 @@ import numpy as np
 from clipmill.decode.signals import THUMBNAIL_SIDE
 from clipmill.duplicates.pictures import RATE
 
-NEAR = 0.45  # greatest distance of the sketches of one half: a cosine of 0.9
-SAME_HALF, OTHER_HALF = 0.9, 0.5  # least cosine of one half of copies, and of the other, which may have a logo
+NEAR = 0.45  # distance of the sketches of one half, a cosine of 0.9, up to which nearly all pairs are found
+FARTHER = 0.63  # greatest distance, a cosine of 0.8: such pairs are often found, by one half or the other
+SAME_HALF, OTHER_HALF = 0.8, 0.5  # least cosine of one half of copies, and of the other, which may have a logo
+OTHER_COUNTS = 0.25  # how much the other half counts
 STILL_HALF, OTHER_STILL = 0.95, 0.7  # the same for clips that stand still, of which nothing else is known
 OVERLAP = 0.6  # least share of the shorter clip that both clips show
-FREE_SHIFT, SHIFT_COST = 0.5, 0.1  # seconds by which a copy may be shifted; what each further second costs
-FARTHEST = 3 * RATE  # moves by which clips are shifted at most: beyond that the cost is too high for a copy
+FREE_SHIFT, SHIFT_COST = 0.5, 0.03  # seconds by which a copy may be shifted; what each further second costs
+FARTHEST = 10 * RATE  # moves by which clips are shifted at most: beyond that the cost is too high for a copy
 WEAK = 0.25  # grey levels that are added to the contrast of a picture, so that plain ones have some
 
 
@@ -23,8 +25,8 @@ WEAK = 0.25  # grey levels that are added to the contrast of a picture, so that 
 class Grid:
     """In how many cells moves are compared.
 
-    `moving`: least variance of a cell that moves, in grey levels; below it there is mostly noise. `same`: least
-    similarity of the moves of copies.
+    `moving`: least variance of a cell that moves, in grey levels; below it there is mostly noise. `same`: least sum of
+    the similarity of the moves of copies, the cosine of their better half, and `OTHER_COUNTS` of that of the other.
     """
 
     side: int
@@ -33,7 +35,7 @@ class Grid:
 
 
 # Thumbnails of which bars were cut away are blurred: these are compared in larger cells.
-SHARP, BLURRED = Grid(8, 1.0, 0.75), Grid(4, 0.3, 0.8)
+SHARP, BLURRED = Grid(8, 1.0, 1.925), Grid(4, 0.3, 2.005)
 
 
 def may_be_copies(halves: np.ndarray) -> np.ndarray:
@@ -48,7 +50,7 @@ def copy_similarity(halves: np.ndarray, moved: np.ndarray, same: float) -> np.nd
     """
     better, worse = halves.max(1), halves.min(1)
     still = np.where((better >= STILL_HALF) & (worse >= OTHER_STILL), better, 0.0)
-    alike = may_be_copies(halves) & (moved >= same)
+    alike = may_be_copies(halves) & (better + OTHER_COUNTS * worse + moved >= same)
     return np.where(np.isnan(moved), still, np.where(alike, np.minimum(better, moved), 0.0))
 
 

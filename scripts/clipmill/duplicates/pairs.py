@@ -127,7 +127,7 @@ def find_pairs(outdir: Path, fingerprints: Fingerprints, settings: Mapping[str, 
 
 def _near(sketches: np.ndarray, is_new: np.ndarray, settings: Mapping[str, Any], threads: int) -> np.ndarray:
     """Pairs of clips that may be alike, as row numbers, sorted: those of which one half is near, at least."""
-    distance = limit = matching.NEAR
+    distance, limit = matching.NEAR, matching.FARTHER
     if settings["backend"] == "embeddings":
         distance = math.sqrt(2 * settings["eps"])
         limit = embedded.WIDER * distance
