@@ -243,29 +243,44 @@ def test_a_pair_is_found_once_however_many_buckets_it_shares():
     assert search.near_pairs(sketches, new, 0.3, 0.3).tolist() == np.argwhere(wanted).tolist()
 
 
-def test_few_clips_at_a_time_find_the_same_pairs(tmp_path, monkeypatch):
+def of_six_films(outdir: Path) -> list[str]:
+    """Fingerprints of 24 clips in three shards that look the same and move as one of six films. Returns the shards."""
     chance = np.random.default_rng(10)
     shown = chance.normal(size=(2, search.LENGTH))
     shown = np.rint(shown / np.linalg.norm(shown, axis=1, keepdims=True) * search.UNIT).astype(np.int16)
     levels = np.clip(128 + chance.normal(0, 6, (6, 40, 64)).cumsum(1), 0, 255).astype(np.uint8)
-    rows = [
-        {
-            "clip_id": f"clip{n:02d}",
-            "digest": n,
-            "sketch": shown.tobytes(),
-            "moves": levels[n % 6].tobytes(),
-            "barred": False,
-        }
-        for n in range(24)
-    ]
-    for number in range(3):
-        write(tmp_path, f"{number:06d}", rows[number::3])
-    fingerprints = Fingerprints.read(tmp_path, [f"{number:06d}" for number in range(3)])
-    right = [[one, other] for one in range(24) for other in range(one + 1, 24) if one % 6 == other % 6]
-    assert find_pairs(tmp_path, fingerprints, PICTURES).rows.tolist() == right
+    clips = [{"clip_id": f"clip{n:02d}", "digest": n, "moves": levels[n % 6].tobytes()} for n in range(24)]
+    rows = [{**clip, "sketch": shown.tobytes(), "barred": False} for clip in clips]
+    shards = [f"{number:06d}" for number in range(3)]
+    for number, shard in enumerate(shards):
+        write(outdir, shard, rows[number::3])
+    return shards
+
+
+OF_SIX_FILMS = [[one, other] for one in range(24) for other in range(one + 1, 24) if one % 6 == other % 6]
+
+
+def test_few_clips_at_a_time_find_the_same_pairs(tmp_path, monkeypatch):
+    fingerprints = Fingerprints.read(tmp_path, of_six_films(tmp_path))
+    assert find_pairs(tmp_path, fingerprints, PICTURES).rows.tolist() == OF_SIX_FILMS
     monkeypatch.setattr("clipmill.duplicates.pairs.CLIPS", 5)
     Paths(tmp_path).pairs("pictures").unlink()
-    assert find_pairs(tmp_path, fingerprints, PICTURES).rows.tolist() == right
+    assert find_pairs(tmp_path, fingerprints, PICTURES).rows.tolist() == OF_SIX_FILMS
+
+
+def test_the_moves_of_new_clips_alone_are_compared_with_all(tmp_path, monkeypatch):
+    compared = []
+    compare = matching.moved_alike
+    monkeypatch.setattr(matching, "moved_alike", lambda *pairs: compared.append(len(pairs[0])) or compare(*pairs))
+    shards = of_six_films(tmp_path)
+    find_pairs(tmp_path, Fingerprints.read(tmp_path, shards[:2]), PICTURES)
+    assert sum(compared) == 16 * 15 // 2
+    compared.clear()
+    fingerprints = Fingerprints.read(tmp_path, shards)
+    assert find_pairs(tmp_path, fingerprints, PICTURES).rows.tolist() == OF_SIX_FILMS
+    assert sum(compared) == 8 * 16 + 8 * 7 // 2
+    compared.clear()
+    assert find_pairs(tmp_path, fingerprints, PICTURES).rows.tolist() == OF_SIX_FILMS and not compared
 
 
 def test_only_new_vectors_are_compared():
