@@ -63,7 +63,7 @@ def sketches(pictures: Iterable[np.ndarray], box: Box) -> np.ndarray | None:
     if not any(map(_has_detail, small)):
         return None
     levels, extreme = np.sort(small, 0), int(len(small) * EXTREME)
-    mean = _blurred(np.mean(levels[extreme : len(levels) - extreme], 0, dtype=np.float32), SOFT)
+    mean = _blurred(np.asarray(levels[extreme : len(levels) - extreme].mean(0, dtype=np.float32)), SOFT)
     difference = mean - _blurred(mean, NEAR)
     detail = np.clip(difference / (np.sqrt(_blurred(difference * difference, AROUND)) + FLAT), -MOST, MOST)
     waves = np.stack([cv2.dct(half)[_lowest()] for half in np.split(detail, 2)])
