@@ -82,13 +82,14 @@ def face(seed: int, amount: float) -> Iterator[np.ndarray]:
         yield np.clip(frame + chance.normal(0, 1.5, frame.shape), 0, 255).astype(np.uint8)
 
 
-def make(folder: Path, videos: Path | None) -> None:
+def make(folder: Path, videos: Path | None, seed: int) -> None:
     """Render the originals, and encode the copies."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, amount in enumerate((2.5, 2.5, 2, 0.6, 0.6, 1.5)):
-        render.encode(folder / f"original-face{number}.mp4", face(number, amount), SIZE, FPS)
-    chance = np.random.default_rng(5)
-    for number, pictures in enumerate(PICTURES[at : at + 4] for at in range(0, len(PICTURES), 4)):
+        render.encode(folder / f"original-face{number}.mp4", face(100 * seed + number, amount), SIZE, FPS)
+    chance = np.random.default_rng(5 + seed)
+    names = chance.permutation(PICTURES).tolist() if seed else PICTURES
+    for number, pictures in enumerate(names[at : at + 4] for at in range(0, len(names), 4)):
         shots = [
             render.pan(render.photograph(name), SIZE, 4.2, FPS, chance.uniform(4, 60), chance.uniform(0, 360))
             for name in pictures
@@ -161,10 +162,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder for the films and for the run")
     parser.add_argument("--videos", type=Path, help="folder of .mp4 files, the first 30 seconds of which are originals")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the made films: 0 are those that thresholds were chosen on"
+    )
     args = parser.parse_args()
     films, outdir = args.folder.resolve() / "films", args.folder.resolve() / "run"
     if not films.exists():
-        make(films, args.videos)
+        make(films, args.videos, args.seed)
     config = args.folder / "config.json"
     config.write_text(json.dumps({"videos": str(films), "outdir": str(outdir), "videos_per_shard": 40}))
     snakemake = [sys.executable, "-m", "snakemake", "--snakefile", REPOSITORY / "Snakefile", "--cores", "2"]

@@ -230,6 +230,59 @@ def test_which_pairs_are_found_depends_on_nothing_else(tmp_path):
     assert list(results(tmp_path / "3", [shuffled[350:], shuffled[:100], shuffled[100:350]], False)) == whole
 
 
+def test_a_pair_is_found_once_however_many_buckets_it_shares():
+    """Sets of vectors that are nearly the same share most buckets; each pair of them is there, and no other."""
+    chance = np.random.default_rng(9)
+    centres = chance.normal(size=(30, search.LENGTH))
+    vectors = np.repeat(centres / np.linalg.norm(centres, axis=1, keepdims=True), 20, 0)
+    sketches = np.rint((vectors + chance.normal(0, 0.004, vectors.shape)) * search.UNIT).astype(np.int16)
+    apart = (np.arange(600)[:, None] // 20 == np.arange(600) // 20) & (np.arange(600)[:, None] < np.arange(600))
+    assert search.near_pairs(sketches, np.ones(600, bool), 0.3, 0.3).tolist() == np.argwhere(apart).tolist()
+    new = chance.random(600) < 0.1
+    wanted = apart & (new[:, None] | new)
+    assert search.near_pairs(sketches, new, 0.3, 0.3).tolist() == np.argwhere(wanted).tolist()
+
+
+def of_six_films(outdir: Path) -> list[str]:
+    """Fingerprints of 24 clips in three shards that look the same and move as one of six films. Returns the shards."""
+    chance = np.random.default_rng(10)
+    shown = chance.normal(size=(2, search.LENGTH))
+    shown = np.rint(shown / np.linalg.norm(shown, axis=1, keepdims=True) * search.UNIT).astype(np.int16)
+    levels = np.clip(128 + chance.normal(0, 6, (6, 40, 64)).cumsum(1), 0, 255).astype(np.uint8)
+    clips = [{"clip_id": f"clip{n:02d}", "digest": n, "moves": levels[n % 6].tobytes()} for n in range(24)]
+    rows = [{**clip, "sketch": shown.tobytes(), "barred": False} for clip in clips]
+    shards = [f"{number:06d}" for number in range(3)]
+    for number, shard in enumerate(shards):
+        write(outdir, shard, rows[number::3])
+    return shards
+
+
+OF_SIX_FILMS = [[one, other] for one in range(24) for other in range(one + 1, 24) if one % 6 == other % 6]
+
+
+def test_few_clips_at_a_time_find_the_same_pairs(tmp_path, monkeypatch):
+    fingerprints = Fingerprints.read(tmp_path, of_six_films(tmp_path))
+    assert find_pairs(tmp_path, fingerprints, PICTURES).rows.tolist() == OF_SIX_FILMS
+    monkeypatch.setattr("clipmill.duplicates.pairs.CLIPS", 5)
+    Paths(tmp_path).pairs("pictures").unlink()
+    assert find_pairs(tmp_path, fingerprints, PICTURES).rows.tolist() == OF_SIX_FILMS
+
+
+def test_the_moves_of_new_clips_alone_are_compared_with_all(tmp_path, monkeypatch):
+    compared = []
+    compare = matching.moved_alike
+    monkeypatch.setattr(matching, "moved_alike", lambda *pairs: compared.append(len(pairs[0])) or compare(*pairs))
+    shards = of_six_films(tmp_path)
+    find_pairs(tmp_path, Fingerprints.read(tmp_path, shards[:2]), PICTURES)
+    assert sum(compared) == 16 * 15 // 2
+    compared.clear()
+    fingerprints = Fingerprints.read(tmp_path, shards)
+    assert find_pairs(tmp_path, fingerprints, PICTURES).rows.tolist() == OF_SIX_FILMS
+    assert sum(compared) == 8 * 16 + 8 * 7 // 2
+    compared.clear()
+    assert find_pairs(tmp_path, fingerprints, PICTURES).rows.tolist() == OF_SIX_FILMS and not compared
+
+
 def test_only_new_vectors_are_compared():
     sketches = np.zeros((4, search.LENGTH), np.int16)
     sketches[:, 0] = search.UNIT
@@ -263,7 +316,22 @@ def test_moves_are_compared_at_the_best_shift():
     assert same == pytest.approx(1) and shifted == pytest.approx(1, abs=0.01) and apart < 0.5 and np.isnan(nothing)
     halves = np.array([[0.99, 0.97]] * 4)
     moved = np.array([0.95, 0.3, np.nan, np.nan])
-    assert matching.copy_similarity(halves, moved, 0.62).tolist() == [0.95, 0, 0.99, 0.99]
+    assert matching.copy_similarity(halves, moved, 1.925).tolist() == [0.95, 0, 0.99, 0.99]
+    halves = np.array([[0.99, 0.9], [0.85, 0.6], [0.85, 0.6], [0.85, 0.4], [0.75, 0.7]])
+    moved = np.array([0.75, 0.75, 0.95, 0.95, 0.99])
+    alike = matching.copy_similarity(halves, moved, 1.925) > 0
+    assert alike.tolist() == [True, False, True, False, False], "the less is shown alike, the more it must move alike"
+
+
+def test_how_alike_moves_are_depends_on_no_other_pair():
+    chance = np.random.default_rng(6)
+    films = [np.clip(chance.normal(128, 9, (n, 64)).cumsum(0) / n, 0, 255).astype(np.uint8) for n in (30, 37, 52, 160)]
+    films += [np.repeat(films[0][:1], 25, 0)]
+    first, second = zip(*[(one, other) for one in films for other in films], strict=True)
+    for grid in (matching.SHARP, matching.BLURRED):
+        at_once = matching.moved_alike(first, second, grid)
+        alone = [matching.moved_alike([one], [other], grid)[0] for one, other in zip(first, second, strict=True)]
+        assert np.array_equal(at_once, alone, equal_nan=True) and np.isnan(at_once).sum() == 1
 
 
 # --- groups ---------------------------------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import AFTER_FILTER, LAST, SIZE, Run, Saved, same, whole_plan
+from runs import AFTER_FILTER, LAST, NO_TEXT_CHECKS, SIZE, Run, Saved, same, whole_plan
 
+from chat_server import ChatServer, is_check, said_to_check
 from clipmill.base.opencv import cv2
 from clipmill.demo import render
 from clipmill.store import tables
@@ -16,7 +17,6 @@ from clipmill.store import tables
 FPS = 10
 ON = {"backend": "pictures"}
 STEPS = ("decode", "fingerprints", "caption", "cut")
-RULES = ("fingerprint_clips", "find_duplicates")
 
 
 def frames(picture: str, speed: float) -> Iterator[np.ndarray]:
@@ -155,3 +155,41 @@ def test_a_lost_table_of_duplicates_is_made_again(run):
     (run.outdir / "work" / "duplicates.parquet").unlink()
     assert run.done().jobs["find_duplicates"] == 1
     assert same(run.left(), left)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("model", ["clip", "dinov2"])
+def test_a_copy_is_found_by_embeddings_that_scoring_kept_and_is_not_captioned(tmp_path, model):
+    """With small random checkpoints, by which only what is nearly the same is alike."""
+    import checkpoints
+
+    run = Run(tmp_path / "run")
+    original(run.folder / "cat.mp4", "chelsea.png", 30)
+    original(run.folder / "eye.mp4", "astronaut.png", 20)
+    render.encode(run.folder / "eye again.mp4", frames("astronaut.png", 20), SIZE, FPS, options={"crf": "26"})
+    with ChatServer(lambda asked: said_to_check(asked) if is_check(asked) else "A still photograph.") as server:
+        run.settings |= {
+            "videos_per_shard": 2,
+            "consistency": {
+                "backend": model,
+                "keep_embeddings": True,
+                model: {"model": str(checkpoints.MAKERS[model](run.place / model))},
+            },
+            "resources": {"consistency": {"gpu": 0}},
+            "duplicates": {"backend": "embeddings", "eps": 0.002},
+            "caption": {"backend": "openai", "openai": {"base_urls": [server.url], "model": "m", "tries": 1}},
+            "text_checks": NO_TEXT_CHECKS,
+        }
+        outcome = run.done()
+        server.check()
+        asked = [one for one in server.asked if one.images and not is_check(one)]
+    assert outcome.jobs["fingerprint_clips"] == 2 and outcome.jobs["find_duplicates"] == 1
+    assert compared(run, 3, 0)
+    ((dropped, stays),) = of_duplicates(run).items()
+    assert {dropped, stays} == {"eye", "eye again"}
+    assert reasons(run) == {"cat": None, stays: None, dropped: "duplicate"}
+    assert len(asked) == 2
+    rows = {row["name"].removesuffix(".mp4"): row for row in run.verdicts()}
+    assert rows[dropped]["caption"] is None and rows[stays]["caption"] == "A still photograph."
+    found = tables.DUPLICATES.rows(run.outdir / "work" / "duplicates.parquet")
+    assert len(found) == 2 and all(0.998 <= row["similarity"] <= 1 for row in found)

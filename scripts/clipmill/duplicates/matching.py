@@ -10,11 +10,14 @@ import numpy as np
 from clipmill.decode.signals import THUMBNAIL_SIDE
 from clipmill.duplicates.pictures import RATE
 
-NEAR = 0.45  # greatest distance of the sketches of one half: a cosine of 0.9
-SAME_HALF, OTHER_HALF = 0.9, 0.5  # least cosine of one half of copies, and of the other, which may have a logo
+NEAR = 0.45  # distance of the sketches of one half, a cosine of 0.9, up to which nearly all pairs are found
+FARTHER = 0.63  # greatest distance, a cosine of 0.8: such pairs are often found, by one half or the other
+SAME_HALF, OTHER_HALF = 0.8, 0.5  # least cosine of one half of copies, and of the other, which may have a logo
+OTHER_COUNTS = 0.25  # how much the other half counts
 STILL_HALF, OTHER_STILL = 0.95, 0.7  # the same for clips that stand still, of which nothing else is known
 OVERLAP = 0.6  # least share of the shorter clip that both clips show
-FREE_SHIFT, SHIFT_COST = 0.5, 0.1  # seconds by which a copy may be shifted; what each further second costs
+FREE_SHIFT, SHIFT_COST = 0.5, 0.03  # seconds by which a copy may be shifted; what each further second costs
+FARTHEST = 10 * RATE  # moves by which clips are shifted at most: beyond that the cost is too high for a copy
 WEAK = 0.25  # grey levels that are added to the contrast of a picture, so that plain ones have some
 
 
@@ -22,8 +25,8 @@ WEAK = 0.25  # grey levels that are added to the contrast of a picture, so that 
 class Grid:
     """In how many cells moves are compared.
 
-    `moving`: least variance of a cell that moves, in grey levels; below it there is mostly noise. `same`: least
-    similarity of the moves of copies.
+    `moving`: least variance of a cell that moves, in grey levels; below it there is mostly noise. `same`: least sum of
+    the similarity of the moves of copies, the cosine of their better half, and `OTHER_COUNTS` of that of the other.
     """
 
     side: int
@@ -32,7 +35,12 @@ class Grid:
 
 
 # Thumbnails of which bars were cut away are blurred: these are compared in larger cells.
-SHARP, BLURRED = Grid(8, 1.0, 0.75), Grid(4, 0.3, 0.8)
+SHARP, BLURRED = Grid(8, 1.0, 1.925), Grid(4, 0.3, 2.005)
+
+
+def may_be_copies(halves: np.ndarray) -> np.ndarray:
+    """Whether the clips of each pair show enough of the same, however they move. `halves`: as in `copy_similarity`."""
+    return (halves.max(1) >= SAME_HALF) & (halves.min(1) >= OTHER_HALF)
 
 
 def copy_similarity(halves: np.ndarray, moved: np.ndarray, same: float) -> np.ndarray:
@@ -42,72 +50,94 @@ def copy_similarity(halves: np.ndarray, moved: np.ndarray, same: float) -> np.nd
     """
     better, worse = halves.max(1), halves.min(1)
     still = np.where((better >= STILL_HALF) & (worse >= OTHER_STILL), better, 0.0)
-    alike = (better >= SAME_HALF) & (worse >= OTHER_HALF) & (moved >= same)
+    alike = may_be_copies(halves) & (better + OTHER_COUNTS * worse + moved >= same)
     return np.where(np.isnan(moved), still, np.where(alike, np.minimum(better, moved), 0.0))
 
 
 def moved_alike(first: Sequence[np.ndarray], second: Sequence[np.ndarray], grid: Grid) -> np.ndarray:
     """How alike the moves of the clips of each pair are, at the best shift in time; NaN if nothing moves in either.
 
-    Moves as `pictures.moves` gives them. 1 is the same; clips that have nothing to do with each other are near 0.
+    Moves as `pictures.moves` gives them. 1 is the same; clips that have nothing to do with each other are near 0. All
+    sums are of whole numbers (of quarters in larger cells), so they are exact: which other pairs are computed at the
+    same time changes nothing.
     """
-    counts = np.array([[len(one), len(other)] for one, other in zip(first, second, strict=True)]).T[..., None]
+    counts = np.array([[len(one) for one in first], [len(one) for one in second]])
     most = int(counts.max())
-    both = np.zeros((2, len(first), most, grid.side**2), np.float32)
+    both = np.zeros((2, len(first), most, THUMBNAIL_SIDE**2), np.uint8)
     for side, moves in enumerate((first, second)):
         for pair, one in enumerate(moves):
-            both[side, pair, : len(one)] = _in_cells(one, grid.side)
-    both = _around_means(both, counts)
-    shifts = np.arange(1 - most, most)
-    starts = np.stack([np.maximum(shifts, 0), np.maximum(-shifts, 0)])[:, None]
-    count = np.maximum((counts - starts).min(0), 0)  # pairs × shifts: times that both clips show
-    count[count < np.ceil(OVERLAP * counts.min(0))] = 0
-    similarity = _similarity(both, starts, count, shifts, grid.moving)
-    similarity -= SHIFT_COST * np.maximum(0, np.abs(shifts) / RATE - FREE_SHIFT)
-    best = np.where(np.isnan(similarity), -np.inf, similarity).max(1)
+            both[side, pair, : len(one)] = one
+    levels = _in_cells(both, grid.side)
+    gains, moving = _moving(levels, counts[..., None], grid.moving)
+    best = np.full(len(first), np.nan)
+    some = moving.any(1)
+    if some.any():
+        best[some] = _at_best_shift(levels[:, some], counts[:, some], gains[:, some], moving[some])
+    return best
+
+
+def _at_best_shift(levels: np.ndarray, counts: np.ndarray, gains: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """What `moved_alike` returns, of pairs of which some cells move. `counts`: 2 × pairs, times of each clip."""
+    shifts = np.arange(-FARTHEST, FARTHEST + 1)
+    starts = np.stack([np.maximum(shifts, 0), np.maximum(-shifts, 0)])
+    count = (counts[..., None] - starts[:, None]).min(0)  # pairs × shifts: times that both clips show
+    count[count < np.ceil(OVERLAP * counts.min(0))[:, None]] = 0
+    used = count.any(0)
+    shifts, starts, count = shifts[used], starts[:, used], count[:, used]
+    variances, covariance = _spreads(levels, moving, starts[:, None], count, shifts)
+    moved = (variances * gains[..., None]).sum(0)
+    similarity = np.divide(2 * covariance, moved, out=np.full(moved.shape, -np.inf), where=moved > 0)
+    best = (similarity - SHIFT_COST * np.maximum(0, np.abs(shifts) / RATE - FREE_SHIFT)).max(1)
     return np.where(np.isinf(best), np.nan, best)
 
 
 def _in_cells(moves: np.ndarray, side: int) -> np.ndarray:
-    """Moves in `side` × `side` cells."""
+    """Moves (… × cells, uint8) in `side` × `side` cells."""
+    if side == THUMBNAIL_SIDE:
+        return moves.astype(np.float64)
     part = THUMBNAIL_SIDE // side
-    return moves.reshape(-1, side, part, side, part).mean((2, 4)).reshape(len(moves), -1)
+    cells = moves.reshape(*moves.shape[:-1], side, part, side, part).mean((-3, -1), dtype=np.float64)
+    return cells.reshape(*moves.shape[:-1], -1)
 
 
-def _around_means(both: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The moves of both clips of each pair around the mean of each cell, and scaled to the same contrast.
+def _moving(levels: np.ndarray, counts: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Factors of the variances of the clips of each pair (2 × pairs), and which cells move in one of them (0 or 1).
 
-    A copy with more contrast moves more. The contrast is that of most cells: a logo is none.
+    A copy with more contrast moves more: the factors bring both to the same contrast. It is that of most cells: a logo
+    is none.
     """
-    means = both.sum(2) / counts.astype(np.float32)
-    spread = np.median(np.abs(means - np.median(means, -1, keepdims=True)), -1) + WEAK
-    gain = np.sqrt(spread[1] / spread[0])
-    is_there = np.arange(both.shape[2]) < counts
-    scale = is_there * np.stack([gain, 1 / gain])[..., None]
-    return (both - means[:, :, None]) * scale[..., None].astype(np.float32)
+    means = levels.sum(2) / counts
+    variances = np.einsum("sptc,sptc->spc", levels, levels) / counts - means * means
+    contrast = np.median(np.abs(means - np.median(means, -1, keepdims=True)), -1) + WEAK
+    gains = np.stack([contrast[1] / contrast[0], contrast[0] / contrast[1]])
+    return gains, ((variances * gains[..., None]).max(0) > least).astype(np.float64)
 
 
-def _similarity(
-    both: np.ndarray, starts: np.ndarray, count: np.ndarray, shifts: np.ndarray, least: float
-) -> np.ndarray:
-    """Pairs × shifts: the similarity of the cells that move; NaN if none does or too little is shown by both.
+def _spreads(
+    levels: np.ndarray, moving: np.ndarray, starts: np.ndarray, count: np.ndarray, shifts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Variances of both clips (2 × pairs × shifts) and covariances, times `count` squared: sums over the moving cells.
 
-    `both`: 2 × pairs × times × cells. `starts`: 2 × 1 × shifts, where the times that both show begin in each.
+    `levels`: 2 × pairs × times × cells. `starts`: 2 × 1 × shifts, where the times that both show begin in each.
     """
-    times = np.maximum(count, 1)[..., None].astype(np.float32)
-    means = _sums(both, starts, count) / times
-    variances = np.maximum(_sums(both * both, starts, count) / times - means * means, 0)
-    length = 2 * both.shape[2]
-    waves = np.fft.rfft(both, length, axis=2)
-    products = np.fft.irfft(waves[0] * waves[1].conj(), length, axis=1)[:, shifts]
-    covariance = products / times - means[0] * means[1]
-    moving = (variances.max(0) > least) & (count > 0)[..., None]
-    moved = (variances.sum(0) * moving).sum(-1)
-    return np.divide(2 * (covariance * moving).sum(-1), moved, out=np.full(moved.shape, np.nan), where=moved > 0)
+    masked = levels * moving[:, None]
+    products = np.matmul(masked[0], levels[1].swapaxes(1, 2))  # of all times of one with all of the other
+    product = np.stack([np.trace(products, -shift, 1, 2) for shift in shifts.tolist()], -1)
+    squares = np.einsum("sptc,sptc->spt", masked, levels)
+    sides, pairs = np.ogrid[:2, : count.shape[0]]
+    places = sides[..., None], pairs[..., None]
+    starts, ends = np.broadcast_to(starts, (2, *count.shape)), starts + count
+    sums, square = (
+        until[(*places, ends)] - until[(*places, starts)] for until in (_running_sums(levels), _running_sums(squares))
+    )
+    masked_sums = sums * moving[:, None]
+    variances = count * square - np.einsum("spkc,spkc->spk", masked_sums, sums)
+    return variances, count * product - np.einsum("pkc,pkc->pk", masked_sums[0], sums[1])
 
 
-def _sums(values: np.ndarray, starts: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """2 × pairs × shifts × cells: sums over the times that both clips show."""
-    until = np.concatenate([np.zeros_like(values[:, :, :1]), values.cumsum(2)], 2)
-    sides, pairs = np.ogrid[:2, : values.shape[1]]
-    return until[sides[..., None], pairs[..., None], starts + count] - until[sides[..., None], pairs[..., None], starts]
+def _running_sums(values: np.ndarray) -> np.ndarray:
+    """Sums over the times before each one, and over all: 2 × pairs × (times + 1) × …"""
+    sums = np.zeros((*values.shape[:2], values.shape[2] + 1, *values.shape[3:]))
+    for time in range(values.shape[2]):  # many times faster than `cumsum` along this axis
+        np.add(sums[:, :, time], values[:, :, time], out=sums[:, :, time + 1])
+    return sums

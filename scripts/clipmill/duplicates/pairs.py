@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -26,9 +26,10 @@ from clipmill.store.table import UnreadableTable, about
 
 log = logging.getLogger("clipmill")
 
-VERSION = 1  # of the way in which clips are compared
+VERSION = 2  # of the way in which clips are compared
 TOGETHER = 64  # pairs of clips whose moves are compared at once
-EMBEDDED_TOGETHER = 1 << 14
+ROWS_TOGETHER = 1 << 14  # pairs whose sketches or embeddings are compared at once
+CLIPS = 1 << 17  # clips whose moves are in memory at the same time
 DECIMALS = 4  # of similarities
 
 
@@ -126,7 +127,7 @@ def find_pairs(outdir: Path, fingerprints: Fingerprints, settings: Mapping[str, 
 
 def _near(sketches: np.ndarray, is_new: np.ndarray, settings: Mapping[str, Any], threads: int) -> np.ndarray:
     """Pairs of clips that may be alike, as row numbers, sorted: those of which one half is near, at least."""
-    distance = limit = matching.NEAR
+    distance, limit = matching.NEAR, matching.FARTHER
     if settings["backend"] == "embeddings":
         distance = math.sqrt(2 * settings["eps"])
         limit = embedded.WIDER * distance
@@ -136,19 +137,42 @@ def _near(sketches: np.ndarray, is_new: np.ndarray, settings: Mapping[str, Any],
 
 def _of_pictures(fingerprints: Fingerprints, rows: np.ndarray, threads: int) -> np.ndarray:
     """The similarities of pairs of which a half is near, 0 where none is a copy of the other."""
+    blocks = [rows[start : start + ROWS_TOGETHER] for start in range(0, len(rows), ROWS_TOGETHER)]
+    halves = np.concatenate([_halves(fingerprints.sketches, block) for block in blocks])
+    found = np.zeros(len(rows))
+    for part in _parts(np.flatnonzero(matching.may_be_copies(halves)), rows):
+        found[part] = _by_moves(fingerprints, rows[part], halves[part], threads)
+    return found
+
+
+def _halves(sketches: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The cosines of the halves of pairs: pairs × 2."""
+    apart = sketches[rows[:, 0]].astype(np.int32) - sketches[rows[:, 1]]
+    return 1 - np.einsum("ijk,ijk->ij", apart, apart) / (2 * UNIT**2)
+
+
+def _parts(part: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Pieces of `part` (numbers of pairs) whose clips are few enough to have all of their moves in memory."""
+    if len(part) > 1 and len(np.unique(rows[part])) > CLIPS:
+        yield from _parts(part[: len(part) // 2], rows)
+        yield from _parts(part[len(part) // 2 :], rows)
+    elif len(part):
+        yield part
+
+
+def _by_moves(fingerprints: Fingerprints, rows: np.ndarray, halves: np.ndarray, threads: int) -> np.ndarray:
+    """The similarities of pairs that show the same, with the cosines of their halves; 0 where no clip is a copy."""
     used, places = np.unique(rows, return_inverse=True)
     places = places.reshape(-1, 2)
-    moves = fingerprints.column("moves", used)
+    column = fingerprints.column("moves", used)
     is_barred = fingerprints.column("barred", used).to_numpy(zero_copy_only=False)[places].any(1)
-    sizes = pc.binary_length(moves).to_numpy()[places].max(1)
+    sizes = pc.binary_length(column).to_numpy()[places].max(1)
+    moves = [_moves(value) for value in column]
     found = np.zeros(len(rows))
 
     def compare(grid: matching.Grid, here: np.ndarray) -> None:
-        sketches = fingerprints.sketches[rows[here]].astype(np.int32)
-        apart = sketches[:, 0] - sketches[:, 1]
-        halves = 1 - np.einsum("ijk,ijk->ij", apart, apart) / (2 * UNIT**2)
-        first, second = ([_moves(moves[place]) for place in places[here, side].tolist()] for side in (0, 1))
-        found[here] = matching.copy_similarity(halves, matching.moved_alike(first, second, grid), grid.same)
+        first, second = ([moves[place] for place in places[here, side].tolist()] for side in (0, 1))
+        found[here] = matching.copy_similarity(halves[here], matching.moved_alike(first, second, grid), grid.same)
 
     with ThreadPoolExecutor(threads) as pool:
         for grid, wanted in ((matching.SHARP, ~is_barred), (matching.BLURRED, is_barred)):
@@ -170,7 +194,7 @@ def _of_embeddings(fingerprints: Fingerprints, rows: np.ndarray, threads: int) -
     used, places = np.unique(rows, return_inverse=True)
     column, places = fingerprints.column("mean_embedding", used), places.reshape(-1, 2)
     embeddings = np.frombuffer(column.buffers()[2], np.int16).reshape(len(used), -1)
-    parts = (places[start : start + EMBEDDED_TOGETHER] for start in range(0, len(rows), EMBEDDED_TOGETHER))
+    parts = (places[start : start + ROWS_TOGETHER] for start in range(0, len(rows), ROWS_TOGETHER))
     return np.concatenate([embedded.cosines(embeddings[part[:, 0]], embeddings[part[:, 1]]) for part in parts])
 
 

@@ -1,9 +1,9 @@
 """What a clip is recognized by without a model: what its pictures show, and how their brightness moves.
 
-What they show is one small picture, the mean over the clip, in which only the detail counts and not how bright or
-strong it is. So it stays the same after compression, scaling or a change of brightness, and becomes another when
-mirrored. Its upper and lower half count apart, so that a logo or a subtitle spoils only one of them. How they move
-tells shots of the same place from each other.
+What they show is one small picture, the mean over the clip without what passes by, in which only the detail counts and
+not how bright or strong it is. So it stays the same after compression, scaling or a change of brightness, and becomes
+another when mirrored. Its upper and lower half count apart, so that a logo or a subtitle spoils only one of them. How
+they move tells shots of the same place from each other.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from clipmill.decode.signals import THUMBNAIL_SIDE
 from clipmill.duplicates.search import LENGTH, UNIT
 from clipmill.shapes.sizes import Crop
 
-VERSION = 1  # of the values
+VERSION = 2  # of the values
 SIDE = 32  # pixels of the mean picture
+EXTREME = 0.2  # share of the darkest and of the brightest levels of a pixel that do not count: what passes by
+SOFT = 0.7  # pixels by which the mean picture is blurred, as the frames of a copy are of slightly other times
 LEAST_SIDE = 128  # pixels of the short side at which kept frames are read
 NEAR, AROUND = 5, 5  # pixels: the detail of a pixel is its difference to those near it, over the contrast around it
 FLAT = 1.4  # grey levels of contrast: fainter detail counts less
@@ -60,7 +62,8 @@ def sketches(pictures: Iterable[np.ndarray], box: Box) -> np.ndarray | None:
     small = [cv2.resize(_within(picture, box), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for picture in pictures]
     if not any(map(_has_detail, small)):
         return None
-    mean = np.asarray(np.mean(small, 0, dtype=np.float32))
+    levels, extreme = np.sort(small, 0), int(len(small) * EXTREME)
+    mean = _blurred(np.asarray(levels[extreme : len(levels) - extreme].mean(0, dtype=np.float32)), SOFT)
     difference = mean - _blurred(mean, NEAR)
     detail = np.clip(difference / (np.sqrt(_blurred(difference * difference, AROUND)) + FLAT), -MOST, MOST)
     waves = np.stack([cv2.dct(half)[_lowest()] for half in np.split(detail, 2)])
