@@ -90,7 +90,11 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
     still, nearly = (np.any([getattr(one, name) for one in channels], axis=0) for name in ("still", "nearly"))
     reach = max(3, round(JOINED * min(still.shape)))
     boxes = _boxes(still, nearly, reach)
-    parts = [part for part in boxes if still[part].sum() >= LEAST_EDGE and _is_at_an_edge(_inner(part), still.shape)]
+    parts = [
+        part
+        for part in boxes
+        if still[part].sum() >= LEAST_EDGE and _is_at_an_edge(_exact(channels, part), still.shape)
+    ]
     if not parts:
         return []
     cameras.look_again([_without(grey, parts) for grey in greys])
@@ -180,12 +184,6 @@ def _ways(channel: _Channel, part: Part) -> float:
     """Edges of one direction to those of the other: 0 of lines."""
     ways = sorted(float(np.abs(one[part][channel.still[part]]).sum()) for one in channel.usual)
     return ways[0] / max(ways[1], 1e-9)
-
-
-def _inner(part: Part) -> Box:
-    """The least that a part's overlay takes."""
-    rows, columns = part
-    return Box(columns.start + REACH, rows.start + REACH, columns.stop - REACH, rows.stop - REACH)
 
 
 def _without(grey: np.ndarray, parts: Sequence[Part]) -> np.ndarray:
