@@ -69,6 +69,10 @@ class TimeUp(NotShown):
     """The time ended."""
 
 
+class CommandFailed(Exception):
+    """A command ended with another status than 0."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path, help="folder for results.md and log.txt")
@@ -102,7 +106,8 @@ class Show:
     environment: dict[str, str] = field(default_factory=lambda: {**os.environ, "PYTHONUNBUFFERED": "1"})
 
     def __post_init__(self) -> None:
-        self.environment["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")])
+        paths = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests"), os.environ.get("PYTHONPATH", "")]
+        self.environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
 
     @cached_property
     def place(self) -> Path:
@@ -167,22 +172,24 @@ class Show:
             self.say(f"\n{time.monotonic() - start:.0f} s.")
         return True
 
-    def call(self, *command: str | Path, lines: Callable[[str], bool] = lambda line: False) -> int:
+    def call(self, *command: str | Path, lines: Callable[[str], bool] = lambda line: False) -> None:
         """Run a command to its end, or to that of the time. What it prints goes into the log, and chosen lines into
-        the results. Returns its status; raises TimeUp."""
+        the results. Raises TimeUp, or CommandFailed with the last line that it printed."""
         words = [str(word) for word in command]
         self.say(f"`{shlex.join(['python' if word == sys.executable else word for word in words])}`\n")
-        said = ""
+        said = last = ""
         with self.started(words) as process:
             for line in process.stdout or ():
                 self.log(line)
+                last = line.strip() or last
                 if lines(line):
                     begins = line.startswith("|") and not said.startswith("|")  # a table, before which Markdown
                     self.say("\n" * begins + line.rstrip("\n"))  # wants an empty line
                     said = line
             if time.monotonic() >= self.end:
                 raise TimeUp("the time ended while it ran")
-            return process.wait()
+            if status := process.wait():
+                raise CommandFailed(f"it ended with {status}, and {last!r}; log.txt has the rest")
 
     def log(self, text: str) -> None:
         with open(self.output / "log.txt", "a", encoding="utf-8") as handle:
@@ -230,9 +237,7 @@ def tests(show: Show) -> None:
     """The tests that need a GPU."""
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", REPOSITORY / "tests" / "gpu"]
     words = (" passed", " failed", " skipped", "FAILED", "SKIPPED", "ERROR")
-    status = show.call(*command, lines=lambda line: any(word in line for word in words))
-    if status:
-        raise RuntimeError(f"pytest ended with {status}")
+    show.call(*command, lines=lambda line: any(word in line for word in words))
 
 
 def models(show: Show) -> None:
@@ -240,11 +245,9 @@ def models(show: Show) -> None:
     script = REPOSITORY / "tests" / "bench" / "bench_models.py"
     small = ["--tiny", "--only", "laion", "--clips", "1", "--rounds", "1"]
     sizes = small if show.tiny else ["--clips", "128", "--rounds", "1"]
-    status = show.call(
+    show.call(
         sys.executable, script, "--videos", show.videos, *sizes, lines=lambda line: line.startswith(("|", "#", "TFLOP"))
     )
-    if status:
-        raise RuntimeError(f"the benchmark ended with {status}; log.txt says why")
 
 
 # --- a whole run ------------------------------------------------------------------------------------------------------
@@ -296,8 +299,7 @@ def whole_run(show: Show) -> None:
     outdir = show.place / "out"
     config = run_config(show, outdir)
     with Busy().watched() as busy:
-        if status := show.call(*snakemake(show, config)):
-            raise RuntimeError(f"snakemake ended with {status}; log.txt says why")
+        show.call(*snakemake(show, config))
     print_steps(show, outdir, busy)
 
 
@@ -315,7 +317,7 @@ def run_config(show: Show, outdir: Path) -> Path:
 
 def make_videos(show: Show) -> None:
     folder = show.place / "videos"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     found = sorted(path for path in show.videos.iterdir() if path.suffix == ".mp4")
     for path in found[:1] if show.tiny else found:
         for number in range(show.copies):
@@ -330,8 +332,7 @@ def sections_with_models(show: Show) -> dict[str, Any]:
     made = [makers / "checkpoints.py", folder, "--only", *sorted(set(MODELS.values())), *sizes]
     speaking = [makers / "language_checkpoints.py", seeing, "--only", "qwen2_5_vl"]
     for command in (made, speaking):
-        if status := show.call(sys.executable, *command):
-            raise RuntimeError(f"making models ended with {status}; log.txt says why")
+        show.call(sys.executable, *command)
     at = {name: folder / kind for name, kind in MODELS.items()}
     backend = "transformers" if missing("vllm") else "vllm"
     if backend != "vllm":
@@ -415,8 +416,7 @@ def resumed(show: Show) -> None:
         kill(process)
         reader.join()
     show.say(f"Killed by SIGKILL while it scored ({', '.join(sorted(set(begun)))}).")
-    if status := show.call(*command):
-        raise RuntimeError(f"the second start ended with {status}; log.txt says why")
+    show.call(*command)
     if not (whole / "dataset").exists():
         raise NotShown("it went on to its end; there is no whole run to compare it with")
     ones, others = (dataset_of(folder) for folder in (whole, outdir))
@@ -451,8 +451,10 @@ def decoding(show: Show) -> None:
 
     for way in ("job", "bare", "pynvvideocodec", "torchcodec"):
         command = [sys.executable, program, way, show.place / "film.mp4", "--lines", lines, "--seconds", seconds]
-        if show.call(*map(str, command), "--threads", str(CORES_OF_A_JOB), lines=is_rate):
-            show.say(f"{way} does not run here; log.txt says why.")
+        try:
+            show.call(*map(str, command), "--threads", str(CORES_OF_A_JOB), lines=is_rate)
+        except CommandFailed as error:
+            show.say(f"{way} does not run here: {error}.")
     on_the_card = [found[name] for name in ("pynvvideocodec", "torchcodec") if name in found]
     if "job" not in found:
         raise RuntimeError("the decode job failed")
@@ -468,10 +470,7 @@ def decoding(show: Show) -> None:
 
 def quantizing(show: Show) -> None:
     """A small Llama in 4 bits, then in vLLM."""
-    if status := show.call(
-        sys.executable, REPOSITORY / "tests" / "language_checkpoints.py", show.place, "--only", "llama"
-    ):
-        raise RuntimeError(f"making the model ended with {status}; log.txt says why")
+    show.call(sys.executable, REPOSITORY / "tests" / "language_checkpoints.py", show.place, "--only", "llama")
     backends = {"autoawq": "awq", "llm-compressor": "llmcompressor"}
     backend = next((name for name, package in backends.items() if not missing(package)), None)
     if backend is None:
@@ -482,14 +481,12 @@ def quantizing(show: Show) -> None:
     path.write_text(json.dumps({"quantize": {"backend": backend, **few}, "outdir": str(show.place / "quantized")}))
     named = ["--config", f"model={show.place / 'llama'}", f"out={small}"]
     gpu = ["--set-resources", f"quantize:gpu={int(not show.tiny)}"]
-    if status := show.call(*snakemake(show, path, *named, *gpu, "--", "quantize")):
-        raise RuntimeError(f"snakemake quantize ended with {status}; log.txt says why")
+    show.call(*snakemake(show, path, *named, *gpu, "--", "quantize"))
     size = sum(file.stat().st_size for file in small.glob("*.safetensors"))
     show.say(f"{backend} made {size / 2**20:.1f} MiB of weights.")
     if missing("vllm"):
         raise NotShown("vLLM is not installed, so it was not loaded")
-    if show.call(sys.executable, "-c", LOADS, small, lines=lambda line: line.startswith("tokens:")):
-        raise RuntimeError("vLLM did not load it; log.txt says why")
+    show.call(sys.executable, "-c", LOADS, small, lines=lambda line: line.startswith("tokens:"))
 
 
 PARTS: dict[str, Callable[[Show], None]] = {

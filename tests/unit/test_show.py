@@ -33,7 +33,8 @@ def test_a_part_that_needs_the_card_says_so(tmp_path: Path):
     status, results = show(tmp_path, "--only", "decode")
     assert status == 1
     assert "\njob: " in results and "\nbare: " in results
-    assert "\npynvvideocodec does not run here" in results and "\ntorchcodec does not run here" in results
+    assert "\npynvvideocodec does not run here: it ended with 1, and" in results
+    assert "No module named 'torchcodec'" in results
     assert "**Not shown**: no decoder of the card runs here." in results
 
 
