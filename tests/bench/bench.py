@@ -348,11 +348,13 @@ def bench_decode(args: argparse.Namespace, place: Path) -> None:
     table(["video, ten times", "ffmpeg -f null, s", "decode job, s", "ratio", "rounds"], rows)
 
 
-def decode_folder(videos: Path, outdir: Path) -> None:
+def decode_folder(videos: Path, outdir: Path, threads: int = CORES) -> list[dict[str, Any]]:
+    """A decode job of all videos, or of one file. Returns the rows of VIDEOS."""
     update_index(videos, outdir, 1000)
     listed = read_json_lines(Paths(outdir).shard("000000"))
-    rows, _ = decode_shard(listed, outdir, "000000", DecodeSettings(**CONFIG["decode"]), CORES, 1.0)
+    rows, _ = decode_shard(listed, outdir, "000000", DecodeSettings(**CONFIG["decode"]), threads, 1.0)
     assert not any(row.get("error") for row in rows), rows
+    return rows
 
 
 def loop(video: Path, target: Path, times: int) -> Path:

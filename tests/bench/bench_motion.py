@@ -25,7 +25,7 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "unit"), str(TESTS.parent / "scripts")]
 
 from films import decoded
-from moving_scenes import PICTURES, Camera, Scene, Thing
+from moving_scenes import LABELS, PICTURES, Camera, Scene, Thing
 
 from bench import table
 from clipmill.decode.flow import flow_between
@@ -42,18 +42,6 @@ SLOW, FAST = (5,), (20, 40, 60)  # pixels per half second
 CAMERAS = {"still": (Camera(),), "moving": (Camera(25, 10), Camera(zoom=0.1), Camera(-60, 5, 0, 4))}
 RATES = (12, 24, 25, Fraction(30000, 1001), 50, 60)
 SIZES = ((426, 240), (854, 480), (1920, 1080))
-LABELS = {
-    "static": Camera(),
-    "pan_left": Camera(right=30),
-    "pan_right": Camera(right=-6),
-    "tilt_up": Camera(down=20),
-    "tilt_down": Camera(down=-60),
-    "zoom_in": Camera(zoom=0.15),
-    "zoom_out": Camera(zoom=-0.1),
-    "roll_cw": Camera(roll=-8),
-    "roll_ccw": Camera(roll=15),
-    "mixed": Camera(right=30, zoom=0.25),
-}
 
 
 class Error(NamedTuple):

@@ -16,14 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
+sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "bench")]
 
 import av
 
-from clipmill.base.workers import tune_for_pictures
-from clipmill.decode.video import DecodePaths, DecodeSettings, decode_video
+import bench
 from clipmill.demo import render
-from default_config import CONFIG
 
 RATE = 25  # frames per second of the film
 AT_ONCE = 64  # frames that torchcodec gives at a time
@@ -49,13 +47,8 @@ def main() -> None:
 
 def job(film: Path, threads: int) -> int:
     """All that a decode job does with a film."""
-    tune_for_pictures()
-    state = film.stat()
-    video = {"video_id": "film", "name": film.name, "path": str(film), "sha256": None}
-    video |= {"size_bytes": state.st_size, "mtime_ns": state.st_mtime_ns}
     with tempfile.TemporaryDirectory() as folder:
-        paths = DecodePaths(Path(folder) / "frames.zip", Path(folder) / "signals.parquet", None, None, None, None)
-        row, _ = decode_video(video, paths, DecodeSettings(**CONFIG["decode"]), threads)
+        (row,) = bench.decode_folder(film, Path(folder), threads)
     return row["frames"]
 
 

@@ -45,13 +45,12 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[2]
 SITE = "site"  # folder beside the wheels into which they are installed
 PACKAGES = ("torch", "transformers", "vllm", "snakemake", "av", "opencv-python-headless", "onnxruntime", "numpy")
-MODELS = {"siglip": "siglip", "siglip_head": "siglip_head", "clip": "clip", "craft": "craft", "video": "videoclip_xl"}
+MODELS = ("siglip", "siglip_head", "clip", "craft", "videoclip_xl")
 SAMPLE_MILLISECONDS = 200  # between two looks at how busy the GPU is
+SCORED = ("text", "aesthetic", "consistency")  # steps during which the run is killed
 CORES_OF_A_JOB = 8  # that decode beside the card
 LINES, SECONDS = 1080, 20  # of the film that is decoded
 WORTH_IT = 3.0  # times faster than eight cores, from which decoding on the card would be worth an option
-# Bounds within which every finite score lies, so that each model runs and no clip is lost.
-ANY = {"consistency": {"min": -1.01}, "aesthetic": {"min": -1e6}, "text_area": {"max": 1}, "alignment": {"min": -1.01}}
 NOTHING_ASKED = {"area": {"min": None}, "motion": {"min": None}, "frozen_share": {"max": None}}
 LOADS = """
 import sys, vllm
@@ -328,14 +327,16 @@ def make_videos(show: Show) -> None:
 
 def sections_with_models(show: Show) -> dict[str, Any]:
     """The sections of the config that name models of random weights, which are made first."""
+    from model_runs import ANY, MODEL_STEPS, Models  # all packages are there only now
+    from runs import NO_TEXT_CHECKS
+
     sizes = [] if show.tiny else ["--true-sizes"]
     folder, seeing = show.place / "models", show.place / "seeing"
     makers = REPOSITORY / "tests"
-    made = [makers / "checkpoints.py", folder, "--only", *sorted(set(MODELS.values())), *sizes]
+    made = [makers / "checkpoints.py", folder, "--only", *MODELS, *sizes]
     speaking = [makers / "language_checkpoints.py", seeing, "--only", "qwen2_5_vl"]
     for command in (made, speaking):
         show.call(sys.executable, *command)
-    at = {name: folder / kind for name, kind in MODELS.items()}
     backend = "transformers" if missing("vllm") else "vllm"
     if backend != "vllm":
         show.say("vLLM is not installed here: captions come from transformers.\n")
@@ -343,27 +344,16 @@ def sections_with_models(show: Show) -> dict[str, Any]:
     caption[backend] = {"model": str(seeing / "qwen2_5_vl")}
     if backend == "vllm":
         caption[backend] |= {"max_model_len": 4096, "gpu_memory_utilization": 0.3}
-    checks = {"min_words": None, "max_words": None, "cut_off": False, "refusals": False, "meta_phrases": False}
-    checks |= {"repeated_words": None, "repeated_trigrams": None, "script": None, "same_text": None, "thoughts": False}
-    steps = ("text", "aesthetic", "consistency", "alignment", "caption")
+    resources = {"gpu": int(not show.tiny), **({"mem_mb": 4000} if show.tiny else {})}
+    sections = Models(folder).sections()
+    sections["text"] = {"backend": "easyocr", "easyocr": {"model": sections["text"]["easyocr"]["model"]}}
+    sections["consistency"]["backend"] = "clip"
     return {
+        **sections,
         "filters": {**NOTHING_ASKED, **ANY},
-        "text": {"backend": "easyocr", "easyocr": {"model": str(at["craft"] / "craft_mlt_25k.pth")}},
-        "aesthetic": {
-            "backend": "siglip-v2.5",
-            "siglip-v2.5": {
-                "model": str(at["siglip"]),
-                "head": str(at["siglip_head"] / "aesthetic_predictor_v2_5.pth"),
-            },
-        },
-        "consistency": {"backend": "clip", "clip": {"model": str(at["clip"])}},
-        "alignment": {
-            "backend": "videoclip-xl",
-            "videoclip-xl": {"model": str(at["video"] / "VideoCLIP-XL-v2.bin"), "tokenizer": str(at["clip"])},
-        },
         "caption": caption,
-        "text_checks": checks,
-        "resources": {step: {"gpu": int(not show.tiny), **({"mem_mb": 4000} if show.tiny else {})} for step in steps},
+        "text_checks": NO_TEXT_CHECKS,
+        "resources": dict.fromkeys((*MODEL_STEPS, "caption"), resources),
     }
 
 
@@ -425,9 +415,6 @@ def resumed(show: Show) -> None:
     differing = sorted(name for name in ones.keys() | others.keys() if ones.get(name) != others.get(name))
     same = f"{len(ones)} files of the dataset are the same bytes"
     show.say(f"{same}." if not differing else f"These differ: {', '.join(differing[:10])}, of {len(ones)} files.")
-
-
-SCORED = ("text", "aesthetic", "consistency")
 
 
 def dataset_of(outdir: Path) -> dict[str, bytes]:
@@ -502,5 +489,5 @@ PARTS: dict[str, Callable[[Show], None]] = {
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
+    sys.path[:0] = [str(REPOSITORY / folder) for folder in ("scripts", "tests", "tests/workflow")]
     main()

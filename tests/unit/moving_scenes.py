@@ -33,6 +33,21 @@ class Camera:
         return np.column_stack([(1 + self.zoom * time) * turn, [self.right * time, self.down * time]])
 
 
+# What the column `camera` says of each.
+LABELS = {
+    "static": Camera(),
+    "pan_left": Camera(right=30),
+    "pan_right": Camera(right=-6),
+    "tilt_up": Camera(down=20),
+    "tilt_down": Camera(down=-60),
+    "zoom_in": Camera(zoom=0.15),
+    "zoom_out": Camera(zoom=-0.1),
+    "roll_cw": Camera(roll=-8),
+    "roll_ccw": Camera(roll=15),
+    "mixed": Camera(right=30, zoom=0.25),
+}
+
+
 @dataclass(frozen=True)
 class Thing:
     """A square piece of a picture of `side` pixels, whose middle moves from `place` by pixels per second."""

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from films import decoded
-from moving_scenes import PICTURES, Camera, Scene, Thing
+from moving_scenes import LABELS, PICTURES, Camera, Scene, Thing
 
 from clipmill.base.opencv import cv2
 from clipmill.demo import render
@@ -16,18 +16,6 @@ from clipmill.store import tables
 
 SECONDS, FPS = 1.6, 10
 SIZE = (480, 270)
-CASES = {
-    "static": Camera(),
-    "pan_left": Camera(right=30),
-    "pan_right": Camera(right=-6),
-    "tilt_up": Camera(down=20),
-    "tilt_down": Camera(down=-60),
-    "zoom_in": Camera(zoom=0.15),
-    "zoom_out": Camera(zoom=-0.1),
-    "roll_cw": Camera(roll=-8),
-    "roll_ccw": Camera(roll=15),
-    "mixed": Camera(right=30, zoom=0.25),
-}
 
 
 def scored(path, scene: Scene) -> dict:
@@ -37,13 +25,13 @@ def scored(path, scene: Scene) -> dict:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", LABELS)
 def test_cameras(tmp_path, name):
     """With and without something that moves before them, and with noise."""
     pictures = {"coffee.png": "chelsea.png", "chelsea.png": "motorcycle_left.png"}
     for number, (picture, has_thing) in enumerate(itertools.product(pictures, (False, True))):
         things = (Thing(pictures[picture], 100, (-40, 10), 40, -20),) if has_thing else ()
-        scene = Scene(picture, CASES[name], things, SIZE, noise=2 * number)
+        scene = Scene(picture, LABELS[name], things, SIZE, noise=2 * number)
         row = scored(tmp_path / f"{number}.mp4", scene)
         pairs = [scene.speeds(start, start + 0.5) for start in (0, 0.5, 1)]
         whole, own = np.mean(pairs, axis=0)
@@ -53,7 +41,7 @@ def test_cameras(tmp_path, name):
             assert row["subject_motion"] < 0.1
         else:
             assert row["subject_motion"] == pytest.approx(own, rel=0.4)
-        assert row["camera_roll"] == pytest.approx(-CASES[name].roll, rel=0.1, abs=0.3)
+        assert row["camera_roll"] == pytest.approx(-LABELS[name].roll, rel=0.1, abs=0.3)
         assert row["camera_shake"] < 3
 
 
@@ -100,4 +88,4 @@ def test_labels():
     assert row_of([(3, 1)] * 5, certainty=0.1)["camera"] == "unknown"
     assert row_of([(3, 0), (-3, 0)] * 3)["camera_shake"] == pytest.approx(3)
     assert row_of([])["error_kind"] == "too_few_samples"
-    assert {"static", "mixed", "unknown", *CASES} == set(tables.CAMERAS)
+    assert {"static", "mixed", "unknown", *LABELS} == set(tables.CAMERAS)

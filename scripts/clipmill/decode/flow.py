@@ -120,9 +120,12 @@ class _Pair:
 
     def _in_window(self, move: Similarity) -> np.ndarray:
         """The matrix of a move from pixels of the window to those of the picture."""
-        matrix = move.matrix(self.after.plain.shape)
-        matrix[:, 2] += matrix[:, :2] @ [self.window[1].start, self.window[0].start]
-        return matrix
+        return move.matrix(self.after.plain.shape, self._corner)
+
+    @property
+    def _corner(self) -> tuple[int, int]:
+        """Left and top of the window."""
+        return self.window[1].start, self.window[0].start
 
     def _squares(self, moved: np.ndarray) -> np.ndarray:
         plain = self.before.plain[self.window]
@@ -167,9 +170,11 @@ class _Pair:
     def take(self, move: Similarity, pixels: np.ndarray) -> None:
         """An object is found: neither its pixels are unexplained any more, nor the ground that it covers."""
         flags = pixels.astype(np.uint8)
+        way = self._in_window(self.camera.inverse().after(move))
+        way[:, 2] -= self._corner
         covered = cv2.warpAffine(
             flags,
-            _about(self.camera.inverse().after(move).matrix(self.after.plain.shape), self.window),
+            way,
             self.error.shape[::-1],
             flags=cv2.INTER_NEAREST,
         )
@@ -303,12 +308,6 @@ def _frequent(votes: dict[tuple[int, int], float]) -> list[tuple[int, int]]:
 
 def _neighbours(shift: tuple[int, int]) -> list[tuple[int, int]]:
     return [(shift[0] + right, shift[1] + down) for right in (-1, 0, 1) for down in (-1, 0, 1)]
-
-
-def _about(matrix: np.ndarray, window: tuple[slice, slice]) -> np.ndarray:
-    """A matrix of pixels of the picture as one of pixels of a window."""
-    corner = np.array([window[1].start, window[0].start])
-    return np.column_stack([matrix[:, :2], matrix[:, :2] @ corner + matrix[:, 2] - corner])
 
 
 def _light(before: np.ndarray, moved: np.ndarray, seen: np.ndarray) -> _Light:

@@ -52,14 +52,16 @@ class Similarity(NamedTuple):
         """The way back."""
         return Similarity(1 / self.factor, -self.shift / self.factor)
 
-    def matrix(self, shape: tuple[int, ...]) -> np.ndarray:
-        """2 × 3, for pixels of a picture of this height and width."""
+    def matrix(self, shape: tuple[int, ...], corner: tuple[int, int] = (0, 0)) -> np.ndarray:
+        """2 × 3, for pixels of a picture of this height and width, or of a part that begins at `corner` (left, top)."""
         across, along = (shape[1] - 1) / 2, (shape[0] - 1) / 2
         a, b = self.factor.real, self.factor.imag
         right, down = self.shift.real * min(shape), self.shift.imag * min(shape)
-        return np.array(
+        matrix = np.array(
             [[a, -b, right + across - a * across + b * along], [b, a, down + along - b * across - a * along]]
         )
+        matrix[:, 2] += matrix[:, :2] @ corner
+        return matrix
 
     def flow(self, shape: tuple[int, ...]) -> np.ndarray:
         """Where the pixels of a picture of this height and width go: height × width × 2 (right, down) pixels."""

@@ -177,9 +177,8 @@ def _by_moves(fingerprints: Fingerprints, rows: np.ndarray, halves: np.ndarray, 
     with ThreadPoolExecutor(threads) as pool:
         for grid, wanted in ((matching.SHARP, ~is_barred), (matching.BLURRED, is_barred)):
             order = np.flatnonzero(wanted)
-            order = order[
-                np.argsort(sizes[order], kind="stable")
-            ]  # pairs of about the same length are compared at once
+            # Pairs of about the same length are compared at once.
+            order = order[np.argsort(sizes[order], kind="stable")]
             parts = (order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER))
             deque(pool.map(partial(compare, grid), parts), maxlen=0)
     return found

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 from clipmill.base.errors import ItemError, SetupError, item_error
 from clipmill.base.files import atomic, temporary
 from clipmill.base.journal import fingerprint
-from clipmill.store.index import is_remote, must_be_fetched, read_videos, shards_to_fetch, state_of
+from clipmill.store.index import has_own_job, is_remote, must_be_fetched, read_videos, shards_to_fetch, state_of
 from clipmill.store.layout import Paths
 from clipmill.store.tables import REMOTE, IndexedVideo
 
@@ -123,7 +123,7 @@ class LocalFiles:
     def videos_of_own_job(self) -> list[IndexedVideo]:
         """Those of them that a job of its own fetches, before the job that decodes them."""
         own_jobs = self._settings is not None and self._settings.own_jobs
-        return [video for video in self.videos if own_jobs or not is_remote(video)]
+        return [video for video in self.videos if has_own_job(video, own_jobs)]
 
     def path(self, video: Mapping[str, Any]) -> Path:
         """Where the file of a video is, or will be once it is brought. `video`: with `video_id` and `path`."""

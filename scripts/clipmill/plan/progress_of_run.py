@@ -16,6 +16,7 @@ from clipmill.steps import ALL, FETCH, Step, by_name, of_run
 from clipmill.store import table, tables
 from clipmill.store.given import GIVEN
 from clipmill.store.index import (
+    has_own_job,
     is_remote,
     must_be_fetched,
     read_videos,
@@ -192,7 +193,7 @@ def _count_clips(shard: Shard, path: Path, fps: float | None) -> None:
 def _look_at_videos(work: Work, shard: Shard, gone: set[str], settings: Mapping[str, Any]) -> None:
     """Note which videos of a shard are decoded from their present file with the present settings, and their lengths."""
     decode, extras = decode_settings(settings["decode"])
-    own_jobs = settings.get("fetch", {}).get("own_jobs")
+    own_jobs = settings.get("fetch", {}).get("own_jobs", False)
     path, wanted = tables.VIDEOS.of(work.outdir, shard.name), Paths(work.outdir).shard(shard.name)
     shard.whole = not newer(wanted, path)
     known = {}
@@ -203,7 +204,7 @@ def _look_at_videos(work: Work, shard: Shard, gone: set[str], settings: Mapping[
         if video["video_id"] in gone:
             continue
         row, size = known.get(video["video_id"]), video["size_bytes"] or 0
-        has_job = must_be_fetched(video) and (own_jobs or not is_remote(video))
+        has_job = has_own_job(video, own_jobs)
         if row is None or not is_current(row, video, decode):
             shard.whole = False
             shard.to_decode += 1

@@ -133,6 +133,11 @@ def is_remote(video: Mapping[str, Any]) -> bool:
     return video.get("origin") == REMOTE
 
 
+def has_own_job(video: Mapping[str, Any], own_jobs: bool) -> bool:
+    """Whether a job of its own fetches a video of the index. `own_jobs`: also those at addresses."""
+    return must_be_fetched(video) and (own_jobs or not is_remote(video))
+
+
 def shown_path(video: Mapping[str, Any]) -> str:
     """The path of a video for tables and messages: the signature of an address is not for them."""
     return video["name"] if is_remote(video) and "?" in video["path"] else video["path"]

@@ -81,11 +81,9 @@ def _is_elsewhere(
     still = float(np.abs(after[rows, columns] - before[rows, columns])[edges].mean())
     wrong = []
     for here, there, way in ((before, after, move), (after, before, move.inverse())):
-        matrix = way.matrix(before.shape)
-        matrix[:, 2] += matrix[:, :2] @ [left, top]
         moved = cv2.warpAffine(
             there,
-            matrix,
+            way.matrix(before.shape, (left, top)),
             edges.shape[::-1],
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,

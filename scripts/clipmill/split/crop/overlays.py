@@ -37,11 +37,7 @@ BORDER = 2  # pixels
 MOST_DRIFT = 0.4  # pixels by which an overlay may seem to move within a scene
 DRIFT_OF_WAY, MOST_OF_WAY = 0.03, 1.5  # the same as a share of what the camera would move it by, and at most
 FAINT = 0.15, 0.4, 0.4  # share of an overlay's strongest edges that are no traces of coding: grey, two of colour
-CLEAR = (
-    0.5,
-    0.4,
-    0.4,
-)  # strength of a channel's edges to the strongest, at least, if it is asked where they are: as FAINT
+CLEAR = 0.5, 0.4, 0.4  # strength of a channel's edges to the strongest, at least, if it is asked where they are
 COLOUR_BLUR = 2.0  # pixels by which coding may blur edges in colour
 SPECK = 8  # pixels that stand still: an edge with fewer is a trace of coding
 REACH = 6  # pixels around a box in which its edges are
@@ -90,18 +86,18 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
     still, nearly = (np.any([getattr(one, name) for one in channels], axis=0) for name in ("still", "nearly"))
     reach = max(3, round(JOINED * min(still.shape)))
     boxes = _boxes(still, nearly, reach)
-    parts = [
-        part
+    places = [
+        (part, box)
         for part in boxes
-        if still[part].sum() >= LEAST_EDGE and _is_at_an_edge(_exact(channels, part), still.shape)
+        if still[part].sum() >= LEAST_EDGE and _is_at_an_edge(box := _exact(channels, part), still.shape)
     ]
-    if not parts:
+    if not places:
         return []
-    cameras.look_again([_without(grey, parts) for grey in greys])
+    cameras.look_again([_without(grey, [part for part, _ in places]) for grey in greys])
     if not cameras.move:
         return []
     moves = _moving(channels[0].levels)
-    candidates = [one for part in parts if (one := _candidate(channels, cameras, part))]
+    candidates = [one for place in places if (one := _candidate(channels, cameras, *place))]
     elsewhere = still.copy()
     lines = [part for part in boxes if _ways(_clearest(channels, part), part) < ONE_WAY]
     for part in [*lines, *(one.part for one in candidates)]:
@@ -203,11 +199,10 @@ class _Candidate(NamedTuple):
     is_at_border: bool
 
 
-def _candidate(channels: Sequence[_Channel], cameras: Cameras, part: Part) -> _Candidate | None:
+def _candidate(channels: Sequence[_Channel], cameras: Cameras, part: Part, box: Box) -> _Candidate | None:
     """What edges in a part may be, if they go more than one way, and do not move at all."""
     shape = channels[0].still.shape
     channel = _clearest(channels, part)
-    box = _exact(channels, part)
     is_at_border = (
         box.left < BORDER or box.top < BORDER or box.right > shape[1] - BORDER or box.bottom > shape[0] - BORDER
     )
@@ -216,7 +211,7 @@ def _candidate(channels: Sequence[_Channel], cameras: Cameras, part: Part) -> _C
     rows, columns = part
     way = cameras.way((rows.start + rows.stop) / 2, (columns.start + columns.stop) / 2, shape)
     most = max(MOST_DRIFT, min(DRIFT_OF_WAY * way, MOST_OF_WAY))
-    if not _is_at_an_edge(box, shape) or drift(channel.levels[:, *part], channel.nearly[part]) > most:
+    if drift(channel.levels[:, *part], channel.nearly[part]) > most:
         return None
     return _Candidate(part, box, is_at_border)
 
