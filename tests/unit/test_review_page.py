@@ -402,6 +402,28 @@ def test_what_is_decided_while_a_decision_is_being_written_is_written_too(made):
     file.unlink()
 
 
+def test_two_tabs_add_to_each_others_decisions_and_neither_overwrites_the_other(made):
+    file = made.outdir / "review.jsonl"
+    with running(made.outdir) as server:
+        beside = server.address.removesuffix("review.html")
+        with opened(made.outdir / "review.html", 1000, "light", server.address, beside) as page:
+            with page.page.context.expect_page() as tab:
+                page.page.evaluate("open(location.href)")
+            other = tab.value
+            other.wait_for_selector("html[data-ready]", state="attached")
+            press(page, "s", "e")
+            page.page.locator(".one").nth(0).get_by_label("Caption").fill("A person's words.")
+            press(page, "Control+Enter")
+            caption = other.locator(".one .caption").first
+            caption.get_by_text("A person's words.").wait_for()
+            other.keyboard.press("d")
+            page.page.locator(".one").nth(0).get_by_text("dropped").wait_for()
+            other.wait_for_timeout(400)
+            found = read_review(file)["v0_0"]
+            assert (found.decision, found.star, found.text) == ("drop", True, "A person's words.")
+    file.unlink()
+
+
 # --- many clips, every window, hostile texts --------------------------------------------------------------------------
 
 

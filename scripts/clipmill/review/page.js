@@ -152,6 +152,13 @@
     }
     return { taken: [...taken], bad };
   }
+  // Another tab with this page has decided. A line holds all that is decided about a clip, so the next one of this tab
+  // must not be written without it.
+  addEventListener("storage", ({ key, newValue }) => {
+    if (!key?.startsWith(STORE) || !newValue) return;
+    for (const clip of read(newValue).taken) if (editing?.clip !== clip) refresh(clip);
+    tally();
+  });
   addEventListener("beforeunload", (event) => { if (unsaved && !store && !browse) event.preventDefault(); });
 
   // --- `snakemake browse` ----------------------------------------------------------------------------------------------
