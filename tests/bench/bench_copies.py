@@ -29,6 +29,7 @@ from clipmill.base.opencv import cv2
 from clipmill.demo import render
 from clipmill.duplicates.pairs import Fingerprints, find_pairs
 from clipmill.duplicates.shard import fingerprint_shard
+from clipmill.duplicates.version import with_version
 from clipmill.store import tables
 from clipmill.store.index import shard_sizes
 from default_config import CONFIG
@@ -37,12 +38,17 @@ SIZE, FPS = (400, 224), 24
 SETTINGS = {**CONFIG["duplicates"], "backend": "pictures"}
 BOX = "drawbox=x=iw*{}:y=ih*{}:w=iw*{}:h=ih*{}:color={}:t=fill"
 LOGO = f"{BOX.format(0.82, 0.05, 0.13, 0.14, 'white')},{BOX.format(0.85, 0.08, 0.05, 0.08, 'red')}"
+BLURRED_SIDES = "split[a][b];[a]scale=384:216,boxblur=12:2[c];[b]scale=288:216[d];[c][d]overlay=48:0"
 # Filters of ffmpeg, further options, and frames that are missing at the start.
 KINDS: dict[str, tuple[str, list[str], int]] = {
     "compressed": ("null", ["-crf", "34"], 0),
     "smaller": ("scale=iw/2:-2:flags=area", ["-crf", "26"], 0),
     "letterboxed": ("scale=320:180,pad=320:240:0:30", [], 0),
     "pillarboxed": ("scale=240:180,pad=320:180:40:0", [], 0),
+    "windowboxed": ("scale=256:144,pad=320:200:32:28", ["-crf", "26"], 0),
+    "white_bars": ("scale=320:178,pad=320:240:0:31:color=white", [], 0),
+    "blurred_sides": (BLURRED_SIDES, [], 0),
+    "in_portrait": ("scale=270:152,pad=270:480:0:164", [], 0),
     "brighter": ("eq=brightness=0.12:contrast=1.15", [], 0),
     "darker": ("eq=gamma=0.7:saturation=0.6", [], 0),
     "logo": (LOGO, [], 0),
@@ -123,8 +129,9 @@ def judge(outdir: Path) -> None:
         clips |= {row["clip_id"]: row for row in rows if row["unfit"] is None}
         path = tables.FINGERPRINTS.of(outdir, shard)
         path.parent.mkdir(exist_ok=True)
-        tables.FINGERPRINTS.write(path, fingerprint_shard(rows, outdir, shard, SETTINGS, 0.0))
-    fingerprints = Fingerprints.read(outdir, shard_sizes(outdir))
+        made = fingerprint_shard(rows, outdir, shard, SETTINGS, 0.0)
+        tables.FINGERPRINTS.write(path, made, {"settings": with_version({"backend": "pictures"})})
+    fingerprints = Fingerprints.read(outdir, shard_sizes(outdir), "pictures")
     pairs = find_pairs(outdir, fingerprints, SETTINGS, 2).rows.tolist()
     found = {frozenset(fingerprints.ids[row] for row in pair) for pair in pairs}
     rates = {row["name"]: row["fps"] for row in videos.values()}

@@ -19,6 +19,7 @@ from clipmill.duplicates.dropped import split_keys, videos_together
 from clipmill.duplicates.groups import Candidates, Likeness, Limits, decide
 from clipmill.duplicates.pairs import Fingerprints, find_pairs
 from clipmill.duplicates.shard import fingerprint_shard
+from clipmill.duplicates.version import with_version
 from clipmill.filters import reasons
 from clipmill.filters.columns import FILTERS, SOURCES
 from clipmill.report import judge
@@ -113,16 +114,16 @@ class Made:
         self.clips.append({**film.clip(), "clip_id": name, "unfit": None})
 
     def alike(self) -> set[frozenset[str]]:
-        write(self.outdir, "000000", fingerprint_shard(self.clips, self.outdir, "000000", PICTURES, 0.0))
-        fingerprints = Fingerprints.read(self.outdir, ["000000"])
+        write(self.outdir, "000000", fingerprint_shard(self.clips, self.outdir, "000000", PICTURES, 0.0), "pictures")
+        fingerprints = Fingerprints.read(self.outdir, ["000000"], "pictures")
         pairs = find_pairs(self.outdir, fingerprints, PICTURES)
         return {frozenset(fingerprints.ids[row] for row in pair) for pair in pairs.rows.tolist()}
 
 
-def write(outdir: Path, shard: str, rows: list[dict]) -> None:
+def write(outdir: Path, shard: str, rows: list[dict], backend: str, **settings: int) -> None:
     path = tables.FINGERPRINTS.of(outdir, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tables.FINGERPRINTS.write(path, rows)
+    tables.FINGERPRINTS.write(path, rows, {"settings": with_version({"backend": backend}) | settings})
 
 
 @pytest.fixture(scope="module")
@@ -192,8 +193,8 @@ def test_near_embeddings_are_found_and_no_others(tmp_path, apart):
     one, other = planted(500, 96, apart, 1)
     vectors = {f"a{row:04d}": vector for row, vector in enumerate(one)}
     vectors |= {f"b{row:04d}": vector for row, vector in enumerate(other)}
-    write(tmp_path, "000000", fingerprints_of(vectors))
-    fingerprints = Fingerprints.read(tmp_path, ["000000"])
+    write(tmp_path, "000000", fingerprints_of(vectors), "embeddings")
+    fingerprints = Fingerprints.read(tmp_path, ["000000"], "embeddings")
     settings = {**CONFIG["duplicates"], "backend": "embeddings"}
     pairs = find_pairs(tmp_path, fingerprints, settings)
     found = {(fingerprints.ids[first], fingerprints.ids[second]) for first, second in pairs.rows.tolist()}
@@ -214,9 +215,9 @@ def test_which_pairs_are_found_depends_on_nothing_else(tmp_path):
     def results(outdir: Path, parts: list[list[dict]], at_once: bool) -> Iterator[object]:
         shards = [f"{number:06d}" for number in range(len(parts))]
         for shard, part in zip(shards, parts, strict=True):
-            write(outdir, shard, part)
+            write(outdir, shard, part, "embeddings")
         for known in [len(shards)] if at_once else range(1, len(shards) + 1):
-            fingerprints = Fingerprints.read(outdir, shards[:known])
+            fingerprints = Fingerprints.read(outdir, shards[:known], "embeddings")
             pairs = find_pairs(outdir, fingerprints, settings)
         yield fingerprints.ids
         yield pairs.rows.tolist()
@@ -250,10 +251,10 @@ def of_six_films(outdir: Path) -> list[str]:
     shown = np.rint(shown / np.linalg.norm(shown, axis=1, keepdims=True) * search.UNIT).astype(np.int16)
     levels = np.clip(128 + chance.normal(0, 6, (6, 40, 64)).cumsum(1), 0, 255).astype(np.uint8)
     clips = [{"clip_id": f"clip{n:02d}", "digest": n, "moves": levels[n % 6].tobytes()} for n in range(24)]
-    rows = [{**clip, "sketch": shown.tobytes(), "barred": False} for clip in clips]
+    rows = [{**clip, "sketch": shown.tobytes(), "shown_width": 1.0, "shown_height": 1.0} for clip in clips]
     shards = [f"{number:06d}" for number in range(3)]
     for number, shard in enumerate(shards):
-        write(outdir, shard, rows[number::3])
+        write(outdir, shard, rows[number::3], "pictures")
     return shards
 
 
@@ -261,7 +262,7 @@ OF_SIX_FILMS = [[one, other] for one in range(24) for other in range(one + 1, 24
 
 
 def test_few_clips_at_a_time_find_the_same_pairs(tmp_path, monkeypatch):
-    fingerprints = Fingerprints.read(tmp_path, of_six_films(tmp_path))
+    fingerprints = Fingerprints.read(tmp_path, of_six_films(tmp_path), "pictures")
     assert find_pairs(tmp_path, fingerprints, PICTURES).rows.tolist() == OF_SIX_FILMS
     monkeypatch.setattr("clipmill.duplicates.pairs.CLIPS", 5)
     Paths(tmp_path).pairs("pictures").unlink()
@@ -273,10 +274,10 @@ def test_the_moves_of_new_clips_alone_are_compared_with_all(tmp_path, monkeypatc
     compare = matching.moved_alike
     monkeypatch.setattr(matching, "moved_alike", lambda *pairs: compared.append(len(pairs[0])) or compare(*pairs))
     shards = of_six_films(tmp_path)
-    find_pairs(tmp_path, Fingerprints.read(tmp_path, shards[:2]), PICTURES)
+    find_pairs(tmp_path, Fingerprints.read(tmp_path, shards[:2], "pictures"), PICTURES)
     assert sum(compared) == 16 * 15 // 2
     compared.clear()
-    fingerprints = Fingerprints.read(tmp_path, shards)
+    fingerprints = Fingerprints.read(tmp_path, shards, "pictures")
     assert find_pairs(tmp_path, fingerprints, PICTURES).rows.tolist() == OF_SIX_FILMS
     assert sum(compared) == 8 * 16 + 8 * 7 // 2
     compared.clear()
@@ -294,8 +295,10 @@ def test_only_new_vectors_are_compared():
 
 def test_a_damaged_file_of_pairs_costs_only_time(tmp_path):
     one, other = planted(20, 96, 0.02, 4)
-    write(tmp_path, "000000", fingerprints_of({f"clip{n:04d}": vector for n, vector in enumerate([*one, *other])}))
-    fingerprints, settings = Fingerprints.read(tmp_path, ["000000"]), {**CONFIG["duplicates"], "backend": "embeddings"}
+    made = fingerprints_of({f"clip{n:04d}": vector for n, vector in enumerate([*one, *other])})
+    write(tmp_path, "000000", made, "embeddings")
+    fingerprints = Fingerprints.read(tmp_path, ["000000"], "embeddings")
+    settings = {**CONFIG["duplicates"], "backend": "embeddings"}
     right = find_pairs(tmp_path, fingerprints, settings).rows.tolist()
     Paths(tmp_path).pairs("embeddings").write_bytes(b"nothing")
     assert find_pairs(tmp_path, fingerprints, settings).rows.tolist() == right and len(right) == 20
@@ -311,7 +314,7 @@ def test_moves_are_compared_at_the_best_shift():
     other = np.clip(np.rint(128 + 12 * np.cumsum(chance.normal(size=(40, 64)), 0)), 0, 255).astype(np.uint8)
     still = np.repeat(moves[:1], 40, 0)
     same, shifted, apart, nothing = matching.moved_alike(
-        [moves, moves[4:], moves, still], [moves, moves[:36], other, still], matching.SHARP
+        [moves, moves[4:], moves, still], [moves, moves[:36], other, still], matching.Grid(8, 8)
     )
     assert same == pytest.approx(1) and shifted == pytest.approx(1, abs=0.01) and apart < 0.5 and np.isnan(nothing)
     halves = np.array([[0.99, 0.97]] * 4)
@@ -328,7 +331,7 @@ def test_how_alike_moves_are_depends_on_no_other_pair():
     films = [np.clip(chance.normal(128, 9, (n, 64)).cumsum(0) / n, 0, 255).astype(np.uint8) for n in (30, 37, 52, 160)]
     films += [np.repeat(films[0][:1], 25, 0)]
     first, second = zip(*[(one, other) for one in films for other in films], strict=True)
-    for grid in (matching.SHARP, matching.BLURRED):
+    for grid in map(matching.Grid, (8, 8, 4), (8, 4, 2)):
         at_once = matching.moved_alike(first, second, grid)
         alone = [matching.moved_alike([one], [other], grid)[0] for one, other in zip(first, second, strict=True)]
         assert np.array_equal(at_once, alone, equal_nan=True) and np.isnan(at_once).sum() == 1

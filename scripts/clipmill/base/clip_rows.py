@@ -35,7 +35,7 @@ class ClipRows:
         holds: Callable[[Any], bool] = lambda row: True,
     ):
         known = {clip_id: journals[clip_id].get(clip_id, key) for clip_id, key in keys.items()}
-        self.rows = {clip_id: _unpacked(row) for clip_id, row in known.items() if row is not None and holds(row)}
+        self.rows = {clip_id: unpacked(row) for clip_id, row in known.items() if row is not None and holds(row)}
         self._journals, self._keys, self._max_error_rate = journals, keys, max_error_rate
         self._progress = Progress("clips", len(keys), len(self.rows))
         self._bad = 0
@@ -80,11 +80,11 @@ def _packed(value: Any) -> Any:
     return [_packed(part) for part in value] if isinstance(value, list) else value
 
 
-def _unpacked(value: Any) -> Any:
+def unpacked(value: Any) -> Any:
     """A row as it was before it was packed; its arrays are read-only."""
     if isinstance(value, dict):
         if value.keys() == {"array", "dtype", "shape"}:
             content = base64.b64decode(value["array"])
             return np.frombuffer(content, value["dtype"]).reshape(value["shape"])
-        return {name: _unpacked(part) for name, part in value.items()}
-    return [_unpacked(part) for part in value] if isinstance(value, list) else value
+        return {name: unpacked(part) for name, part in value.items()}
+    return [unpacked(part) for part in value] if isinstance(value, list) else value

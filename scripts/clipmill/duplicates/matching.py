@@ -18,24 +18,37 @@ STILL_HALF, OTHER_STILL = 0.95, 0.7  # the same for clips that stand still, of w
 OVERLAP = 0.6  # least share of the shorter clip that both clips show
 FREE_SHIFT, SHIFT_COST = 0.5, 0.03  # seconds by which a copy may be shifted; what each further second costs
 FARTHEST = 10 * RATE  # moves by which clips are shifted at most: beyond that the cost is too high for a copy
+SAME = 1.925
 WEAK = 0.25  # grey levels that are added to the contrast of a picture, so that plain ones have some
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Grid:
-    """In how many cells moves are compared.
+    """In how many cells, across and down, moves are compared."""
 
-    `moving`: least variance of a cell that moves, in grey levels; below it there is mostly noise. `same`: least sum of
-    the similarity of the moves of copies, the cosine of their better half, and `OTHER_COUNTS` of that of the other.
-    """
+    across: int
+    down: int
 
-    side: int
-    moving: float
-    same: float
+    @property
+    def moving(self) -> float:
+        """Least variance of a cell that moves, in grey levels; below it there is mostly noise."""
+        return 0.1
+
+    @property
+    def same(self) -> float:
+        """Least sum for copies of the similarity of their moves, the cosine of the better half, and `OTHER_COUNTS`
+        of that of the other.
+        """
+        return SAME
 
 
-# Thumbnails of which bars were cut away are blurred: these are compared in larger cells.
-SHARP, BLURRED = Grid(8, 1.0, 1.925), Grid(4, 0.3, 2.005)
+def cells_of(shown: np.ndarray) -> np.ndarray:
+    return np.select([shown >= 0.95, shown >= 0.3], [8, 4], 2)
+
+
+def grids_of(width: np.ndarray, height: np.ndarray) -> list[Grid]:
+    """The grid of each pair. `width`, `height`: the lesser share that one of its clips shows of its video's picture."""
+    return list(map(Grid, cells_of(width).tolist(), cells_of(height).tolist()))
 
 
 def may_be_copies(halves: np.ndarray) -> np.ndarray:
@@ -67,7 +80,7 @@ def moved_alike(first: Sequence[np.ndarray], second: Sequence[np.ndarray], grid:
     for side, moves in enumerate((first, second)):
         for pair, one in enumerate(moves):
             both[side, pair, : len(one)] = one
-    levels = _in_cells(both, grid.side)
+    levels = _in_cells(both, grid)
     gains, moving = _moving(levels, counts[..., None], grid.moving)
     best = np.full(len(first), np.nan)
     some = moving.any(1)
@@ -91,13 +104,13 @@ def _at_best_shift(levels: np.ndarray, counts: np.ndarray, gains: np.ndarray, mo
     return np.where(np.isinf(best), np.nan, best)
 
 
-def _in_cells(moves: np.ndarray, side: int) -> np.ndarray:
-    """Moves (… × cells, uint8) in `side` × `side` cells."""
-    if side == THUMBNAIL_SIDE:
+def _in_cells(moves: np.ndarray, grid: Grid) -> np.ndarray:
+    """Moves (… × cells, uint8) in the cells of a grid."""
+    parts = THUMBNAIL_SIDE // grid.down, THUMBNAIL_SIDE // grid.across
+    if parts == (1, 1):
         return moves.astype(np.float64)
-    part = THUMBNAIL_SIDE // side
-    cells = moves.reshape(*moves.shape[:-1], side, part, side, part).mean((-3, -1), dtype=np.float64)
-    return cells.reshape(*moves.shape[:-1], -1)
+    cells = moves.reshape(*moves.shape[:-1], grid.down, parts[0], grid.across, parts[1])
+    return cells.mean((-3, -1), dtype=np.float64).reshape(*moves.shape[:-1], -1)
 
 
 def _moving(levels: np.ndarray, counts: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:

@@ -16,13 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clipmill.base.errors import SetupError
 from clipmill.base.human import counted
 from clipmill.decode.signals import THUMBNAIL_SIDE
 from clipmill.duplicates import embedded, matching
 from clipmill.duplicates.search import LENGTH, UNIT, near_pairs
+from clipmill.duplicates.version import is_comparable
 from clipmill.store import tables
 from clipmill.store.layout import Paths
-from clipmill.store.table import UnreadableTable, about
+from clipmill.store.table import UnreadableTable, about, about_of
 
 log = logging.getLogger("clipmill")
 
@@ -48,10 +50,14 @@ class Fingerprints:
     shards: Sequence[Path]
 
     @staticmethod
-    def read(outdir: Path, shards: Iterable[str]) -> Fingerprints:
-        """The rest of the fingerprints stays on disk until it is needed."""
+    def read(outdir: Path, shards: Iterable[str], backend: str) -> Fingerprints:
+        """The rest of the fingerprints stays on disk until it is needed.
+
+        Raises SetupError if some are of another backend, or of another version of it: they cannot be compared.
+        """
         paths = [tables.FINGERPRINTS.of(outdir, shard) for shard in shards]
         parts = [tables.FINGERPRINTS.read(path, ["clip_id", "digest", "sketch"]) for path in paths]
+        _check_versions(dict(zip(paths, parts, strict=True)), backend)
         there = [np.flatnonzero(part["sketch"].is_valid().to_numpy()) for part in parts]
         places = np.concatenate(
             [_numbered(number, rows) for number, rows in enumerate(there)] or [np.empty((0, 2), int)]
@@ -75,6 +81,18 @@ class Fingerprints:
             parts += values.take(self.places[rows[here], 1]).chunks
             back.append(here)
         return pa.concat_arrays(parts).take(np.argsort(np.concatenate(back)))
+
+
+def _check_versions(parts: Mapping[Path, pa.Table], backend: str) -> None:
+    others = [
+        path for path, part in parts.items() if not is_comparable(about_of(part.schema).get("settings", {}), backend)
+    ]
+    if others:
+        more = f" and {counted(len(others) - 1, 'more table')}" if len(others) > 1 else ""
+        raise SetupError(
+            f"{others[0]}{more}: fingerprints of another version than this one of `{backend}`, which cannot be "
+            "compared; run once with `--forcerun fingerprint_clips`"
+        )
 
 
 def _numbered(number: int, rows: np.ndarray) -> np.ndarray:
@@ -165,7 +183,8 @@ def _by_moves(fingerprints: Fingerprints, rows: np.ndarray, halves: np.ndarray, 
     used, places = np.unique(rows, return_inverse=True)
     places = places.reshape(-1, 2)
     column = fingerprints.column("moves", used)
-    is_barred = fingerprints.column("barred", used).to_numpy(zero_copy_only=False)[places].any(1)
+    shown = np.stack([fingerprints.column(name, used).to_numpy()[places].min(1) for name in ("shown_width", "shown_height")])
+    grids = matching.grids_of(*shown)
     sizes = pc.binary_length(column).to_numpy()[places].max(1)
     moves = [_moves(value) for value in column]
     found = np.zeros(len(rows))
@@ -175,8 +194,8 @@ def _by_moves(fingerprints: Fingerprints, rows: np.ndarray, halves: np.ndarray, 
         found[here] = matching.copy_similarity(halves[here], matching.moved_alike(first, second, grid), grid.same)
 
     with ThreadPoolExecutor(threads) as pool:
-        for grid, wanted in ((matching.SHARP, ~is_barred), (matching.BLURRED, is_barred)):
-            order = np.flatnonzero(wanted)
+        for grid in sorted(set(grids)):
+            order = np.flatnonzero([one == grid for one in grids])
             # Pairs of about the same length are compared at once.
             order = order[np.argsort(sizes[order], kind="stable")]
             parts = (order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER))

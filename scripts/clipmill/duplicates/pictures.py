@@ -8,7 +8,7 @@ they move tells shots of the same place from each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -21,7 +21,6 @@ from clipmill.decode.signals import THUMBNAIL_SIDE
 from clipmill.duplicates.search import LENGTH, UNIT
 from clipmill.shapes.sizes import Crop
 
-VERSION = 2  # of the values
 SIDE = 32  # pixels of the mean picture
 EXTREME = 0.2  # share of the darkest and of the brightest levels of a pixel that do not count: what passes by
 SOFT = 0.7  # pixels by which the mean picture is blurred, as the frames of a copy are of slightly other times
@@ -33,24 +32,23 @@ STEP, DETAIL = 2, 0.1  # grey levels between neighbours that are detail; a pictu
 
 RATE = 8  # moves per second
 FINER = 4  # times between two moves whose mean each of them is
-FINE = 64  # pixels on a side to which a thumbnail is enlarged to cut its bars away
+INSIDE = 0.25  # share of a thumbnail's cell that is between the bars, at least, for the cell to count
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 Box = tuple[float, float, float, float]
 """The part of a picture that is looked at: its left, top, right and bottom edge, as shares of width and height."""
 
-BORDERS = ("border_left", "border_top", "border_right", "border_bottom")
 
+def box_of(clip: Mapping[str, Any], borders: Callable[[], Sequence[float]]) -> Box:
+    """The part of the picture that a clip shows: what it is cropped to, or else what is between its bars.
 
-def box_of(clip: Mapping[str, Any], signals: pa.Table) -> Box:
-    """The part of the picture that a clip shows: without what it is cropped by, or else without its black bars."""
+    `borders`: finds the bars' shares of width or height at the left, top, right and bottom.
+    """
     if crop := Crop.of(clip):
         (width, height), (across, down) = crop.whole, crop.size
         return crop.x / width, crop.y / height, (crop.x + across) / width, (crop.y + down) / height
-    bars = np.column_stack([signals[name].to_numpy() for name in BORDERS])
-    bars = bars[~np.isnan(bars).any(1)]
-    left, top, right, bottom = bars.min(0) if len(bars) else np.zeros(4)
-    return float(left), float(top), float(1 - right), float(1 - bottom)
+    left, top, right, bottom = borders()
+    return left, top, 1 - right, 1 - bottom
 
 
 def sketches(pictures: Iterable[np.ndarray], box: Box) -> np.ndarray | None:
@@ -104,7 +102,7 @@ def moves(signals: pa.Table, box: Box) -> np.ndarray:
     """
     thumbnails = read_thumbnails(signals).astype(np.float32)
     if box != WHOLE:
-        thumbnails = np.stack([_cropped(thumbnail, box) for thumbnail in thumbnails])
+        thumbnails = _stretched(thumbnails, box, _level_of_bars(signals, box))
     times = signals["time"].to_numpy() - signals["time"][0].as_py()
     count = max(1, int(times[-1] * RATE))
     wanted = np.minimum((np.arange(count * FINER) + 0.5) / (RATE * FINER), times[-1])
@@ -115,8 +113,48 @@ def moves(signals: pa.Table, box: Box) -> np.ndarray:
     return np.clip(np.rint(finer.reshape(count, FINER, -1).mean(1)), 0, 255).astype(np.uint8)
 
 
-def _cropped(thumbnail: np.ndarray, box: Box) -> np.ndarray:
-    """A thumbnail of what is inside of the box."""
-    shape = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-    fine = cv2.resize(thumbnail.reshape(shape), (FINE, FINE), interpolation=cv2.INTER_CUBIC)
-    return cv2.resize(_within(fine, box), shape, interpolation=cv2.INTER_AREA).reshape(-1)
+def _level_of_bars(signals: pa.Table, box: Box) -> float:
+    """The mean grey level of what is outside of the box."""
+    levels = np.array(signals["bars_luma"].drop_null().to_pylist()).reshape(-1, 4)
+    outside = levels[:, [edge != whole for edge, whole in zip(box, WHOLE, strict=True)]]
+    return float(outside.mean()) if outside.size else 0.0
+
+
+def _stretched(thumbnails: np.ndarray, box: Box, level: float) -> np.ndarray:
+    """Thumbnails (n × cells) of what is inside of the box. `level`: the grey level outside of it."""
+    across, down = (_stretching(*box[axis::2]).astype(np.float32) for axis in (0, 1))
+    cells = (thumbnails - level).reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    return (down @ cells @ across.T).reshape(thumbnails.shape) + level
+
+
+@cache
+def _stretching(start: float, end: float) -> np.ndarray:
+    """The cells of a thumbnail along one axis, less the level of the bars -> those of its part from `start` to `end`.
+
+    A cell is the mean of what it shows. So the sums up to the edges of the cells are known, and those up to the edges
+    of the new cells are on a smooth curve through them. Cells of which less than INSIDE is in the part do not count.
+    """
+    cells = THUMBNAIL_SIDE
+    edges = np.clip(np.arange(cells + 1), start * cells, end * cells)
+    shares = np.diff(edges)
+    inside = np.flatnonzero(shares >= min(INSIDE, shares.max()))
+    knots = np.append(edges[inside], edges[inside[-1] + 1])
+    knots = (knots - knots[0]) * (cells / (knots[-1] - knots[0]))
+    sums = np.zeros((len(knots), cells))
+    sums[1:] = np.cumsum(np.eye(cells)[inside] * (np.diff(knots) / shares[inside])[:, None], 0)
+    return np.diff(_smooth(knots, sums, np.arange(cells + 1)), axis=0)
+
+
+def _smooth(knots: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The natural cubic spline through `values` (knots × …) at `wanted`."""
+    widths = np.diff(knots)[:, None]
+    bends = np.zeros_like(values)
+    if len(knots) > 2:
+        system = np.diag(2 * (widths[:-1] + widths[1:])[:, 0])
+        system += np.diag(widths[1:-1, 0], 1) + np.diag(widths[1:-1, 0], -1)
+        bends[1:-1] = np.linalg.solve(system, 6 * np.diff(np.diff(values, axis=0) / widths, axis=0))
+    place = np.clip(np.searchsorted(knots, wanted, side="right") - 1, 0, len(knots) - 2)
+    width = widths[place]
+    left, right = (knots[place + 1] - wanted)[:, None] / width, (wanted - knots[place])[:, None] / width
+    curve = (left**3 - left) * bends[place] + (right**3 - right) * bends[place + 1]
+    return left * values[place] + right * values[place + 1] + curve * width**2 / 6

@@ -932,7 +932,7 @@ FINGERPRINTS: Table[Row] = Table(
     "clip that is fit; only with a `duplicates.backend`. The rest is missing if there is nothing to recognize it by",
     (
         CLIP_ID,
-        Column("digest", INTEGER, "", "hash of the clip's id and of all that follows"),
+        Column("digest", INTEGER, "", "hash of the clip's id and of the three that follow"),
         Column(
             "sketch",
             BYTES,
@@ -943,7 +943,8 @@ FINGERPRINTS: Table[Row] = Table(
             "mean_embedding", BYTES, "1/16384", "`embeddings`: mean embedding of its frames, 2 bytes for each number"
         ),
         Column("moves", BYTES, "8×8 bytes", "`pictures`: grey thumbnails, 8 per second"),
-        Column("barred", FLAG, "", "`pictures`: whether bars were cut away of these thumbnails"),
+        Column("shown_width", REAL, "share", "`pictures`: of the width of the video's picture, what these show", 4),
+        Column("shown_height", REAL, "share", "`pictures`: the same of its height", 4),
         *ERROR,
     ),
 )
