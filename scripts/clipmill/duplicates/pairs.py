@@ -8,18 +8,16 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from clipmill.base.errors import SetupError
 from clipmill.base.human import counted
-from clipmill.decode.signals import THUMBNAIL_SIDE
 from clipmill.duplicates import embedded, matching
+from clipmill.duplicates.cells import as_moves
 from clipmill.duplicates.search import LENGTH, UNIT, near_pairs
 from clipmill.duplicates.version import is_comparable
 from clipmill.store import tables
@@ -182,29 +180,26 @@ def _by_moves(fingerprints: Fingerprints, rows: np.ndarray, halves: np.ndarray, 
     """The similarities of pairs that show the same, with the cosines of their halves; 0 where no clip is a copy."""
     used, places = np.unique(rows, return_inverse=True)
     places = places.reshape(-1, 2)
-    column = fingerprints.column("moves", used)
-    shown = np.stack([fingerprints.column(name, used).to_numpy()[places].min(1) for name in ("shown_width", "shown_height")])
-    grids = matching.grids_of(*shown)
-    sizes = pc.binary_length(column).to_numpy()[places].max(1)
-    moves = [_moves(value) for value in column]
+    levels, *edges = (fingerprints.column(name, used) for name in ("moves", "edges_down", "edges_across"))
+    edges = zip(*(of_axis.to_pylist() for of_axis in edges), strict=True)
+    moves = [as_moves(value.as_buffer(), *of_clip) for value, of_clip in zip(levels, edges, strict=True)]
+    shapes = np.array([one.levels.shape for one in moves])[places]
+    lengths, cells = shapes[..., 0].max(1), shapes[..., 1:].min(1)
     found = np.zeros(len(rows))
 
-    def compare(grid: matching.Grid, here: np.ndarray) -> None:
+    def compare(here: np.ndarray) -> None:
         first, second = ([moves[place] for place in places[here, side].tolist()] for side in (0, 1))
-        found[here] = matching.copy_similarity(halves[here], matching.moved_alike(first, second, grid), grid.same)
+        moved = matching.moved_alike(first, second)
+        found[here] = matching.copy_similarity(halves[here], moved, int(cells[here[0]].prod()))
 
     with ThreadPoolExecutor(threads) as pool:
-        for grid in sorted(set(grids)):
-            order = np.flatnonzero([one == grid for one in grids])
+        for shape in np.unique(cells, axis=0):
+            order = np.flatnonzero((cells == shape).all(1))
             # Pairs of about the same length are compared at once.
-            order = order[np.argsort(sizes[order], kind="stable")]
+            order = order[np.argsort(lengths[order], kind="stable")]
             parts = (order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER))
-            deque(pool.map(partial(compare, grid), parts), maxlen=0)
+            deque(pool.map(compare, parts), maxlen=0)
     return found
-
-
-def _moves(value: pa.LargeBinaryScalar) -> np.ndarray:
-    return np.frombuffer(value.as_buffer(), np.uint8).reshape(-1, THUMBNAIL_SIDE**2)
 
 
 def _of_embeddings(fingerprints: Fingerprints, rows: np.ndarray, threads: int) -> np.ndarray:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from clipmill.base.opencv import cv2
 from clipmill.decode.reading import read_thumbnails
 from clipmill.decode.signals import THUMBNAIL_SIDE
+from clipmill.duplicates.cells import WHOLE_EDGES, Moves, between_bars
 from clipmill.duplicates.search import LENGTH, UNIT
 from clipmill.shapes.sizes import Crop
 
@@ -32,7 +33,6 @@ STEP, DETAIL = 2, 0.1  # grey levels between neighbours that are detail; a pictu
 
 RATE = 8  # moves per second
 FINER = 4  # times between two moves whose mean each of them is
-INSIDE = 0.25  # share of a thumbnail's cell that is between the bars, at least, for the cell to count
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 Box = tuple[float, float, float, float]
@@ -95,14 +95,18 @@ def _lowest() -> tuple[np.ndarray, np.ndarray]:
     return rows[lowest], columns[lowest]
 
 
-def moves(signals: pa.Table, box: Box) -> np.ndarray:
-    """How the brightness of a clip moves: RATE times a second a thumbnail of what is inside of the box (uint8).
+def moves(signals: pa.Table, box: Box) -> Moves:
+    """How the brightness of what is inside of the box moves, RATE times a second.
 
     `signals`: those of the clip's frames.
     """
     thumbnails = read_thumbnails(signals).astype(np.float32)
+    down = across = WHOLE_EDGES
     if box != WHOLE:
-        thumbnails = _stretched(thumbnails, box, _level_of_bars(signals, box))
+        level = _level_of_bars(signals, box)
+        (columns, across), (rows, down) = (between_bars(*box[axis::2]) for axis in (0, 1))
+        cells = (thumbnails - level).reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+        thumbnails = (rows @ cells @ columns.T).reshape(len(cells), -1) + level
     times = signals["time"].to_numpy() - signals["time"][0].as_py()
     count = max(1, int(times[-1] * RATE))
     wanted = np.minimum((np.arange(count * FINER) + 0.5) / (RATE * FINER), times[-1])
@@ -110,7 +114,8 @@ def moves(signals: pa.Table, box: Box) -> np.ndarray:
     before = np.maximum(after - 1, 0)
     share = ((wanted - times[before]) / np.maximum(times[after] - times[before], 1e-6))[:, None]
     finer = thumbnails[before] * (1 - share) + thumbnails[after] * share
-    return np.clip(np.rint(finer.reshape(count, FINER, -1).mean(1)), 0, 255).astype(np.uint8)
+    levels = np.clip(np.rint(finer.reshape(count, FINER, -1).mean(1)), 0, 255).astype(np.uint8)
+    return Moves(levels.reshape(count, len(down) - 1, len(across) - 1), down, across)
 
 
 def _level_of_bars(signals: pa.Table, box: Box) -> float:
@@ -118,43 +123,3 @@ def _level_of_bars(signals: pa.Table, box: Box) -> float:
     levels = np.array(signals["bars_luma"].drop_null().to_pylist()).reshape(-1, 4)
     outside = levels[:, [edge != whole for edge, whole in zip(box, WHOLE, strict=True)]]
     return float(outside.mean()) if outside.size else 0.0
-
-
-def _stretched(thumbnails: np.ndarray, box: Box, level: float) -> np.ndarray:
-    """Thumbnails (n × cells) of what is inside of the box. `level`: the grey level outside of it."""
-    across, down = (_stretching(*box[axis::2]).astype(np.float32) for axis in (0, 1))
-    cells = (thumbnails - level).reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-    return (down @ cells @ across.T).reshape(thumbnails.shape) + level
-
-
-@cache
-def _stretching(start: float, end: float) -> np.ndarray:
-    """The cells of a thumbnail along one axis, less the level of the bars -> those of its part from `start` to `end`.
-
-    A cell is the mean of what it shows. So the sums up to the edges of the cells are known, and those up to the edges
-    of the new cells are on a smooth curve through them. Cells of which less than INSIDE is in the part do not count.
-    """
-    cells = THUMBNAIL_SIDE
-    edges = np.clip(np.arange(cells + 1), start * cells, end * cells)
-    shares = np.diff(edges)
-    inside = np.flatnonzero(shares >= min(INSIDE, shares.max()))
-    knots = np.append(edges[inside], edges[inside[-1] + 1])
-    knots = (knots - knots[0]) * (cells / (knots[-1] - knots[0]))
-    sums = np.zeros((len(knots), cells))
-    sums[1:] = np.cumsum(np.eye(cells)[inside] * (np.diff(knots) / shares[inside])[:, None], 0)
-    return np.diff(_smooth(knots, sums, np.arange(cells + 1)), axis=0)
-
-
-def _smooth(knots: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The natural cubic spline through `values` (knots × …) at `wanted`."""
-    widths = np.diff(knots)[:, None]
-    bends = np.zeros_like(values)
-    if len(knots) > 2:
-        system = np.diag(2 * (widths[:-1] + widths[1:])[:, 0])
-        system += np.diag(widths[1:-1, 0], 1) + np.diag(widths[1:-1, 0], -1)
-        bends[1:-1] = np.linalg.solve(system, 6 * np.diff(np.diff(values, axis=0) / widths, axis=0))
-    place = np.clip(np.searchsorted(knots, wanted, side="right") - 1, 0, len(knots) - 2)
-    width = widths[place]
-    left, right = (knots[place + 1] - wanted)[:, None] / width, (wanted - knots[place])[:, None] / width
-    curve = (left**3 - left) * bends[place] + (right**3 - right) * bends[place + 1]
-    return left * values[place] + right * values[place + 1] + curve * width**2 / 6

@@ -17,6 +17,7 @@ from clipmill.base.journal import Journal, fingerprint
 from clipmill.decode.bars import COLUMNS as BARS
 from clipmill.decode.reading import FrameChoice, KeptFrames, read_signals
 from clipmill.duplicates import embedded, pictures
+from clipmill.duplicates.cells import WHOLE_EDGES
 from clipmill.duplicates.version import VERSIONS
 from clipmill.split.crop.scene import SceneBorders
 from clipmill.store.layout import Paths
@@ -86,23 +87,25 @@ def _computing(outdir: Path, shard: str, video_id: str, kept_frames: KeptFrames)
         try:
             box = pictures.box_of(clip, lambda: borders_at(size).of(start, end).shares(size))
             if box == pictures.WHOLE and older and not older["barred"]:
-                return _row(unpacked(older["sketch"]), unpacked(older["moves"]), box)
+                return {name: unpacked(older[name]) for name in ("sketch", "moves")}
             frames = kept_frames.frames({**clip, "crop_width": None}, FrameChoice())
             shown = pictures.sketches(frames.small_grey(pictures.LEAST_SIDE), box)
         except ItemError as error:
             return error
-        return {} if shown is None else _row(shown, pictures.moves(of_clip, box), box)
+        if shown is None:
+            return {}
+        moves = pictures.moves(of_clip, box)
+        edges = {"edges_down": moves.down, "edges_across": moves.across}
+        return {"sketch": shown, "moves": moves.levels} | {
+            name: list(of_axis) for name, of_axis in edges.items() if of_axis != WHOLE_EDGES
+        }
 
     return compute
-
-
-def _row(sketch: np.ndarray, moves: np.ndarray, box: pictures.Box) -> Row:
-    left, top, right, bottom = box
-    return {"sketch": sketch, "moves": moves, "shown_width": right - left, "shown_height": bottom - top}
 
 
 def _as_bytes(clip_id: str, row: Row) -> Row:
     """A row as its table holds it: arrays become bytes, and the digest stands for all of them."""
     arrays = {name: value.tobytes() for name, value in row.items() if isinstance(value, np.ndarray)}
-    digest = hashlib.blake2b(b"\0".join([clip_id.encode(), *arrays.values()]), digest_size=8).digest()
+    edges = [str(value).encode() for value in row.values() if isinstance(value, list)]
+    digest = hashlib.blake2b(b"\0".join([clip_id.encode(), *arrays.values(), *edges]), digest_size=8).digest()
     return {"clip_id": clip_id, **row, **arrays, "digest": int.from_bytes(digest, "big", signed=True)}

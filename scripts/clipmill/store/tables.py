@@ -932,7 +932,7 @@ FINGERPRINTS: Table[Row] = Table(
     "clip that is fit; only with a `duplicates.backend`. The rest is missing if there is nothing to recognize it by",
     (
         CLIP_ID,
-        Column("digest", INTEGER, "", "hash of the clip's id and of the three that follow"),
+        Column("digest", INTEGER, "", "hash of the clip's id and of all that follows"),
         Column(
             "sketch",
             BYTES,
@@ -942,9 +942,9 @@ FINGERPRINTS: Table[Row] = Table(
         Column(
             "mean_embedding", BYTES, "1/16384", "`embeddings`: mean embedding of its frames, 2 bytes for each number"
         ),
-        Column("moves", BYTES, "8×8 bytes", "`pictures`: grey thumbnails, 8 per second"),
-        Column("shown_width", REAL, "share", "`pictures`: of the width of the video's picture, what these show", 4),
-        Column("shown_height", REAL, "share", "`pictures`: the same of its height", 4),
+        Column("moves", BYTES, "grey levels", "`pictures`: thumbnails, 8 per second; a byte for each cell, 8 × 8 or fewer"),
+        Column("edges_down", REALS, "share", "`pictures`: between bars, where the rows of cells begin and end"),
+        Column("edges_across", REALS, "share", "`pictures`: the same of the columns of cells"),
         *ERROR,
     ),
 )
