@@ -34,20 +34,34 @@ STEP, DETAIL = 2, 0.1  # grey levels between neighbours that are detail; a pictu
 RATE = 8  # moves per second
 FINER = 4  # times between two moves whose mean each of them is
 WHOLE = (0.0, 0.0, 1.0, 1.0)
+BLACK = ("border_left", "border_top", "border_right", "border_bottom")  # of the signals: shares that are black
+THIN = 0.02  # share that is black at a side and not cut away: it makes no difference
+LEAST_SHOWN = 0.1  # share of an axis of which so much is not cut away
 
 Box = tuple[float, float, float, float]
 """The part of a picture that is looked at: its left, top, right and bottom edge, as shares of width and height."""
 
 
-def box_of(clip: Mapping[str, Any], borders: Callable[[], Sequence[float]]) -> Box:
+def box_of(clip: Mapping[str, Any], signals: pa.Table, borders: Callable[[], Sequence[float]]) -> Box:
     """The part of the picture that a clip shows: what it is cropped to, or else what is between its bars.
 
-    `borders`: finds the bars' shares of width or height at the left, top, right and bottom.
+    At a side without a bar what is black in all kept frames is left out: it may be a bar whose edge is not seen, since
+    the picture beside it is dark. `signals`: those of the clip's frames. `borders`: finds the bars' shares of width or
+    height at the left, top, right and bottom.
     """
     if crop := Crop.of(clip):
         (width, height), (across, down) = crop.whole, crop.size
-        return crop.x / width, crop.y / height, (crop.x + across) / width, (crop.y + down) / height
-    left, top, right, bottom = borders()
+        sides = np.array([crop.x / width, crop.y / height, 1 - (crop.x + across) / width, 1 - (crop.y + down) / height])
+    else:
+        sides = np.array(borders())
+    black = np.column_stack([signals[name].to_numpy() for name in BLACK])
+    black = black[~np.isnan(black).any(1)]
+    if len(black):
+        wider = np.where((sides == 0) & (black.min(0) > THIN), black.min(0), sides)
+        for axis in (0, 1):
+            if wider[axis::2].sum() <= 1 - LEAST_SHOWN:
+                sides[axis::2] = wider[axis::2]
+    left, top, right, bottom = sides.tolist()
     return left, top, 1 - right, 1 - bottom
 
 

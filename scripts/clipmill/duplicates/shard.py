@@ -24,7 +24,7 @@ from clipmill.store.layout import Paths
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip
 
-COLUMNS = ["frame", "time", "thumbnail", "difference", *BARS]
+COLUMNS = ["frame", "time", "thumbnail", "difference", *BARS, *pictures.BLACK]
 
 
 WITHOUT_BARS = 2  # the version of pictures before this one; without bars they are the same
@@ -85,7 +85,7 @@ def _computing(outdir: Path, shard: str, video_id: str, kept_frames: KeptFrames)
         start, end, size = clip["start_frame"], clip["end_frame"], (clip["width"], clip["height"])
         of_clip = signals.slice(start, end - start)
         try:
-            box = pictures.box_of(clip, lambda: borders_at(size).of(start, end).shares(size))
+            box = pictures.box_of(clip, of_clip, lambda: borders_at(size).of(start, end).shares(size))
             if box == pictures.WHOLE and older and not older["barred"]:
                 return {name: unpacked(older[name]) for name in ("sketch", "moves")}
             frames = kept_frames.frames({**clip, "crop_width": None}, FrameChoice())
