@@ -12,10 +12,14 @@ import pyarrow as pa
 import pytest
 from films import decoded
 
+from clipmill.base.clip_rows import packed
+from clipmill.base.errors import SetupError
+from clipmill.base.journal import Journal
 from clipmill.base.opencv import cv2
 from clipmill.dataset.formats.assign import split_of
 from clipmill.demo import render
-from clipmill.duplicates import cells, embedded, matching, search
+from clipmill.duplicates import cells, embedded, matching, pictures, search
+from clipmill.duplicates import shard as shard_of_pictures
 from clipmill.duplicates.dropped import split_keys, videos_together
 from clipmill.duplicates.groups import Candidates, Likeness, Limits, decide
 from clipmill.duplicates.pairs import Fingerprints, find_pairs
@@ -194,6 +198,43 @@ def test_lost_frames_are_an_error_of_the_clip(tmp_path):
     Paths(tmp_path).frames("000000", "cat").unlink()
     (row,) = fingerprint_shard(made.clips, tmp_path, "000000", PICTURES, 1.0)
     assert row["error_kind"] == "bad_frames" and "sketch" not in row
+
+
+@pytest.mark.slow
+def test_what_an_older_version_has_finished_is_taken_over_where_it_holds(tmp_path, monkeypatch):
+    """Without bars fingerprints are the same as before, and their kept frames are not read again."""
+    made = Made(tmp_path)
+    made.add("cat", pan("chelsea.png", 30))
+    made.add("cat, letterboxed", barred(20, 0)(pan("chelsea.png", 30)))
+    path = Paths(tmp_path).journal("fingerprints", "000000")
+    new = fingerprint_shard(made.clips, tmp_path, "000000", PICTURES, 0.0)
+    path.unlink()
+    with Journal(path) as journal:
+        for clip, row in zip(made.clips, new, strict=True):
+            older = {
+                "sketch": packed(np.frombuffer(row["sketch"], np.int16).reshape(2, -1)),
+                "moves": packed(np.frombuffer(row["moves"], np.uint8).reshape(-1, 48 if row.get("edges_down") else 64)),
+                "barred": "edges_down" in row,
+            }
+            journal.add([(clip["clip_id"], shard_of_pictures._key(clip, shard_of_pictures.WITHOUT_BARS), older)])
+    looked = []
+    monkeypatch.setattr(pictures, "sketches", lambda frames, box: looked.append(box))
+    again = fingerprint_shard(made.clips, tmp_path, "000000", PICTURES, 0.0)
+    assert again[0] == new[0] and len(looked) == 1 and looked[0] != pictures.WHOLE
+
+
+def test_fingerprints_of_another_version_are_refused(tmp_path):
+    shards = of_six_films(tmp_path)
+    rows = tables.FINGERPRINTS.rows(tables.FINGERPRINTS.of(tmp_path, shards[1]))
+    write(tmp_path, shards[1], rows, "pictures", version=2)
+    with pytest.raises(SetupError, match=r"000001.parquet: .*another version .*--forcerun fingerprint_clips"):
+        Fingerprints.read(tmp_path, shards, "pictures")
+    tables.FINGERPRINTS.write(tables.FINGERPRINTS.of(tmp_path, shards[0]), rows, {"settings": {"backend": "pictures"}})
+    with pytest.raises(SetupError, match="000000.parquet and 1 more table"):
+        Fingerprints.read(tmp_path, shards, "pictures")
+    write(tmp_path, shards[0], rows, "embeddings")
+    with pytest.raises(SetupError, match="000000.parquet"):
+        Fingerprints.read(tmp_path, shards, "pictures")
 
 
 # --- the search -----------------------------------------------------------------------------------------------------

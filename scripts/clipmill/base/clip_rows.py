@@ -58,7 +58,7 @@ class ClipRows:
             self.rows[clip_id] = row
             if not self._unsynced:
                 self._since = time.monotonic()
-            self._unsynced[self._journals[clip_id]].append((clip_id, self._keys[clip_id], _packed(row)))
+            self._unsynced[self._journals[clip_id]].append((clip_id, self._keys[clip_id], packed(row)))
         self._progress.step()
         check_error_rate(self._bad, len(self.rows), self._max_error_rate, "clips")
 
@@ -70,14 +70,14 @@ class ClipRows:
                 journal.add(records)
 
 
-def _packed(value: Any) -> Any:
+def packed(value: Any) -> Any:
     """A row as JSON can hold it: an array becomes its bytes in base64, with its dtype and shape."""
     if isinstance(value, np.ndarray):
         content = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
         return {"array": content, "dtype": value.dtype.str, "shape": list(value.shape)}
     if isinstance(value, dict):
-        return {name: _packed(part) for name, part in value.items()}
-    return [_packed(part) for part in value] if isinstance(value, list) else value
+        return {name: packed(part) for name, part in value.items()}
+    return [packed(part) for part in value] if isinstance(value, list) else value
 
 
 def unpacked(value: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,6 +22,7 @@ WHOLE_EDGES: Edges = tuple((np.arange(THUMBNAIL_SIDE + 1) / THUMBNAIL_SIDE).toli
 LEAST = 0.5  # share of a cell of a thumbnail that lies between bars; with less of it, it is one with the next cell
 UNSURE = range(4, THUMBNAIL_SIDE)  # numbers of cells of which each counts with those beside it
 STEPS = 16  # per grey level: larger cells have levels in whole steps, so that their sums are exact
+MOST_MATRICES = 4096  # that are kept
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Moves:
 
 def common_edges(one: Edges, other: Edges) -> Edges:
     """The edges of the larger cells."""
-    return min((len(edges), edges) for edges in (one, other))[1]
+    return one if one is other else min((len(edges), edges) for edges in (one, other))[1]
 
 
 def in_cells(moves: Moves, down: Edges, across: Edges) -> np.ndarray:
@@ -50,7 +51,7 @@ def in_cells(moves: Moves, down: Edges, across: Edges) -> np.ndarray:
     return levels.reshape(len(levels), -1)
 
 
-@cache
+@lru_cache(MOST_MATRICES)
 def _shares(own: Edges, wanted: Edges) -> np.ndarray:
     """How much each cell has of each wanted one: wanted × own."""
     before = np.tril(np.ones((len(own), len(own) - 1)), -1) * np.diff(own)  # of the part before each edge
@@ -66,7 +67,7 @@ def _spread(cells: int) -> np.ndarray:
     return beside / 2
 
 
-@cache
+@lru_cache(MOST_MATRICES)
 def between_bars(start: float, end: float) -> tuple[np.ndarray, Edges]:
     """The part of a thumbnail's axis from `start` to `end`, as shares: its cells, and their edges within it.
 

@@ -180,9 +180,9 @@ def _by_moves(fingerprints: Fingerprints, rows: np.ndarray, halves: np.ndarray, 
     """The similarities of pairs that show the same, with the cosines of their halves; 0 where no clip is a copy."""
     used, places = np.unique(rows, return_inverse=True)
     places = places.reshape(-1, 2)
-    levels, *edges = (fingerprints.column(name, used) for name in ("moves", "edges_down", "edges_across"))
-    edges = zip(*(of_axis.to_pylist() for of_axis in edges), strict=True)
-    moves = [as_moves(value.as_buffer(), *of_clip) for value, of_clip in zip(levels, edges, strict=True)]
+    levels, down, across = (fingerprints.column(name, used) for name in ("moves", "edges_down", "edges_across"))
+    of_clips = zip(levels, down.to_pylist(), across.to_pylist(), strict=True)
+    moves = [as_moves(value.as_buffer(), *edges) for value, *edges in of_clips]
     shapes = np.array([one.levels.shape for one in moves])[places]
     lengths, cells = shapes[..., 0].max(1), shapes[..., 1:].min(1)
     found = np.zeros(len(rows))

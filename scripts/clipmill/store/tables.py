@@ -942,9 +942,9 @@ FINGERPRINTS: Table[Row] = Table(
         Column(
             "mean_embedding", BYTES, "1/16384", "`embeddings`: mean embedding of its frames, 2 bytes for each number"
         ),
-        Column("moves", BYTES, "grey levels", "`pictures`: thumbnails, 8 per second; a byte for each cell, 8 × 8 or fewer"),
-        Column("edges_down", REALS, "share", "`pictures`: between bars, where the rows of cells begin and end"),
-        Column("edges_across", REALS, "share", "`pictures`: the same of the columns of cells"),
+        Column("moves", BYTES, "grey levels", "`pictures`: thumbnails, 8 per second; a byte per cell, 8 × 8 or fewer"),
+        Column("edges_down", REALS, "share", "`pictures`: if bars are cut away, where their rows begin and end"),
+        Column("edges_across", REALS, "share", "`pictures`: the same of their columns"),
         *ERROR,
     ),
 )
