@@ -88,8 +88,8 @@ def _check_versions(parts: Mapping[Path, pa.Table], backend: str) -> None:
     if others:
         more = f" and {counted(len(others) - 1, 'more table')}" if len(others) > 1 else ""
         raise SetupError(
-            f"{others[0]}{more}: fingerprints of another version than this one of `{backend}`, which cannot be "
-            "compared; run once with `--forcerun fingerprint_clips`"
+            f"{others[0]}{more}: fingerprints of another version of `{backend}`, which cannot be compared with "
+            "those of this one; run once with `--forcerun fingerprint_clips`, which keeps those that would be the same"
         )
 
 

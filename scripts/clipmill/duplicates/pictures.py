@@ -36,7 +36,7 @@ FINER = 4  # times between two moves whose mean each of them is
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 BLACK = ("border_left", "border_top", "border_right", "border_bottom")  # of the signals: shares that are black
 THIN = 0.02  # share that is black at a side and not cut away: it makes no difference
-LEAST_SHOWN = 0.1  # share of an axis of which so much is not cut away
+LEAST_SHOWN = 0.1  # share of the width or height that is left, at least
 
 Box = tuple[float, float, float, float]
 """The part of a picture that is looked at: its left, top, right and bottom edge, as shares of width and height."""

@@ -25,9 +25,7 @@ from clipmill.store.table import Row
 from clipmill.store.tables import Clip
 
 COLUMNS = ["frame", "time", "thumbnail", "difference", *BARS, *pictures.BLACK]
-
-
-WITHOUT_BARS = 2  # the version of pictures before this one; without bars they are the same
+WITHOUT_BARS = 2  # the version before: fingerprints of clips without bars are still the same
 
 
 def fingerprint_shard(
