@@ -3,6 +3,8 @@ in:  work/clips/, the signals and kept frames of a shard, or the embeddings that
 out: work/fingerprints/<shard>.parquet; work/duplicates.parquet. Each rule is there only if the config asks for it
 """
 
+from clipmill.duplicates.version import with_version
+
 # The steps of this run: fingerprints are compared, and duplicates or clips beyond a limit are dropped.
 WITH_FINGERPRINTS = config["duplicates"]["backend"] != "none"
 DROP_SETTINGS = {name: config[name] for name in ("duplicates", "limits")}
@@ -45,14 +47,16 @@ if WITH_FINGERPRINTS:
         params:
             # Everything that a fingerprint depends on.
             settings=lambda wildcards: as_json(
-                {
-                    "backend": config["duplicates"]["backend"],
-                    **(
-                        {"model": backend_settings("consistency")}
-                        if config["duplicates"]["backend"] == "embeddings"
-                        else {}
-                    ),
-                }
+                with_version(
+                    {
+                        "backend": config["duplicates"]["backend"],
+                        **(
+                            {"model": backend_settings("consistency")}
+                            if config["duplicates"]["backend"] == "embeddings"
+                            else {}
+                        ),
+                    }
+                )
             ),
         shell:
             r"""

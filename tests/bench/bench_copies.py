@@ -29,6 +29,7 @@ from clipmill.base.opencv import cv2
 from clipmill.demo import render
 from clipmill.duplicates.pairs import Fingerprints, find_pairs
 from clipmill.duplicates.shard import fingerprint_shard
+from clipmill.duplicates.version import with_version
 from clipmill.store import tables
 from clipmill.store.index import shard_sizes
 from default_config import CONFIG
@@ -37,12 +38,17 @@ SIZE, FPS = (400, 224), 24
 SETTINGS = {**CONFIG["duplicates"], "backend": "pictures"}
 BOX = "drawbox=x=iw*{}:y=ih*{}:w=iw*{}:h=ih*{}:color={}:t=fill"
 LOGO = f"{BOX.format(0.82, 0.05, 0.13, 0.14, 'white')},{BOX.format(0.85, 0.08, 0.05, 0.08, 'red')}"
+BLURRED_SIDES = "split[a][b];[a]scale=384:216,boxblur=12:2[c];[b]scale=288:216[d];[c][d]overlay=48:0"
 # Filters of ffmpeg, further options, and frames that are missing at the start.
 KINDS: dict[str, tuple[str, list[str], int]] = {
     "compressed": ("null", ["-crf", "34"], 0),
     "smaller": ("scale=iw/2:-2:flags=area", ["-crf", "26"], 0),
     "letterboxed": ("scale=320:180,pad=320:240:0:30", [], 0),
     "pillarboxed": ("scale=240:180,pad=320:180:40:0", [], 0),
+    "windowboxed": ("scale=256:144,pad=320:200:32:28", ["-crf", "26"], 0),
+    "white_bars": ("scale=320:178,pad=320:240:0:31:color=white", [], 0),
+    "blurred_sides": (BLURRED_SIDES, [], 0),
+    "in_portrait": ("scale=270:152,pad=270:480:0:164", [], 0),
     "brighter": ("eq=brightness=0.12:contrast=1.15", [], 0),
     "darker": ("eq=gamma=0.7:saturation=0.6", [], 0),
     "logo": (LOGO, [], 0),
@@ -58,6 +64,7 @@ KINDS: dict[str, tuple[str, list[str], int]] = {
     ),
     "mirrored": ("hflip", ["-crf", "20"], 0),
 }
+MORE_BARS = {"windowboxed", "white_bars", "blurred_sides", "in_portrait"}  # harder ones than other copies have
 PICTURES = ["coffee.png", "chelsea.png", "astronaut.png", "motorcycle_left.png", "retina.jpg", "hubble_deep_field.jpg"]
 PICTURES += ["brick.png", "gravel.png", "moon.png", "camera.png", "coins.png", "rocket.jpg"]
 
@@ -123,8 +130,9 @@ def judge(outdir: Path) -> None:
         clips |= {row["clip_id"]: row for row in rows if row["unfit"] is None}
         path = tables.FINGERPRINTS.of(outdir, shard)
         path.parent.mkdir(exist_ok=True)
-        tables.FINGERPRINTS.write(path, fingerprint_shard(rows, outdir, shard, SETTINGS, 0.0))
-    fingerprints = Fingerprints.read(outdir, shard_sizes(outdir))
+        made = fingerprint_shard(rows, outdir, shard, SETTINGS, 0.0)
+        tables.FINGERPRINTS.write(path, made, {"settings": with_version({"backend": "pictures"})})
+    fingerprints = Fingerprints.read(outdir, shard_sizes(outdir), "pictures")
     pairs = find_pairs(outdir, fingerprints, SETTINGS, 2).rows.tolist()
     found = {frozenset(fingerprints.ids[row] for row in pair) for pair in pairs}
     rates = {row["name"]: row["fps"] for row in videos.values()}
@@ -141,21 +149,27 @@ def judge(outdir: Path) -> None:
         same = name == other_name and (kind == "mirrored") == (other_kind == "mirrored")
         both = max(0.0, min(end, other_end) - max(start, other_start)) / min(end - start, other_end - other_start)
         is_plain = name.removesuffix(".mp4") in ("black", "nearlyblack", "grey")
+        kinds = {kind, other_kind}
+        group = "with more bars" if kinds & MORE_BARS else "without"
+        counts = {f"any two, {group}"}
+        if "original" in kinds and len(kinds) == 2:
+            counts |= {f"{kind} and original" for kind in kinds - {"original"}} | {f"an original and a copy, {group}"}
+        elif "original" not in kinds:
+            counts |= {f"{kind} and another copy" for kind in kinds}
         if frozenset((one, other)) in found:
             if same and both >= 0.8:
-                right["all"] += 1
-                right.update({kind, other_kind} if "original" in (kind, other_kind) else ())
+                right.update(counts)
             elif not same or both < 0.2:
-                wrong[f"{name} and {other_name}"] += 1
+                wrong[group, f"{name} and {other_name}"] += 1
         elif same and both >= 0.8 and not is_plain:
-            missed["all"] += 1
-            missed.update({kind, other_kind} if "original" in (kind, other_kind) else ())
-    for kind in ("all", *(kind for kind in KINDS if kind != "mirrored"), "original"):
-        total = right[kind] + missed[kind]
-        what = "pairs" if kind == "all" else "pairs with the original" if kind != "original" else "with an original"
-        print(f"{kind}: {right[kind]:,} of {total:,} {what} found, {right[kind] / max(total, 1):.3f}")
-    count = right["all"] + wrong.total()
-    print(f"{wrong.total():,} of {count:,} found pairs are wrong: {dict(wrong.most_common(6))}")
+            missed.update(counts)
+    for count in sorted(right.keys() | missed.keys()):
+        total = right[count] + missed[count]
+        print(f"{count}: {right[count]:,} of {total:,} pairs found, {right[count] / total:.3f}")
+    for group in ("with more bars", "without"):
+        bad = {films: number for (of, films), number in wrong.items() if of == group}
+        total = right[f"any two, {group}"] + sum(bad.values())
+        print(f"{group}: {sum(bad.values()):,} of {total:,} found pairs are wrong: {bad}")
 
 
 def main() -> None:

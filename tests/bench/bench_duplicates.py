@@ -29,6 +29,7 @@ sys.path[:0] = [str(REPOSITORY / "scripts"), str(REPOSITORY / "tests")]
 from clipmill.duplicates import embedded, search
 from clipmill.duplicates.groups import Candidates, Likeness, Limits, decide
 from clipmill.duplicates.pairs import Fingerprints, find_pairs
+from clipmill.duplicates.version import with_version
 from clipmill.store import tables
 from default_config import CONFIG
 
@@ -101,12 +102,14 @@ def write(outdir: Path, shard: int, backend: str, count: int) -> np.ndarray:
     made, still = {"pictures": pictures, "embeddings": embeddings}[backend](np.random.default_rng([7, shard]), count)
     names = {"clip_id": pa.array([f"v{shard:04d}-{row // A_VIDEO:05d}_{row:08d}" for row in range(count)])}
     names["digest"] = pa.array(np.arange(count) + shard * A_SHARD)
-    known = names | {name: as_column(values) for name, values in made.items()} | {"barred": pa.array([False] * count)}
+    known = names | {name: as_column(values) for name, values in made.items()}
+    known |= {name: pa.array(np.ones(count)) for name in ("shown_width", "shown_height")}
     schema = tables.FINGERPRINTS.schema
     columns = [known.get(field.name, pa.nulls(count, field.type)) for field in schema]
     path = tables.FINGERPRINTS.of(outdir, f"{shard:06d}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    tables.FINGERPRINTS.write_parts(path, [pa.table(columns, schema=schema)])
+    about = {"settings": with_version({"backend": backend})}
+    tables.FINGERPRINTS.write_parts(path, [pa.table(columns, schema=schema)], about)
     scenes = np.arange(count) + shard * A_SHARD
     copies, originals = planted(count)
     scenes[copies] = scenes[originals]
@@ -116,7 +119,7 @@ def write(outdir: Path, shard: int, backend: str, count: int) -> np.ndarray:
 def compare(outdir: Path, backend: str, scenes: list[np.ndarray], threads: int) -> None:
     """`scenes`: of the clips of each shard."""
     begin, processor = time.perf_counter(), time.process_time()
-    fingerprints = Fingerprints.read(outdir, [f"{shard:06d}" for shard in range(len(scenes))])
+    fingerprints = Fingerprints.read(outdir, [f"{shard:06d}" for shard in range(len(scenes))], backend)
     pairs = find_pairs(outdir, fingerprints, {**CONFIG["duplicates"], "backend": backend}, threads)
     found = time.perf_counter()
     scores = np.random.default_rng(1).normal(size=len(fingerprints.ids))

@@ -35,7 +35,7 @@ class ClipRows:
         holds: Callable[[Any], bool] = lambda row: True,
     ):
         known = {clip_id: journals[clip_id].get(clip_id, key) for clip_id, key in keys.items()}
-        self.rows = {clip_id: _unpacked(row) for clip_id, row in known.items() if row is not None and holds(row)}
+        self.rows = {clip_id: unpacked(row) for clip_id, row in known.items() if row is not None and holds(row)}
         self._journals, self._keys, self._max_error_rate = journals, keys, max_error_rate
         self._progress = Progress("clips", len(keys), len(self.rows))
         self._bad = 0
@@ -58,7 +58,7 @@ class ClipRows:
             self.rows[clip_id] = row
             if not self._unsynced:
                 self._since = time.monotonic()
-            self._unsynced[self._journals[clip_id]].append((clip_id, self._keys[clip_id], _packed(row)))
+            self._unsynced[self._journals[clip_id]].append((clip_id, self._keys[clip_id], packed(row)))
         self._progress.step()
         check_error_rate(self._bad, len(self.rows), self._max_error_rate, "clips")
 
@@ -70,21 +70,21 @@ class ClipRows:
                 journal.add(records)
 
 
-def _packed(value: Any) -> Any:
+def packed(value: Any) -> Any:
     """A row as JSON can hold it: an array becomes its bytes in base64, with its dtype and shape."""
     if isinstance(value, np.ndarray):
         content = base64.b64encode(np.ascontiguousarray(value).tobytes()).decode()
         return {"array": content, "dtype": value.dtype.str, "shape": list(value.shape)}
     if isinstance(value, dict):
-        return {name: _packed(part) for name, part in value.items()}
-    return [_packed(part) for part in value] if isinstance(value, list) else value
+        return {name: packed(part) for name, part in value.items()}
+    return [packed(part) for part in value] if isinstance(value, list) else value
 
 
-def _unpacked(value: Any) -> Any:
+def unpacked(value: Any) -> Any:
     """A row as it was before it was packed; its arrays are read-only."""
     if isinstance(value, dict):
         if value.keys() == {"array", "dtype", "shape"}:
             content = base64.b64decode(value["array"])
             return np.frombuffer(content, value["dtype"]).reshape(value["shape"])
-        return {name: _unpacked(part) for name, part in value.items()}
-    return [_unpacked(part) for part in value] if isinstance(value, list) else value
+        return {name: unpacked(part) for name, part in value.items()}
+    return [unpacked(part) for part in value] if isinstance(value, list) else value

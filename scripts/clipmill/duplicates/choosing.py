@@ -22,7 +22,7 @@ def find_duplicates(outdir: Path, shards: Iterable[str], settings: Mapping[str, 
     candidates = read_candidates(outdir, shards, wanted["keep"])
     pairs = NO_PAIRS
     if wanted["backend"] != "none":
-        fingerprints = Fingerprints.read(outdir, shards)
+        fingerprints = Fingerprints.read(outdir, shards, wanted["backend"])
         pairs = _among(candidates, fingerprints, find_pairs(outdir, fingerprints, wanted, threads))
     likeness = Likeness(len(candidates.ids), pairs.rows, pairs.similarity)
     return decide(candidates, likeness, Limits(**settings["limits"]))

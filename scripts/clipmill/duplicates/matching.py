@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clipmill.decode.signals import THUMBNAIL_SIDE
+from clipmill.duplicates.cells import Moves, common_edges, in_cells
 from clipmill.duplicates.pictures import RATE
 
 NEAR = 0.45  # distance of the sketches of one half, a cosine of 0.9, up to which nearly all pairs are found
@@ -22,20 +23,21 @@ WEAK = 0.25  # grey levels that are added to the contrast of a picture, so that 
 
 
 @dataclass(frozen=True)
-class Grid:
-    """In how many cells moves are compared.
-
-    `moving`: least variance of a cell that moves, in grey levels; below it there is mostly noise. `same`: least sum of
-    the similarity of the moves of copies, the cosine of their better half, and `OTHER_COUNTS` of that of the other.
+class Bounds:
+    """`moving`: least variance of a cell that moves, in grey levels; below it there is mostly noise. `same`: least sum
+    of the similarity of the moves of copies, the cosine of their better half, and `OTHER_COUNTS` of that of the other.
     """
 
-    side: int
     moving: float
     same: float
 
 
-# Thumbnails of which bars were cut away are blurred: these are compared in larger cells.
-SHARP, BLURRED = Grid(8, 1.0, 1.925), Grid(4, 0.3, 2.005)
+SMALL_CELLS, LARGE_CELLS = Bounds(1.0, 1.925), Bounds(0.2, 2.005)
+
+
+def bounds_of(cells: int) -> Bounds:
+    """Those of pairs that have so many cells in common. Those of a whole thumbnail are small, all others larger."""
+    return SMALL_CELLS if cells == THUMBNAIL_SIDE**2 else LARGE_CELLS
 
 
 def may_be_copies(halves: np.ndarray) -> np.ndarray:
@@ -43,32 +45,33 @@ def may_be_copies(halves: np.ndarray) -> np.ndarray:
     return (halves.max(1) >= SAME_HALF) & (halves.min(1) >= OTHER_HALF)
 
 
-def copy_similarity(halves: np.ndarray, moved: np.ndarray, same: float) -> np.ndarray:
+def copy_similarity(halves: np.ndarray, moved: np.ndarray, cells: int) -> np.ndarray:
     """How alike the clips of each pair are if one is a copy of the other; else 0.
 
-    `halves`: pairs × 2, cosines of the sketches of their halves. `moved`: from `moved_alike`. `same`: of its grid.
+    `halves`: pairs × 2, cosines of the sketches of their halves. `moved`: from `moved_alike`, in so many cells.
     """
     better, worse = halves.max(1), halves.min(1)
     still = np.where((better >= STILL_HALF) & (worse >= OTHER_STILL), better, 0.0)
-    alike = may_be_copies(halves) & (better + OTHER_COUNTS * worse + moved >= same)
+    alike = may_be_copies(halves) & (better + OTHER_COUNTS * worse + moved >= bounds_of(cells).same)
     return np.where(np.isnan(moved), still, np.where(alike, np.minimum(better, moved), 0.0))
 
 
-def moved_alike(first: Sequence[np.ndarray], second: Sequence[np.ndarray], grid: Grid) -> np.ndarray:
+def moved_alike(first: Sequence[Moves], second: Sequence[Moves]) -> np.ndarray:
     """How alike the moves of the clips of each pair are, at the best shift in time; NaN if nothing moves in either.
 
-    Moves as `pictures.moves` gives them. 1 is the same; clips that have nothing to do with each other are near 0. All
-    sums are of whole numbers (of quarters in larger cells), so they are exact: which other pairs are computed at the
-    same time changes nothing.
+    All pairs have as many rows and columns of cells in common. 1 is the same; clips that have nothing to do with each
+    other are near 0. All sums are of whole numbers (of STEPS of them in larger cells), so they are exact: which other
+    pairs are computed at the same time changes nothing.
     """
-    counts = np.array([[len(one) for one in first], [len(one) for one in second]])
-    most = int(counts.max())
-    both = np.zeros((2, len(first), most, THUMBNAIL_SIDE**2), np.uint8)
+    counts = np.array([[len(one.levels) for one in first], [len(one.levels) for one in second]])
+    down = [common_edges(one.down, other.down) for one, other in zip(first, second, strict=True)]
+    across = [common_edges(one.across, other.across) for one, other in zip(first, second, strict=True)]
+    cells = (len(down[0]) - 1) * (len(across[0]) - 1)
+    levels = np.zeros((2, len(first), int(counts.max()), cells))
     for side, moves in enumerate((first, second)):
         for pair, one in enumerate(moves):
-            both[side, pair, : len(one)] = one
-    levels = _in_cells(both, grid.side)
-    gains, moving = _moving(levels, counts[..., None], grid.moving)
+            levels[side, pair, : len(one.levels)] = in_cells(one, down[pair], across[pair])
+    gains, moving = _moving(levels, counts[..., None], bounds_of(cells).moving)
     best = np.full(len(first), np.nan)
     some = moving.any(1)
     if some.any():
@@ -89,15 +92,6 @@ def _at_best_shift(levels: np.ndarray, counts: np.ndarray, gains: np.ndarray, mo
     similarity = np.divide(2 * covariance, moved, out=np.full(moved.shape, -np.inf), where=moved > 0)
     best = (similarity - SHIFT_COST * np.maximum(0, np.abs(shifts) / RATE - FREE_SHIFT)).max(1)
     return np.where(np.isinf(best), np.nan, best)
-
-
-def _in_cells(moves: np.ndarray, side: int) -> np.ndarray:
-    """Moves (… × cells, uint8) in `side` × `side` cells."""
-    if side == THUMBNAIL_SIDE:
-        return moves.astype(np.float64)
-    part = THUMBNAIL_SIDE // side
-    cells = moves.reshape(*moves.shape[:-1], side, part, side, part).mean((-3, -1), dtype=np.float64)
-    return cells.reshape(*moves.shape[:-1], -1)
 
 
 def _moving(levels: np.ndarray, counts: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:

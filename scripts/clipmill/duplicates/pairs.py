@@ -8,21 +8,21 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from clipmill.base.errors import SetupError
 from clipmill.base.human import counted
-from clipmill.decode.signals import THUMBNAIL_SIDE
 from clipmill.duplicates import embedded, matching
+from clipmill.duplicates.cells import as_moves
 from clipmill.duplicates.search import LENGTH, UNIT, near_pairs
+from clipmill.duplicates.version import is_comparable
 from clipmill.store import tables
 from clipmill.store.layout import Paths
-from clipmill.store.table import UnreadableTable, about
+from clipmill.store.table import UnreadableTable, about, about_of
 
 log = logging.getLogger("clipmill")
 
@@ -48,10 +48,14 @@ class Fingerprints:
     shards: Sequence[Path]
 
     @staticmethod
-    def read(outdir: Path, shards: Iterable[str]) -> Fingerprints:
-        """The rest of the fingerprints stays on disk until it is needed."""
+    def read(outdir: Path, shards: Iterable[str], backend: str) -> Fingerprints:
+        """The rest of the fingerprints stays on disk until it is needed.
+
+        Raises SetupError if some are of another backend, or of another version of it: they cannot be compared.
+        """
         paths = [tables.FINGERPRINTS.of(outdir, shard) for shard in shards]
         parts = [tables.FINGERPRINTS.read(path, ["clip_id", "digest", "sketch"]) for path in paths]
+        _check_versions(dict(zip(paths, parts, strict=True)), backend)
         there = [np.flatnonzero(part["sketch"].is_valid().to_numpy()) for part in parts]
         places = np.concatenate(
             [_numbered(number, rows) for number, rows in enumerate(there)] or [np.empty((0, 2), int)]
@@ -75,6 +79,18 @@ class Fingerprints:
             parts += values.take(self.places[rows[here], 1]).chunks
             back.append(here)
         return pa.concat_arrays(parts).take(np.argsort(np.concatenate(back)))
+
+
+def _check_versions(parts: Mapping[Path, pa.Table], backend: str) -> None:
+    others = [
+        path for path, part in parts.items() if not is_comparable(about_of(part.schema).get("settings", {}), backend)
+    ]
+    if others:
+        more = f" and {counted(len(others) - 1, 'more table')}" if len(others) > 1 else ""
+        raise SetupError(
+            f"{others[0]}{more}: fingerprints of another version of `{backend}`, which cannot be compared with "
+            "those of this one; run once with `--forcerun fingerprint_clips`, which keeps those that would be the same"
+        )
 
 
 def _numbered(number: int, rows: np.ndarray) -> np.ndarray:
@@ -164,28 +180,26 @@ def _by_moves(fingerprints: Fingerprints, rows: np.ndarray, halves: np.ndarray, 
     """The similarities of pairs that show the same, with the cosines of their halves; 0 where no clip is a copy."""
     used, places = np.unique(rows, return_inverse=True)
     places = places.reshape(-1, 2)
-    column = fingerprints.column("moves", used)
-    is_barred = fingerprints.column("barred", used).to_numpy(zero_copy_only=False)[places].any(1)
-    sizes = pc.binary_length(column).to_numpy()[places].max(1)
-    moves = [_moves(value) for value in column]
+    levels, down, across = (fingerprints.column(name, used) for name in ("moves", "edges_down", "edges_across"))
+    of_clips = zip(levels, down.to_pylist(), across.to_pylist(), strict=True)
+    moves = [as_moves(value.as_buffer(), *edges) for value, *edges in of_clips]
+    shapes = np.array([one.levels.shape for one in moves])[places]
+    lengths, cells = shapes[..., 0].max(1), shapes[..., 1:].min(1)
     found = np.zeros(len(rows))
 
-    def compare(grid: matching.Grid, here: np.ndarray) -> None:
+    def compare(here: np.ndarray) -> None:
         first, second = ([moves[place] for place in places[here, side].tolist()] for side in (0, 1))
-        found[here] = matching.copy_similarity(halves[here], matching.moved_alike(first, second, grid), grid.same)
+        moved = matching.moved_alike(first, second)
+        found[here] = matching.copy_similarity(halves[here], moved, int(cells[here[0]].prod()))
 
     with ThreadPoolExecutor(threads) as pool:
-        for grid, wanted in ((matching.SHARP, ~is_barred), (matching.BLURRED, is_barred)):
-            order = np.flatnonzero(wanted)
+        for shape in np.unique(cells, axis=0):
+            order = np.flatnonzero((cells == shape).all(1))
             # Pairs of about the same length are compared at once.
-            order = order[np.argsort(sizes[order], kind="stable")]
+            order = order[np.argsort(lengths[order], kind="stable")]
             parts = (order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER))
-            deque(pool.map(partial(compare, grid), parts), maxlen=0)
+            deque(pool.map(compare, parts), maxlen=0)
     return found
-
-
-def _moves(value: pa.LargeBinaryScalar) -> np.ndarray:
-    return np.frombuffer(value.as_buffer(), np.uint8).reshape(-1, THUMBNAIL_SIDE**2)
 
 
 def _of_embeddings(fingerprints: Fingerprints, rows: np.ndarray, threads: int) -> np.ndarray:

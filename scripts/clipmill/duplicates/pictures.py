@@ -8,7 +8,7 @@ they move tells shots of the same place from each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -18,10 +18,10 @@ import pyarrow as pa
 from clipmill.base.opencv import cv2
 from clipmill.decode.reading import read_thumbnails
 from clipmill.decode.signals import THUMBNAIL_SIDE
+from clipmill.duplicates.cells import WHOLE_EDGES, Moves, between_bars
 from clipmill.duplicates.search import LENGTH, UNIT
 from clipmill.shapes.sizes import Crop
 
-VERSION = 2  # of the values
 SIDE = 32  # pixels of the mean picture
 EXTREME = 0.2  # share of the darkest and of the brightest levels of a pixel that do not count: what passes by
 SOFT = 0.7  # pixels by which the mean picture is blurred, as the frames of a copy are of slightly other times
@@ -33,24 +33,36 @@ STEP, DETAIL = 2, 0.1  # grey levels between neighbours that are detail; a pictu
 
 RATE = 8  # moves per second
 FINER = 4  # times between two moves whose mean each of them is
-FINE = 64  # pixels on a side to which a thumbnail is enlarged to cut its bars away
 WHOLE = (0.0, 0.0, 1.0, 1.0)
+BLACK = ("border_left", "border_top", "border_right", "border_bottom")  # of the signals: shares that are black
+THIN = 0.02  # share that is black at a side and not cut away: it makes no difference
+LEAST_SHOWN = 0.1  # share of the width or height that is left, at least
 
 Box = tuple[float, float, float, float]
 """The part of a picture that is looked at: its left, top, right and bottom edge, as shares of width and height."""
 
-BORDERS = ("border_left", "border_top", "border_right", "border_bottom")
 
+def box_of(clip: Mapping[str, Any], signals: pa.Table, borders: Callable[[], Sequence[float]]) -> Box:
+    """The part of the picture that a clip shows: what it is cropped to, or else what is between its bars.
 
-def box_of(clip: Mapping[str, Any], signals: pa.Table) -> Box:
-    """The part of the picture that a clip shows: without what it is cropped by, or else without its black bars."""
+    At a side without a bar what is black in all kept frames is left out: it may be a bar whose edge is not seen, since
+    the picture beside it is dark. `signals`: those of the clip's frames. `borders`: finds the bars' shares of width or
+    height at the left, top, right and bottom.
+    """
     if crop := Crop.of(clip):
         (width, height), (across, down) = crop.whole, crop.size
-        return crop.x / width, crop.y / height, (crop.x + across) / width, (crop.y + down) / height
-    bars = np.column_stack([signals[name].to_numpy() for name in BORDERS])
-    bars = bars[~np.isnan(bars).any(1)]
-    left, top, right, bottom = bars.min(0) if len(bars) else np.zeros(4)
-    return float(left), float(top), float(1 - right), float(1 - bottom)
+        sides = np.array([crop.x / width, crop.y / height, 1 - (crop.x + across) / width, 1 - (crop.y + down) / height])
+    else:
+        sides = np.array(borders())
+    black = np.column_stack([signals[name].to_numpy() for name in BLACK])
+    black = black[~np.isnan(black).any(1)]
+    if len(black):
+        wider = np.where((sides == 0) & (black.min(0) > THIN), black.min(0), sides)
+        for axis in (0, 1):
+            if wider[axis::2].sum() <= 1 - LEAST_SHOWN:
+                sides[axis::2] = wider[axis::2]
+    left, top, right, bottom = sides.tolist()
+    return left, top, 1 - right, 1 - bottom
 
 
 def sketches(pictures: Iterable[np.ndarray], box: Box) -> np.ndarray | None:
@@ -97,14 +109,18 @@ def _lowest() -> tuple[np.ndarray, np.ndarray]:
     return rows[lowest], columns[lowest]
 
 
-def moves(signals: pa.Table, box: Box) -> np.ndarray:
-    """How the brightness of a clip moves: RATE times a second a thumbnail of what is inside of the box (uint8).
+def moves(signals: pa.Table, box: Box) -> Moves:
+    """How the brightness of what is inside of the box moves, RATE times a second.
 
     `signals`: those of the clip's frames.
     """
     thumbnails = read_thumbnails(signals).astype(np.float32)
+    down = across = WHOLE_EDGES
     if box != WHOLE:
-        thumbnails = np.stack([_cropped(thumbnail, box) for thumbnail in thumbnails])
+        level = _level_of_bars(signals, box)
+        (columns, across), (rows, down) = (between_bars(*box[axis::2]) for axis in (0, 1))
+        cells = (thumbnails - level).reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+        thumbnails = (rows @ cells @ columns.T).reshape(len(cells), -1) + level
     times = signals["time"].to_numpy() - signals["time"][0].as_py()
     count = max(1, int(times[-1] * RATE))
     wanted = np.minimum((np.arange(count * FINER) + 0.5) / (RATE * FINER), times[-1])
@@ -112,11 +128,12 @@ def moves(signals: pa.Table, box: Box) -> np.ndarray:
     before = np.maximum(after - 1, 0)
     share = ((wanted - times[before]) / np.maximum(times[after] - times[before], 1e-6))[:, None]
     finer = thumbnails[before] * (1 - share) + thumbnails[after] * share
-    return np.clip(np.rint(finer.reshape(count, FINER, -1).mean(1)), 0, 255).astype(np.uint8)
+    levels = np.clip(np.rint(finer.reshape(count, FINER, -1).mean(1)), 0, 255).astype(np.uint8)
+    return Moves(levels.reshape(count, len(down) - 1, len(across) - 1), down, across)
 
 
-def _cropped(thumbnail: np.ndarray, box: Box) -> np.ndarray:
-    """A thumbnail of what is inside of the box."""
-    shape = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-    fine = cv2.resize(thumbnail.reshape(shape), (FINE, FINE), interpolation=cv2.INTER_CUBIC)
-    return cv2.resize(_within(fine, box), shape, interpolation=cv2.INTER_AREA).reshape(-1)
+def _level_of_bars(signals: pa.Table, box: Box) -> float:
+    """The mean grey level of what is outside of the box."""
+    levels = np.array(signals["bars_luma"].drop_null().to_pylist()).reshape(-1, 4)
+    outside = levels[:, [edge != whole for edge, whole in zip(box, WHOLE, strict=True)]]
+    return float(outside.mean()) if outside.size else 0.0

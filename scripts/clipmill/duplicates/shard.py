@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clipmill.base.clip_rows import SYNC_SECONDS, ClipRows
+from clipmill.base.clip_rows import SYNC_SECONDS, ClipRows, unpacked
 from clipmill.base.errors import ItemError
 from clipmill.base.journal import Journal, fingerprint
+from clipmill.decode.bars import COLUMNS as BARS
 from clipmill.decode.reading import FrameChoice, KeptFrames, read_signals
 from clipmill.duplicates import embedded, pictures
+from clipmill.duplicates.cells import WHOLE_EDGES
+from clipmill.duplicates.version import VERSIONS
+from clipmill.split.crop.scene import SceneBorders
 from clipmill.store.layout import Paths
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip
 
-COLUMNS = ["frame", "time", "thumbnail", *pictures.BORDERS]
+COLUMNS = ["frame", "time", "thumbnail", "difference", *BARS, *pictures.BLACK]
+WITHOUT_BARS = 2  # the version before: fingerprints of clips without bars are still the same
 
 
 def fingerprint_shard(
@@ -47,34 +53,50 @@ def _of_pictures(clips: Sequence[Clip], outdir: Path, shard: str, max_error_rate
             for video_id, of_video in groupby(todo, key=lambda clip: clip["video_id"]):
                 compute = _computing(outdir, shard, video_id, kept_frames)
                 for clip in of_video:
-                    results.add(clip["clip_id"], compute(clip))
+                    results.add(clip["clip_id"], compute(clip, journal.get(clip["clip_id"], _key(clip, WITHOUT_BARS))))
                     results.sync(older_than=SYNC_SECONDS)
     return results.rows
 
 
-def _key(clip: Clip) -> str:
-    return fingerprint("pictures", pictures.VERSION, clip["source_key"], clip["start_frame"], clip["end_frame"])
+def _key(clip: Clip, version: int = VERSIONS["pictures"]) -> str:
+    return fingerprint("pictures", version, clip["source_key"], clip["start_frame"], clip["end_frame"])
 
 
-def _computing(outdir: Path, shard: str, video_id: str, kept_frames: KeptFrames) -> Callable[[Clip], Row | ItemError]:
-    """A function from a clip of a video to its sketch and moves, or its error."""
+Compute = Callable[[Clip, Row | None], Row | ItemError]
+
+
+def _computing(outdir: Path, shard: str, video_id: str, kept_frames: KeptFrames) -> Compute:
+    """A function from a clip of a video, and its row of version WITHOUT_BARS, to its sketch and moves, or its error."""
     try:
         signals = read_signals(outdir, shard, video_id, COLUMNS)
     except ItemError as error:
         lost = error
-        return lambda clip: lost
+        return lambda clip, older: lost
 
-    def compute(clip: Clip) -> Row | ItemError:
-        of_clip = signals.slice(clip["start_frame"], clip["end_frame"] - clip["start_frame"])
-        box = pictures.box_of(clip, of_clip)
+    def look(start: int, end: int, count: int) -> list[np.ndarray]:
+        span = {"video_id": video_id, "start_frame": start, "end_frame": end, "seconds": 0.0}
+        return list(kept_frames.frames(span, FrameChoice(count=count)))
+
+    borders_at = cache(lambda size: SceneBorders(signals, 0, size, look))
+
+    def compute(clip: Clip, older: Row | None) -> Row | ItemError:
+        start, end, size = clip["start_frame"], clip["end_frame"], (clip["width"], clip["height"])
+        of_clip = signals.slice(start, end - start)
         try:
+            box = pictures.box_of(clip, of_clip, lambda: borders_at(size).of(start, end).shares(size))
+            if box == pictures.WHOLE and older and not older["barred"]:
+                return {name: unpacked(older[name]) for name in ("sketch", "moves")}
             frames = kept_frames.frames({**clip, "crop_width": None}, FrameChoice())
             shown = pictures.sketches(frames.small_grey(pictures.LEAST_SIDE), box)
         except ItemError as error:
             return error
         if shown is None:
             return {}
-        return {"sketch": shown, "moves": pictures.moves(of_clip, box), "barred": box != pictures.WHOLE}
+        moves = pictures.moves(of_clip, box)
+        edges = {"edges_down": moves.down, "edges_across": moves.across}
+        return {"sketch": shown, "moves": moves.levels} | {
+            name: list(of_axis) for name, of_axis in edges.items() if of_axis != WHOLE_EDGES
+        }
 
     return compute
 
@@ -82,5 +104,6 @@ def _computing(outdir: Path, shard: str, video_id: str, kept_frames: KeptFrames)
 def _as_bytes(clip_id: str, row: Row) -> Row:
     """A row as its table holds it: arrays become bytes, and the digest stands for all of them."""
     arrays = {name: value.tobytes() for name, value in row.items() if isinstance(value, np.ndarray)}
-    digest = hashlib.blake2b(b"\0".join([clip_id.encode(), *arrays.values()]), digest_size=8).digest()
+    edges = [str(value).encode() for value in row.values() if isinstance(value, list)]
+    digest = hashlib.blake2b(b"\0".join([clip_id.encode(), *arrays.values(), *edges]), digest_size=8).digest()
     return {"clip_id": clip_id, **row, **arrays, "digest": int.from_bytes(digest, "big", signed=True)}

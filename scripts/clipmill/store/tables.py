@@ -942,8 +942,9 @@ FINGERPRINTS: Table[Row] = Table(
         Column(
             "mean_embedding", BYTES, "1/16384", "`embeddings`: mean embedding of its frames, 2 bytes for each number"
         ),
-        Column("moves", BYTES, "8×8 bytes", "`pictures`: grey thumbnails, 8 per second"),
-        Column("barred", FLAG, "", "`pictures`: whether bars were cut away of these thumbnails"),
+        Column("moves", BYTES, "grey levels", "`pictures`: thumbnails, 8 per second; a byte per cell, 8 × 8 or fewer"),
+        Column("edges_down", REALS, "share", "`pictures`: if bars are cut away, where their rows begin and end"),
+        Column("edges_across", REALS, "share", "`pictures`: the same of their columns"),
         *ERROR,
     ),
 )

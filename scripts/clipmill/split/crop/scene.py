@@ -45,36 +45,19 @@ class SceneCrop:
     too_much: bool = False
 
 
-class Scenes:
-    """Finds what surrounds the picture in the scenes of one part of a video.
+class SceneBorders:
+    """Finds the bars of the scenes of one part of a video.
 
     `part`: the signals of the part, which begins at frame `first`. `size`: of its frames as shown. `look`: reads its
     kept frames.
     """
 
-    def __init__(self, part: pa.Table, first: int, size: tuple[int, int], look: Look, settings: CropSettings):
-        self._part, self._first, self._size, self._look, self._settings = part, first, size, look, settings
+    def __init__(self, part: pa.Table, first: int, size: tuple[int, int], look: Look):
+        self._part, self._first, self._size, self._look = part, first, size, look
         self._usual = find_borders(Bars.of(part, size), size)
 
-    def crop(self, start: int, end: int) -> SceneCrop:
+    def of(self, start: int, end: int) -> Borders:
         """Of the scene of frames `start` to before `end`. May raise ItemError."""
-        whole = Box(0, 0, *self._size)
-        borders = self._borders(start, end)
-        framed = _between(whole, borders)
-        least = self._settings.min_area * whole.area
-        inner = framed if self._settings.borders and even_inside(framed).area >= least else whole
-        stay = borders.shares(self._size) if inner is whole else NO_BORDERS
-        overlays = self._overlays(start, end, inner) if self._settings.overlays else []
-        rectangle = even_inside(largest_between(inner, overlays))
-        if rectangle.area < least:
-            return SceneCrop(stay, too_much=bool(overlays))
-        if self._settings.masks:
-            return SceneCrop(stay, masked=(*around(whole, inner), *overlays))
-        if inner == whole and not overlays:
-            return SceneCrop(stay)
-        return SceneCrop(stay, rectangle)
-
-    def _borders(self, start: int, end: int) -> Borders:
         bars = Bars.of(self._part.slice(start - self._first, end - start), self._size)
         borders = find_borders(bars, self._size)
         if borders.any or bars is None:
@@ -88,6 +71,32 @@ class Scenes:
         if are_blurred_copies(frames, soft.shares(self._size), must_change=soft.faint):
             return soft
         return NONE
+
+
+class Scenes:
+    """Finds what surrounds the picture in the scenes of one part of a video. Arguments as of `SceneBorders`."""
+
+    def __init__(self, part: pa.Table, first: int, size: tuple[int, int], look: Look, settings: CropSettings):
+        self._size, self._look, self._settings = size, look, settings
+        self._borders = SceneBorders(part, first, size, look)
+
+    def crop(self, start: int, end: int) -> SceneCrop:
+        """Of the scene of frames `start` to before `end`. May raise ItemError."""
+        whole = Box(0, 0, *self._size)
+        borders = self._borders.of(start, end)
+        framed = _between(whole, borders)
+        least = self._settings.min_area * whole.area
+        inner = framed if self._settings.borders and even_inside(framed).area >= least else whole
+        stay = borders.shares(self._size) if inner is whole else NO_BORDERS
+        overlays = self._overlays(start, end, inner) if self._settings.overlays else []
+        rectangle = even_inside(largest_between(inner, overlays))
+        if rectangle.area < least:
+            return SceneCrop(stay, too_much=bool(overlays))
+        if self._settings.masks:
+            return SceneCrop(stay, masked=(*around(whole, inner), *overlays))
+        if inner == whole and not overlays:
+            return SceneCrop(stay)
+        return SceneCrop(stay, rectangle)
 
     def _overlays(self, start: int, end: int, inner: Box) -> list[Box]:
         """The overlays inside a part of the picture, in pixels of the picture as shown."""
