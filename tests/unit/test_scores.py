@@ -111,24 +111,6 @@ def test_boxes_of_a_map_are_those_of_the_lines(across, down, turn):
     assert score > 0.85
 
 
-@pytest.mark.parametrize("turn", [0, 10])
-@pytest.mark.parametrize(("apart", "lines"), [((0, 12), 2), ((150, 0), 1)])
-def test_lines_that_run_together_in_a_map_are_two_and_words_are_one(apart, lines, turn):
-    """Two places of a map with a less probable one between them, one above the other or side by side."""
-    probable = np.zeros((200, 400), np.float32)
-    first = (40, 60, 100, 8)
-    places = [(first[0] + apart[0] * step, first[1] + apart[1] * step) for step in (0, 1)]
-    probable[60 : 68 + apart[1], 40 : 140 + apart[0]] = 0.6
-    for x, y in places:
-        probable[y : y + 8, x : x + 100] = 1
-    probable = cv2.warpAffine(probable, cv2.getRotationMatrix2D((200, 100), turn, 1), (400, 200))
-    boxes, _ = lines_of_map(probable[None, None], probable.shape)
-    assert len(boxes) == lines
-    if lines == 2:
-        middles = np.sort(boxes.mean(axis=1), axis=0)
-        assert np.linalg.norm(middles[1] - middles[0]) == pytest.approx(12, abs=1.5)
-
-
 def test_faint_and_small_places_of_a_map_are_no_lines():
     probable = np.zeros((1, 1, 64, 96), np.float32)
     probable[..., 10:20, 10:80] = 0.32

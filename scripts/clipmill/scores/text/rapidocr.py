@@ -30,8 +30,6 @@ UNCLIP_RATIO = 1.05
 BLUR = 1.25  # pixels of the map, on each side
 LEAST_WIDENING = 2  # pixels of the map, on each side
 LEAST_SIDE = 4  # pixels of the map: what is smaller is no line
-CERTAIN = 0.85  # of the map: lines that run together where it is PROBABLE may be apart where it is this
-APART = 1  # pixels of the map by which a line is larger, on each side, where it is PROBABLE than where it is CERTAIN
 LOOSE = 0.09  # of a box's height: what it has around letters on each side, over pictures that do not show where they end
 
 # On pictures without text the detector may take an object for a line of text: a large one (a cup, a face), or a small
@@ -74,8 +72,6 @@ class RapidOcr(EmbeddedBackend):
             "blur": BLUR,
             "least_widening": LEAST_WIDENING,
             "least_side": LEAST_SIDE,
-            "certain": CERTAIN,
-            "apart": APART,
             "loose": LOOSE,
             "sure": SURE,
             "long": LONG,
@@ -186,7 +182,8 @@ def lines_of_map(maps: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, 
     scale = np.array(shape[::-1]) / probable.shape[::-1]
     contours, _ = cv2.findContours((probable > PROBABLE).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     found, scores = [], []
-    for middle, size, angle in (line for contour in contours for line in _lines(probable, contour)):
+    for contour in contours:
+        middle, size, angle = cv2.minAreaRect(contour)  # from the middle of a pixel to that of another
         width, height = size[0] + 1, size[1] + 1
         score = _mean_inside(probable, cv2.boxPoints((middle, size, angle)))
         if min(width, height) < LEAST_SIDE or score < FAINT:
@@ -197,33 +194,6 @@ def lines_of_map(maps: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, 
         found.append(_clockwise(corners))
         scores.append(score)
     return np.array(found, np.float32).reshape(-1, 4, 2), scores
-
-
-def _lines(probable: np.ndarray, contour: np.ndarray) -> list[Any]:
-    """The lines in an outline of the map, as rectangles from the middle of a pixel to that of another.
-
-    More than one if at CERTAIN it consists of long parts one above the other: parts that share half of their length
-    with the longest. Words beside each other stay one line.
-    """
-    whole = [cv2.minAreaRect(contour)]
-    x, y, width, height = cv2.boundingRect(contour)
-    certain = (probable[y : y + height, x : x + width] > CERTAIN).astype(np.uint8)
-    certain &= cv2.fillPoly(np.zeros_like(certain), [contour - (x, y)], 1)
-    outlines = cv2.findContours(certain, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
-    if len(outlines) < 2:
-        return whole
-    parts = [(outline[:, 0] + (x, y), cv2.minAreaRect(outline + (x, y))) for outline in outlines]
-    parts = [(points, (at, size, angle)) for points, (at, size, angle) in parts if max(size) >= WORD * (min(size) + 1)]
-    if len(parts) < 2:
-        return whole
-    corners = cv2.boxPoints(max((line for _, line in parts), key=lambda line: max(line[1])))
-    along = max(corners[1:3] - corners[:2], key=np.linalg.norm)
-    spans = np.array([[(points @ along).min(), (points @ along).max()] for points, _ in parts])
-    begin, end = spans[np.ptp(spans, axis=1).argmax()]
-    shared = np.minimum(spans[:, 1], end) - np.maximum(spans[:, 0], begin)
-    if (shared < np.ptp(spans, axis=1) / 2).any():
-        return whole
-    return [(at, (across + 2 * APART, down + 2 * APART), angle) for _, (at, (across, down), angle) in parts]
 
 
 def _mean_inside(probable: np.ndarray, corners: np.ndarray) -> float:
