@@ -12,7 +12,7 @@ AIR = 0.25  # of the height of a box: what is read with it on each side
 REACH = 0.1  # of the height of a box, and a pixel: how far around it letters are looked for
 PLAIN = 0.1  # letters stand out if less than this share of the pixels around them looks like them
 SPARED = 0.5  # of the pixels that look like letters on a line of pixels around them: so many are none of a letter's
-ALIKE = 0.8  # of the clearness of letters: gaps between them may be as clear, but reach less far
+ALIKE = 0.8  # of the clearest letters' clearness: as clear may be the gaps between letters, but these reach less far
 INK = 0.5  # of the way from the surround to the colour of the letters: what is nearer to them is ink
 DEEP = 0.5  # of the height of a box: a side moves no further inwards, since letters of other colours may be there
 PURE = 0.95  # of the pixels in a box: those that differ more than these from the surround have the letters' colour
@@ -27,6 +27,7 @@ ABOUT = {
     "reach": REACH,
     "plain": PLAIN,
     "spared": SPARED,
+    "alike": ALIKE,
     "ink": INK,
     "deep": DEEP,
     "pure": PURE,
@@ -43,10 +44,10 @@ def tight(picture: np.ndarray, boxes: np.ndarray, loose: float = 0.0) -> np.ndar
     Coordinates are those of the edges of pixels: a whole picture is a box from 0, 0 to its width and height. Each side
     moves outwards as long as there is ink on it, or else inwards to the first ink; it stands where the colour has come
     INK of the way to that of the letters, between two pixels. Where the ink is a plate, the letters on it are looked
-    for in the same way. Letters are what stands out from the colour around the box, or thin lines that stand out from
-    what is beside them: what looks most unlike, and least like the pixels around the box.
-    Where too many pixels around a box look like letters, as over gravel and grass, a box is only made smaller by what
-    it usually has around letters: `loose`, a share of its height, on each side.
+    for in the same way. Letters stand out from the one colour around the box, or they are thin lines that stand out
+    from what is beside them; what has the most contrast and is least like the pixels around the box counts.
+    Where too many of these pixels look like letters, as over gravel and grass, a box is only made smaller, on each
+    side, by what it usually has around letters: `loose`, a share of its height.
     """
     _, _, _, height = _axes(boxes)
     usual = _grown(boxes, -loose * height)
@@ -102,7 +103,7 @@ class _Ink:
         return (right - left) * (bottom - top)
 
     def _most(self, axis: int) -> np.ndarray:
-        """The largest share in each line of pixels along this axis, without those that are likely none of a letter's."""
+        """The largest share in each line of pixels along this axis, but for the few that are likely no letter's."""
         place = -1 - int(SPARED * self.clutter * self.share.shape[axis])
         return np.partition(self.share, place, axis).take(place, axis) if place < -1 else self.share.max(axis)
 

@@ -30,7 +30,7 @@ UNCLIP_RATIO = 1.05
 BLUR = 1.25  # pixels of the map, on each side
 LEAST_WIDENING = 2  # pixels of the map, on each side
 LEAST_SIDE = 4  # pixels of the map: what is smaller is no line
-LOOSE = 0.09  # of a box's height: what it has around letters on each side, over pictures that do not show where they end
+LOOSE = 0.09  # of a box's height: what it usually has around letters on each side
 
 # On pictures without text the detector may take an object for a line of text: a large one (a cup, a face), or a small
 # round one. A box counts only if the recogniser reads letters in it, unless it scores SURE, is LONG times as long as it
