@@ -41,7 +41,7 @@ def test_sides_move_to_the_ink(text, angle, ink, paper, off):
 
 
 @pytest.mark.parametrize("size", [8, 10, 14])
-@pytest.mark.parametrize("off", [-0.08, 0.08])
+@pytest.mark.parametrize("off", [-0.06, 0.08])
 def test_sides_stand_between_pixels(size, off):
     """Letters that were made smaller: whole pixels would be up to a tenth of their height away."""
     ratios = []
@@ -84,11 +84,68 @@ def test_over_a_picture_without_fine_lines_thin_lines_are_letters(ink):
     assert share(tight(shown, loose[None])) == pytest.approx(wanted, rel=0.05)
 
 
-def test_over_a_busy_picture_a_box_stays():
-    picture = render.cover(render.photograph("gravel.png"), SIZE)
-    shown, _ = lettered(picture, ["Ten seconds to go"], 40, PLACE)
+def specked(picture: np.ndarray, colour, among: int) -> np.ndarray:
+    """A picture with specks of 2 × 2 pixels in one of so many places, everywhere but in the letters' middle."""
+    places = np.random.default_rng(1).random((SIZE[1] // 2, SIZE[0] // 2)) < 1 / among
+    places[(PLACE[1] + 8) // 2 : (PLACE[1] + 32) // 2] = False
+    shown = picture.copy()
+    shown[places.repeat(2, 0).repeat(2, 1)] = colour
+    return shown
+
+
+@pytest.mark.parametrize("angle", [0, 7])
+@pytest.mark.parametrize(
+    ("paper", "ink", "speck"),
+    [
+        ((90, 90, 90), 255, (0, 0, 0)),  # as unlike the paper as the letters, but on the other side
+        ((40, 40, 40), (0, 255, 255), (255, 60, 40)),
+        ((200, 200, 200), (20, 20, 200), (30, 180, 30)),
+    ],
+)
+def test_what_has_another_colour_than_the_letters_is_no_ink(paper, ink, speck, angle):
+    ground = specked(render.flat(SIZE, paper), speck, 12)
+    shown, wanted = lettered(ground, ["Ten seconds to go"], 40, PLACE, angle=angle, ink=ink)
+    box = ink_box("Ten seconds to go", 40, angle)
+    loose = box + 0.3 * (with_air(box[None])[0] - box)
+    assert share(tight(shown, loose[None])) == pytest.approx(wanted, rel=0.05 if angle == 0 else 0.1)
+
+
+def test_a_few_specks_of_the_letters_colour_are_no_ink():
+    """One in a hundred places: lines of pixels with a few of them are no lines of letters."""
+    ground = specked(render.flat(SIZE, (60, 60, 60)), (255, 255, 255), 100)
+    shown, wanted = lettered(ground, ["STOP THE PRESS"], 40, PLACE)
+    box = ink_box("STOP THE PRESS", 40, 0)
+    loose = box + 0.3 * (with_air(box[None])[0] - box)
+    assert share(tight(shown, loose[None])) == pytest.approx(wanted, rel=0.1)
+
+
+def test_letters_of_a_second_colour_are_not_cut_off():
+    """A line whose end is yellow instead of white. The first word alone would be a quarter of it."""
+    shown, wanted = lettered(render.flat(SIZE, (90, 60, 30)), ["Ten seconds to go"], 40, PLACE)
+    yellow, _ = lettered(render.flat(SIZE, (90, 60, 30)), ["Ten seconds to go"], 40, PLACE, ink=(0, 220, 220))
+    shown[:, 200:] = yellow[:, 200:]
+    box = ink_box("Ten seconds to go", 40, 0)
+    loose = box + 0.2 * (with_air(box[None])[0] - box)
+    assert share(tight(shown, loose[None])) == pytest.approx(wanted, rel=0.1)
+
+
+def test_a_thing_of_the_letters_colour_beside_them_is_no_ink():
+    """A white bar a quarter of a line above the letters."""
+    ground = render.flat(SIZE, (90, 60, 30))
+    ground[PLACE[1] - 14 : PLACE[1] - 9, 50:600] = 255
+    shown, wanted = lettered(ground, ["Ten seconds to go"], 40, PLACE)
+    box = ink_box("Ten seconds to go", 40, 0)
+    assert share(tight(shown, box[None])) == pytest.approx(wanted, rel=0.05)
+
+
+def test_over_a_picture_that_looks_like_letters_a_box_has_its_usual_margin_less():
+    ground = specked(render.flat(SIZE, (60, 60, 60)), (255, 255, 255), 3)
+    shown, _ = lettered(ground, ["Ten seconds to go"], 40, PLACE)
     box = with_air(ink_box("Ten seconds to go", 40, 0)[None])
     np.testing.assert_array_equal(tight(shown, box), box)
+    height = box[0, 3, 1] - box[0, 0, 1]
+    less = box + 0.1 * height * np.array([(1, 1), (-1, 1), (-1, -1), (1, -1)])
+    np.testing.assert_allclose(tight(shown, box, 0.1), less, atol=0.01)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ UNCLIP_RATIO = 1.05
 BLUR = 1.25  # pixels of the map, on each side
 LEAST_WIDENING = 2  # pixels of the map, on each side
 LEAST_SIDE = 4  # pixels of the map: what is smaller is no line
+LOOSE = 0.09  # of a box's height: what it usually has around letters on each side
 
 # On pictures without text the detector may take an object for a line of text: a large one (a cup, a face), or a small
 # round one. A box counts only if the recogniser reads letters in it, unless it scores SURE, is LONG times as long as it
@@ -71,6 +72,7 @@ class RapidOcr(EmbeddedBackend):
             "blur": BLUR,
             "least_widening": LEAST_WIDENING,
             "least_side": LEAST_SIDE,
+            "loose": LOOSE,
             "sure": SURE,
             "long": LONG,
             "tall": TALL,
@@ -91,7 +93,7 @@ class RapidOcr(EmbeddedBackend):
 
     def prepare(self, frames: Sequence[np.ndarray]) -> list[TextBoxes]:
         """The text boxes of each BGR frame."""
-        return [TextBoxes(ink.tight(frame, self._boxes(frame)), frame.shape[:2]) for frame in frames]
+        return [TextBoxes(ink.tight(frame, self._boxes(frame), LOOSE), frame.shape[:2]) for frame in frames]
 
     def finish(self, values: list[TextBoxes]) -> dict[str, Any]:
         """See `boxes.text_columns`."""
