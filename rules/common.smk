@@ -15,6 +15,7 @@ from clipmill.filters.verdict import active
 from clipmill.models import backends
 from clipmill.remote.hosts import allow_place_of_videos
 from clipmill.store.layout import CLASSIFIER, is_classifier
+from clipmill.store.records import bring_records
 from clipmill.store.spelling import spelling_of
 from clipmill.texts.questions import policy_of
 
@@ -163,6 +164,8 @@ def scenes_are_given():
 if workflow.is_main_process:
     os.environ.update(CLIPMILL_SPELLING=or_exit(spelling_of, config["outdir"]))
 OUT = os.getenv("CLIPMILL_SPELLING") or spelling_of(config["outdir"])
+if workflow.is_main_process:
+    or_exit(bring_records, OUT)
 WORK = f"{OUT}/work"
 # Whether the sheet gives the scenes: then no detector looks for them.
 SCENES_GIVEN = or_exit(scenes_are_given)

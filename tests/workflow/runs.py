@@ -134,12 +134,13 @@ class Outcome:
 
 @dataclass
 class Run:
-    """One use of the workflow: `settings` go into its config file, `videos` and `below` (the output) lie in `place`."""
+    """One use of the workflow: `settings` go into its config file, `videos`, `below` (the output) and `start` lie in `place`."""
 
     place: Path
     settings: dict[str, Any] = field(default_factory=lambda: dict(SETTINGS))
     videos: str = "videos"
     below: str = "out"
+    start: str = "here"
     cores: int = 2
 
     def __post_init__(self) -> None:
@@ -154,7 +155,7 @@ class Run:
     @property
     def workdir(self) -> Path:
         """Where Snakemake is started and keeps its own records."""
-        return self.place / "here"
+        return self.place / self.start
 
     @property
     def said(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from runs import LAST, Run, explain, same, whole_plan
@@ -37,6 +38,24 @@ def test_a_run_in_odd_surroundings(run: Run):
         assert outcome.planned == {} and "missing provenance" not in outcome.output, outcome.output
         assert "filter_clips" in run.done("--dry-run", config=config | {"filters": {"motion": {"min": 1}}}).planned
     assert "filter_clips" in run.done("--dry-run", "--config", "filters={motion: {min: 1}}").planned
+
+    # Started in another folder, it knows that too, and in the first folder what was made from there.
+    there = replace(run, start="elsewhere")
+    outdir, export = str(run.outdir), {"text_prefix": "from there "}
+    assert there.done("--dry-run", config={"outdir": outdir}).planned == {}
+    assert there.done(config={"outdir": outdir, "export": export}).jobs == LAST
+    assert all(entry["text"].startswith("from there ") for entry in run.train())
+    assert run.done("--dry-run", config={"export": export}).planned == {}
+    assert run.done().jobs == LAST
+    assert same(run.left(), before)
+    shutil.rmtree(run.workdir / ".snakemake")
+    shutil.rmtree(there.workdir)
+    lost = run.done("--dry-run").output
+    assert f"no record says with which settings its files were made. Snakemake kept that in {run.workdir}" in lost
+    assert f"{there.workdir}/.snakemake." in lost and "run once with --forceall" in lost
+    assert run.done("--forceall").jobs == whole_plan(1)
+    assert same(run.left(), before)
+    assert "no record" not in run.done("--dry-run").output
 
     # Damaged clips are noticed and made again, with the same bytes.
     clips = sorted((run.outdir / "dataset" / "clips").rglob("*.mp4"))

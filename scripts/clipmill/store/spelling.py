@@ -16,7 +16,7 @@ from clipmill.store.layout import Paths
 
 def spelling_of(outdir: str | Path) -> str:
     """How the first run from this working folder spelled `outdir`, if that still leads there; else as it is given."""
-    first = _read(Path(outdir)).get(os.getcwd())
+    first = spellings(Path(outdir)).get(os.getcwd())
     if first is not None and os.path.realpath(first) == os.path.realpath(outdir):
         return first
     return os.path.normpath(outdir)
@@ -24,14 +24,14 @@ def spelling_of(outdir: str | Path) -> str:
 
 def remember_spelling(outdir: Path) -> None:
     """Note the spelling that is used from this working folder."""
-    known = _read(outdir)
+    known = spellings(outdir)
     spelling = spelling_of(outdir)
     if known.get(os.getcwd()) != spelling:
         write_json(Paths(outdir).spellings, {**known, os.getcwd(): spelling})
 
 
-def _read(outdir: Path) -> dict[str, str]:
-    """The spellings by working folder."""
+def spellings(outdir: Path) -> dict[str, str]:
+    """The spellings of `outdir` by the working folders in which its runs were started."""
     try:
         return json.loads(Paths(outdir).spellings.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
