@@ -67,7 +67,7 @@ def flow_between(before: FlowPicture, after: FlowPicture) -> Flow:
     field = camera.flow(before.plain.shape)
     pair = _Pair(before, after, camera)
     for move, pixels in _objects(pair):
-        np.copyto(field[pair.window], move.flow(before.plain.shape, pair.window), where=pixels[..., None])
+        cv2.copyTo(move.flow(before.plain.shape, pair.window), pixels.view(np.uint8), field[pair.window])
     return Flow(field, camera, certainty)
 
 
@@ -95,9 +95,11 @@ class _Pair:
         error *= seen
         known = error[::5, ::5][seen[::5, ::5]]
         noise = max(LEAST_NOISE, 2 * median(known)) if known.size else LEAST_NOISE
-        finest = before.plain - cv2.blur(before.plain, (3, 3))
+        fine = before.plain - cv2.blur(before.plain, (3, 3))
+        fine *= np.float32(FINE) * fine
+        fine += np.float32(MISPLACED**2) * before.levels[0].steepness
         around = _smooth(error, PIXEL)
-        limit = 4 * (noise + _smooth(MISPLACED**2 * before.levels[0].steepness + FINE * finest * finest, PIXEL))
+        limit = 4 * (noise + _smooth(fine, PIXEL))
         self.all_unexplained = (seen & (around > np.maximum(limit, LEAST_ERROR))).view(np.uint8)
         left, top, width, height = cv2.boundingRect(self.all_unexplained)
         self.window = (
@@ -271,11 +273,14 @@ def _block_shifts(pair: _Pair) -> list[complex]:
         return []
     padded = cv2.copyMakeBorder(after, around, around, around, around, cv2.BORDER_CONSTANT, value=300)
     later = sliding_window_view(padded, (BLOCK, BLOCK))
-    error = _differences(blocks, later[open_down, open_right].reshape(-1, BLOCK**2))
+    ends = later[open_down, open_right].reshape(-1, BLOCK**2)
+    # Sums of squared differences, without the part that is the same for all ends of a block.
+    error = (-2 * blocks) @ ends.T
+    error += np.einsum("ij,ij->i", ends, ends)
     np.putmask(error, _are_far(open_right, right, reach) | _are_far(open_down, down, reach), np.inf)
     stays = np.square(blocks - later[down, right].reshape(-1, BLOCK**2)).sum(1)
     best = error.argmin(1)
-    least = error[range(len(best)), best]
+    least = error[range(len(best)), best] + np.einsum("ij,ij->i", blocks, blocks)
     found = least < ALIKE * np.minimum(stays, energy)
     surety = 1 - np.maximum(least, 0) / energy
     shifts = open_right[best] - columns, open_down[best] - rows
@@ -287,16 +292,8 @@ def _block_shifts(pair: _Pair) -> list[complex]:
 
 def _are_far(places: np.ndarray, origins: np.ndarray, reach: int) -> np.ndarray:
     """Which places (columns of the result) are farther than `reach` from which origins (rows)."""
-    return np.abs(places.astype(np.int16) - origins.astype(np.int16)[:, None]) > reach
-
-
-def _differences(blocks: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Sums of squared differences of each block to each of some others. Blocks are rows of pixels."""
-    error = blocks @ others.T
-    error *= -2
-    error += np.einsum("ij,ij->i", others, others)
-    error += np.einsum("ij,ij->i", blocks, blocks)[:, None]
-    return error
+    from_least = places.astype(np.int16) - (origins - reach).astype(np.int16)[:, None]
+    return from_least.view(np.uint16) > 2 * reach  # those below 0 are the greatest
 
 
 def _places_of_blocks(unexplained: np.ndarray, shape: tuple[int, ...], most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -362,10 +359,13 @@ def _smooth(values: np.ndarray, side: int) -> np.ndarray:
 
 def _hull(pixels: np.ndarray) -> np.ndarray:
     """Convex hulls of the groups of pixels."""
-    joined = cv2.morphologyEx(pixels.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((CLOSE, CLOSE), np.uint8))
-    outlines, _ = cv2.findContours(joined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    hulls = np.zeros_like(joined)
+    hulls = np.zeros(pixels.shape, np.uint8)
+    left, top, width, height = cv2.boundingRect(pixels.view(np.uint8))
+    around = slice(max(0, top - CLOSE), top + height + CLOSE), slice(max(0, left - CLOSE), left + width + CLOSE)
+    joined = cv2.morphologyEx(pixels[around].view(np.uint8), cv2.MORPH_CLOSE, np.ones((CLOSE, CLOSE), np.uint8))
+    corner = around[1].start, around[0].start
+    outlines, _ = cv2.findContours(joined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=corner)
     for outline in outlines:
         if cv2.contourArea(outline) >= LEAST_PIXELS:
             cv2.fillConvexPoly(hulls, cv2.convexHull(outline), 1)
-    return hulls > 0
+    return hulls.view(bool)
