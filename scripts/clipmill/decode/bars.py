@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from clipmill.base.opencv import cv2
+from clipmill.decode.pictures import Grey
 
 SIDES = ("left", "top", "right", "bottom")
 SEGMENTS = 16  # parts of an edge, in each of which it is seen or not
@@ -56,13 +57,13 @@ class Pair(NamedTuple):
     last: Run
 
 
-def bar_signals(grey: np.ndarray, small: np.ndarray) -> Signals:
+def bar_signals(grey: Grey, small: np.ndarray) -> Signals:
     """What is measured of one kept frame.
 
-    `grey`: the frame upright at full size, height × width; its pixels need not be square. `small`: the frame in BGR, of
+    `grey`: the frame upright at full size; its pixels need not be square. `small`: the frame in BGR, of
     any size, from which the bars' colours are read.
     """
-    columns, rows = _few_rows(grey), _few_columns(grey)
+    columns, rows = grey.shown(_few_rows(grey.stored)), grey.shown(_few_columns(grey.stored))
     sides = _even(columns)
     # Rows are judged between the bars at the left and the right, and then columns between those at top and bottom.
     ends = _even(_between(rows, sides, columns)) if sides else None
@@ -73,7 +74,7 @@ def bar_signals(grey: np.ndarray, small: np.ndarray) -> Signals:
     even = (sides.first, ends.first, sides.last, ends.last)
     soft_sides, soft_ends = _soft(_between(columns, ends, rows)), _soft(_between(rows, sides, columns))
     soft = (soft_sides.first, soft_ends.first, soft_sides.last, soft_ends.last)
-    lengths = grey.shape[::-1] * 2
+    lengths = grey.stored.shape[::-1] * 2
     shares = [run.lines / length for run, length in zip(even, lengths, strict=True)]
     colours = np.array([_colour(small, side, share) for side, share in enumerate(shares)])
     return {
@@ -176,7 +177,7 @@ def _soft_run(lines: np.ndarray) -> Run:
         bends = cv2.convertScaleAbs(bends)  # those above 255 are above any threshold
         usual = _median(bends[:, : max(2, most // 10)])
         threshold = min(max(STEP, OF_BENDS * usual), MOST_STEP)
-        sharp = cv2.inRange(bends, threshold, MOST_BEND)
+        sharp = np.asarray(cv2.inRange(bends, threshold, MOST_BEND), np.uint8)
         ends = np.flatnonzero(_shares(sharp) > FEW_SHARP)
         if len(ends) and ends[0] + 2 * EDGE_LINES < near.shape[1]:
             break

@@ -196,7 +196,7 @@ class _Pair:
             flags=cv2.INTER_NEAREST,
         )
         taken = cv2.dilate(cv2.max(flags, covered), SQUARE)
-        self.all_unexplained[self.window] *= 1 - taken
+        self.all_unexplained[self.window][taken.view(bool)] = 0
         self._mark()
 
     def extent(self, pixels: np.ndarray, squares: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -212,7 +212,7 @@ class _Pair:
 
 def _are_enough(pixels: np.ndarray) -> bool:
     """Whether so many flags are set that something may move there."""
-    return np.count_nonzero(pixels) >= LEAST_PIXELS
+    return bool(np.count_nonzero(pixels) >= LEAST_PIXELS)
 
 
 def _objects(pair: _Pair) -> list[tuple[Similarity, np.ndarray]]:
@@ -264,10 +264,8 @@ def _block_shifts(pair: _Pair) -> list[complex]:
     right, down = np.rint(pair.camera.matrix(shape) @ [columns, rows, np.ones(len(rows))]).astype(int)
     blocks = sliding_window_view(before, (BLOCK, BLOCK))[rows - around, columns - around].reshape(-1, BLOCK**2)
     energy = np.square(blocks - blocks.mean(1, keepdims=True)).sum(1)
-    usable = (0 <= right) & (right < shape[1]) & (0 <= down) & (down < shape[0]) & (energy >= PLAIN * BLOCK**2)
-    blocks, energy, rows, columns, right, down = (
-        part[usable] for part in (blocks, energy, rows, columns, right, down)
-    )
+    usable = (right >= 0) & (right < shape[1]) & (down >= 0) & (down < shape[0]) & (energy >= PLAIN * BLOCK**2)
+    blocks, energy, rows, columns, right, down = (part[usable] for part in (blocks, energy, rows, columns, right, down))
     open_down, open_right = np.nonzero(pair.ends(shape))
     if not len(blocks) or not len(open_down):
         return []

@@ -145,7 +145,9 @@ class Level:
         """Grey levels without their sign."""
         return np.abs(self.texture)
 
-    def moved_back(self, move: Similarity, corner: tuple[int, int] = (0, 0), size: tuple[int, int] | None = None) -> np.ndarray:
+    def moved_back(
+        self, move: Similarity, corner: tuple[int, int] = (0, 0), size: tuple[int, int] | None = None
+    ) -> np.ndarray:
         """The picture before `move`, or the part of `size` (width, height) at `corner`; beyond its edges FAR."""
         return cv2.warpAffine(
             self.texture,
@@ -318,10 +320,10 @@ def refined(
 
 def explained(before: Level, moved: np.ndarray) -> np.ndarray:
     """Of each cell the share of its texture that is in its place in `moved`, 0 to 1; nan without texture or unseen."""
-    error = cv2.absdiff(before.texture, moved)
+    error = np.asarray(cv2.absdiff(before.texture, moved))
     seen = cv2.threshold(error, SEEN, 1, cv2.THRESH_BINARY_INV)[1]
     np.minimum(error, 255, out=error)
-    error *= seen
+    np.multiply(error, seen, out=error)
     cell = max(1, min(before.shape) // CELLS)
     shape = max(1, before.shape[0] // cell), max(1, before.shape[1] // cell)
     wrong, texture, visible = (means(part, shape) for part in (error, before.strength * seen, seen))
@@ -331,7 +333,7 @@ def explained(before: Level, moved: np.ndarray) -> np.ndarray:
 
 
 def means(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """A picture made smaller, to means of equal areas; OpenCV takes three times as long for sides that do not divide."""
+    """A picture made smaller, to means of equal areas. OpenCV takes three times as long if sides do not divide."""
     return _shares(picture.shape[0], shape[0]) @ picture @ _shares(picture.shape[1], shape[1]).T
 
 
