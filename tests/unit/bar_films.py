@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from clipmill.base.opencv import cv2
 from clipmill.decode.bars import COLUMNS, bar_signals
-from clipmill.decode.pictures import analysis_size
+from clipmill.decode.pictures import Grey, analysis_size
 from clipmill.demo import render
 from clipmill.demo.render import Frame, Size
 
@@ -57,7 +57,7 @@ def signals_of(frames: Iterable[Frame]) -> pa.Table:
         grey_ = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         row: dict[str, Any] = dict.fromkeys(COLUMNS)
         if number % KEPT == 0:
-            row |= bar_signals(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), small)
+            row |= bar_signals(Grey(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), None), small)
         rows.append({**row, "difference": 0.0 if before is None else float(cv2.absdiff(grey_, before).mean())})
         before = grey_
     return pa.table({name: pa.array([row[name] for row in rows]) for name in (*COLUMNS, "difference")})

@@ -9,12 +9,15 @@ unexplained too: so noise, changes of light and uncovered ground do not move.
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cached_property
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from clipmill.base.opencv import cv2
-from clipmill.decode.similarity import FAR, FlowPicture, Similarity, find_camera, median, refined
+from clipmill.decode.similarity import FAR, FlowPicture, Similarity, find_camera, means, median, refined
 
 PIXEL = 5  # side of the squares by which is judged what explains a pixel
 LEAST_NOISE, LEAST_ERROR = 0.3, 2.0  # squares of grey levels
@@ -31,6 +34,7 @@ MOST_STARTS, MOST_MOVES = 8, 4
 PLAIN = 2.0  # squares of grey levels: a block with less texture is found anywhere
 CLOSE = 9  # pixels: gaps that an object's pixels may have
 WHITE = 256  # grey levels: what is brighter is not seen
+SQUARE = np.ones((3, 3), np.uint8)
 ALIKE = 0.4  # share of a block's energy by which its match may differ
 
 
@@ -54,15 +58,16 @@ class Flow(NamedTuple):
 
 
 def _mean_length(field: np.ndarray) -> float:
-    return float(cv2.mean(cv2.magnitude(field[..., 0], field[..., 1]))[0]) / min(field.shape[:2])
+    return float(cv2.mean(np.abs(field.view(np.complex64)))[0]) / min(field.shape[:2])
 
 
 def flow_between(before: FlowPicture, after: FlowPicture) -> Flow:
     """The flow from `before` to `after`, pictures of the same size."""
     camera, certainty = find_camera(before, after)
     field = camera.flow(before.plain.shape)
-    for move, pixels in _objects(before, after, camera):
-        field[pixels] = move.flow(before.plain.shape)[pixels]
+    pair = _Pair(before, after, camera)
+    for move, pixels in _objects(pair):
+        cv2.copyTo(move.flow(before.plain.shape, pair.window), pixels.view(np.uint8), field[pair.window])
     return Flow(field, camera, certainty)
 
 
@@ -87,25 +92,33 @@ class _Pair:
         seen = moved < WHITE
         self._light = _light(before.plain, moved, seen)
         error = self._squares(moved)
-        error[~seen] = 0
+        error *= seen
         known = error[::5, ::5][seen[::5, ::5]]
         noise = max(LEAST_NOISE, 2 * median(known)) if known.size else LEAST_NOISE
-        finest = before.plain - cv2.blur(before.plain, (3, 3))
+        fine = before.plain - cv2.blur(before.plain, (3, 3))
+        fine *= np.float32(FINE) * fine
+        fine += np.float32(MISPLACED**2) * before.levels[0].steepness
         around = _smooth(error, PIXEL)
-        limit = 4 * (noise + _smooth(MISPLACED**2 * before.levels[0].steepness + FINE * finest * finest, PIXEL))
-        self.all_unexplained = ((around > limit) & (around > LEAST_ERROR) & seen).astype(np.uint8)
+        limit = 4 * (noise + _smooth(fine, PIXEL))
+        self.all_unexplained = (seen & (around > np.maximum(limit, LEAST_ERROR))).view(np.uint8)
         left, top, width, height = cv2.boundingRect(self.all_unexplained)
         self.window = (
             slice(max(0, top - MARGIN), top + height + MARGIN),
             slice(max(0, left - MARGIN), left + width + MARGIN),
         )
         self.error, self.limit = around[self.window], limit[self.window]
+        self._explained_below = np.minimum(BETTER * self.error, self.limit + ALIKE * self.error)
         self._sharp_error = _smooth(error[self.window], 3)
         self._mark()
 
     def _mark(self) -> None:
-        self.unexplained = self.all_unexplained[self.window] > 0
-        self._around_unexplained = cv2.dilate(self.all_unexplained, np.ones((3, 3), np.uint8))
+        self.unexplained = self.all_unexplained[self.window].view(bool)
+        self._around_unexplained = cv2.dilate(self.all_unexplained, SQUARE)
+
+    @cached_property
+    def _rim(self) -> np.ndarray:
+        """The error where an object ends."""
+        return EDGE * cv2.dilate(self._sharp_error, np.ones((7, 7), np.uint8))
 
     def _moved_back(self, move: Similarity) -> np.ndarray:
         """The window of the later picture before a move; FAR where it is not seen."""
@@ -128,13 +141,17 @@ class _Pair:
         return self.window[1].start, self.window[0].start
 
     def _squares(self, moved: np.ndarray) -> np.ndarray:
-        plain = self.before.plain[self.window]
-        difference = plain - np.float32(self._light.gain) * moved - np.float32(self._light.offset)
-        return difference * difference
+        """In place of `moved`: squares of its differences from the window of the earlier picture, in the same light."""
+        moved *= np.float32(self._light.gain)
+        np.subtract(self.before.plain[self.window], moved, out=moved)
+        moved -= np.float32(self._light.offset)
+        moved *= moved
+        return moved
 
-    def error_of(self, move: Similarity, side: int = PIXEL) -> np.ndarray:
-        """Mean square of the error that a move leaves around each pixel of the window, in squares of `side` pixels."""
-        return _smooth(np.minimum(self._squares(self._moved_back(move)), 1e4), side)
+    def squares_of(self, move: Similarity) -> np.ndarray:
+        """Square of the error that a move leaves at each pixel of the window."""
+        squares = self._squares(self._moved_back(move))
+        return np.minimum(squares, 1e4, out=squares)
 
     def leads_to_unexplained(self, move: Similarity) -> np.ndarray:
         """Of each pixel: whether the later picture differs from the camera's at the place that it moves to."""
@@ -146,7 +163,7 @@ class _Pair:
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=1,
         )
-        return found > 0
+        return found.view(bool)
 
     def ends(self, shape: tuple[int, ...]) -> np.ndarray:
         """Flags of the later picture's pixels to which an object may move: the camera leaves them unexplained.
@@ -163,13 +180,13 @@ class _Pair:
         )
 
     def explained_by(self, move: Similarity, error: np.ndarray) -> np.ndarray:
-        """Flags of the window's pixels that this move explains and none before it. `error`: its `error_of`."""
-        better = self.unexplained & (error < BETTER * self.error) & (error < self.limit + ALIKE * self.error)
-        return better & self.leads_to_unexplained(move)
+        """Flags of the window's pixels that this move explains and none before it. `error`: around each pixel."""
+        better = self.unexplained & (error < self._explained_below)
+        return better & self.leads_to_unexplained(move) if _are_enough(better) else better
 
     def take(self, move: Similarity, pixels: np.ndarray) -> None:
         """An object is found: neither its pixels are unexplained any more, nor the ground that it covers."""
-        flags = pixels.astype(np.uint8)
+        flags = pixels.view(np.uint8)
         way = self._in_window(self.camera.inverse().after(move))
         way[:, 2] -= self._corner
         covered = cv2.warpAffine(
@@ -178,33 +195,36 @@ class _Pair:
             self.error.shape[::-1],
             flags=cv2.INTER_NEAREST,
         )
-        taken = cv2.dilate(cv2.max(flags, covered), np.ones((3, 3), np.uint8))
-        self.all_unexplained[self.window][taken > 0] = 0
+        taken = cv2.dilate(cv2.max(flags, covered), SQUARE)
+        self.all_unexplained[self.window][taken.view(bool)] = 0
         self._mark()
 
-    def extent(self, move: Similarity, pixels: np.ndarray, error: np.ndarray) -> np.ndarray:
+    def extent(self, pixels: np.ndarray, squares: np.ndarray, error: np.ndarray) -> np.ndarray:
         """The object of which `pixels` are seen to move: to its edges without their soft rim, with even parts inside.
 
-        `error`: `error_of` its move.
+        `squares`: `squares_of` its move. `error`: their means around each pixel.
         """
-        rim = EDGE * cv2.dilate(self._sharp_error, np.ones((7, 7), np.uint8))
-        near = cv2.dilate(pixels.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        pixels = pixels | (near & self.unexplained & (self.error_of(move, 3) < self._sharp_error))
-        inside = _hull(pixels & (self._sharp_error > rim))
+        near = cv2.dilate(pixels.view(np.uint8), SQUARE).view(bool)
+        pixels = pixels | (near & self.unexplained & (_smooth(squares, 3) < self._sharp_error))
+        inside = _hull(pixels & (self._sharp_error > self._rim))
         return inside & (pixels | (~self.unexplained & (error <= self.limit)))
 
 
-def _objects(before: FlowPicture, after: FlowPicture, camera: Similarity) -> list[tuple[Similarity, np.ndarray]]:
-    """What moves by itself: moves and their pixels (height × width flags), the most visible one first."""
-    pair = _Pair(before, after, camera)
-    if pair.unexplained.sum() < LEAST_PIXELS:
+def _are_enough(pixels: np.ndarray) -> bool:
+    """Whether so many flags are set that something may move there."""
+    return bool(np.count_nonzero(pixels) >= LEAST_PIXELS)
+
+
+def _objects(pair: _Pair) -> list[tuple[Similarity, np.ndarray]]:
+    """What moves by itself: moves and flags of their pixels in the pair's window, the most visible one first."""
+    if not _are_enough(pair.unexplained):
         return []
     starts = [Similarity(1, shift) for shift in _block_shifts(pair)]
-    candidates = [(start, pair.error_of(start)) for start in starts]
+    candidates = [(start, _smooth(pair.squares_of(start), PIXEL)) for start in starts]
     objects: list[tuple[Similarity, np.ndarray]] = []
     while len(objects) < MOST_MOVES:
         supports = [pair.explained_by(*candidate) for candidate in candidates]
-        seen = [number for number, support in enumerate(supports) if support.sum() >= LEAST_PIXELS]
+        seen = [number for number, support in enumerate(supports) if _are_enough(support)]
         if not seen:
             break
         saved = {number: float((pair.error - candidates[number][1])[supports[number]].sum()) for number in seen}
@@ -212,11 +232,8 @@ def _objects(before: FlowPicture, after: FlowPicture, camera: Similarity) -> lis
         found = _object(pair, candidates[best][0], supports[best])
         candidates = [candidates[number] for number in seen if number != best]
         if found is not None:
-            move, pixels = found
-            pair.take(move, pixels)
-            everywhere = np.zeros(before.plain.shape, bool)
-            everywhere[pair.window] = pixels
-            objects.append((move, everywhere))
+            pair.take(*found)
+            objects.append(found)
     return objects
 
 
@@ -225,49 +242,61 @@ def _object(pair: _Pair, start: Similarity, support: np.ndarray) -> tuple[Simila
 
     `support`: pixels that `start` explains.
     """
-    weights = np.zeros(pair.before.plain.shape, np.float32)
-    weights[pair.window] = cv2.dilate(support.astype(np.float32), np.ones((5, 5), np.uint8))
-    move = refined(pair.before.levels[0], pair.after.levels[0], start, 3, weights=weights)
-    error = pair.error_of(move)
+    counted = np.zeros(pair.before.plain.shape, np.uint8)
+    counted[pair.window] = cv2.dilate(support.view(np.uint8), np.ones((5, 5), np.uint8))
+    move = refined(pair.before.levels[0], pair.after.levels[0], start, 3, counted=counted.view(bool))
+    squares = pair.squares_of(move)
+    error = _smooth(squares, PIXEL)
     moves = pair.explained_by(move, error)
-    if moves.sum() < LEAST_PIXELS:
-        return None
-    return move, pair.extent(move, moves, error)
+    return (move, pair.extent(moves, squares, error)) if _are_enough(moves) else None
 
 
 def _block_shifts(pair: _Pair) -> list[complex]:
     """Shifts in short sides of blocks that the camera leaves unexplained, the most frequent ones first."""
-    is_small = pair.unexplained.sum() < SMALL
+    is_small = np.count_nonzero(pair.unexplained) < SMALL
     number = 0 if is_small else min(1, len(pair.before.levels) - 1)
     before, after = pair.before.levels[number].texture, pair.after.levels[number].texture
     shape = before.shape
     around, reach = BLOCK // 2, 2 * REACH if is_small else REACH
     if min(shape) <= BLOCK:
         return []
-    wide = reach + around
-    padded = cv2.copyMakeBorder(after, wide, wide, wide, wide, cv2.BORDER_CONSTANT, value=300)
-    open_ends = cv2.copyMakeBorder(pair.ends(shape), reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
-    mean = cv2.blur(before, (BLOCK, BLOCK))
-    energy = (cv2.blur(before * before, (BLOCK, BLOCK)) - mean * mean) * BLOCK**2
-    places = _places_of_blocks(pair.all_unexplained, shape, MOST_SMALL_BLOCKS if is_small else MOST_BLOCKS)
-    ends = np.rint(pair.camera.matrix(shape) @ [places[1], places[0], np.ones(len(places[0]))]).astype(int)
+    rows, columns = _places_of_blocks(pair.all_unexplained, shape, MOST_SMALL_BLOCKS if is_small else MOST_BLOCKS)
+    right, down = np.rint(pair.camera.matrix(shape) @ [columns, rows, np.ones(len(rows))]).astype(int)
+    blocks = sliding_window_view(before, (BLOCK, BLOCK))[rows - around, columns - around].reshape(-1, BLOCK**2)
+    energy = np.square(blocks - blocks.mean(1, keepdims=True)).sum(1)
+    usable = (right >= 0) & (right < shape[1]) & (down >= 0) & (down < shape[0]) & (energy >= PLAIN * BLOCK**2)
+    blocks, energy, rows, columns, right, down = (part[usable] for part in (blocks, energy, rows, columns, right, down))
+    open_down, open_right = np.nonzero(pair.ends(shape))
+    if not len(blocks) or not len(open_down):
+        return []
+    padded = cv2.copyMakeBorder(after, around, around, around, around, cv2.BORDER_CONSTANT, value=300)
+    later = sliding_window_view(padded, (BLOCK, BLOCK))
+    ends = later[open_down, open_right].reshape(-1, BLOCK**2)
+    # Sums of squared differences, without the part that is the same for all ends of a block.
+    error = (-2 * blocks) @ ends.T
+    error += np.einsum("ij,ij->i", ends, ends)
+    np.putmask(error, _are_far(open_right, right, reach) | _are_far(open_down, down, reach), np.inf)
+    stays = np.square(blocks - later[down, right].reshape(-1, BLOCK**2)).sum(1)
+    best = error.argmin(1)
+    least = error[range(len(best)), best] + np.einsum("ij,ij->i", blocks, blocks)
+    found = least < ALIKE * np.minimum(stays, energy)
+    surety = 1 - np.maximum(least, 0) / energy
+    shifts = open_right[best] - columns, open_down[best] - rows
     votes: defaultdict[tuple[int, int], float] = defaultdict(float)
-    for row, column, right, down in np.stack([*places, *ends], 1).tolist():
-        if not (0 <= right < shape[1] and 0 <= down < shape[0]) or energy[row, column] < PLAIN * BLOCK**2:
-            continue
-        block = before[row - around : row + around + 1, column - around : column + around + 1]
-        area = padded[down : down + 2 * wide + 1, right : right + 2 * wide + 1]
-        ends_here = open_ends[down : down + 2 * reach + 1, right : right + 2 * reach + 1]
-        shift, surety = _match(block, area, ends_here, float(energy[row, column]))
-        if surety > 0:
-            votes[right + shift[0] - column, down + shift[1] - row] += surety
+    for shift_right, shift_down, sure in np.stack([*shifts, surety], 1)[found].tolist():
+        votes[int(shift_right), int(shift_down)] += sure
     return [complex(*shift) / min(shape) for shift in _frequent(votes)]
+
+
+def _are_far(places: np.ndarray, origins: np.ndarray, reach: int) -> np.ndarray:
+    """Which places (columns of the result) are farther than `reach` from which origins (rows)."""
+    from_least = places.astype(np.int16) - (origins - reach).astype(np.int16)[:, None]
+    return from_least.view(np.uint16) > 2 * reach  # those below 0 are the greatest
 
 
 def _places_of_blocks(unexplained: np.ndarray, shape: tuple[int, ...], most: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the middles of blocks that are unexplained, at most so many."""
-    size = max(1, shape[1] // GRID), max(1, shape[0] // GRID)
-    shares = cv2.resize(unexplained.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    shares = means(unexplained.astype(np.float32), (max(1, shape[0] // GRID), max(1, shape[1] // GRID)))
     found = np.stack(np.nonzero(shares > 0.25))
     chosen = found[:, np.linspace(0, found.shape[1] - 1, min(found.shape[1], most)).round().astype(int)]
     rows, columns = (chosen * GRID + GRID // 2).astype(int)
@@ -275,35 +304,26 @@ def _places_of_blocks(unexplained: np.ndarray, shape: tuple[int, ...], most: int
     return rows.clip(around, shape[0] - around - 1), columns.clip(around, shape[1] - around - 1)
 
 
-def _match(block: np.ndarray, area: np.ndarray, ends: np.ndarray, energy: float) -> tuple[tuple[int, int], float]:
-    """Where in an area a block is found, right and down from the middle; and how surely, 0 to 1.
-
-    `ends`: where its middle may be. `energy`: the sum of the squares of the block's differences from its mean.
-    """
-    left, top, width, height = cv2.boundingRect(ends)
-    if width == 0:
-        return (0, 0), 0.0
-    middle, wide = ends.shape[0] // 2, BLOCK - 1
-    error = cv2.matchTemplate(area[top : top + height + wide, left : left + width + wide], block, cv2.TM_SQDIFF)
-    least, _, (right, down), _ = cv2.minMaxLoc(error, ends[top : top + height, left : left + width])
-    stays = block - area[middle : middle + BLOCK, middle : middle + BLOCK]
-    if least >= ALIKE * min(float((stays * stays).sum()), energy):
-        return (0, 0), 0.0
-    return (left + right - middle, top + down - middle), 1 - max(least, 0) / energy
-
-
 def _frequent(votes: dict[tuple[int, int], float]) -> list[tuple[int, int]]:
     """The shifts with the most votes, neighbours together; only the first may rest on a single block."""
     chosen: list[tuple[int, int]] = []
-    while votes and len(chosen) < MOST_STARTS:
-        sums = {shift: sum(votes.get(near, 0) for near in _neighbours(shift)) for shift in votes}
+    sums = {shift: _around(votes, shift) for shift in votes}
+    while sums and len(chosen) < MOST_STARTS:
         shift = max(sums, key=lambda one: (sums[one], one))
         if chosen and sums[shift] < 1.5:
             break
         chosen.append(shift)
         for near in _neighbours(shift):
-            votes.pop(near, None)
+            if votes.pop(near, None) is not None:
+                del sums[near]
+        for near in product(range(shift[0] - 2, shift[0] + 3), range(shift[1] - 2, shift[1] + 3)):
+            if near in sums:
+                sums[near] = _around(votes, near)
     return chosen
+
+
+def _around(votes: dict[tuple[int, int], float], shift: tuple[int, int]) -> float:
+    return sum([votes[near] for near in _neighbours(shift) if near in votes])
 
 
 def _neighbours(shift: tuple[int, int]) -> list[tuple[int, int]]:
@@ -321,11 +341,12 @@ def _light(before: np.ndarray, moved: np.ndarray, seen: np.ndarray) -> _Light:
         error = np.abs(old - light.gain * new - light.offset)
         agree = error <= max(1.0, 2 * median(error))
         x, y = new[agree], old[agree]
-        x_mean, y_mean = float(x.mean()), float(y.mean())
-        variance = float(np.square(x - x_mean).mean())
+        x_mean, y_mean = float(x.sum()) / x.size, float(y.sum()) / x.size
+        x -= x_mean
+        variance = float(x @ x) / x.size
         if variance < 1:
             break
-        gain = min(2.0, max(0.5, float(((x - x_mean) * (y - y_mean)).mean()) / variance))
+        gain = min(2.0, max(0.5, float(x @ (y - y_mean)) / x.size / variance))
         light = _Light(gain, y_mean - gain * x_mean)
     return light
 
@@ -336,10 +357,13 @@ def _smooth(values: np.ndarray, side: int) -> np.ndarray:
 
 def _hull(pixels: np.ndarray) -> np.ndarray:
     """Convex hulls of the groups of pixels."""
-    joined = cv2.morphologyEx(pixels.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((CLOSE, CLOSE), np.uint8))
-    outlines, _ = cv2.findContours(joined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    hulls = np.zeros_like(joined)
+    hulls = np.zeros(pixels.shape, np.uint8)
+    left, top, width, height = cv2.boundingRect(pixels.view(np.uint8))
+    around = slice(max(0, top - CLOSE), top + height + CLOSE), slice(max(0, left - CLOSE), left + width + CLOSE)
+    joined = cv2.morphologyEx(pixels[around].view(np.uint8), cv2.MORPH_CLOSE, np.ones((CLOSE, CLOSE), np.uint8))
+    corner = around[1].start, around[0].start
+    outlines, _ = cv2.findContours(joined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=corner)
     for outline in outlines:
         if cv2.contourArea(outline) >= LEAST_PIXELS:
             cv2.fillConvexPoly(hulls, cv2.convexHull(outline), 1)
-    return hulls > 0
+    return hulls.view(bool)

@@ -8,7 +8,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from clipmill.base.opencv import cv2
 from clipmill.decode.miniatures import miniature
-from clipmill.decode.pictures import UPRIGHT, Turn, analysis_size, full_grey, small_bgr
+from clipmill.decode.pictures import UPRIGHT, Grey, Turn, analysis_size, full_grey, small_bgr
 from clipmill.decode.tone import ToneMap
 
 
@@ -37,7 +37,7 @@ class PartPictures:
         """The picture that scores and captions see."""
         return small_bgr(frame, *self._kept_size, self._kept_scaler, self._turn, Interpolation.AREA, self.tones)
 
-    def grey(self, frame: av.VideoFrame) -> np.ndarray:
+    def grey(self, frame: av.VideoFrame) -> Grey:
         """All pixels in grey, on which bars are measured."""
         return full_grey(frame, self._grey_scaler, self._turn)
 

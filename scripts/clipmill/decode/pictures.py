@@ -15,6 +15,8 @@ than a quarter is turned to the nearest one: a turn by 2 degrees would cut off o
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import av
 import numpy as np
 from av.buffer import Buffer
@@ -92,15 +94,25 @@ def _rows(plane: VideoPlane, kind: type[np.generic]) -> np.ndarray:
     return np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)
 
 
-def full_grey(frame: av.VideoFrame, reformatter: VideoReformatter, turn: Turn) -> np.ndarray:
-    """All pixels of `frame`, upright, as they are stored: height × width grey levels, 0 to 255. Not writeable."""
+class Grey(NamedTuple):
+    """A grey picture of many pixels, of which few are looked at."""
+
+    stored: np.ndarray  # height × width bytes; not writeable
+    levels: np.ndarray | None  # the grey levels, 0 to 255, that the 256 bytes stand for; None: themselves
+
+    def shown(self, part: np.ndarray) -> np.ndarray:
+        """The grey levels of a part of what is stored."""
+        return part if self.levels is None else np.asarray(cv2.LUT(part, self.levels))
+
+
+def full_grey(frame: av.VideoFrame, reformatter: VideoReformatter, turn: Turn) -> Grey:
+    """All pixels of `frame`, upright."""
     if has_luma_plane(frame):  # swscale would take ten times as long
-        luma = first_plane(frame)
         is_full = is_full_range(frame.format.name, int(frame.color_range))
-        return _turned(luma if is_full else np.asarray(cv2.LUT(luma, _STRETCHED)), turn)
+        return Grey(_turned(first_plane(frame), turn), None if is_full else _STRETCHED)
     matrix = _matrix(int(frame.colorspace))
     grey = reformatter.reformat(frame, format="gray", src_colorspace=matrix, dst_colorspace=matrix, threads=1)
-    return _turned(first_plane(grey), turn)
+    return Grey(_turned(first_plane(grey), turn), None)
 
 
 def is_full_range(pixel_format: str, color_range: int) -> bool:

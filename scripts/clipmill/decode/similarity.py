@@ -8,7 +8,7 @@ parametric motion models" (1995). Errors on made films are in docs/benchmarks.md
 from __future__ import annotations
 
 from cmath import rect
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from math import radians
 from typing import NamedTuple
@@ -38,6 +38,12 @@ ZOOMS, ROLLS = (1, 0.84, 1.19), (0, 8, -8, 16, -16)  # starts for fast zooms and
 TRIED_STARTS = 2
 
 
+Window = tuple[slice, slice]
+"""Rows and columns of a part of a picture."""
+
+EVERYWHERE: Window = slice(None), slice(None)
+
+
 class Similarity(NamedTuple):
     """z → factor · z + shift. A point z is right + i · down from the centre of the picture, in short sides."""
 
@@ -56,19 +62,20 @@ class Similarity(NamedTuple):
         """2 × 3, for pixels of a picture of this height and width, or of a part that begins at `corner` (left, top)."""
         across, along = (shape[1] - 1) / 2, (shape[0] - 1) / 2
         a, b = self.factor.real, self.factor.imag
-        right, down = self.shift.real * min(shape), self.shift.imag * min(shape)
-        matrix = np.array(
-            [[a, -b, right + across - a * across + b * along], [b, a, down + along - b * across - a * along]]
-        )
-        matrix[:, 2] += matrix[:, :2] @ corner
-        return matrix
+        right = self.shift.real * min(shape) + across - a * across + b * along
+        down = self.shift.imag * min(shape) + along - b * across - a * along
+        left, top = corner
+        return np.array([[a, -b, right + (a * left - b * top)], [b, a, down + (b * left + a * top)]])
 
-    def flow(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Where the pixels of a picture of this height and width go: height × width × 2 (right, down) pixels."""
-        right, down = places(shape)
-        points = right + 1j * down
-        moved = ((self.factor - 1) * points + self.shift) * min(shape)
-        return moved.astype(np.complex64).view(np.float32).reshape(*shape, 2)
+    def flow(self, shape: tuple[int, ...], window: Window = EVERYWHERE) -> np.ndarray:
+        """Where the pixels of a picture of this height and width go: height × width × 2 (right, down) pixels.
+
+        Of its window alone, if there is one.
+        """
+        moved = np.complex64(self.factor - 1) * _points(shape)[window]
+        moved += np.complex64(self.shift)
+        moved *= np.float32(min(shape))
+        return moved.view(np.float32).reshape(*moved.shape, 2)
 
 
 STANDING = Similarity()
@@ -82,6 +89,22 @@ def places(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     return right[None], down[:, None]
 
 
+@lru_cache(maxsize=4)
+def _points(shape: tuple[int, int]) -> np.ndarray:
+    """The same as complex numbers: height × width."""
+    right, down = places(shape)
+    return right + 1j * down
+
+
+class Telling(NamedTuple):
+    """What is known of some pixels of a picture."""
+
+    numbers: np.ndarray  # row by row
+    change: np.ndarray  # of their grey levels with the 4 parameters of a similarity (factor, shift): 4 × pixels
+    steepness: np.ndarray  # see Level
+    texture: np.ndarray  # see Level
+
+
 class Level:
     """A picture at one size, float32 grey levels without their slow changes."""
 
@@ -89,38 +112,47 @@ class Level:
         self.texture, self.shape = texture, texture.shape
 
     @cached_property
-    def change(self) -> np.ndarray:
-        """How grey levels change with the 4 parameters of a similarity (factor, shift): 4 × pixels."""
+    def _gradient(self) -> tuple[np.ndarray, np.ndarray]:
+        """How grey levels change to the right and down, per short side."""
         across = cv2.Sobel(self.texture, cv2.CV_32F, 1, 0, ksize=3, scale=min(self.shape) / 8)
-        along = cv2.Sobel(self.texture, cv2.CV_32F, 0, 1, ksize=3, scale=min(self.shape) / 8)
-        right, down = places(self.shape)
-        parameters = [across * right + along * down, along * right - across * down, across, along]
-        return np.stack(parameters).reshape(4, -1)
+        return across, cv2.Sobel(self.texture, cv2.CV_32F, 0, 1, ksize=3, scale=min(self.shape) / 8)
 
     @cached_property
     def steepness(self) -> np.ndarray:
         """Square of the gradient, in grey levels per pixel: height × width."""
-        across, along = self.change[2:].reshape(2, *self.shape) / np.float32(min(self.shape))
-        return across * across + along * along
+        across, along = (part / np.float32(min(self.shape)) for part in self._gradient)
+        across *= across
+        along *= along
+        across += along
+        return across
 
     @cached_property
-    def telling(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Pixels that are steeper than those around them, of a small picture all: numbers, `change`, `steepness`."""
+    def telling(self) -> Telling:
+        """Of pixels that are steeper than those around them, of a small picture of all: what is known of them."""
         least = cv2.blur(self.steepness, (15, 15)) if self.steepness.size > ALL_PIXELS else -1
         numbers = np.flatnonzero(self.steepness > least)
-        return numbers, self.change[:, numbers], self.steepness.reshape(-1)[numbers]
+        points = _points(self.shape).reshape(-1)[numbers]
+        right, down = points.real, points.imag
+        change = np.empty((4, len(numbers)), np.float32)
+        across, along = (np.take(part, numbers, out=row) for part, row in zip(self._gradient, change[2:], strict=True))
+        np.add(across * right, along * down, out=change[0])
+        np.subtract(along * right, across * down, out=change[1])
+        steepness, texture = self.steepness.reshape(-1)[numbers], self.texture.reshape(-1)[numbers]
+        return Telling(numbers, change, steepness, texture)
 
     @cached_property
     def strength(self) -> np.ndarray:
         """Grey levels without their sign."""
         return np.abs(self.texture)
 
-    def moved_back(self, move: Similarity) -> np.ndarray:
-        """The picture before `move`; beyond its edges FAR."""
+    def moved_back(
+        self, move: Similarity, corner: tuple[int, int] = (0, 0), size: tuple[int, int] | None = None
+    ) -> np.ndarray:
+        """The picture before `move`, or the part of `size` (width, height) at `corner`; beyond its edges FAR."""
         return cv2.warpAffine(
             self.texture,
-            move.matrix(self.shape),
-            self.shape[::-1],
+            move.matrix(self.shape, corner),
+            size or self.shape[::-1],
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,  # OpenCV's other ways round shifts, or stretch them
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=FAR,
@@ -176,7 +208,7 @@ def _is_seen(move: Similarity, before: Level, after: Level) -> bool:
     moved, back = after.moved_back(move), after.moved_back(move.inverse())
     gain = explained(before, moved) - explained(before, (moved + back) / 2)
     gain = gain[~np.isnan(gain)]
-    return bool(gain.size and (gain > 0).mean() > MOST_CELLS)
+    return bool(gain.size and np.count_nonzero(gain > 0) > MOST_CELLS * gain.size)
 
 
 def _is_small(move: Similarity, shape: tuple[int, ...]) -> bool:
@@ -249,25 +281,33 @@ def refined(
     move: Similarity,
     rounds: int,
     spread: float = 1.0,
-    weights: np.ndarray | None = None,
+    counted: np.ndarray | None = None,
 ) -> Similarity:
     """`move`, corrected by least squares (inverse compositional).
 
-    `spread`: pixels by which a place may be wrong and still counts. `weights`: of each pixel.
+    `spread`: pixels by which a place may be wrong and still counts. `counted`: flags of the pixels that count.
     """
-    numbers, change, steepness = before.telling
-    if weights is not None:
-        weights = weights.reshape(-1)[numbers]
-        counted = weights > 0
-        weights, numbers, change, steepness = weights[counted], numbers[counted], change[:, counted], steepness[counted]
+    numbers, change, steepness, texture = before.telling
+    corner, size = (0, 0), before.shape[::-1]
+    if counted is not None:
+        chosen = np.flatnonzero(counted.reshape(-1)[numbers])
+        numbers, change, steepness, texture = (part.take(chosen, -1) for part in before.telling)
+        left, top, width, height = cv2.boundingRect(counted.view(np.uint8))
+        rows, columns = np.divmod(numbers, before.shape[1])
+        numbers, corner, size = (rows - top) * width + columns - left, (left, top), (width, height)
     scale = 1 / (NOISE + np.float32(spread**2) * steepness)
-    texture = before.texture.reshape(-1)[numbers]
     for _ in range(rounds):
-        error = after.moved_back(move).reshape(-1)[numbers] - texture
-        counts = 1 / (1 + error * error * scale) ** 2  # Geman and McClure's
-        weighted = change * (counts if weights is None else counts * weights)
+        error = after.moved_back(move, corner, size).reshape(-1)[numbers]
+        error -= texture
+        counts = error * error
+        counts *= scale
+        counts += 1
+        counts *= counts
+        counts = 1 / counts  # Geman and McClure's
+        weighted = change * counts
         square = (weighted @ change.T).astype(float)
-        square[np.diag_indices(4)] += 1e-3 * square.trace() / 4 + 1e-9
+        diagonal = square.reshape(-1)[::5]
+        diagonal += 1e-3 * diagonal.sum() / 4 + 1e-9
         _, solution = cv2.solve(square, (weighted @ error)[:, None].astype(float))
         a, b, right, down = solution.ravel().tolist()
         move = move.after(Similarity(complex(1 + a, b), complex(right, down)).inverse())
@@ -280,15 +320,29 @@ def refined(
 
 def explained(before: Level, moved: np.ndarray) -> np.ndarray:
     """Of each cell the share of its texture that is in its place in `moved`, 0 to 1; nan without texture or unseen."""
-    error = np.abs(before.texture - moved)
-    seen = (error < SEEN).astype(np.float32)
-    maps = cv2.merge([np.minimum(error, 255) * seen, before.strength * seen, seen])
+    error = np.asarray(cv2.absdiff(before.texture, moved))
+    seen = cv2.threshold(error, SEEN, 1, cv2.THRESH_BINARY_INV)[1]
+    np.minimum(error, 255, out=error)
+    np.multiply(error, seen, out=error)
     cell = max(1, min(before.shape) // CELLS)
-    size = tuple(max(1, side // cell) for side in before.shape[::-1])
-    wrong, texture, visible = cv2.split(cv2.resize(maps, size, interpolation=cv2.INTER_AREA))
+    shape = max(1, before.shape[0] // cell), max(1, before.shape[1] // cell)
+    wrong, texture, visible = (means(part, shape) for part in (error, before.strength * seen, seen))
     share = 1 - np.minimum(wrong / np.maximum(texture, 1e-3), 1)
     share[(visible < 0.6) | (texture < LEAST_TEXTURE * visible)] = np.nan
     return share
+
+
+def means(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A picture made smaller, to means of equal areas. OpenCV takes three times as long if sides do not divide."""
+    return _shares(picture.shape[0], shape[0]) @ picture @ _shares(picture.shape[1], shape[1]).T
+
+
+@lru_cache(maxsize=16)
+def _shares(pixels: int, cells: int) -> np.ndarray:
+    """The share that each pixel of a line has in the means of equally long cells: cells × pixels."""
+    ends = np.arange(cells + 1)[:, None] * (pixels / cells)
+    before_end = (ends - np.arange(pixels)).clip(0, 1)
+    return (np.diff(before_end, axis=0) * (cells / pixels)).astype(np.float32)
 
 
 def median(values: np.ndarray) -> float:
@@ -298,7 +352,7 @@ def median(values: np.ndarray) -> float:
 
 def _mean(shares: np.ndarray) -> float:
     known = shares[~np.isnan(shares)]
-    return float(known.mean()) if known.size >= 4 else 0.0
+    return float(known.sum()) / known.size if known.size >= 4 else 0.0
 
 
 def _stands(standing: np.ndarray, moving: np.ndarray) -> bool:

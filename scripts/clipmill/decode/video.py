@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 import av
-import numpy as np
 import pyarrow.parquet as pq
 
 from clipmill.base.errors import ItemError
@@ -35,7 +34,7 @@ from clipmill.decode.looks import CLOCK, DAMAGE, Look, Watch
 from clipmill.decode.media import best_video_stream, open_video, sound_stream
 from clipmill.decode.miniatures import MiniatureWriter
 from clipmill.decode.part_pictures import PartPictures
-from clipmill.decode.pictures import rotation_of
+from clipmill.decode.pictures import Grey, rotation_of
 from clipmill.decode.signals import FrameSignals, KeptFrame, kept_frame_signals
 from clipmill.decode.sound_signals import SoundMeter, Speech
 from clipmill.decode.stream import Damage, frames_of
@@ -50,7 +49,7 @@ from clipmill.store.tables import Look as LookRow
 
 log = logging.getLogger("clipmill")
 
-VERSION = 5  # part of every key of decoding: raise it when the same file and settings give other results
+VERSION = 6  # part of every key of decoding: raise it when the same file and settings give other results
 PICTURES_VERSION = 2  # the same for the pictures alone, on which scores and captions depend
 ROWS_AT_ONCE = 2048
 KEPT_IN_FLIGHT = 6  # kept frames, and pairs of whole ones, per thread that wait to be measured and written
@@ -544,7 +543,7 @@ class _Decoding:
         }
 
 
-def _kept_frame_row(before: KeptFrame | None, frame: KeptFrame, full: np.ndarray) -> Row:
+def _kept_frame_row(before: KeptFrame | None, frame: KeptFrame, full: Grey) -> Row:
     """The SIGNALS columns that only kept frames have. `full`: all pixels of the frame in grey."""
     return {**kept_frame_signals(before, frame), **bar_signals(full, frame.small)}
 
