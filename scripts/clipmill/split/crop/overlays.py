@@ -36,6 +36,7 @@ ONE_WAY_AT_BORDER = 0.3  # the same of what begins at the border of the picture,
 BORDER = 2  # pixels
 MOST_DRIFT = 0.4  # pixels by which an overlay may seem to move within a scene
 DRIFT_OF_WAY, MOST_OF_WAY = 0.03, 1.5  # the same as a share of what the camera would move it by, and at most
+BLURRED = 3, 6, 6  # rows over which an edge is spread, at most; colour is stored at half the size
 FAINT = 0.15, 0.4, 0.4  # share of an overlay's strongest edges that are no traces of coding: grey, two of colour
 CLEAR = 0.5, 0.4, 0.4  # strength of a channel's edges to the strongest, at least, if it is asked where they are
 COLOUR_BLUR = 2.0  # pixels by which coding may blur edges in colour
@@ -259,11 +260,11 @@ def _exact(channels: Sequence[_Channel], box: Part) -> Box:
     known = box[1].start - left, box[0].start - top, right - box[1].stop, bottom - box[0].stop
     here = slice(top, bottom), slice(left, right)
     clear = [
-        (one.levels[:, *here], _without_specks(one, here, faint)[None], faint) for one, faint in _clear(channels, box)
+        (one.levels[:, *here], _without_specks(one, here, faint)[None], faint, blurred) for one, faint, blurred in _clear(channels, box)
     ]
     first, second, third, fourth = (
         _place(
-            [(_seen_from(side, levels), _seen_from(side, edges)[0], faint) for levels, edges, faint in clear],
+            [(_seen_from(side, levels), _seen_from(side, edges)[0], faint, blurred) for levels, edges, faint, blurred in clear],
             known[side],
         )
         for side in range(4)
@@ -289,12 +290,12 @@ def _large(pixels: np.ndarray, counted: np.ndarray, least: int) -> np.ndarray:
     return np.asarray(large[labels] & pixels)
 
 
-def _clear(channels: Sequence[_Channel], box: Part) -> list[tuple[_Channel, float]]:
+def _clear(channels: Sequence[_Channel], box: Part) -> list[tuple[_Channel, float, int]]:
     """The channels in which edges in a box are clearly seen, and the shares of FAINT."""
     strengths = [_strength(one, box) for one in channels]
     return [
-        (one, faint)
-        for one, faint, least, has in zip(channels, FAINT, CLEAR, strengths, strict=True)
+        (one, faint, blurred)
+        for one, faint, least, blurred, has in zip(channels, FAINT, CLEAR, BLURRED, strengths, strict=True)
         if has >= least * max(strengths)
     ]
 
@@ -305,12 +306,12 @@ def _seen_from(side: int, levels: np.ndarray) -> np.ndarray:
     return turned if side < 2 else turned[:, ::-1]
 
 
-def _place(channels: Sequence[tuple[np.ndarray, np.ndarray, float]], known: float) -> float:
+def _place(channels: Sequence[tuple[np.ndarray, np.ndarray, float, int]], known: float) -> float:
     """Where an overlay begins from the top, as the first channel says, or all others if they see it well outside.
 
     The first one is grey, whose edges are the sharpest, unless they are hardly seen.
     """
-    places = [outermost(levels, edges, EDGE, faint, LOOSE.frames(len(levels))) for levels, edges, faint in channels]
+    places = [outermost(levels, edges, EDGE, faint, LOOSE.frames(len(levels)), blurred) for levels, edges, faint, blurred in channels]
     first, *others = [place for place in places if place is not None] or [known]
     outside = max(others, default=first)
     return outside if outside < first - COLOUR_BLUR else first

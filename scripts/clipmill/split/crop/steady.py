@@ -8,7 +8,7 @@ from clipmill.base.opencv import cv2
 
 SURE = 3.0  # standard errors of a median that is no chance
 ALIKE = 0.25  # a step of this share of the usual one, or more, is alike
-BLURRED = 3  # rows over which an edge is spread, at most
+RINGING, RINGS = 0.25, 4  # share of an edge's step that coding leaves before it, at most, and rows in which it does
 SMOOTH = np.array([1, 2, 1]) / 4  # along an edge
 OUTERMOST = 2  # columns in which an overlay reaches as far as its edge does
 OF_MEDIAN = 1.25 * 1.4826  # the standard error of a median × √n / the median deviation, for normal values
@@ -40,7 +40,7 @@ def drift(frames: np.ndarray, edges: np.ndarray) -> float:
     return float(np.sqrt((total**2).sum()))
 
 
-def outermost(frames: np.ndarray, edges: np.ndarray, least: float, faint: float, otherwise: int) -> float | None:
+def outermost(frames: np.ndarray, edges: np.ndarray, least: float, faint: float, otherwise: int, blurred: int) -> float | None:
     """The place where edges begin from the top, in rows, of frames × rows × columns of levels. None if nobody can tell.
 
     `edges`: rows × columns, where they may be. `least`: levels by which rows differ at an edge. `faint`: share of the
@@ -56,17 +56,19 @@ def outermost(frames: np.ndarray, edges: np.ndarray, least: float, faint: float,
     error = OF_MEDIAN * median(np.abs(steps - usual)) / np.sqrt(len(steps))
     full = np.percentile(strong[strong >= least], 90)
     sure = strong >= np.maximum(SURE * error, max(least, faint * full))
+    beside = cv2.dilate(strong, np.ones((RINGS, 2 * RINGS - 1), np.uint8), anchor=(RINGS - 1, 0))
+    sure &= strong >= RINGING * beside
     alike = (steps * np.sign(usual) >= ALIKE * strong).sum(0) >= len(steps) - otherwise
     sure &= alike & (edges[1:] | edges[:-1])
-    places = sorted(_centre(usual[:, at], int(np.argmax(sure[:, at]))) for at in np.flatnonzero(sure.any(0)))
+    places = sorted(_centre(usual[:, at], int(np.argmax(sure[:, at])), blurred) for at in np.flatnonzero(sure.any(0)))
     return places[min(OUTERMOST, len(places)) - 1] if places else None
 
 
-def _centre(steps: np.ndarray, first: int) -> float:
+def _centre(steps: np.ndarray, first: int, blurred: int) -> float:
     """The centre of mass of the steps of one sign around the number `first`; step 0 is between rows 0 and 1."""
     steps = steps * np.sign(steps[first])
     begin = first - 1 if first and steps[first - 1] > 0 else first
     end = first + 1
-    while end < min(len(steps), first + BLURRED) and steps[end] > 0:
+    while end < min(len(steps), first + blurred) and steps[end] > 0:
         end += 1
     return float((steps[begin:end] * np.arange(begin + 1, end + 1)).sum() / steps[begin:end].sum())
