@@ -18,7 +18,7 @@ import numpy as np
 from clipmill.base.opencv import cv2
 from clipmill.split.crop.against import Cameras
 from clipmill.split.crop.rectangle import Box
-from clipmill.split.crop.steady import drift, median, outermost
+from clipmill.split.crop.steady import drift, median, outermost, sharpened
 
 LEAST_FRAMES = 5  # with fewer, edges of the picture itself may stand still by chance
 MANY_FRAMES = 10
@@ -259,16 +259,7 @@ def _exact(channels: Sequence[_Channel], box: Part) -> Box:
     )
     known = box[1].start - left, box[0].start - top, right - box[1].stop, bottom - box[0].stop
     here = slice(top, bottom), slice(left, right)
-    clear = [
-        (one.levels[:, *here], _without_specks(one, here, faint)[None], faint, blurred) for one, faint, blurred in _clear(channels, box)
-    ]
-    first, second, third, fourth = (
-        _place(
-            [(_seen_from(side, levels), _seen_from(side, edges)[0], faint, blurred) for levels, edges, faint, blurred in clear],
-            known[side],
-        )
-        for side in range(4)
-    )
+    first, second, third, fourth = (_place(channels, box, here, side, known[side]) for side in range(4))
     return Box(left + first, top + second, right - third, bottom - fourth)
 
 
@@ -290,12 +281,12 @@ def _large(pixels: np.ndarray, counted: np.ndarray, least: int) -> np.ndarray:
     return np.asarray(large[labels] & pixels)
 
 
-def _clear(channels: Sequence[_Channel], box: Part) -> list[tuple[_Channel, float, int]]:
+def _clear(channels: Sequence[_Channel], box: Part) -> list[tuple[int, _Channel, float, int]]:
     """The channels in which edges in a box are clearly seen, and the shares of FAINT."""
     strengths = [_strength(one, box) for one in channels]
     return [
-        (one, faint, blurred)
-        for one, faint, least, blurred, has in zip(channels, FAINT, CLEAR, BLURRED, strengths, strict=True)
+        (number, one, faint, blurred)
+        for number, (one, faint, least, blurred, has) in enumerate(zip(channels, FAINT, CLEAR, BLURRED, strengths, strict=True))
         if has >= least * max(strengths)
     ]
 
@@ -306,12 +297,27 @@ def _seen_from(side: int, levels: np.ndarray) -> np.ndarray:
     return turned if side < 2 else turned[:, ::-1]
 
 
-def _place(channels: Sequence[tuple[np.ndarray, np.ndarray, float, int]], known: float) -> float:
-    """Where an overlay begins from the top, as the first channel says, or all others if they see it well outside.
+def _place(channels: Sequence[_Channel], box: Part, here: Part, side: int, known: float) -> float:
+    """Where an overlay begins from one side of `here`, as the first channel that shows it clearly says.
 
-    The first one is grey, whose edges are the sharpest, unless they are hardly seen.
+    Or as all others say, if they see it well outside. The first one is grey, whose edges are the sharpest, unless they
+    are hardly seen.
     """
-    places = [outermost(levels, edges, EDGE, faint, LOOSE.frames(len(levels)), blurred) for levels, edges, faint, blurred in channels]
-    first, *others = [place for place in places if place is not None] or [known]
-    outside = max(others, default=first)
-    return outside if outside < first - COLOUR_BLUR else first
+    sides = [
+        (number, found)
+        for number, channel, faint, blurred in _clear(channels, box)
+        if (found := outermost(
+            _seen_from(side, channel.levels[:, *here]),
+            _seen_from(side, _without_specks(channel, here, faint)[None])[0],
+            EDGE, faint, LOOSE.frames(len(channel.levels)), blurred,
+        ))
+    ]
+    if not sides:
+        return known
+    first, *others = sides
+    if others:
+        outside = max(others, key=lambda one: one[1].begin)
+        if outside[1].begin < first[1].begin - COLOUR_BLUR:
+            first = outside
+    number, found = first
+    return sharpened(found, _seen_from(side, channels[0].levels[:, *here])) if number else found.begin

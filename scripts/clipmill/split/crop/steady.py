@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from clipmill.base.opencv import cv2
@@ -11,6 +13,7 @@ ALIKE = 0.25  # a step of this share of the usual one, or more, is alike
 RINGING, RINGS = 0.25, 4  # share of an edge's step that coding leaves before it, at most, and rows in which it does
 SMOOTH = np.array([1, 2, 1]) / 4  # along an edge
 OUTERMOST = 2  # columns in which an overlay reaches as far as its edge does
+AROUND, SEEN = 1, 8.0  # rows and grey levels
 OF_MEDIAN = 1.25 * 1.4826  # the standard error of a median × √n / the median deviation, for normal values
 
 
@@ -40,13 +43,29 @@ def drift(frames: np.ndarray, edges: np.ndarray) -> float:
     return float(np.sqrt((total**2).sum()))
 
 
-def outermost(frames: np.ndarray, edges: np.ndarray, least: float, faint: float, otherwise: int, blurred: int) -> float | None:
-    """The place where edges begin from the top, in rows, of frames × rows × columns of levels. None if nobody can tell.
+class Side(NamedTuple):
+    """Where edges begin from the top, in rows, in those of some columns where it is known."""
+
+    columns: np.ndarray
+    places: np.ndarray
+
+    @property
+    def begin(self) -> float:
+        """The place of the outermost edges."""
+        ordered = np.sort(self.places)
+        return float(ordered[min(OUTERMOST, len(ordered)) - 1])
+
+
+def outermost(
+    frames: np.ndarray, edges: np.ndarray, least: float, faint: float, otherwise: int, blurred: int
+) -> Side | None:
+    """Where edges begin from the top, in frames × rows × columns of levels. None if nobody can tell.
 
     `edges`: rows × columns, where they may be. `least`: levels by which rows differ at an edge. `faint`: share of the
     strongest such steps, at least: coding leaves less around an edge. `otherwise`: how many frames may differ in
-    another way. A pixel of a frame that was made smaller is the mean of the pixels that were there. So the centre of
-    mass of the differences between rows is where the edge was, to a part of a row.
+    another way. `blurred`: rows over which an edge is spread, at most. A pixel of a frame that was made smaller is the
+    mean of the pixels that were there. So the centre of mass of the differences between rows is where the edge was, to
+    a part of a row.
     """
     steps = cv2.sepFilter2D(np.diff(frames, axis=1).transpose(1, 2, 0), -1, SMOOTH, np.ones(1)).transpose(2, 0, 1)
     usual = median(steps)
@@ -55,13 +74,31 @@ def outermost(frames: np.ndarray, edges: np.ndarray, least: float, faint: float,
         return None
     error = OF_MEDIAN * median(np.abs(steps - usual)) / np.sqrt(len(steps))
     full = np.percentile(strong[strong >= least], 90)
-    sure = strong >= np.maximum(SURE * error, max(least, faint * full))
-    beside = cv2.dilate(strong, np.ones((RINGS, 2 * RINGS - 1), np.uint8), anchor=(RINGS - 1, 0))
-    sure &= strong >= RINGING * beside
+    inside = cv2.dilate(strong, np.ones((RINGS, 2 * RINGS - 1), np.uint8), anchor=(RINGS - 1, 0))
+    sure = strong >= np.maximum(np.maximum(SURE * error, RINGING * inside), max(least, faint * full))
     alike = (steps * np.sign(usual) >= ALIKE * strong).sum(0) >= len(steps) - otherwise
     sure &= alike & (edges[1:] | edges[:-1])
-    places = sorted(_centre(usual[:, at], int(np.argmax(sure[:, at])), blurred) for at in np.flatnonzero(sure.any(0)))
-    return places[min(OUTERMOST, len(places)) - 1] if places else None
+    columns = np.flatnonzero(sure.any(0))
+    places = np.array([_centre(usual[:, at], int(np.argmax(sure[:, at])), blurred) for at in columns])
+    return Side(columns, places) if len(columns) else None
+
+
+def sharpened(side: Side, greys: np.ndarray) -> float:
+    """Where edges begin that were seen in colour: in frames of grey levels, where they are not spread.
+
+    Grey may hide them, for it is brighter than they are in some frames, and darker in others. But the whole step from
+    the picture to the overlay is known in each frame, and how much of it lies between any two rows.
+    """
+    near = side.places <= side.begin + AROUND
+    columns, places = side.columns[near], side.places[near]
+    rows = np.rint(places).astype(int) + np.arange(-AROUND - 1, AROUND + 1)[:, None]
+    known = (rows[0] >= 0) & (rows[-1] < greys.shape[1])
+    levels = greys[:, rows[:, known], columns[known]]
+    whole = levels[:, -1] - levels[:, 0]
+    if not known.any() or np.mean(whole**2) < SEEN**2:
+        return side.begin
+    off = rows[1:, known] - places[known]
+    return side.begin + float((np.diff(levels, axis=1) * whole[:, None] * off).sum() / (whole**2).sum())
 
 
 def _centre(steps: np.ndarray, first: int, blurred: int) -> float:
