@@ -37,9 +37,11 @@ def drift(frames: np.ndarray, edges: np.ndarray) -> float:
     x, y = x / size, y / size
     # Levels by which pixels change if the edges move right, down, grow, and turn; and if it gets brighter.
     changes = np.stack([across, down, across * x + down * y, down * x - across * y, np.ones_like(across)], axis=1)
-    moved, *_ = np.linalg.lstsq(changes, -(frames[:, edges] - usual[edges]).T, rcond=None)
-    times = np.arange(len(frames)) - (len(frames) - 1) / 2
-    total = moved[:4] @ times / (times**2).sum() * (len(frames) - 1)
+    levels = (usual[edges] - frames[:, edges]).T
+    moved, *_ = np.linalg.lstsq(changes, levels, rcond=None)
+    weights = 1 / (1 + ((levels - changes @ moved) ** 2).mean(0))  # less where something passes behind the edges
+    times = np.arange(len(frames)) - np.average(np.arange(len(frames)), weights=weights)
+    total = moved[:4] @ (weights * times) / (weights @ times**2) * (len(frames) - 1)
     return float(np.sqrt((total**2).sum()))
 
 
