@@ -85,8 +85,8 @@ class OverlayFilm:
             if np.abs(mark.colour[top:bottom, left:right][inked] - behind).mean() >= SEEN:
                 return mark
 
-    def frames(self) -> Scene:
-        return (self.mark.over(frame) for frame in self._background(_times(self.seconds)))
+    def frames(self, every: int = 1) -> Scene:
+        return (self.mark.over(frame) for frame in self._background(_times(self.seconds)[::every]))
 
     def render(self, path: Path) -> None:
         render.encode(path, self.frames(), self.size, FPS, options={"crf": str(self.crf), "preset": "superfast"})

@@ -10,10 +10,11 @@ from clipmill.base.opencv import cv2
 
 SURE = 3.0  # standard errors of a median that is no chance
 ALIKE = 0.25  # a step of this share of the usual one, or more, is alike
-RINGING, RINGS = 0.25, 4  # share of an edge's step that coding leaves before it, at most, and rows in which it does
+RINGING, RINGS = 0.25, 4  # share of an edge's step that coding leaves within so many rows of it, at most
 SMOOTH = np.array([1, 2, 1]) / 4  # along an edge
 OUTERMOST = 2  # columns in which an overlay reaches as far as its edge does
-AROUND, SEEN = 1, 8.0  # rows and grey levels
+AROUND = 1  # rows by which edges in colour are elsewhere, about
+SEEN = 8.0  # grey levels: the least step from the picture to an overlay that says where its edge is
 OF_MEDIAN = 1.25 * 1.4826  # the standard error of a median × √n / the median deviation, for normal values
 
 
@@ -45,22 +46,22 @@ def drift(frames: np.ndarray, edges: np.ndarray) -> float:
     return float(np.sqrt((total**2).sum()))
 
 
-class Side(NamedTuple):
-    """Where edges begin from the top, in rows, in those of some columns where it is known."""
+class Begin(NamedTuple):
+    """Where edges begin from the top, in rows, in the columns in which it is known: one place per column."""
 
     columns: np.ndarray
     places: np.ndarray
 
     @property
-    def begin(self) -> float:
-        """The place of the outermost edges."""
+    def place(self) -> float:
+        """Where the outermost ones begin."""
         ordered = np.sort(self.places)
         return float(ordered[min(OUTERMOST, len(ordered)) - 1])
 
 
 def outermost(
     frames: np.ndarray, edges: np.ndarray, least: float, faint: float, otherwise: int, blurred: int
-) -> Side | None:
+) -> Begin | None:
     """Where edges begin from the top, in frames × rows × columns of levels. None if nobody can tell.
 
     `edges`: rows × columns, where they may be. `least`: levels by which rows differ at an edge. `faint`: share of the
@@ -82,25 +83,25 @@ def outermost(
     sure &= alike & (edges[1:] | edges[:-1])
     columns = np.flatnonzero(sure.any(0))
     places = np.array([_centre(usual[:, at], int(np.argmax(sure[:, at])), blurred) for at in columns])
-    return Side(columns, places) if len(columns) else None
+    return Begin(columns, places) if len(columns) else None
 
 
-def sharpened(side: Side, greys: np.ndarray) -> float:
-    """Where edges begin that were seen in colour: in frames of grey levels, where they are not spread.
+def sharpened(begin: Begin, greys: np.ndarray) -> float:
+    """The place of edges that were seen in colour, as grey shows it: frames × rows × columns of levels.
 
-    Grey may hide them, for it is brighter than they are in some frames, and darker in others. But the whole step from
-    the picture to the overlay is known in each frame, and how much of it lies between any two rows.
+    Grey may hide them, as it is darker than they are in some frames and brighter in others. But each frame shows the
+    whole step from the picture to the overlay, and how much of it is between any two rows.
     """
-    near = side.places <= side.begin + AROUND
-    columns, places = side.columns[near], side.places[near]
+    near = begin.places <= begin.place + AROUND
+    columns, places = begin.columns[near], begin.places[near]
     rows = np.rint(places).astype(int) + np.arange(-AROUND - 1, AROUND + 1)[:, None]
     known = (rows[0] >= 0) & (rows[-1] < greys.shape[1])
     levels = greys[:, rows[:, known], columns[known]]
     whole = levels[:, -1] - levels[:, 0]
     if not known.any() or np.mean(whole**2) < SEEN**2:
-        return side.begin
+        return begin.place
     off = rows[1:, known] - places[known]
-    return side.begin + float((np.diff(levels, axis=1) * whole[:, None] * off).sum() / (whole**2).sum())
+    return begin.place + float((np.diff(levels, axis=1) * whole[:, None] * off).sum() / (whole**2).sum())
 
 
 def _centre(steps: np.ndarray, first: int, blurred: int) -> float:
