@@ -69,7 +69,7 @@ class Sight(NamedTuple):
     blurred: int
 
 
-GREY, COLOUR = Sight(0.15, 0.5, 3), Sight(0.4, 0.4, 6)  # colour is stored at half the size
+GREY, COLOUR = Sight(0.15, 0.5, 3), Sight(0.4, 0.4, 4)  # colour is stored at half the size
 
 # By the second one, what is found by the first one is completed. Few frames are often alike by chance.
 STRICT, LOOSE = Allowed(0.7, 0.13, 0.13), Allowed(1.5, 0.25, 0.13)
