@@ -221,7 +221,7 @@ def test_overlays_of_made_films():
     assert sum(exact) >= 11
 
 
-@pytest.mark.parametrize("name", ["overlay fit 30", "overlay fit 10", "overlay fit 51"])
+@pytest.mark.parametrize("name", ["overlay fit 30", "overlay fit 31", "overlay fit 51"])
 def test_overlays_of_large_films(name):
     """Of 1440 and 2160 lines, exact to 2 pixels of the film, of which a pixel of a kept frame holds 3 to 4.
 
