@@ -25,7 +25,7 @@ PHOTOGRAPHS += ("hubble_deep_field.jpg", "ihc.png", "gravel.png", "grass.png", "
 MOMENTS = tuple(f"big-buck-bunny {second}" for second in (1, 3, 5, 7, 9))
 MOMENTS += ("bottle-detection 3", "car-detection 4")  # of REAL, in seconds
 PICTURES = (*PHOTOGRAPHS, *MOMENTS)
-LINES = (360, 480, 720, 1080, 2160)
+LINES = (360, 480, 720, 1080, 1440, 2160)
 FPS = 4
 LETTERS = ("CHANNEL NEWS", "LIVE", "www.example.org", "Follow @clips", "HD", "Breaking: it rains", "Tuesday 14:30")
 COLOURS = ((245, 245, 245), (245, 245, 245), (20, 20, 20), (40, 40, 220), (40, 210, 240), (210, 120, 30), (70, 190, 60))
@@ -85,8 +85,8 @@ class OverlayFilm:
             if np.abs(mark.colour[top:bottom, left:right][inked] - behind).mean() >= SEEN:
                 return mark
 
-    def frames(self) -> Scene:
-        return (self.mark.over(frame) for frame in self._background(_times(self.seconds)))
+    def frames(self, every: int = 1) -> Scene:
+        return (self.mark.over(frame) for frame in self._background(_times(self.seconds)[::every]))
 
     def render(self, path: Path) -> None:
         render.encode(path, self.frames(), self.size, FPS, options={"crf": str(self.crf), "preset": "superfast"})

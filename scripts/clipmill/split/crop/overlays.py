@@ -18,7 +18,7 @@ import numpy as np
 from clipmill.base.opencv import cv2
 from clipmill.split.crop.against import Cameras
 from clipmill.split.crop.rectangle import Box
-from clipmill.split.crop.steady import drift, median, outermost
+from clipmill.split.crop.steady import Begin, drift, median, outermost, sharpened
 
 LEAST_FRAMES = 5  # with fewer, edges of the picture itself may stand still by chance
 MANY_FRAMES = 10
@@ -36,8 +36,6 @@ ONE_WAY_AT_BORDER = 0.3  # the same of what begins at the border of the picture,
 BORDER = 2  # pixels
 MOST_DRIFT = 0.4  # pixels by which an overlay may seem to move within a scene
 DRIFT_OF_WAY, MOST_OF_WAY = 0.03, 1.5  # the same as a share of what the camera would move it by, and at most
-FAINT = 0.15, 0.4, 0.4  # share of an overlay's strongest edges that are no traces of coding: grey, two of colour
-CLEAR = 0.5, 0.4, 0.4  # strength of a channel's edges to the strongest, at least, if it is asked where they are
 COLOUR_BLUR = 2.0  # pixels by which coding may blur edges in colour
 SPECK = 8  # pixels that stand still: an edge with fewer is a trace of coding
 REACH = 6  # pixels around a box in which its edges are
@@ -59,6 +57,20 @@ class Allowed(NamedTuple):
         return int((self.otherwise if count >= MANY_FRAMES else self.of_few) * count)
 
 
+class Sight(NamedTuple):
+    """How the edges of an overlay are seen in a channel.
+
+    `faint`: share of the strongest ones that are no traces of coding. `clear`: their strength to that in the channel in
+    which it is greatest, at least, if it is asked where they are. `blurred`: rows over which one is spread, at most.
+    """
+
+    faint: float
+    clear: float
+    blurred: int
+
+
+GREY, COLOUR = Sight(0.15, 0.5, 3), Sight(0.4, 0.4, 4)  # colour is stored at half the size
+
 # By the second one, what is found by the first one is completed. Few frames are often alike by chance.
 STRICT, LOOSE = Allowed(0.7, 0.13, 0.13), Allowed(1.5, 0.25, 0.13)
 
@@ -67,6 +79,7 @@ STRICT, LOOSE = Allowed(0.7, 0.13, 0.13), Allowed(1.5, 0.25, 0.13)
 class _Channel:
     """One channel of the frames, and where its edges stand still: arrays of height × width."""
 
+    sight: Sight
     levels: np.ndarray  # frames × height × width
     usual: np.ndarray  # 2 × height × width: the median gradient
     still: np.ndarray
@@ -82,7 +95,7 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
     cameras = Cameras(greys)
     if not cameras.may_move:
         return []
-    channels = [_channel(levels) for levels in _levels(frames)]
+    channels = [_channel(levels, sight) for levels, sight in zip(_levels(frames), (GREY, COLOUR, COLOUR), strict=True)]
     still, nearly = (np.any([getattr(one, name) for one in channels], axis=0) for name in ("still", "nearly"))
     reach = max(3, round(JOINED * min(still.shape)))
     boxes = _boxes(still, nearly, reach)
@@ -116,7 +129,7 @@ def _levels(frames: Sequence[np.ndarray]) -> np.ndarray:
     return np.array([cv2.cvtColor(frame, cv2.COLOR_BGR2YCrCb) for frame in frames], np.float32).transpose(3, 0, 1, 2)
 
 
-def _channel(levels: np.ndarray) -> _Channel:
+def _channel(levels: np.ndarray, sight: Sight) -> _Channel:
     levels = np.ascontiguousarray(levels)
     gradients = np.array([_gradient(one) for one in levels])
     usual = median(gradients)
@@ -131,7 +144,7 @@ def _channel(levels: np.ndarray) -> _Channel:
     for found, allowed in ((still, STRICT), (nearly, LOOSE)):
         found[rows, columns] = _still(there, usual[:, rows, columns], allowed) & _still(fine, usual_fine, allowed)
     edges = float(np.mean([np.count_nonzero((one**2).sum(0) >= EDGE**2) for one in gradients]))
-    return _Channel(levels, usual, still, nearly, edges)
+    return _Channel(sight, levels, usual, still, nearly, edges)
 
 
 def _gradient(levels: np.ndarray) -> np.ndarray:
@@ -258,27 +271,19 @@ def _exact(channels: Sequence[_Channel], box: Part) -> Box:
     )
     known = box[1].start - left, box[0].start - top, right - box[1].stop, bottom - box[0].stop
     here = slice(top, bottom), slice(left, right)
-    clear = [
-        (one.levels[:, *here], _without_specks(one, here, faint)[None], faint) for one, faint in _clear(channels, box)
-    ]
-    first, second, third, fourth = (
-        _place(
-            [(_seen_from(side, levels), _seen_from(side, edges)[0], faint) for levels, edges, faint in clear],
-            known[side],
-        )
-        for side in range(4)
-    )
+    first, second, third, fourth = (_place(channels, box, here, side, known[side]) for side in range(4))
     return Box(left + first, top + second, right - third, bottom - fourth)
 
 
-def _without_specks(channel: _Channel, part: Part, faint: float) -> np.ndarray:
+def _without_specks(channel: _Channel, part: Part) -> np.ndarray:
     """Where edges of an overlay are, and beside them: those that stand still together, and strong ones that partly do.
 
     Coding leaves faint traces and specks around an overlay, and in few frames some edges of the picture are alike.
     """
     strength, nearly = np.hypot(*channel.usual[:, *part]), channel.nearly[part]
     full = np.percentile(strength[nearly], 90) if nearly.any() else np.inf
-    edges = _large(nearly, nearly, SPECK) | _large(strength >= max(EDGE, faint * full), nearly, SPECK // 2)
+    strong = strength >= max(EDGE, channel.sight.faint * full)
+    edges = _large(nearly, nearly, SPECK) | _large(strong, nearly, SPECK // 2)
     return cv2.dilate(edges.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
 
 
@@ -289,14 +294,10 @@ def _large(pixels: np.ndarray, counted: np.ndarray, least: int) -> np.ndarray:
     return np.asarray(large[labels] & pixels)
 
 
-def _clear(channels: Sequence[_Channel], box: Part) -> list[tuple[_Channel, float]]:
-    """The channels in which edges in a box are clearly seen, and the shares of FAINT."""
+def _clear(channels: Sequence[_Channel], box: Part) -> list[_Channel]:
+    """The channels in which edges in a box are clearly seen."""
     strengths = [_strength(one, box) for one in channels]
-    return [
-        (one, faint)
-        for one, faint, least, has in zip(channels, FAINT, CLEAR, strengths, strict=True)
-        if has >= least * max(strengths)
-    ]
+    return [one for one, has in zip(channels, strengths, strict=True) if has >= one.sight.clear * max(strengths)]
 
 
 def _seen_from(side: int, levels: np.ndarray) -> np.ndarray:
@@ -305,12 +306,25 @@ def _seen_from(side: int, levels: np.ndarray) -> np.ndarray:
     return turned if side < 2 else turned[:, ::-1]
 
 
-def _place(channels: Sequence[tuple[np.ndarray, np.ndarray, float]], known: float) -> float:
-    """Where an overlay begins from the top, as the first channel says, or all others if they see it well outside.
+def _place(channels: Sequence[_Channel], box: Part, here: Part, side: int, known: float) -> float:
+    """Where an overlay begins, in pixels from a side of `here`, which is `box` and its surroundings.
 
-    The first one is grey, whose edges are the sharpest, unless they are hardly seen.
+    The first channel that shows it clearly says it, or the others if all of them see it well outside. The first one is
+    grey, whose edges are the sharpest, unless they are hardly seen. `known`: what to say if nobody can tell.
     """
-    places = [outermost(levels, edges, EDGE, faint, LOOSE.frames(len(levels))) for levels, edges, faint in channels]
-    first, *others = [place for place in places if place is not None] or [known]
-    outside = max(others, default=first)
-    return outside if outside < first - COLOUR_BLUR else first
+    seen = [(one, begin) for one in _clear(channels, box) if (begin := _begin(one, here, side)) is not None]
+    if not seen:
+        return known
+    first, *others = seen
+    outside = max(others, key=lambda one: one[1].place, default=first)
+    channel, begin = outside if outside[1].place < first[1].place - COLOUR_BLUR else first
+    grey = channels[0]
+    return begin.place if channel is grey else sharpened(begin, _seen_from(side, grey.levels[:, *here]))
+
+
+def _begin(channel: _Channel, part: Part, side: int) -> Begin | None:
+    """Where the edges in a part begin, seen from one side."""
+    levels = _seen_from(side, channel.levels[:, *part])
+    (edges,) = _seen_from(side, _without_specks(channel, part)[None])
+    faint, _, blurred = channel.sight
+    return outermost(levels, edges, EDGE, faint, LOOSE.frames(len(levels)), blurred)
