@@ -134,7 +134,10 @@ class Outcome:
 
 @dataclass
 class Run:
-    """One use of the workflow: `settings` go into its config file, `videos`, `below` (the output) and `start` lie in `place`."""
+    """One use of the workflow: `settings` go into its config file.
+
+    `videos`, `below` (the output) and `start`, where Snakemake is started, lie in `place`.
+    """
 
     place: Path
     settings: dict[str, Any] = field(default_factory=lambda: dict(SETTINGS))
