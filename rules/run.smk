@@ -4,6 +4,9 @@ out: the check of ffmpeg and the lock that a run holds on its outdir; the summar
 """
 
 import signal
+from contextlib import suppress
+
+import psutil
 
 from clipmill.base.human import counted
 from clipmill.dataset.summary import as_text
@@ -35,8 +38,17 @@ def begin_run():
         os.environ.update(CLIPMILL_RUN=or_exit(RUN_LOCK.take))
         keep_decisions()
     if targets == {rule_name("browse")}:
-        # Ctrl-C ends its server, and with it the command.
+        # Ctrl-C ends its server, and with it the command. SIGTERM, sent to the command alone, must reach the server too.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, end_server)
+
+
+def end_server(*_):
+    """End the server of `browse`: the one process below this one that started no other."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if not process.children():
+                process.terminate()
 
 
 def restore_clips():

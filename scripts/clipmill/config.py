@@ -22,7 +22,7 @@ import yaml
 from clipmill.base.errors import SetupError
 from clipmill.chat.keys import SECRET
 from clipmill.dataset import formats
-from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, OF_SEVERAL_FRAMES, SOURCES, WORDS, in_order
+from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, OF_SEVERAL_FRAMES, SOURCES, WORDS, in_order, off_scale
 from clipmill.filters.quantiles import as_quantile
 from clipmill.filters.verdict import active
 from clipmill.models import backends
@@ -344,6 +344,11 @@ def _cross_checks(config: dict[str, Any]) -> list[str]:
         low, high = bound.get("min"), bound.get("max")
         if _more(low, high):
             problems.append(f"filters.{name}: min {low} is more than max {high}; no clip could pass")
+        problems += [
+            f"filters.{name}.{end}: {fault}"
+            for end, value in (("min", low), ("max", high))
+            if isinstance(value, int | float) and (fault := off_scale(name, value))
+        ]
         if bound.get("allow") and set(bound["allow"]) <= set(bound.get("deny") or ()):
             problems.append(f"filters.{name}: denies all words that it allows; no clip could pass")
     filters = in_order([], config["filters"])

@@ -187,10 +187,20 @@ def test_browse_serves_the_run_and_takes_decisions_while_a_run_is_at_work_beside
             page.page.keyboard.press(" ")
             wait_for(lambda: cards.first.locator("video").evaluate("one => !one.paused && one.currentTime > 0"))
             assert page.told == [] and page.overflow == 0
-        assert run.run().nothing_done
+        outcome = run.run()
+        assert outcome.nothing_done
+        assert f"the decisions in {Path('..', 'out', 'review.jsonl')} are not followed" in outcome.output
         os.killpg(main.pid, signal.SIGINT)  # as Ctrl-C does
         outcome = run.ended(main)
     said = outcome.output.rstrip().rpartition("Ctrl-C ends it.")[2].strip()
     assert (outcome.code, said) == (0, f"Ended: decisions are in {Path('..', 'out', 'review.jsonl')}.")
     (decision,) = read_review(run.outdir / "review.jsonl").values()
     assert decision.decision == "drop" and decision.clip_id in {row["clip_id"] for row in run.verdicts() if row["kept"]}
+
+
+def test_sigterm_ends_browse(run):
+    with run.started("browse") as main:
+        wait_for(lambda: "Ctrl-C ends it." in run.said.read_text(), lambda: main.poll() is None)
+        main.terminate()  # the command alone, as systemd does
+        outcome = run.ended(main)
+    assert outcome.code == 0 and "Ended: " in outcome.output

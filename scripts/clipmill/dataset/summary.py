@@ -160,6 +160,8 @@ def as_text(summary: dict[str, Any], outdir: Path, links: bool = False) -> str:
         lines += [f"           {line}" for line in map(answer_line, answers, answers.values())]
     if review := summary.get("review"):
         lines += review_lines(review)
+    elif paths.review_file.exists():
+        lines += [f"  review   the decisions in {paths.review_file} are not followed: name the file as `review`"]
     if clips["found"] and not clips["kept"]:
         lines += ["           the dataset is empty: loosen what drops the most; report.html shows what would be kept"]
     if len(summary["splits"]) > 1:

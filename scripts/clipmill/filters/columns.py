@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 
 from clipmill.store import tables
 from clipmill.store.layout import is_classifier
@@ -33,6 +34,14 @@ SOURCES = {**FILTERS, **LATE_FILTERS}
 COLUMNS = {column.name: column for column, _ in (*_EARLY, *_LATE)}
 # Filters whose values are words or truth values: they allow or deny some. All others have bounds.
 WORDS = frozenset(name for name, column in COLUMNS.items() if column.type in (TEXT, FLAG))
+# Unit -> the least and the greatest value of its scale, infinite where it is open. Other units have no scale. A cosine,
+# which is "0–1" for pictures, can be below 0.
+_SCALES: dict[str, tuple[float, float]] = {
+    "share": (0, 1),
+    "0–1": (-inf, 1),
+    "0–255": (0, 255),
+    **dict.fromkeys(("pixel", "ratio", "frame/second", "second", "% short side/second", "Hz"), (0, inf)),
+}
 # With one frame per clip these scores say nothing, although they are known if there is no text at all.
 OF_SEVERAL_FRAMES = ("text_static_area", "text_scene_area")
 
@@ -53,3 +62,14 @@ def in_order(named: Iterable[str], filters: Iterable[str] = ()) -> list[str]:
     `filters`: all that the config has. Classifiers come last, in its order.
     """
     return list(dict.fromkeys([*named, *FILTERS, *filter(is_classifier, filters)]))
+
+
+def off_scale(name: str, value: float) -> str | None:
+    """What is wrong with a bound of a filter that lies outside the scale of its score; None if nothing is."""
+    unit = "0–1" if is_classifier(name) else COLUMNS[name].unit
+    low, high = _SCALES.get(unit, (-inf, inf))
+    if low <= value <= high:
+        return None
+    scale = f"less than {low:g}" if value < low else f"more than {high:g}"
+    percent = f"; {value:g} % is {value / 100:g}" if high == 1 and 1 < value <= 100 else ""
+    return f"{value:g}, but no score is {scale}{percent}. Where there is to be no bound, write null"

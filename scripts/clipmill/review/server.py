@@ -111,9 +111,13 @@ class Server(ThreadingHTTPServer):
 
 
 def serve(outdir: Path, port: int = 0) -> None:
-    """Serve `outdir` until Ctrl-C, and print the address. Raises SetupError as `Server` does. For the main thread."""
+    """Serve `outdir` until Ctrl-C or SIGTERM, and print the address. For the main thread.
+
+    Raises SetupError as `Server` does.
+    """
     # Snakemake ignores Ctrl-C meanwhile, and what it starts does too.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with Server(outdir, port) as server:
         try:
             print(f"\n  {server.address}\n\n  Open it in a browser on this machine. Ctrl-C ends it.\n", flush=True)
