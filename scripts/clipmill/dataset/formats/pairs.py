@@ -121,9 +121,13 @@ class MusubiTuner(Pairs):
     entries = ("musubi-tuner/{split}.toml",)
     title = "musubi-tuner"
     language = "sh"
-    load = (
-        "python /path/to/musubi-tuner/src/musubi_tuner/wan_cache_latents.py \\\n"
-        "    --dataset_config musubi-tuner/train.toml …"
+    load = "\n".join(
+        f"{start} /path/to/musubi-tuner/src/musubi_tuner/{script}.py \\\n    --dataset_config musubi-tuner/train.toml …"
+        for start, script in (
+            ("python", "wan_cache_latents"),
+            ("python", "wan_cache_text_encoder_outputs"),
+            ("accelerate launch", "wan_train_network"),
+        )
     )
 
     def _place_of(self, row: Row) -> Place:
