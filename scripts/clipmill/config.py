@@ -22,7 +22,16 @@ import yaml
 from clipmill.base.errors import SetupError
 from clipmill.chat.keys import SECRET
 from clipmill.dataset import formats
-from clipmill.filters.columns import COLUMNS, FILTERS, LATE_FILTERS, OF_SEVERAL_FRAMES, SOURCES, WORDS, in_order, off_scale
+from clipmill.filters.columns import (
+    COLUMNS,
+    FILTERS,
+    LATE_FILTERS,
+    OF_SEVERAL_FRAMES,
+    SOURCES,
+    WORDS,
+    in_order,
+    off_scale,
+)
 from clipmill.filters.quantiles import as_quantile
 from clipmill.filters.verdict import active
 from clipmill.models import backends

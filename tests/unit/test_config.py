@@ -421,9 +421,9 @@ KEYS = ", ".join(CONFIG)
         ({"compile": 1}, "compile: 1 is not true or false"),
         ({"split.min_seconds": 11}, "split.min_seconds: 11 is more than split.max_seconds 10"),
         ({"filters.motion.min": 200}, "filters.motion: min 200 is more than max 150; no clip could pass"),
-        ({"filters.motion.min": -5}, "filters.motion.min: -5, but no score is less than 0. Where there is to be no bound"),
+        ({"filters.motion.min": -5}, "filters.motion.min: -5, but no score is less than 0. Where there is"),
         ({"filters.frozen_share.max": 50}, "filters.frozen_share.max: 50, but no score is more than 1; 50 % is 0.5."),
-        ({"filters.consistency.min": 1.5}, "filters.consistency.min: 1.5, but no score is more than 1; 1.5 % is 0.015."),
+        ({"filters.consistency.min": 1.5}, "filters.consistency.min: 1.5, but no score is more than 1; 1.5 % is 0.015"),
         ({"filters.brightness.max": 300}, "filters.brightness.max: 300, but no score is more than 255. Where"),
         ({"calibrate.keep": 0}, "calibrate.keep: 0 is out of range, it must be more than 0"),
         (
