@@ -124,11 +124,12 @@ def test_clips_that_are_too_small_for_their_files_or_lack_sound_are_not_judged(t
 
 def test_the_mean_clip_is_as_long_as_the_chart_says(tmp_path):
     """Files of 81 frames at 16 per second last 5.0625 s, and come from 5.04 s of a video of 12.5."""
-    found = collected(tmp_path, ALL, [row(n, ALL, alignment=0.3, seconds=5.04) | {"cut_seconds": 5.0625} for n in (0, 1)])
+    rows = [row(number, ALL, alignment=0.3, seconds=5.04) | {"cut_seconds": 5.0625} for number in range(2)]
+    found = collected(tmp_path, ALL, rows)
     assert found.kept.seconds == 2 * 5.0625
     assert found.kept_footage / found.kept.clips == pytest.approx(5.04)
     assert page.plot(found.seconds, found.fate == GONE_ON)["median"] == pytest.approx(5.04)
-    assert found.trimmed == pytest.approx([-0.0225] * 2), "or else the hours that the page adds up would not be those of the run"
+    assert found.trimmed == pytest.approx([-0.0225] * 2), "what the page adds up is what the run has"
 
 
 def test_what_a_cascade_has_spared_is_unknown_and_never_zero(tmp_path):
