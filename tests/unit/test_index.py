@@ -209,7 +209,7 @@ def test_files_of_cameras_and_recorders_are_found(run, caplog):
     line = "4 files with other endings are ignored: 2 .jpg, 1 without an ending, 1 .txt"
     assert line in caplog.text
     for name in ("x/y.JPG", "x/z.jpg", "README"):
-        (run.folder / name).unlink()
+        (run.videos / name).unlink()
     run.update()
     assert "1 file with another ending is ignored: 1 .txt" in caplog.text
 

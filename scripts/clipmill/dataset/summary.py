@@ -12,6 +12,7 @@ from clipmill.base.human import counted, duration
 from clipmill.filters import reasons
 from clipmill.filters.quantiles import Resolved
 from clipmill.filters.verdict import Judgement
+from clipmill.shapes.rates import shows_frames_twice
 from clipmill.steps import BY_NAME
 from clipmill.store import tables
 from clipmill.store.layout import Paths
@@ -84,6 +85,7 @@ class Summary:
                 self.clips["kept"] += 1
                 self.seconds["dataset"] += row["cut_seconds"]
                 self.cuts[row["cut_method"]] += 1
+                self.cuts["frames_twice"] += shows_frames_twice(row)
                 self.cuts["copy_failed"] += row["copy_failed"] is not None
                 self.texts["not_rewritten"] += row["rewritten"] is False  # missing for a person's text
                 self.stays.update(name for name, promise in STAYS.items() if row[promise] is False)
@@ -126,7 +128,7 @@ class Summary:
             **({"review": self.review} if self.review else {}),
             "splits": self.splits,
             "hours": {name: round(self.seconds[name] / 3600, 6) for name in ("videos", "clips", "dataset")},
-            "cuts": {name: self.cuts[name] for name in ("copy", "reencode", "copy_failed")},
+            "cuts": {name: self.cuts[name] for name in ("copy", "reencode", "copy_failed", "frames_twice")},
             "stays": {name: self.stays[name] for name in STAYS if self.stays[name]},
             "texts": {"not_rewritten": self.texts["not_rewritten"]},
             "errors": [
@@ -178,6 +180,12 @@ def as_text(summary: dict[str, Any], outdir: Path, links: bool = False) -> str:
         f"  length   {duration(3600 * hours['videos'])} in, {duration(3600 * hours['dataset'])} out",
         f"  files    {cuts['copy']:,} copied without loss, {cuts['reencode']:,} re-encoded"
         + (f" ({cuts['copy_failed']:,} after a copy that failed its check)" if cuts["copy_failed"] else ""),
+        *(
+            f"           {counted(count, 'file shows', 'files show')} some frames twice, because the video is slower: "
+            "`filters.fps` drops such clips"
+            for count in [cuts.get("frames_twice")]  # missing in older summaries
+            if count
+        ),
         *(
             f"           {counted(count, 'file stays', 'files stay')} {name}, "
             f"as decode.{'tone_map' if name == 'HDR' else 'deinterlace'} says"
