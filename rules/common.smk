@@ -78,6 +78,25 @@ def calibrates():
     return os.getenv("CLIPMILL_CALIBRATES") == "1"
 
 
+def shows_finished_runs():
+    """Whether this command shows finished runs and does nothing else. If they are not there, it ends without a trace."""
+    browse, compare = map(rule_name, ("browse", "compare"))
+    if not workflow.is_main_process or not {browse, compare} & set(sys.argv):
+        return False
+    targets = set(command_line().targets)
+    if browse in targets:
+        from clipmill.review.server import check_page
+
+        or_exit(check_page, Path(config["outdir"]))
+    if compare in targets:
+        from clipmill.compare.runs import check_finished
+
+        for key in ("a", "b"):
+            if outdir := config[f"run_{key}"]:
+                or_exit(check_finished, key, Path(outdir))
+    return bool(targets) and targets <= {browse, compare}
+
+
 def expand_home():
     """Let `~` be the home folder. Not every shell replaces it in `videos=~/videos`, and YAML does not."""
     for part, key in (
@@ -132,6 +151,7 @@ if config["classifiers"]:
 config["decode"]["deinterlace"] = config["decode"]["deinterlace"] or "off"
 expand_home()
 or_exit(allow_place_of_videos, config)
+SHOWS_FINISHED_RUNS = shows_finished_runs()
 CALIBRATES = calibrates()
 if CALIBRATES:
     or_exit(take_sample)

@@ -25,7 +25,7 @@ CLUSTER_JOBS = JOBS_AT_ONCE if on_cluster() else None
 
 def find_shards():
     """All shards, and how many videos each has. The main process looks for videos; jobs read what it found."""
-    if config["videos"] is None:
+    if config["videos"] is None or SHOWS_FINISHED_RUNS:
         return {}
     outdir = Path(config["outdir"])
     if not workflow.is_main_process:

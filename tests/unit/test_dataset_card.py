@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def test_an_empty_split_is_told(tmp_path):
 
 def row(**more) -> dict:
     known = {"split": "train", "video_id": "v", "cut_seconds": 4.5, "cut_width": 64, "cut_height": 48, "cut_fps": 25.0}
-    known |= {"cut_sound": False}
+    known |= {"cut_sound": False, "fps": 25.0}
     bucket = dict.fromkeys(("bucket_width", "bucket_height", "bucket_aspect_ratio", "bucket_frames"))
     return {**known, **bucket, "text": "A cat.", **more}
 
@@ -131,6 +132,24 @@ def test_distributions_are_counted(tmp_path):
     text = write(numbers)
     assert "| train | 3 | 14 s |\n| validation | 1 | 4.5 s |\n" in text
     assert "| 64 × 48 | 3 |\n| 128 × 48 | 1 |\n" in text
+
+
+def test_clips_that_show_frames_twice_are_counted(tmp_path):
+    """Of 12.5 frames per second at 16, not of 23.976 at 24, nor of files of fewer frames."""
+    rates = [(12.5, 16.0), (23.976, 24.0), (25.0, 25.0), (30.0, 16.0)]
+    rows = [row(fps=fps, cut_fps=cut_fps) for fps, cut_fps in rates]
+    numbers = Numbers(SPLITS[:1])
+    numbers.shard(rows)
+    assert "**1 of the 4 clips show some frames twice**" in write(numbers)
+    assert "twice" not in write(Numbers(SPLITS[:1]))
+
+
+def test_the_summary_counts_clips_that_show_frames_twice(tmp_path):
+    export = Export(tmp_path, [Clip("v", 0, rate=Fraction(16)), Clip("v", 4000, rate=Fraction(10))])
+    export.run()
+    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert summary["cuts"]["frames_twice"] == 1
+    assert "1 file shows some frames twice" in as_text(summary, tmp_path)
 
 
 def test_a_long_distribution_is_cut(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 
 from clipmill.base.opencv import cv2
 from clipmill.captions import ClipFacts
-from clipmill.captions.camera import CAMERA_WORDS
+from clipmill.captions.camera import CAMERA_WORDS, camera_phrase
 from clipmill.captions.describe import MAX_WORDS, MIN_WORDS, PALETTE, describe, place_of
 from clipmill.captions.rules import rewrite
 from clipmill.store import tables
@@ -95,6 +95,16 @@ def flat(colour: int) -> np.ndarray:
 def test_camera(word, speed, phrase):
     text = describe(clip(path(noise()), camera=word, camera_speed=speed))
     assert f"clip in which the camera {phrase}, with moderate movement overall." in text
+
+
+@pytest.mark.parametrize(("word", "speed"), [("mixed", 0.32), ("mixed", 0.5), ("pan_left", 0.14), ("zoom_in", 0.4)])
+def test_no_word_on_a_move_that_is_too_slow_to_be_seen(word, speed):
+    """A fixed camera is measured to move by up to 0.5 % of the short side per second, in any direction."""
+    facts = clip(path(noise()), camera=word, camera_speed=speed)
+    assert "camera" not in describe(facts)
+    assert camera_phrase(facts) == "hardly moves"
+    assert camera_phrase(replace(facts, camera="tilt_down", camera_speed=1.08)) == "tilts slowly down"
+    assert camera_phrase(replace(facts, camera="static", camera_speed=0.06)) == "is still"
 
 
 def test_every_camera_has_words():
@@ -214,12 +224,30 @@ def test_places(rows, columns, place):
 # --- the other facts, and the text as a whole -----------------------------------------------------------------------
 
 
-def test_text_pauses_and_changes():
+def test_text_and_changes():
     assert "On-screen text covers about 3.4% of the picture." in describe(clip(text_area=0.034))
     assert "text" not in describe(clip(text_area=0.0))
-    assert "For about 40% of the time the picture is frozen." in describe(clip(frozen_share=0.4))
-    assert "The picture is frozen throughout." in describe(clip(frozen_share=1.0))
     assert "The view changes greatly between one moment and the next." in describe(clip(consistency=0.2))
+
+
+def compressed(frame: np.ndarray, quality: int) -> np.ndarray:
+    jpeg = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+
+
+def test_a_picture_that_stands_is_frozen():
+    moving = path(noise(), right=200)
+    standing = [compressed(moving[3], quality) for quality in (95, 80, 90, 85)]
+    some = "The picture is frozen for a part of the time."
+    assert some in describe(clip([*moving[:4], *standing], frozen_share=0.4))
+    assert "The picture is frozen throughout." in describe(clip(standing * 2, frozen_share=1.0))
+    assert "frozen" not in describe(clip(standing * 2, frozen_share=0.1)), "what moves is too small for these frames"
+
+
+@pytest.mark.parametrize("share", [0.2, 0.37, 0.6, 0.8, 1.0])
+def test_frames_that_a_conversion_repeats_are_not_frozen(share):
+    """Of 24 frames per second at 30 and 60, and of 12 at 60: kept frames, half a second apart, differ."""
+    assert "frozen" not in describe(clip(path(noise(), right=20), frozen_share=share))
 
 
 @pytest.mark.parametrize(
@@ -241,7 +269,7 @@ def test_orientation(width, height, word):
 
 @pytest.mark.parametrize("missing", FULL)
 def test_nothing_is_said_of_what_is_missing(missing):
-    rich = clip(path(noise(), right=200), text_area=0.03, frozen_share=0.3)
+    rich = clip([*path(noise(), right=200)[1:], path(noise(), right=200)[-1]], text_area=0.03, frozen_share=0.3)
     words = {
         "brightness": "medium-bright",
         "contrast": "contrast",

@@ -208,6 +208,10 @@ def test_files_of_cameras_and_recorders_are_found(run, caplog):
     assert sorted(run.index["name"]) == sorted(found)
     line = "4 files with other endings are ignored: 2 .jpg, 1 without an ending, 1 .txt"
     assert line in caplog.text
+    for name in ("x/y.JPG", "x/z.jpg", "README"):
+        (run.videos / name).unlink()
+    run.update()
+    assert "1 file with another ending is ignored: 1 .txt" in caplog.text
 
 
 def test_previews_are_left_out_beside_their_recordings(run, caplog):

@@ -20,7 +20,8 @@ PROMPTS = Path(__file__).resolve().parents[2] / "config" / "prompts"
 # What the values of a backend depend on, with the default settings: step, backend, and whether words are drawn.
 OF_0_1: dict[str, dict[str, Any]] = {
     "aesthetic classic": {"backend": "classic", "frames": 4, "version": 2},  # its sharpness: of 0.1 it was 1
-    "caption describe": {"backend": "describe", "model": "clipmill describe 1 (measured, no model)"},
+    # Its words on pauses and slow cameras: of 0.1 it was 1.
+    "caption describe": {"backend": "describe", "model": "clipmill describe 2 (measured, no model)"},
     "caption openai": {
         "backend": "openai",
         "frames": [8, None],

@@ -293,7 +293,8 @@ def test_what_is_done_is_counted_and_what_is_left_goes_by_it(outdir):
     assert (plan["videos"]["decoded"], plan["videos"]["to_decode"]) == (4, 8)
     assert plan["hours"]["decoded"] == pytest.approx(12 / 3600, abs=1e-6)
     clips = plan["clips"]
-    assert (clips["found"], clips["kept"], clips["kept_share"]) == (8, 6, 0.75)
+    assert (clips["found"], clips["unfit"], clips["kept"], clips["kept_share"]) == (10, 2, 6, 0.75)
+    assert "2 of the 10 are unfit (too short, frozen …)" in as_text(plan)
     assert clips["an_hour"] == pytest.approx(8 / 12 * 3600)
     assert (clips["expected"], clips["expected_kept"]) == (pytest.approx(16), pytest.approx(12))
     rules = by_rule(plan)

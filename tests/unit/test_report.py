@@ -119,6 +119,17 @@ def test_clips_that_are_too_small_for_their_files_or_lack_sound_are_not_judged(t
     summary = {"videos": {"decoded": 1, "failed": 0}, "hours": {"videos": 1}, "scenes": 3}
     lines = {line["label"]: (line["count"], line["seconds"]) for line in page.funnel(found, summary)}
     assert [lines[name] for name in ("long enough", "large enough", "with sound")] == [(3, 12.0), (2, 8.0), (1, 4.0)]
+    assert (lines["scenes"], lines["clips"]) == ((3, None), (4, 16.0)), "hours of clips are not those of their scenes"
+
+
+def test_the_mean_clip_is_as_long_as_the_chart_says(tmp_path):
+    """Files of 81 frames at 16 per second last 5.0625 s, and come from 5.04 s of a video of 12.5."""
+    rows = [row(number, ALL, alignment=0.3, seconds=5.04) | {"cut_seconds": 5.0625} for number in range(2)]
+    found = collected(tmp_path, ALL, rows)
+    assert found.kept.seconds == 2 * 5.0625
+    assert found.kept_footage / found.kept.clips == pytest.approx(5.04)
+    assert page.plot(found.seconds, found.fate == GONE_ON)["median"] == pytest.approx(5.04)
+    assert found.trimmed == pytest.approx([-0.0225] * 2), "what the page adds up is what the run has"
 
 
 def test_what_a_cascade_has_spared_is_unknown_and_never_zero(tmp_path):

@@ -145,11 +145,11 @@ def test_decisions_about_other_pictures_or_no_clip_are_reported_and_do_nothing(t
         "unknown": 2,
     }
     said = as_text(summary(export), tmp_path)
-    assert "     1  decisions of clips that have changed since: see errors.csv\n" in said
-    assert "     2  decisions of clips that are not there: see errors.csv\n" in said
+    assert "     1 decision of a clip that has changed since: see errors.csv\n" in said
+    assert "     2 decisions of clips that are not there: see errors.csv\n" in said
     assert [record.getMessage() for record in caplog.records if "decision" in record.getMessage()] == [
-        "1 decision of clips that have changed since: errors.csv names them",
-        "2 decisions of clips that are not there: errors.csv names them",
+        "1 decision of a clip that has changed since: see errors.csv",
+        "2 decisions of clips that are not there: see errors.csv",
     ]
 
 

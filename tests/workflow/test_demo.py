@@ -80,7 +80,7 @@ def test_the_terminal_shows_the_summary(finished):
     assert summary["crops"] == {"cropped": 1}
     assert sum(summary["dropped"].values()) == 4
     # Stored upright, with a key frame where it starts: copied. Turned, cropped, or parted within a scene: encoded anew.
-    assert summary["cuts"] == {"copy": 9, "reencode": 3, "copy_failed": 0}
+    assert summary["cuts"] == {"copy": 9, "reencode": 3, "copy_failed": 0, "frames_twice": 0}
 
 
 def test_on_a_terminal_there_are_bars_and_the_report_can_be_clicked(run):

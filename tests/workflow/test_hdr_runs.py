@@ -67,7 +67,7 @@ def test_hdr_looks_like_sdr_everywhere(run):
 
 def test_without_tone_mapping_it_is_said(run):
     outcome = run.done(config={"decode": {"tone_map": False}})
-    assert "2 HDR" in outcome.output and "2  stay HDR, as decode.tone_map says" in outcome.output
+    assert "2 HDR" in outcome.output and "2 files stay HDR, as decode.tone_map says" in outcome.output
     log = "".join(path.read_text() for path in (run.outdir / "logs" / "decode").glob("*.log"))
     assert log.count("decode.tone_map is false: the colours of 2 videos stay HDR") == 1
     rows = pq.read_table(run.outdir / "dataset" / "metadata.parquet", columns=["name", "sdr"]).to_pylist()

@@ -29,7 +29,7 @@ def test_models_of_transformers_caption_and_rewrite(tmp_path):
     for row in rows.values():
         assert row["caption_model"].startswith(f"transformers: {seeing} (sha256:") and row["caption_whole"] is False
         assert row["rewritten"] is False and row["text"] == " ".join(row["caption"].split())
-    assert "2  stand as they were captioned" in outcome.output
+    assert "2 texts stand as they were captioned" in outcome.output
 
     run.video("three.mp4", picture="astronaut.png")
     before = run.written("caption", "rewrite")

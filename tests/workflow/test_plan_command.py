@@ -85,7 +85,7 @@ def test_a_plan_of_nothing_done_counts_all(filled):
         "5 in 3 shards: 5 to decode, 0 decoded",
         f"{size / 1000:.3g} kB, {size / 1000:.3g} kB of them to decode (counted)",
         f"length   {duration(4 * SECONDS)} to decode",
-        "1 cannot be read and count as 0 hours: 'e.mp4'",
+        "1 video cannot be read and counts as 0 hours: 'e.mp4'",
         "an hour (assumed)",
         "time     about ",
         " on 1 core\n",
@@ -122,7 +122,7 @@ def test_after_a_run_nothing_is_left_and_what_is_added_goes_by_its_rates(finishe
     assert jobs(outcome) == finished.done("--dry-run").planned == all_of(1)
     said(outcome, "7 in 4 shards: 2 to decode, 5 decoded", f", {duration(2 * SECONDS)} to decode")
     an_hour = counted["found"] / (4 * SECONDS) * 3600
-    said(outcome, f"{counted['found'] / 2:.3g} to be found at {an_hour:,.0f} an hour (measured here)")
+    said(outcome, f"{counted['found'] / 2:.3g} fit ones to be found at {an_hour:,.0f} an hour (measured here)")
 
 
 def test_what_happens_to_videos_and_files_is_planned_as_a_dry_run_has_it(finished):

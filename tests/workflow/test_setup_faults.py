@@ -37,6 +37,14 @@ def test_a_missing_folder(run: Run):
     )
 
 
+@pytest.mark.parametrize("command", [["browse"], ["compare", "--config", "run_a=nope", "run_b=nope"]])
+def test_a_misspelt_folder_of_a_finished_run_leaves_nothing_behind(run: Run, command):
+    run.video("good.mp4", speed=0)
+    run.below = "nope"
+    assert explain(run.run(*command), "nope/review.html: there is no" if len(command) == 1 else "run_a: nope has no")
+    assert not run.outdir.exists()
+
+
 def test_an_empty_folder(run: Run):
     assert explain(run.run(), f"{run.folder} holds no video", "mp4")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from clipmill.base.clip_rows import SYNC_SECONDS
 from clipmill.base.errors import ItemError
 from clipmill.base.opencv import cv2
 from clipmill.captions import Answers, Clip, ClipFacts
-from clipmill.captions.camera import camera_phrase
+from clipmill.captions.camera import HARDLY_MOVES, camera_phrase
 from clipmill.captions.reading_ahead import reading_ahead
 from clipmill.decode.reading import FrameChoice
 from clipmill.store.tables import STATIC
@@ -37,6 +38,7 @@ COLOURFULNESS: Steps = (
 DETAIL: Steps = ((6, "very little fine detail"), (14, "little fine detail"), (28, "a fair amount of detail"))
 MOTION: Steps = ((0.2, "hardly any"), (1, "a little"), (4, "moderate"), (12, "strong"))
 LEAST_COLOUR = 0.08  # the least share of the picture that is mentioned
+SAME = 8  # grey levels: two pictures that nowhere differ by more, when smoothed, are the same one compressed twice
 
 # Names people use for these colours (sRGB); a pixel gets the name of the colour that is nearest in CIELAB.
 PALETTE = {
@@ -57,7 +59,7 @@ class Describe:
 
     threads = 1
 
-    model = f"{CAPTIONER}1 (measured, no model)"
+    model = f"{CAPTIONER}2 (measured, no model)"
     about = {"backend": "describe", "model": model}
     reads = tuple(fact.name for fact in fields(ClipFacts) if fact.name != "frames")
 
@@ -83,7 +85,8 @@ def describe(clip: ClipFacts) -> str:
     """The text on one clip: sentences in a fixed order. Beyond MAX_WORDS the least important ones are left out."""
     greys = [_grey(frame) for frame in clip.frames]
     sentences: dict[Callable[..., str], str] = {opening: opening(clip, greys), light: light(clip, greys)}
-    sentences |= {write: write(clip) for write in (colours, manner, text, pauses, changes)}
+    sentences |= {write: write(clip) for write in (colours, manner, text)}
+    sentences |= {pauses: pauses(clip, greys), changes: changes(clip)}
     if _words(sentences.values()) < MIN_WORDS:
         sentences[size] = size(clip)
     for write in (changes, manner, pauses, light):
@@ -100,7 +103,7 @@ def opening(clip: ClipFacts, greys: Sequence[np.ndarray]) -> str:
         where = moving_place(greys) if clip.motion is not None and clip.motion >= MOTION[0][0] else ""
         return f"{start} from a still camera" + (f", with {movement}{where}" if movement else "")
     moves = camera_phrase(clip)
-    if not moves:
+    if moves in ("", HARDLY_MOVES):
         return f"{start} with {movement}" if movement else start
     start += f" in which the camera {moves}"
     return f"{start}, with {movement} overall" if movement else start
@@ -211,13 +214,20 @@ def text(clip: ClipFacts) -> str:
     return f"on-screen text covers about {_percent(clip.text_area)} of the picture"
 
 
-def pauses(clip: ClipFacts) -> str:
-    """The share of the time in which the picture is frozen; nothing below a fifth."""
+def pauses(clip: ClipFacts, greys: Sequence[np.ndarray]) -> str:
+    """Whether the picture stands still; nothing if less than a fifth of the time is frozen.
+
+    Frames that a conversion of the frame rate repeats are frozen too, up to four fifths of the time (12 to 60 frames
+    per second), and nobody sees them stand. The kept frames of `clip.frames` lie much further apart than these: the
+    picture stands where two neighbours are the same.
+    """
     if clip.frozen_share is None or clip.frozen_share < 0.2:
         return ""
-    if clip.frozen_share >= 0.98:
+    smooth = [cv2.GaussianBlur(grey, (0, 0), 2) for grey in greys]
+    stands = [int(cv2.absdiff(a, b).max()) <= SAME for a, b in pairwise(smooth)]
+    if clip.frozen_share >= 0.98 and all(stands):
         return "the picture is frozen throughout"
-    return f"for about {_percent(clip.frozen_share)} of the time the picture is frozen"
+    return "the picture is frozen for a part of the time" if any(stands) else ""
 
 
 def changes(clip: ClipFacts) -> str:

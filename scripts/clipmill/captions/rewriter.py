@@ -126,7 +126,7 @@ def loss(source: str, text: str, max_growth: float) -> str | None:
     if is_refusal(text) and not is_refusal(source):
         return "it is a refusal"
     if len(after) > max_growth * len(before) + SLACK:
-        return f"it has {len(after)} words, the caption {len(before)}"
+        return f"it has {counted(len(after), 'word')}, the caption {len(before)}"
     about = content_words(before)
     if about and not about & content_words(after):
         return "it has none of the caption's content words"

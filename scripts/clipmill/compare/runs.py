@@ -30,6 +30,15 @@ ABOUT = [
 EXAMPLES = 3  # clips of each change of a verdict
 
 
+def check_finished(key: str, outdir: Path) -> None:
+    """Raise SetupError if `outdir` has no finished run. `key`: as of FinishedRun."""
+    paths = Paths(outdir)
+    if not paths.final_verdicts.is_file() or not paths.summary.is_file():
+        raise SetupError(
+            f"run_{key}: {outdir} has no verdicts.parquet and summary.json; name the outdir of a finished run"
+        )
+
+
 @dataclass(frozen=True)
 class FinishedRun:
     """A run to compare. `key`: its key in the config. `rows`: of FINAL_VERDICTS by clip. `summary`: summary.json."""
@@ -42,11 +51,8 @@ class FinishedRun:
     @staticmethod
     def read(key: str, outdir: Path) -> FinishedRun:
         """Raises SetupError if there is no finished run."""
+        check_finished(key, outdir)
         paths = Paths(outdir)
-        if not paths.final_verdicts.is_file() or not paths.summary.is_file():
-            raise SetupError(
-                f"run_{key}: {outdir} has no verdicts.parquet and summary.json; name the outdir of a finished run"
-            )
         there = pq.read_schema(paths.final_verdicts).names
         names = [*ABOUT, *(name for name in there if name in COLUMNS or is_classifier(name))]
         table = tables.with_classifiers(tables.FINAL_VERDICTS, there)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from clipmill.base.human import counted
+from clipmill.dataset.summary import not_followed
 from clipmill.filters import reasons
 from clipmill.filters.reasons import Reason
 from clipmill.store import tables
@@ -103,9 +103,8 @@ class Review:
 
     def warn(self) -> None:
         """Log the decisions that were not followed."""
-        for name, what in (("changed", "clips that have changed since"), ("unknown", "clips that are not there")):
-            if count := self.counts[name]:
-                log.warning("%s of %s: errors.csv names them", counted(count, "decision"), what)
+        for decisions in not_followed(self.counts):
+            log.warning("%s: see errors.csv", decisions)
 
 
 def with_text(decision: Decision | None) -> Row:

@@ -12,6 +12,7 @@ from clipmill.base.human import counted, duration
 from clipmill.filters import reasons
 from clipmill.filters.quantiles import Resolved
 from clipmill.filters.verdict import Judgement
+from clipmill.shapes.rates import shows_frames_twice
 from clipmill.steps import BY_NAME
 from clipmill.store import tables
 from clipmill.store.layout import Paths
@@ -84,6 +85,7 @@ class Summary:
                 self.clips["kept"] += 1
                 self.seconds["dataset"] += row["cut_seconds"]
                 self.cuts[row["cut_method"]] += 1
+                self.cuts["frames_twice"] += shows_frames_twice(row)
                 self.cuts["copy_failed"] += row["copy_failed"] is not None
                 self.texts["not_rewritten"] += row["rewritten"] is False  # missing for a person's text
                 self.stays.update(name for name, promise in STAYS.items() if row[promise] is False)
@@ -126,7 +128,7 @@ class Summary:
             **({"review": self.review} if self.review else {}),
             "splits": self.splits,
             "hours": {name: round(self.seconds[name] / 3600, 6) for name in ("videos", "clips", "dataset")},
-            "cuts": {name: self.cuts[name] for name in ("copy", "reencode", "copy_failed")},
+            "cuts": {name: self.cuts[name] for name in ("copy", "reencode", "copy_failed", "frames_twice")},
             "stays": {name: self.stays[name] for name in STAYS if self.stays[name]},
             "texts": {"not_rewritten": self.texts["not_rewritten"]},
             "errors": [
@@ -181,7 +183,14 @@ def as_text(summary: dict[str, Any], outdir: Path, links: bool = False) -> str:
         f"  files    {cuts['copy']:,} copied without loss, {cuts['reencode']:,} re-encoded"
         + (f" ({cuts['copy_failed']:,} after a copy that failed its check)" if cuts["copy_failed"] else ""),
         *(
-            f"           {count:6,d}  stay {name}, as decode.{'tone_map' if name == 'HDR' else 'deinterlace'} says"
+            f"           {counted(count, 'file shows', 'files show')} some frames twice, because the video is slower: "
+            "`filters.fps` drops such clips"
+            for count in [cuts.get("frames_twice")]  # missing in older summaries
+            if count
+        ),
+        *(
+            f"           {counted(count, 'file stays', 'files stay')} {name}, "
+            f"as decode.{'tone_map' if name == 'HDR' else 'deinterlace'} says"
             for name, count in summary.get("stays", {}).items()
         ),
         f"  texts    caption by {summary['settings']['caption']}, rewrite by {summary['settings']['rewrite']}, "
@@ -189,7 +198,8 @@ def as_text(summary: dict[str, Any], outdir: Path, links: bool = False) -> str:
         + (" (not checked against the video)" if summary["settings"]["alignment"] == "none" else ""),
     ]
     if count := summary["texts"]["not_rewritten"]:
-        lines += [f"           {count:6,d}  stand as they were captioned: no rewriting was good enough"]
+        texts = counted(count, "text stands as it was captioned", "texts stand as they were captioned")
+        lines += [f"           {texts}: no rewriting was good enough"]
     errors = [(error.get("step") or error["rule"], error) for error in summary["errors"]]  # 0.1 said `rule`
     if errors:
         lines += ["  errors"]
@@ -216,9 +226,16 @@ def review_lines(review: Mapping[str, int]) -> list[str]:
         f"{review['reviewed_out']:,} reviewed out, {review['starred']:,} with a star, "
         f"{counted(review['texts'], 'text')} edited"
     ]
-    old = {"of clips that have changed since": review["changed"], "of clips that are not there": review["unknown"]}
-    lines += [f"           {count:6,d}  decisions {what}: see errors.csv" for what, count in old.items() if count]
-    return lines
+    return [*lines, *(f"           {decisions}: see errors.csv" for decisions in not_followed(review))]
+
+
+def not_followed(review: Mapping[str, int]) -> list[str]:
+    """How many decisions could not be followed, and why."""
+    words = {
+        "changed": ("decision of a clip that has changed since", "decisions of clips that have changed since"),
+        "unknown": ("decision of a clip that is not there", "decisions of clips that are not there"),
+    }
+    return [counted(review[name], *nouns) for name, nouns in words.items() if review[name]]
 
 
 def answer_line(column: str, about: Mapping[str, Any]) -> str:

@@ -174,8 +174,13 @@ def _find_at_address(text: str, exclude: list[str], captions: bool, found: Found
         elif not _excluded(name, exclude):
             _add_entry(name, address.below(path) if path else address, entry, found)
     if others:
-        count = counted(others.total(), "file")
-        log.info("%s: %s with other endings are ignored: %s", address, count, counted_endings(others))
+        _log_others(address, others)
+
+
+def _log_others(place: Path | Address, others: Counter[str]) -> None:
+    """Log how many files were ignored, by ending."""
+    files = counted(others.total(), "file with another ending is", "files with other endings are")
+    log.info("%s: %s ignored: %s", place, files, counted_endings(others))
 
 
 def gives_scenes_at(videos: str, fetch: FetchSettings) -> bool:
@@ -224,11 +229,10 @@ def _search_folder(folder: Path, outdir: Path, exclude: list[str], found: Found)
     for name, entry in alone:
         _add_file(name, entry, exclude, found)
     if len(alone) < len(previews):
-        count = counted(len(previews) - len(alone), "preview")
-        log.info("%s: %s of recordings that lie beside them are ignored", folder, count)
+        words = "preview of a recording that lies beside it is", "previews of recordings that lie beside them are"
+        log.info("%s: %s ignored", folder, counted(len(previews) - len(alone), *words))
     if others:
-        count = counted(others.total(), "file")
-        log.info("%s: %s with other endings are ignored: %s", folder, count, counted_endings(others))
+        _log_others(folder, others)
     if found.outdirs:
         log.info("%s: outdirs of other runs are left out: %s", folder, ", ".join(listed(found.outdirs)))
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clipmill.base.errors import SetupError
+from clipmill.base.human import counted
 from clipmill.fetch.parquet import holds_videos
 from clipmill.inputs.given import CAPTION, PATHS, Reader, column_of_paths, gives_scenes, nearly_places
 from clipmill.inputs.published import LONGEST_CELL, Cells, layout_of
@@ -166,7 +167,7 @@ def _delimited(sheet: Path, choice: Choice, most: int | None) -> Columns:
             if most is not None and rows.line_num > most + 1:
                 break
             if len(row) > len(columns):
-                what = f"line {rows.line_num} has {len(row)} cells, the header {len(columns)}"
+                what = f"line {rows.line_num} has {counted(len(row), 'cell')}, the header {len(columns)}"
                 raise ValueError(f"{what}; put a path that holds the separator in quotes")
             if row:  # not a blank line
                 for name, place in chosen.items():

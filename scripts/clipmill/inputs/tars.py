@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+from clipmill.base.human import counted
 from clipmill.inputs.endings import SUFFIXES, ending
 from clipmill.inputs.entries import Entry, fault, said, video
 
@@ -110,10 +111,8 @@ class _Listing:
     def _damaged(self, place: int, why: str) -> None:
         if self._cut_off:
             return  # the last member is a fault of its own
-        message = (
-            f"it is damaged from byte {place:,} on ({why}), and the {len(self._videos):,} videos before that are used; "
-            "copy it again"
-        )
+        good = counted(len(self._videos), "video before that is", "videos before that are")
+        message = f"it is damaged from byte {place:,} on ({why}), and {good} used; copy it again"
         self._faults.append(fault("", "damaged_archive", message))
 
     def _add(self, member: tarfile.TarInfo) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clipmill.base.files import newer
+from clipmill.base.human import counted
 from clipmill.decode.video import EASYANIMATE, EXTRAS, MINIATURES, SOUND, SPEECH, DecodePaths
 from clipmill.models import backends
 from clipmill.plan import rates
@@ -137,7 +138,7 @@ class Amounts:
     def as_dict(self) -> dict[str, Any]:
         shards = self._work.shards.values()
         return {
-            "found": int(self._work.total("clips")),
+            "found": int(self._work.total("clips") + self._work.total("unfit")),
             "unfit": int(self._work.total("unfit")),
             "kept": int(self._work.total("kept")),
             "expected": sum(self.of(shard, CLIP) for shard in shards if shard.clips is None),
@@ -344,7 +345,7 @@ def _own_export_rate(outdir: Path) -> rates.Rate | None:
 
 
 def _here(jobs: int) -> str:
-    return f"{HERE}, 1 job" if jobs == 1 else f"{HERE}, {jobs:,} jobs"
+    return f"{HERE}, {counted(jobs, 'job')}"
 
 
 def _whole_job(outdir: Path, folder: str, name: str) -> benchmarks.Benchmark | None:

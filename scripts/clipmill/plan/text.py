@@ -38,7 +38,7 @@ def as_text(plan: dict[str, Any]) -> str:
 
 def _videos(plan: dict[str, Any]) -> Iterator[str]:
     videos, hours, clips = plan["videos"], plan["hours"], plan["clips"]
-    shards = "1 shard" if videos["shards"] == 1 else f"{videos['shards']:,} shards"
+    shards = counted(videos["shards"], "shard")
     yield f"videos   {videos['count']:,} in {shards}: {videos['to_decode']:,} to decode, {videos['decoded']:,} decoded"
     if videos["failed"] or videos["removed"]:
         yield f"         {videos['failed']:,} of the decoded ones failed, {videos['removed']:,} have gone ({COUNTED})"
@@ -56,20 +56,23 @@ def _videos(plan: dict[str, Any]) -> Iterator[str]:
         if lines := hours["median_lines"]:
             yield f"         pictures of {lines:,} lines, the median ({SOURCE} has 360 to 480)"
     if names := hours["headers_unreadable"]:
-        yield f"         {len(names):,} cannot be read and count as 0 hours: {_some(names)}"
+        unreadable = counted(len(names), "video cannot be read and counts", "videos cannot be read and count")
+        yield f"         {unreadable} as 0 hours: {_some(names)}"
     if silent := hours["headers_without_length"]:
-        yield f"         {silent:,} headers state no length: these videos count as average ones ({ASSUMED})"
+        headers = counted(silent, "header states", "headers state")
+        yield f"         {headers} no length: such videos count as average ones ({ASSUMED})"
     if clips["expected"] != 0:
         known = f"{clips['found']:,} found ({COUNTED}), and " if clips["found"] else ""
         rate = f"{clips['an_hour']:,.0f} an hour ({clips['an_hour_from']})"
         if clips["an_hour_from"] == COUNTED:
             yield f"clips    {known}{_number(clips['expected'])} that the sheet gives ({COUNTED})"
         else:
-            yield f"clips    {known}{_number(clips['expected'])} to be found at {rate}"
+            yield f"clips    {known}{_number(clips['expected'])} fit ones to be found at {rate}"
     else:
         yield f"clips    {clips['found']:,} found ({COUNTED})"
     if clips["unfit"]:
-        yield f"         {clips['unfit']:,} more are unfit (too short, frozen …); the summary counts them by reason"
+        unfit = f"{clips['unfit']:,} of the {clips['found']:,} are unfit (too short, frozen …)"
+        yield f"         {unfit}; the summary counts them by reason"
     if clips["expected_kept"] != 0:
         known = f"{clips['kept']:,} ({COUNTED}), and " if clips["kept"] else ""
         share = f"{clips['kept_share']:.0%} of the rest ({clips['kept_share_from']})"
@@ -176,7 +179,7 @@ def _disk(plan: dict[str, Any]) -> Iterator[str]:
 
 def _columns(name: str, jobs: str, work: str, rate: str, unit: str, start: str, *rest: str) -> str:
     cores, gpus, source = rest
-    return f"{name:<18}{jobs:>6}{work:>17}{rate:>7} {unit:<9}{start:>5}{cores:>9}{gpus:>7}  {source}"
+    return f"{name:<18}{jobs:>6}{work:>17} {rate:>7} {unit:<9}{start:>5}{cores:>9}{gpus:>7}  {source}"
 
 
 def _short(source: str) -> str:

@@ -71,6 +71,7 @@ class Collected:
     small: Amount = field(default_factory=Amount)  # clips whose pictures are too small for cut.size
     silent: Amount = field(default_factory=Amount)  # clips without the sound that cut.audio requires
     kept: Amount = field(default_factory=Amount)  # `seconds` are those of the files
+    kept_footage: float = 0.0  # seconds of the kept clips in their videos
     sizes: dict[tuple[int, int], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     rates: dict[float, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     lengths: list[int] = field(default_factory=list)  # of texts, in words
@@ -81,7 +82,7 @@ class Collected:
     fate: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
     exempt: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
     seconds: np.ndarray = field(default_factory=lambda: np.empty(0))
-    trimmed: np.ndarray = field(default_factory=lambda: np.empty(0))  # seconds that the file of a kept clip lost
+    trimmed: np.ndarray = field(default_factory=lambda: np.empty(0))  # seconds that the file of a kept clip is shorter
     sheet: Nearest = field(default_factory=lambda: Nearest(CANDIDATES))
     near: dict[tuple[str, str, str], Nearest] = field(default_factory=dict)  # by filter, end and side of the threshold
     dropped: dict[str, Nearest] = field(default_factory=dict)  # by stage, some of the clips that fail it
@@ -159,7 +160,7 @@ class _Rows:
         self._fate[here] = looked.fate[chosen]
         self._exempt[here] = looked.exempt[chosen]
         self._seconds[here] = seconds[chosen]
-        self._trimmed[here] = np.nan_to_num(np.maximum(seconds - file_seconds, 0))[chosen]
+        self._trimmed[here] = np.nan_to_num(seconds - file_seconds)[chosen]
         self._used = here.stop
 
     def give(self, to: Collected) -> None:
@@ -220,6 +221,7 @@ def _count(collected: Collected, looked: Looked, seconds: np.ndarray, batch: pa.
     for fate, amount in ((SHORT, collected.short), (SMALL, collected.small), (SILENT, collected.silent)):
         amount.add(int((looked.fate == fate).sum()), float(seconds[looked.fate == fate].sum()))
     collected.kept.add(int(kept.sum()), float(np.nansum(_numbers(batch, "cut_seconds")[kept])))
+    collected.kept_footage += float(seconds[kept].sum())
     rest = is_judged(looked.fate)
     collected.tally.add(looked.fails[rest], looked.unsure[rest], seconds[rest])
     widths, heights = (np.nan_to_num(_numbers(batch, name)).astype(np.int64) for name in ("width", "height"))

@@ -143,7 +143,7 @@
   }
 
   /** By stage: clips and seconds that have passed it, and clips of which that is unknown. Also how many clips would still
-      have to be captioned or cut, and the standard errors. */
+      have to be captioned or cut, and the standard errors. `footage`: seconds of the kept clips in their videos. */
   function tally() {
     const unit = 1e-6, scale = rows ? data.clips / rows : 1;
     const passed = [];
@@ -160,6 +160,7 @@
     const spread = (squares, sum) => Math.sqrt(Math.max(0, squares / rows - (sum / rows) ** 2));
     return {
       passed,
+      footage: time * unit * scale,
       failing: (stage) => [sums.fail[stage] * scale, sums.alone[stage] * scale, sums.unsure[stage] * scale],
       caption: sums.caption * scale,
       cut: sums.cut * scale,
@@ -257,7 +258,7 @@
     );
     const said = [
       `${about}${count(end.clips)} of ${count(data.found)} clips would be kept`, about + share(end.clips, data.found), aboutTime + lasting(end.seconds),
-      end.clips ? `${aboutTime}${number(end.seconds / end.clips)} s` : "–",
+      end.clips ? `${aboutTime}${number(now.footage / end.clips)} s` : "–",
     ];
     headline.forEach(({ element, was }, place) => write(element, touched.length ? said[place] : was));
     for (const { card, stage, fails: sentence, failsWas, ...filter } of filters) {

@@ -114,14 +114,17 @@ def code(text: str) -> Markup:
 
 
 def funnel(collected: Collected, summary: Mapping[str, Any]) -> Lines:
-    """One line per stage, in the order of the data: label, number of clips (or videos, scenes) and seconds."""
+    """One line per stage, in the order of the data: label, number of clips (or videos, scenes) and seconds.
+
+    How long whole scenes are, with the frames at their ends that belong to no clip, is not known.
+    """
     videos = summary["videos"]["decoded"] + summary["videos"]["failed"]
     length = 3600 * summary["hours"]["videos"]
     found, short = collected.found, collected.short
     lines = [
         {"label": "videos", "count": videos, "seconds": None, "clips": False},
         {"label": "videos decoded", "count": summary["videos"]["decoded"], "seconds": length, "clips": False},
-        {"label": "scenes", "count": summary["scenes"], "seconds": found.seconds, "clips": False},
+        {"label": "scenes", "count": summary["scenes"], "seconds": None, "clips": False},
         {"label": "clips", "count": found.clips, "seconds": found.seconds, "clips": True},
         {
             "label": "long enough",

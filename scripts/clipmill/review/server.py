@@ -64,6 +64,13 @@ class Refused(Exception):
         self.status = status
 
 
+def check_page(outdir: Path) -> None:
+    """Raise SetupError if an output folder has no page to serve."""
+    page = Paths(outdir).review_page
+    if not page.is_file():
+        raise SetupError(f"{page}: there is no such page; a run makes it, when it writes its report")
+
+
 class Server(ThreadingHTTPServer):
     """Serves the output folder `outdir` at `address`. Raises SetupError if it has no page, or the port is taken.
 
@@ -73,14 +80,12 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, outdir: Path, port: int = 0):
-        paths = Paths(outdir)
-        if not paths.review_page.is_file():
-            raise SetupError(f"{paths.review_page}: there is no such page; a run makes it, when it writes its report")
+        check_page(outdir)
         self.root = outdir.resolve(strict=True)
-        self.decisions = self.root / paths.review_file.name
+        self.decisions = self.root / Paths(outdir).review_file.name
         self.token = secrets.token_urlsafe(TOKEN_BYTES)
         self.writing = threading.Lock()
-        self._index = paths.videos
+        self._index = Paths(outdir).videos
         self._videos: dict[str, Path] | None = None
         try:
             super().__init__((HOST, port), Handler)

@@ -336,4 +336,4 @@ def _cut(text: str) -> str:
     lines = text.splitlines()
     if len(lines) <= MOST_LINES:
         return text
-    return "\n".join([*lines[:MOST_LINES], f"… and {len(lines) - MOST_LINES:,} more lines"])
+    return "\n".join([*lines[:MOST_LINES], f"… and {counted(len(lines) - MOST_LINES, 'more line')}"])

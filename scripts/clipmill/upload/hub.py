@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clipmill.base.errors import ItemError, in_line
+from clipmill.base.human import counted
 from clipmill.remote.addresses import Address
 from clipmill.remote.entries import Entry
 from clipmill.remote.errors import FAILED, FORBIDDEN, NOT_FOUND, RemoteError, without_queries
@@ -65,7 +66,8 @@ class Hub:
             api.create_commit(
                 self._address.place,
                 [*added, *removed],
-                commit_message=f"clipmill: {len(added)} files" + (f", {len(removed)} removed" if removed else ""),
+                commit_message=f"clipmill: {counted(len(added), 'file')}"
+                + (f", {len(removed)} removed" if removed else ""),
                 repo_type="dataset",
                 revision=self._address.revision or None,
                 num_threads=self._parallel,

@@ -17,6 +17,7 @@ from clipmill.dataset.formats.assign import SPLITS, frames_at
 from clipmill.dataset.formats.layout import Format, bucket_of
 from clipmill.filters import verdict
 from clipmill.filters.columns import WORDS
+from clipmill.shapes.rates import shows_frames_twice
 from clipmill.store import tables
 
 MOST_ROWS = 10
@@ -40,14 +41,14 @@ class Numbers:
     that have fewer frames than their bucket when frames are counted at this rate. `sound` and `speech`: seconds of the
     clips with sound, and seconds of these in which somebody speaks; `measured`: seconds of these in which it was
     measured whether somebody does. `broken`: by the column of a promise of docs/promise.md, clips for which it does
-    not hold.
+    not hold. `frames_twice`: clips in which frames are repeated, because their video has fewer per second.
     """
 
     def __init__(self, splits: Sequence[str], rates: Sequence[int] = ()) -> None:
         self.videos = 0
         self.clips: Counter[str] = Counter(dict.fromkeys(splits, 0))
         self.seconds: Counter[str] = Counter(dict.fromkeys(splits, 0.0))
-        self.without_bucket = 0
+        self.without_bucket = self.frames_twice = 0
         self.short_at: Counter[int] = Counter(dict.fromkeys(rates, 0))
         self.sound = self.speech = self.measured = 0.0
         self.broken: Counter[str] = Counter()
@@ -68,6 +69,7 @@ class Numbers:
                     self.speech += share * row["cut_seconds"]
                     self.measured += row["cut_seconds"]
             self.broken.update(one.name for one in tables.PROMISES if row.get(one.name) is False)
+            self.frames_twice += shows_frames_twice(row)
             bucket = bucket_of(row).name
             self.without_bucket += bucket == "all"
             if wanted := row["bucket_frames"]:
