@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.lib.stride_tricks import sliding_window_view
 
-# Of the steps on both sides: a frame that changes by less repeats a picture. `frozen_share` takes half of it, but judges
-# single frames; a cadence is regular, and compression leaves more where a fast picture has little contrast.
+# Of the steps on both sides: a frame that changes by less repeats a picture. `frozen_share` takes half of it, but it
+# judges single frames; a cadence is regular, and compression leaves more where a fast picture has little contrast.
 SHARE_OF_STEPS = 0.2
 FAST = 5.0  # grey levels in the square that changes most: smaller steps look like no cut, and are left alone
 HOLD = 0.18  # seconds for which a cadence shows a picture at most; a still stands for longer
