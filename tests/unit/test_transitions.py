@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
+import av
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -16,6 +18,7 @@ from whole import find_transitions, video_clips
 
 from clipmill.demo import render
 from clipmill.split.combined import GRADUAL, answers, features, find_in
+from clipmill.split.repeats import distinct_frames
 from clipmill.split.transitions import Transition, transition_rows
 from clipmill.store import tables
 from shot_films import KINDS, PHOTOGRAPHS, ShotFilm, matches, render_film
@@ -312,3 +315,68 @@ def test_twice_the_frame_rate_gives_the_same_transitions(tmp_path):
     for one, other in zip(places[1], places[2], strict=True):
         assert one.kind == other.kind
         assert abs(2 * one.start - other.start) <= 4 and abs(2 * one.end - other.end) <= 4
+
+
+# --- repeated frames --------------------------------------------------------------------------------------------------
+
+
+def shown_at(rate: int, pictures: list[np.ndarray], filmed: float) -> Iterator[np.ndarray]:
+    """The pictures of a film of `filmed` frames per second, some of them several times, so that it has `rate`."""
+    return (pictures[int(number * filmed / rate)] for number in range(int(len(pictures) * rate / filmed)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("filmed", "rate"), [(15, 30), (12, 30), (10, 25), (12, 60), (15, 25)])
+@pytest.mark.parametrize("crf", ["18", "28"])
+def test_pictures_that_are_shown_several_times_are_seen_once(tmp_path, filmed, rate, crf):
+    """Fast pans with hard cuts: the same cuts, and none at the steps from picture to picture."""
+    names = ("coffee.png", "astronaut.png", "chelsea.png", "rocket.jpg")
+    shots = [list(render.pan(render.photograph(name), (320, 180), 3, filmed, 150)) for name in names]
+    frames = shown_at(rate, list(itertools.chain(*shots)), filmed)
+    render.encode(tmp_path / "a.mp4", frames, (320, 180), rate, options={"crf": crf})
+    found = find_transitions(decoded(tmp_path / "a.mp4").signals, rate, DEFAULT)
+    assert [one[:3] for one in found] == [(place * rate, place * rate, "cut") for place in (3, 6, 9)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [25, 30, 50, 60])
+def test_a_camera_of_few_frames_brought_to_a_higher_rate_sees_no_cut(tmp_path, rate):
+    with av.open(REAL / "car-detection.mp4") as file:
+        pictures = [frame.to_ndarray(format="bgr24") for frame in file.decode(video=0)]
+        filmed = float(file.streams.video[0].average_rate)
+    size = pictures[0].shape[1::-1]
+    render.encode(tmp_path / "a.mp4", shown_at(rate, pictures, filmed), size, rate, options={"crf": "23"})
+    assert find_transitions(decoded(tmp_path / "a.mp4").signals, rate, DEFAULT) == []
+
+
+def signals_of_changes(changes: list[float]) -> pa.Table:
+    return tables.SIGNALS.from_rows({"frame": n, "change": change} for n, change in enumerate(changes))
+
+
+@pytest.mark.parametrize("pattern", [(40, 1), (40, 2, 1), (40, 1, 50, 1, 2), (40, 50, 1)])
+def test_repeated_frames_of_a_cadence_are_left_out(pattern):
+    changes = [*pattern] * 12
+    steps = [number for number, change in enumerate(changes) if change >= 40]
+    end = steps[-1] + 1  # after the last step no other says that the picture stands no longer
+    assert [number for number in distinct_frames(signals_of_changes(changes), 30) if number < end] == steps
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [0] * 60,  # a still
+        ([90] + [0] * 44) * 4,  # a slideshow
+        ([90] + [0] * 5) * 20,  # five stills per second
+        [20, 25, 18, 22, 30] * 12,  # motion
+        [20, 25, 1, 18, 22] * 12,  # a film of 24 frames, brought to 30
+        [3] * 30 + [90, 2, 3, 80] + [3] * 30,  # a flash
+    ],
+)
+def test_stills_flashes_and_single_repeated_frames_stay(changes):
+    assert distinct_frames(signals_of_changes(changes), 30).tolist() == list(range(len(changes)))
+
+
+def test_a_picture_that_stands_within_a_cadence_stays_whole():
+    changes = [*[40, 1] * 10, 40, *[1] * 40, *[40, 1] * 10]
+    found = distinct_frames(signals_of_changes(changes), 30).tolist()
+    assert set(range(26, 56)) <= set(found) and len(found) <= len(changes) - 18

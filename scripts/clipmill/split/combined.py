@@ -17,6 +17,7 @@ import pyarrow as pa
 from clipmill.base.opencv import cv2
 from clipmill.decode.reading import read_thumbnails
 from clipmill.decode.signals import THUMBNAIL_SIDE as SIDE
+from clipmill.split.repeats import distinct_frames
 from clipmill.split.transitions import Transition, runs
 
 NETWORK = Path(__file__).with_name("combined.npz")
@@ -51,20 +52,22 @@ BAND, OUTSIDE_A_BAND = 2, 2  # rows at the top or bottom that a banner takes; ce
 class Answers:
     """The network's answers to a video, from which transitions follow for any least chances.
 
-    `chances`: those of every frame whose number `stride` divides. `changes`: how much each frame differs from the one
-    before. `thumbnails`: of all frames. `colour_cuts`: see `colour_cuts`.
+    `chances`: those of the frames that were looked at. `seen`: their numbers. `changes`: how much each frame differs
+    from the one before. `distinct`: numbers of the frames that do not repeat others, and `thumbnails`: of these.
+    `colour_cuts`: see `colour_cuts`.
     """
 
     chances: np.ndarray
-    stride: int
+    seen: np.ndarray
     changes: np.ndarray
+    distinct: np.ndarray
     thumbnails: np.ndarray
     colour_cuts: list[int]
 
     def transitions(self, cut: float, gradual: float) -> list[Transition]:
         """The transitions of the video. `cut`, `gradual`: the least chances, see `find_in`."""
-        found = [_among_all_frames(one, self.stride, self.changes) for one in find_in(self.chances, cut, gradual)]
-        found = [one for one in found if one.start < one.end or not changes_a_part(self.thumbnails, one.start)]
+        found = [_among_all_frames(one, self.seen, self.changes) for one in find_in(self.chances, cut, gradual)]
+        found = [one for one in found if one.start < one.end or not self._changes_a_part(one.start)]
         if cut > COLOUR_CUT:
             return found
         missed = (
@@ -73,6 +76,9 @@ class Answers:
             if not any(one.start - NEAR <= frame <= one.end + NEAR for one in found)
         )
         return sorted([*found, *missed])
+
+    def _changes_a_part(self, cut: int) -> bool:
+        return changes_a_part(self.thumbnails, int(np.searchsorted(self.distinct, cut)))
 
 
 def colour_cuts(signals: pa.Table) -> list[int]:
@@ -112,27 +118,34 @@ def answers(signals: pa.Table, fps: float) -> Answers:
     thumbnails = read_thumbnails(signals)
     numbers = np.stack([signals[name].to_numpy() for name in NUMBERS], 1)
     stride = max(1, round(fps / USUAL_RATE))
-    changes = numbers[:, CHANGES].max(1)
-    if stride > 1:
-        numbers = _every(numbers, stride)
-    return Answers(chances(thumbnails[::stride], numbers), stride, changes, thumbnails, colour_cuts(signals))
+    distinct = distinct_frames(signals, fps)
+    # Every so many frames the picture is looked at that is shown then, if it is another one.
+    seen = np.unique(distinct[np.searchsorted(distinct, np.arange(0, len(numbers), stride), side="right") - 1])
+    return Answers(
+        chances(thumbnails[seen], _of_frames(numbers, seen)),
+        seen,
+        numbers[:, CHANGES].max(1),
+        distinct,
+        thumbnails[distinct],
+        colour_cuts(signals),
+    )
 
 
-def _every(numbers: np.ndarray, stride: int) -> np.ndarray:
-    """NUMBERS of every frame whose number `stride` divides, with the largest change since the one before."""
-    chosen = numbers[::stride].copy()
-    before = numbers[1 : 1 + (len(chosen) - 1) * stride, CHANGES]
-    chosen[1:, CHANGES] = before.reshape(len(chosen) - 1, stride, -1).max(1)
+def _of_frames(numbers: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """NUMBERS of the frames `seen`, with the largest change since the one before."""
+    chosen = numbers[seen]
+    if len(seen) > 1:
+        chosen[1:, CHANGES] = np.maximum.reduceat(numbers[1 : seen[-1] + 1, CHANGES], seen[:-1])
     return chosen
 
 
-def _among_all_frames(one: Transition, stride: int, changes: np.ndarray) -> Transition:
-    """A transition between frames that `stride` divides, in numbers of all frames."""
-    first = max(0, (one.start - 1) * stride + 1)
+def _among_all_frames(one: Transition, seen: np.ndarray, changes: np.ndarray) -> Transition:
+    """A transition between frames that were `seen`, in numbers of all frames."""
+    first = int(seen[one.start - 1]) + 1 if one.start > 0 else 0
     if one.start == one.end:
-        first += int(changes[first : one.start * stride + 1].argmax())
+        first += int(changes[first : seen[one.start] + 1].argmax())
         return one._replace(start=first, end=first)
-    return one._replace(start=first, end=min(one.end * stride, len(changes)))
+    return one._replace(start=first, end=int(seen[one.end]) if one.end < len(seen) else len(changes))
 
 
 def chances(thumbnails: np.ndarray, numbers: np.ndarray) -> np.ndarray:
