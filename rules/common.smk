@@ -184,7 +184,7 @@ def scenes_are_given():
 if workflow.is_main_process:
     os.environ.update(CLIPMILL_SPELLING=or_exit(spelling_of, config["outdir"]))
 OUT = os.getenv("CLIPMILL_SPELLING") or spelling_of(config["outdir"])
-if workflow.is_main_process:
+if workflow.is_main_process and not SHOWS_FINISHED_RUNS:
     or_exit(bring_records, OUT)
 WORK = f"{OUT}/work"
 # Whether the sheet gives the scenes: then no detector looks for them.

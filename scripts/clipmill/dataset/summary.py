@@ -182,17 +182,16 @@ def as_text(summary: dict[str, Any], outdir: Path, links: bool = False) -> str:
         f"  length   {duration(3600 * hours['videos'])} in, {duration(3600 * hours['dataset'])} out",
         f"  files    {cuts['copy']:,} copied without loss, {cuts['reencode']:,} re-encoded"
         + (f" ({cuts['copy_failed']:,} after a copy that failed its check)" if cuts["copy_failed"] else ""),
-        *(
-            f"           {counted(count, 'file shows', 'files show')} some frames twice, because the video is slower: "
-            "`filters.fps` drops such clips"
-            for count in [cuts.get("frames_twice")]  # missing in older summaries
-            if count
-        ),
-        *(
-            f"           {counted(count, 'file stays', 'files stay')} {name}, "
-            f"as decode.{'tone_map' if name == 'HDR' else 'deinterlace'} says"
-            for name, count in summary.get("stays", {}).items()
-        ),
+    ]
+    if count := cuts.get("frames_twice"):  # missing in older summaries
+        files = counted(count, "file shows", "files show")
+        lines += [f"           {files} some frames twice, because the video is slower: `filters.fps` drops such clips"]
+    lines += [
+        f"           {counted(count, 'file stays', 'files stay')} {name}, "
+        f"as decode.{'tone_map' if name == 'HDR' else 'deinterlace'} says"
+        for name, count in summary.get("stays", {}).items()
+    ]
+    lines += [
         f"  texts    caption by {summary['settings']['caption']}, rewrite by {summary['settings']['rewrite']}, "
         f"alignment {summary['settings']['alignment']}"
         + (" (not checked against the video)" if summary["settings"]["alignment"] == "none" else ""),

@@ -75,7 +75,7 @@ def _bring(record: Path, to: Path, theirs: str, outdir: str) -> None:
     if to.exists() and to.stat().st_mtime_ns >= record.stat().st_mtime_ns:
         return
     to.parent.mkdir(parents=True, exist_ok=True)
-    new = to.with_name(f".{to.name[:200]}.new")
+    new = to.with_name(f".{os.getpid()}.new")  # the name of the record may be as long as names can be
     shutil.copy2(record, new)
     if theirs != outdir:
         status = new.stat()

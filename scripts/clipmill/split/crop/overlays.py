@@ -271,7 +271,8 @@ def _exact(channels: Sequence[_Channel], box: Part) -> Box:
     )
     known = box[1].start - left, box[0].start - top, right - box[1].stop, bottom - box[0].stop
     here = slice(top, bottom), slice(left, right)
-    first, second, third, fourth = (_place(channels, box, here, side, known[side]) for side in range(4))
+    clear = [(one, _without_specks(one, here)) for one in _clear(channels, box)]
+    first, second, third, fourth = (_place(clear, channels[0], here, side, known[side]) for side in range(4))
     return Box(left + first, top + second, right - third, bottom - fourth)
 
 
@@ -306,25 +307,25 @@ def _seen_from(side: int, levels: np.ndarray) -> np.ndarray:
     return turned if side < 2 else turned[:, ::-1]
 
 
-def _place(channels: Sequence[_Channel], box: Part, here: Part, side: int, known: float) -> float:
-    """Where an overlay begins, in pixels from a side of `here`, which is `box` and its surroundings.
+def _place(clear: Sequence[tuple[_Channel, np.ndarray]], grey: _Channel, here: Part, side: int, known: float) -> float:
+    """Where an overlay begins, in pixels from a side of `here`, which is the overlay and its surroundings.
 
-    The first channel that shows it clearly says it, or the others if all of them see it well outside. The first one is
-    grey, whose edges are the sharpest, unless they are hardly seen. `known`: what to say if nobody can tell.
+    `clear`: the channels that show it clearly, and where their edges are. The first of them says it, or the others if
+    all of them see it well outside. The first one is grey, whose edges are the sharpest, unless they are hardly seen.
+    `known`: what to say if nobody can tell.
     """
-    seen = [(one, begin) for one in _clear(channels, box) if (begin := _begin(one, here, side)) is not None]
+    seen = [(one, begin) for one, edges in clear if (begin := _begin(one, edges, here, side)) is not None]
     if not seen:
         return known
     first, *others = seen
     outside = max(others, key=lambda one: one[1].place, default=first)
     channel, begin = outside if outside[1].place < first[1].place - COLOUR_BLUR else first
-    grey = channels[0]
     return begin.place if channel is grey else sharpened(begin, _seen_from(side, grey.levels[:, *here]))
 
 
-def _begin(channel: _Channel, part: Part, side: int) -> Begin | None:
+def _begin(channel: _Channel, edges: np.ndarray, part: Part, side: int) -> Begin | None:
     """Where the edges in a part begin, seen from one side."""
     levels = _seen_from(side, channel.levels[:, *part])
-    (edges,) = _seen_from(side, _without_specks(channel, part)[None])
+    (turned,) = _seen_from(side, edges[None])
     faint, _, blurred = channel.sight
-    return outermost(levels, edges, EDGE, faint, LOOSE.frames(len(levels)), blurred)
+    return outermost(levels, turned, EDGE, faint, LOOSE.frames(len(levels)), blurred)
