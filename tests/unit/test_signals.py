@@ -200,6 +200,31 @@ def test_repeated_pictures_are_frozen(tmp_path, name):
         assert technical(decoded(path))["frozen_share"] >= 0.95
 
 
+PAUSING = {  # scene, encoding, first and last frame of the pause
+    "slow pan": (Scene("coffee.png", Camera(3, 1)), "hevc", (29, 72)),
+    "pan": (Scene("chelsea.png", Camera(15, 4)), "coarse", (20, 43)),
+    "thing": (Scene("rocket.jpg", things=(Thing("gravel.png", 20, (0, 40), 12, 5),)), "usual", (20, 56)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAUSING)
+def test_pauses_are_frozen_from_their_first_frame_to_their_last(tmp_path, name):
+    scene, encoding, (first, end) = PAUSING[name]
+    frames = list(scene.film(3, 24))
+    frames[first:end] = [frames[first]] * (end - first)
+    render.encode(tmp_path / "v.mp4", frames, (640, 360), 24, **ENCODINGS[encoding])
+    assert technical(decoded(tmp_path / "v.mp4"))["frozen_share"] == pytest.approx((end - first - 1) / 71, abs=0.05)
+
+
+@pytest.mark.slow
+def test_frames_that_are_shown_twice_are_frozen_though_little_moves(tmp_path):
+    scene = Scene("coffee.png", noise=3, things=(Thing("gravel.png", 60, (0, 40), 30, 5),))
+    frames = [frame for frame in scene.film(3, 12) for _ in range(2)]
+    render.encode(tmp_path / "v.mp4", frames, (640, 360), 24, **ENCODINGS["usual"])
+    assert technical(decoded(tmp_path / "v.mp4"))["frozen_share"] == pytest.approx(0.5, abs=0.05)
+
+
 @pytest.mark.parametrize(("name", "widths"), BARS.items())
 def test_borders(show, name, widths):
     """To within the line of the small picture in which bar and picture meet."""

@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import av
 import numpy as np
 import pyarrow as pa
 import pytest
 from clip_films import CONTENT, DEFAULT
-from films import REAL, decoded
+from films import REAL, SETTINGS, decoded
 from whole import find_transitions, video_clips
 
 from clipmill.demo import render
@@ -22,6 +23,14 @@ from clipmill.split.repeats import distinct_frames
 from clipmill.split.transitions import Transition, transition_rows
 from clipmill.store import tables
 from shot_films import KINDS, PHOTOGRAPHS, ShotFilm, matches, render_film
+
+SEEN_SELDOM = replace(SETTINGS, samples_per_second=0.1)  # transitions need no kept frames, which take most of the time
+
+
+def signals_from(path: Path, *folder: Path) -> pa.Table:
+    """What transitions are found by. `folder`: as that of `decoded`."""
+    return decoded(path, *folder, settings=SEEN_SELDOM).signals
+
 
 # --- scenes between transitions ---------------------------------------------------------------------------------------
 
@@ -188,7 +197,7 @@ def test_a_banner_or_a_counter_over_the_whole_width_is_no_cut(tmp_path, share):
 
     shots = [render.pan(render.photograph(name), (240, 134), 4, 24, 12) for name in ("coffee.png", "astronaut.png")]
     render.encode(tmp_path / "a.mp4", with_bar(itertools.chain(*shots)), (240, 134), 24)
-    found = find_transitions(decoded(tmp_path / "a.mp4").signals, 24, DEFAULT)
+    found = find_transitions(signals_from(tmp_path / "a.mp4"), 24, DEFAULT)
     assert [one[:3] for one in found] == [(96, 96, "cut")]
 
 
@@ -203,7 +212,7 @@ def test_a_cut_between_colours_of_the_same_light_is_found(tmp_path, fps):
         return np.clip(np.array(base) + moving[..., None], 0, 255).astype(np.uint8)
 
     render.encode(tmp_path / "a.mp4", map(waves, range(8 * fps)), (192, 108), fps)
-    signals = decoded(tmp_path / "a.mp4").signals
+    signals = signals_from(tmp_path / "a.mp4")
     assert [one[:3] for one in find_transitions(signals, fps, DEFAULT)] == [(4 * fps, 4 * fps, "cut")]
     assert find_transitions(signals, fps, replace(DEFAULT, combined_cut=0.95)) == []
 
@@ -230,7 +239,7 @@ def made(number: int, folder) -> tuple[ShotFilm, pa.Table]:
     film = ShotFilm(f"test {number}", size, fps, PHOTOGRAPHS[9:] if number % 2 else PHOTOGRAPHS)
     path = folder / f"{number} {name}"
     render.encode(path, render_film(film, SHOTS, KINDS, DISTURBED, SECONDS), size, fps, **settings)
-    return film, decoded(path).signals
+    return film, signals_from(path)
 
 
 @pytest.fixture(scope="module")
@@ -291,14 +300,14 @@ def test_clips_hold_frames_of_one_shot(films):
 
 @pytest.mark.slow
 def test_a_real_film_has_its_cuts_and_nothing_else(tmp_path):
-    signals = decoded(REAL / "big-buck-bunny.mp4", tmp_path / "bunny").signals
+    signals = signals_from(REAL / "big-buck-bunny.mp4", tmp_path / "bunny")
     assert [one[:3] for one in find_transitions(signals, 24, DEFAULT)] == [
         (35, 35, "cut"),
         (128, 128, "cut"),
         (303, 303, "cut"),
     ]
     for name in ("car-detection.mp4", "bottle-detection.mp4"):
-        assert find_transitions(decoded(REAL / name, tmp_path / name).signals, 25, DEFAULT) == []
+        assert find_transitions(signals_from(REAL / name, tmp_path / name), 25, DEFAULT) == []
 
 
 @pytest.mark.slow
@@ -310,7 +319,7 @@ def test_twice_the_frame_rate_gives_the_same_transitions(tmp_path):
     for times in (1, 2):
         path = tmp_path / f"{times}.mp4"
         render.encode(path, itertools.chain.from_iterable([one] * times for one in pictures), film.size, 25 * times)
-        places[times] = find_transitions(decoded(path).signals, 25 * times, DEFAULT)
+        places[times] = find_transitions(signals_from(path), 25 * times, DEFAULT)
     assert len(places[1]) >= 3
     for one, other in zip(places[1], places[2], strict=True):
         assert one.kind == other.kind
@@ -334,7 +343,7 @@ def test_pictures_that_are_shown_several_times_are_seen_once(tmp_path, filmed, r
     shots = [list(render.pan(render.photograph(name), (320, 180), 3, filmed, 150)) for name in names]
     frames = shown_at(rate, list(itertools.chain(*shots)), filmed)
     render.encode(tmp_path / "a.mp4", frames, (320, 180), rate, options={"crf": crf})
-    found = find_transitions(decoded(tmp_path / "a.mp4").signals, rate, DEFAULT)
+    found = find_transitions(signals_from(tmp_path / "a.mp4"), rate, DEFAULT)
     assert [one[:3] for one in found] == [(place * rate, place * rate, "cut") for place in (3, 6, 9)]
 
 
@@ -346,7 +355,7 @@ def test_a_camera_of_few_frames_brought_to_a_higher_rate_sees_no_cut(tmp_path, r
         filmed = float(file.streams.video[0].average_rate)
     size = pictures[0].shape[1::-1]
     render.encode(tmp_path / "a.mp4", shown_at(rate, pictures, filmed), size, rate, options={"crf": "23"})
-    assert find_transitions(decoded(tmp_path / "a.mp4").signals, rate, DEFAULT) == []
+    assert find_transitions(signals_from(tmp_path / "a.mp4"), rate, DEFAULT) == []
 
 
 def signals_of_changes(changes: list[float]) -> pa.Table:

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clipmill.split.repeats import distinct_frames
 from clipmill.store.table import Row
 from clipmill.store.tables import Clip, DecodedVideo
 
@@ -13,6 +14,7 @@ from clipmill.store.tables import Clip, DecodedVideo
 # most at key frames, less and less after fast motion, and hardly at a quarter of the frames.
 NO_CHANGE = 0.4  # a frame with less may be a repeated one
 HARDLY = 0.1  # share of the greatest change around it: less is what compression does beside fast motion
+SETTLING = 0.4  # the same share, before and after a picture that stands: compression still works on it
 CLEAR_CHANGE = 1.2  # two frames with more do not repeat a picture
 NEAR = 0.5  # seconds: a frame is judged with those around it
 STANDS = 0.03  # % of the short side per second: less is no motion
@@ -100,21 +102,34 @@ def _frozen_share(clip: Clip, signals: pa.Table) -> float:
     """Share of the clip's time in which frames repeat the one before.
 
     While a picture moves by SEEN_STEP and more per frame, a frame without change is a repeated one. While it moves
-    less, some frames do not change either, and none is a repeated one. While nothing moves as a whole, small things
-    and noise still may: a frame is judged by its neighbours.
+    less, some frames do not change either, and none is a repeated one, unless they do so in a cadence. While nothing
+    moves as a whole, small things and noise still may: a frame is judged by its neighbours. Beside a picture that
+    stands, all frames that change little belong to it.
     """
     part = _part(clip, signals)
     times = part["time"].to_numpy()
     if len(times) < 2:
         return 0.0
-    change = _clear_changes(clip, signals)[1:]
+    changes = _Changes(clip, signals)
+    change = changes.clear[1:]
     motion = _motion_of_frames(part)[1:]
     steps = np.diff(times)
     is_fast = motion * steps >= SEEN_STEP
-    still = ~(change >= NO_CHANGE) & is_fast
     slow = ~is_fast & (motion < STANDS)
+    still = np.zeros(len(steps), bool)
     still[slow] = ~_changes_around(times[1:][slow], change[slow])
+    still = _runs_with(still, still | changes.little[1:])
+    still |= ~(change >= NO_CHANGE) & is_fast | changes.in_cadence[1:]
     return float(steps[still].sum() / (times[-1] - times[0]))
+
+
+def _runs_with(some: np.ndarray, all_of: np.ndarray) -> np.ndarray:
+    """The runs of true values of `all_of` in which one of `some` is true."""
+    ends = np.flatnonzero(np.diff(all_of, prepend=False, append=False))
+    found = np.zeros(len(some), bool)
+    for start, end in ends.reshape(-1, 2):
+        found[start:end] = some[start:end].any()
+    return found
 
 
 def _motion_of_frames(part: pa.Table) -> np.ndarray:
@@ -128,21 +143,30 @@ def _motion_of_frames(part: pa.Table) -> np.ndarray:
     return motion[ends[following]]
 
 
-def _clear_changes(clip: Clip, signals: pa.Table) -> np.ndarray:
-    """The changes of the clip's frames; 0 where they are HARDLY of those around it, and nan at key frames.
+class _Changes:
+    """The changes of a clip's frames, beside those around them, also before and after the clip.
 
-    Around it: the second greatest, also before and after the clip, since a cut is one great change. After fast motion
-    compression goes on to change a picture that stands.
+    `clear`: 0 where they are HARDLY of those around, nan at key frames. `little`: SETTLING of them at most, or a key
+    frame. `in_cadence`: which repeat the frame before in a cadence.
     """
-    times = signals["time"].to_numpy()
-    first, last = clip["start_frame"], clip["end_frame"]
-    start = int(np.searchsorted(times, times[first] - NEAR))
-    wide = signals.slice(start, int(np.searchsorted(times, times[last - 1] + NEAR, side="right")) - start)
-    is_key = wide["is_key"].to_numpy(zero_copy_only=False)
-    change = np.where(is_key, 0, numbers(wide, "change"))
-    great = np.array([np.sort(change[around])[-2:].min() for around in _near(wide["time"].to_numpy())])
-    clear = np.where(is_key, np.nan, np.where(change < HARDLY * great, 0, change))
-    return clear[first - start : last - start]
+
+    def __init__(self, clip: Clip, signals: pa.Table):
+        times = signals["time"].to_numpy()
+        first, last = clip["start_frame"], clip["end_frame"]
+        start = int(np.searchsorted(times, times[first] - NEAR))
+        wide = signals.slice(start, int(np.searchsorted(times, times[last - 1] + NEAR, side="right")) - start)
+        times = wide["time"].to_numpy()
+        is_key = wide["is_key"].to_numpy(zero_copy_only=False)
+        change = np.where(is_key, 0, numbers(wide, "change"))
+        # The second greatest around, since a cut is one great change. After fast motion compression goes on to change
+        # a picture that stands.
+        great = np.array([np.sort(change[around])[-2:].min() for around in _near(times)])
+        clear = np.where(is_key, np.nan, np.where(change < HARDLY * great, 0, change))
+        repeats = np.ones(len(times), bool)
+        repeats[distinct_frames(wide, 1 / float(np.median(np.diff(times))))] = False
+        of_clip = slice(first - start, last - start)
+        self.clear, self.little = clear[of_clip], (change < SETTLING * great)[of_clip]
+        self.in_cadence = repeats[of_clip]
 
 
 def _changes_around(times: np.ndarray, change: np.ndarray) -> np.ndarray:
