@@ -163,7 +163,7 @@ class _Changes:
         great = np.array([np.sort(change[around])[-2:].min() for around in _near(times)])
         clear = np.where(is_key, np.nan, np.where(change < HARDLY * great, 0, change))
         repeats = np.ones(len(times), bool)
-        repeats[distinct_frames(wide, 1 / float(np.median(np.diff(times))))] = False
+        repeats[distinct_frames(wide, len(times) / float(times[-1] - times[0]))] = False
         of_clip = slice(first - start, last - start)
         self.clear, self.little = clear[of_clip], (change < SETTLING * great)[of_clip]
         self.in_cadence = repeats[of_clip]

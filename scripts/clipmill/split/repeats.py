@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 # judges single frames; a cadence is regular, and compression leaves more where a fast picture has little contrast.
 SHARE_OF_STEPS = 0.2
 FAST = 5.0  # grey levels in the square that changes most: smaller steps look like no cut, and are left alone
-HOLD = 0.18  # seconds for which a cadence shows a picture at most; a still stands for longer
+HOLD, HOLD_FRAMES = 0.18, 40  # seconds and frames for which a cadence shows a picture at most; a still stands longer
 PICTURES = 8  # so many in a row are shown no longer than that,
 SHOWN_AGAIN = 4  # and so many of them are shown by more than one frame
 
@@ -23,7 +23,7 @@ def distinct_frames(signals: pa.Table, fps: float) -> np.ndarray:
     """
     change = signals["change"].to_numpy()
     every = np.arange(len(change))
-    hold = max(1, round(HOLD * fps))
+    hold = min(max(1, round(HOLD * fps)), HOLD_FRAMES)  # files may announce any rate
     around = np.minimum(_greatest_before(change, hold), _greatest_before(change[::-1], hold)[::-1])
     pictures = np.flatnonzero(~((change < SHARE_OF_STEPS * around) & (around >= FAST) & (every > 0)))
     shown = np.diff(pictures, append=len(change))  # by how many frames
