@@ -173,7 +173,9 @@ def test_scores_belong_to_their_boxes():
 def test_small_lines_that_run_together_are_parted(ocr, size, angle):
     """Close lines on a plate, one shorter: in the map of the frame they are one line."""
     style = {"angle": angle, "ink": 80, "gap": 1.15, "plate": True}
-    page, wanted = lettered(photograph("coffee.png", LANDSCAPE), ["STOP", "Ten seconds to go. Is everyone"], size, **style)
+    page, wanted = lettered(
+        photograph("coffee.png", LANDSCAPE), ["STOP", "Ten seconds to go. Is everyone"], size, **style
+    )
     assert area(ocr, page) == pytest.approx(wanted, rel=0.15)
 
 

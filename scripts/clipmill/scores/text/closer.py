@@ -7,8 +7,8 @@ import numpy as np
 from clipmill.base.opencv import cv2
 
 TIMES = 2  # the enlargement
-SMALL = 16  # pixels: only lines up to this height are found better in the enlarged picture
-TOGETHER = 40  # pixels: boxes up to this height may hold several small lines
+SMALL = 18  # pixels: only lines up to this height are found better in the enlarged picture
+TOGETHER = 54  # pixels: boxes up to this height may hold several small lines
 AROUND = 1.0  # of a box's height: what is shown around it
 LEAST_AROUND = 16  # pixels
 GRID = 32  # sides of enlarged pictures are multiples of so many pixels, as the detector needs
@@ -24,7 +24,10 @@ def sides(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def places(boxes: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
-    """Rectangles (left, top, right, bottom) around boxes, in a frame of this height and width; those that meet are one."""
+    """Rectangles (left, top, right, bottom) around boxes in a frame of this height and width.
+
+    Those that meet are one.
+    """
     short, _ = sides(boxes)
     margin = np.maximum(AROUND * short, LEAST_AROUND)[:, None]
     limit = np.array([shape[1], shape[0]])

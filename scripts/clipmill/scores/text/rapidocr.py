@@ -45,9 +45,9 @@ MANY = 3
 FAINT = 0.35  # a box with a lower mean probability is never read
 WORD = 3  # nor one below BOX_THRESHOLD that is not so many times as long as it is high
 
-# Small lines run together in the map, or hardly show. Where there are such traces, and in low boxes of text, the frame
-# is looked at again, enlarged (see `closer`). A trace of lines is at least twice as long as it is high: others are rare
-# around text, but frequent on pictures without text, where they would cost time.
+# Small lines run together in the map, or leave only a trace in it. The frame is looked at again, enlarged, where there
+# are such traces, and where low boxes of text are (see `closer`). A trace is at least TRACE_LONG times as long as it is
+# high: shorter ones are frequent on pictures without text, where each costs time.
 TRACE = 0.12  # probability
 TRACE_LONG = 2
 
@@ -116,7 +116,7 @@ class RapidOcr(EmbeddedBackend):
         traces, _ = lines_of_map(probable, frame.shape, TRACE, TRACE)
         short, long = closer.sides(traces)
         traces = traces[(long >= TRACE_LONG * short) & ~closer.inside(text, traces).any(axis=0)]
-        return self._closer(frame, text, np.concatenate([text, traces]))
+        return self._closer(frame, text, traces)
 
     def _is_text(self, frame: np.ndarray, found: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """Which boxes are text. One that could be an object must also be readable."""
@@ -125,26 +125,29 @@ class RapidOcr(EmbeddedBackend):
         sure[doubtful] = self._can_be_read(frame, found[doubtful], scores[doubtful])
         return sure
 
-    def _closer(self, frame: np.ndarray, text: np.ndarray, looked_at: np.ndarray) -> np.ndarray:
-        """The boxes of text after a second look at some boxes, as far as these are low.
+    def _closer(self, frame: np.ndarray, text: np.ndarray, traces: np.ndarray) -> np.ndarray:
+        """The boxes of text after a second look at those that are low, and at low traces.
 
         A box of text is replaced by the lines found in it, if all are small. Small lines elsewhere must be readable.
         """
-        short, _ = closer.sides(looked_at)
+        low, low_traces = (closer.sides(boxes)[0] <= closer.TOGETHER for boxes in (text, traces))
+        lines, scores = self._enlarged_lines(frame, np.concatenate([text[low], traces[low_traces]]))
+        small = closer.sides(lines)[0] <= closer.SMALL
+        inside = closer.inside(text, lines)
+        replaced = low & inside.any(axis=1) & ~inside[:, ~small].any(axis=1)
+        new = small & ~inside.any(axis=0) & _like_a_line(lines, frame, WORD)
+        new[new] = self._can_be_read(frame, lines[new], scores[new])
+        return np.concatenate([text[~replaced], lines[inside[replaced].any(axis=0) | new]])
+
+    def _enlarged_lines(self, frame: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The lines that are found around boxes when these are enlarged, and their scores."""
         lines, scores = [np.empty((0, 4, 2), np.float32)], [np.empty(0)]
-        for place in closer.places(looked_at[short <= closer.TOGETHER], frame.shape):
+        for place in closer.places(boxes, frame.shape):
             picture, shape = closer.enlarged(frame, place)
-            found, probabilities = lines_of_map(self._map(picture), shape)
+            found, probable = lines_of_map(self._map(picture), shape, faint=BOX_THRESHOLD)
             lines.append(found + place[:2].astype(np.float32))
-            scores.append(probabilities)
-        line, score = np.concatenate(lines), np.concatenate(scores)
-        line, score = line[score >= BOX_THRESHOLD], score[score >= BOX_THRESHOLD]
-        small = closer.sides(line)[0] <= closer.SMALL
-        inside = closer.inside(text, line)
-        replaced = inside.any(axis=1) & ~(inside & ~small).any(axis=1) & (closer.sides(text)[0] <= closer.TOGETHER)
-        new = small & ~inside.any(axis=0) & _like_a_line(line, frame, WORD)
-        new[new] = self._can_be_read(frame, line[new], score[new])
-        return np.concatenate([text[~replaced], line[inside[replaced].any(axis=0) | new]])
+            scores.append(probable)
+        return np.concatenate(lines), np.concatenate(scores)
 
     def _can_be_read(self, frame: np.ndarray, found_boxes: np.ndarray, scores: np.ndarray) -> list[bool]:
         """Whether there are letters in each of the boxes."""
@@ -163,11 +166,11 @@ class RapidOcr(EmbeddedBackend):
 
         It has the picture's size, but not more than LIMIT_SIDE, and its sides are multiples of GRID.
         """
-        scale = min(1.0, LIMIT_SIDE / max(picture.shape))
+        scale = min(1.0, LIMIT_SIDE / max(picture.shape[:2]))
         height, width = (max(1, round(int(side * scale) / closer.GRID)) * closer.GRID for side in picture.shape[:2])
-        engine = self._engine()
-        numbers = cv2.LUT(cv2.resize(picture, (width, height)), engine.numbers)
-        return engine.text_det.session(np.ascontiguousarray(numbers.transpose(2, 0, 1)[None]))[0, 0]
+        detector = self._engine().text_det
+        numbers = cv2.LUT(cv2.resize(picture, (width, height)), detector.numbers)
+        return detector.session(np.ascontiguousarray(numbers.transpose(2, 0, 1)[None]))[0, 0]
 
     def _engine(self) -> Any:
         """RapidOCR. It is loaded once, and all threads call it at once.
@@ -211,7 +214,8 @@ def _load_engine() -> Any:
     engine(np.full((64, 96, 3), 128, np.uint8))  # it loads its networks at the first call
     # RapidOCR computes each pixel's number in float64, which takes a twentieth of the time of all.
     levels = np.arange(256, dtype=np.uint8).reshape(1, 256, 1).repeat(3, 2)
-    engine.numbers = engine.text_det.get_preprocess().normalize(levels).astype(np.float32)
+    detector: Any = engine.text_det
+    detector.numbers = detector.get_preprocess().normalize(levels).astype(np.float32)
     return engine
 
 
