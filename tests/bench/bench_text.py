@@ -54,6 +54,7 @@ PHOTOGRAPHS = (
 )
 HEIGHTS, OFTEN = (360, 480, 720, 1080, 2160), (0.2, 0.25, 0.25, 0.25, 0.05)
 SIZES = (14, 16, 18, 22, 28, 36, 48, 64, 80)
+SMALL = 18
 COLOURS = {
     "white": (255, 255, 255),
     "black": (0, 0, 0),
@@ -117,6 +118,7 @@ KEYS: dict[str, Callable[[dict[str, Any]], str | int | None]] = {
     "all": lambda row: "clear" if clear(row) else "unclear",
     "clear, size": lambda row: row["size"] if clear(row) else None,
     "clear, lines of the video": lambda row: row["height"] if clear(row) else None,
+    "clear, small, lines of the video": lambda row: row["height"] if clear(row) and row["size"] <= SMALL else None,
     "clear, contrast": lambda row: "rim" if row["rim"] else 40 * int(row["contrast"] // 40) if clear(row) else None,
     "clear, over": lambda row: row["over"] if clear(row) else None,
     "clear, font": lambda row: row["font"] if clear(row) else None,

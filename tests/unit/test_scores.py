@@ -100,7 +100,7 @@ def test_boxes_of_a_map_are_those_of_the_lines(across, down, turn):
     corners = cv2.boxPoints(((200.3, 180.6), (across, down), turn))
     fine = cv2.fillPoly(np.zeros((360 * 8, 400 * 8), np.float32), [np.rint(corners * 8).astype(np.int32)], 1)
     probable = cv2.resize(fine, (400, 360), interpolation=cv2.INTER_AREA)
-    (box,), (score,) = lines_of_map(probable[None, None], (360, 800))
+    (box,), (score,) = lines_of_map(probable, (360, 800))
     wider = 2 * (UNCLIP_RATIO * across * down / (2 * (across + down)) - BLUR)
     wanted = cv2.boxPoints(((200.3, 180.6), (across + wider, down + wider), turn))
     assert box.mean(axis=0) == pytest.approx(wanted.mean(axis=0) * (2, 1), abs=1)
@@ -112,11 +112,13 @@ def test_boxes_of_a_map_are_those_of_the_lines(across, down, turn):
 
 
 def test_faint_and_small_places_of_a_map_are_no_lines():
-    probable = np.zeros((1, 1, 64, 96), np.float32)
-    probable[..., 10:20, 10:80] = 0.32
-    probable[..., 30:33, 10:80] = 1
+    probable = np.zeros((64, 96), np.float32)
+    probable[10:20, 10:80] = 0.32
+    probable[30:33, 10:80] = 1
     boxes, scores = lines_of_map(probable, (64, 96))
-    assert boxes.shape == (0, 4, 2) and scores == []
+    assert boxes.shape == (0, 4, 2) and scores.shape == (0,)
+    _, scores = lines_of_map(probable, (64, 96), least=0.3, faint=0.3)
+    assert scores == pytest.approx([0.32])
 
 
 @pytest.mark.parametrize(
@@ -137,9 +139,6 @@ def test_what_may_be_no_line_must_be_read(monkeypatch, text, read, score, size, 
     found = np.array([[(0, 0), (size[0], 0), size, (0, size[1])]], np.float32)
 
     class Engine:
-        def __call__(self, frame):
-            return SimpleNamespace(boxes=found, scores=[score])
-
         def crop_text_regions(self, frame, boxes):
             return list(boxes)
 
@@ -148,16 +147,36 @@ def test_what_may_be_no_line_must_be_read(monkeypatch, text, read, score, size, 
 
     detector = RapidOcr(1)
     monkeypatch.setattr(detector, "_engine", Engine)
-    assert len(detector.prepare([render.flat(LANDSCAPE)])[0].boxes) == counts
+    assert detector._is_text(render.flat(LANDSCAPE), found, np.array([score])) == [counts]
 
 
-def test_pictures_are_prepared_as_rapidocr_does(ocr):
+@pytest.mark.parametrize("size", [LANDSCAPE, (1223, 512)])
+def test_pictures_are_prepared_as_rapidocr_does(ocr, monkeypatch, size):
     """Bit for bit."""
-    from rapidocr.ch_ppocr_det.utils import DetPreProcess
+    detector, picture, seen = ocr._engine().text_det, photograph("coffee.png", size), []
+    monkeypatch.setattr(detector, "session", lambda numbers: seen.append(numbers) or numbers[:, :1])
+    ocr._map(picture)
+    np.testing.assert_array_equal(seen, [detector.get_preprocess()(picture)])
 
-    detector, picture = ocr._engine().text_det, photograph("coffee.png", LANDSCAPE)
-    theirs = DetPreProcess(detector.limit_side_len, detector.limit_type, detector.mean, detector.std)(picture)
-    np.testing.assert_array_equal(detector.get_preprocess()(picture), theirs)
+
+def test_scores_belong_to_their_boxes():
+    probable = np.zeros((96, 96), np.float32)
+    for level, top in ((0.9, 10), (0.5, 40), (0.7, 70)):
+        probable[top : top + 10, 10:80] = level
+    boxes, scores = lines_of_map(probable, (96, 96))
+    order = np.argsort(boxes.mean(axis=1)[:, 1])
+    assert scores[order] == pytest.approx([0.9, 0.5, 0.7])
+
+
+@pytest.mark.parametrize("size", [14, 16])
+@pytest.mark.parametrize("angle", [0, 15])
+def test_small_lines_that_run_together_are_parted(ocr, size, angle):
+    """Close lines on a plate, one shorter: in the map of the frame they are one line."""
+    style = {"angle": angle, "ink": 80, "gap": 1.15, "plate": True}
+    page, wanted = lettered(
+        photograph("coffee.png", LANDSCAPE), ["STOP", "Ten seconds to go. Is everyone"], size, **style
+    )
+    assert area(ocr, page) == pytest.approx(wanted, rel=0.15)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from clipmill.base.opencv import cv2
 from clipmill.base.usage import starting
 from clipmill.decode.reading import FrameChoice
 from clipmill.scores import EmbeddedBackend
-from clipmill.scores.text import boxes, ink
+from clipmill.scores.text import boxes, closer, ink
 from clipmill.scores.text.boxes import TextBoxes, text_columns
 
 MODEL = "PP-OCRv6_det_small"
@@ -44,6 +44,12 @@ READ_SCORE = 0.75
 MANY = 3
 FAINT = 0.35  # a box with a lower mean probability is never read
 WORD = 3  # nor one below BOX_THRESHOLD that is not so many times as long as it is high
+
+# Small lines run together in the map, or leave only a trace in it. The frame is looked at again, enlarged, where there
+# are such traces, and where low boxes of text are (see `closer`). A trace is at least TRACE_LONG times as long as it is
+# high: shorter ones are frequent on pictures without text, where each costs time.
+TRACE = 0.12  # probability
+TRACE_LONG = 2
 
 
 class RapidOcr(EmbeddedBackend):
@@ -80,6 +86,9 @@ class RapidOcr(EmbeddedBackend):
             "many": MANY,
             "faint": FAINT,
             "word": WORD,
+            "trace": TRACE,
+            "trace_long": TRACE_LONG,
+            **closer.ABOUT,
             **ink.ABOUT,
             **boxes.ABOUT,
         }
@@ -100,15 +109,45 @@ class RapidOcr(EmbeddedBackend):
         return text_columns(values)
 
     def _boxes(self, frame: np.ndarray) -> np.ndarray:
-        """Text boxes of a frame, N × 4 corners × 2. A box that could be an object must also be readable."""
-        found = self._engine()(frame)
-        if found.boxes is None:
-            return np.empty((0, 4, 2))
-        found_boxes, scores = np.asarray(found.boxes), np.array(found.scores)
-        sure = (scores >= SURE) & _like_a_line(found_boxes, frame, LONG)
-        doubtful = ~sure & ((scores >= BOX_THRESHOLD) | _like_a_line(found_boxes, frame, WORD))
-        sure[doubtful] = self._can_be_read(frame, found_boxes[doubtful], scores[doubtful])
-        return found_boxes[sure]
+        """Text boxes of a frame, N × 4 corners × 2."""
+        probable = self._map(frame)
+        found, scores = lines_of_map(probable, frame.shape)
+        text = found[self._is_text(frame, found, scores)]
+        traces, _ = lines_of_map(probable, frame.shape, TRACE, TRACE)
+        short, long = closer.sides(traces)
+        traces = traces[(long >= TRACE_LONG * short) & ~closer.inside(text, traces).any(axis=0)]
+        return self._closer(frame, text, traces)
+
+    def _is_text(self, frame: np.ndarray, found: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Which boxes are text. One that could be an object must also be readable."""
+        sure = (scores >= SURE) & _like_a_line(found, frame, LONG)
+        doubtful = ~sure & ((scores >= BOX_THRESHOLD) | _like_a_line(found, frame, WORD))
+        sure[doubtful] = self._can_be_read(frame, found[doubtful], scores[doubtful])
+        return sure
+
+    def _closer(self, frame: np.ndarray, text: np.ndarray, traces: np.ndarray) -> np.ndarray:
+        """The boxes of text after a second look at those that are low, and at low traces.
+
+        A box of text is replaced by the lines found in it, if all are small. Small lines elsewhere must be readable.
+        """
+        low, low_traces = (closer.sides(boxes)[0] <= closer.TOGETHER for boxes in (text, traces))
+        lines, scores = self._enlarged_lines(frame, np.concatenate([text[low], traces[low_traces]]))
+        small = closer.sides(lines)[0] <= closer.SMALL
+        inside = closer.inside(text, lines)
+        replaced = low & inside.any(axis=1) & ~inside[:, ~small].any(axis=1)
+        new = small & ~inside.any(axis=0) & _like_a_line(lines, frame, WORD)
+        new[new] = self._can_be_read(frame, lines[new], scores[new])
+        return np.concatenate([text[~replaced], lines[inside[replaced].any(axis=0) | new]])
+
+    def _enlarged_lines(self, frame: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The lines that are found around boxes when these are enlarged, and their scores."""
+        lines, scores = [np.empty((0, 4, 2), np.float32)], [np.empty(0)]
+        for place in closer.places(boxes, frame.shape):
+            picture, shape = closer.enlarged(frame, place)
+            found, probable = lines_of_map(self._map(picture), shape, faint=BOX_THRESHOLD)
+            lines.append(found + place[:2].astype(np.float32))
+            scores.append(probable)
+        return np.concatenate(lines), np.concatenate(scores)
 
     def _can_be_read(self, frame: np.ndarray, found_boxes: np.ndarray, scores: np.ndarray) -> list[bool]:
         """Whether there are letters in each of the boxes."""
@@ -121,6 +160,17 @@ class RapidOcr(EmbeddedBackend):
             or (len(text.strip()) >= 2 and read >= READ_SCORE and score >= BOX_THRESHOLD)
             for text, read, score in zip(texts.txts, texts.scores, scores, strict=True)
         ]
+
+    def _map(self, picture: np.ndarray) -> np.ndarray:
+        """The detector's map of a BGR picture: in each pixel the probability of being the middle of a line.
+
+        It has the picture's size, but not more than LIMIT_SIDE, and its sides are multiples of GRID.
+        """
+        scale = min(1.0, LIMIT_SIDE / max(picture.shape[:2]))
+        height, width = (max(1, round(int(side * scale) / closer.GRID)) * closer.GRID for side in picture.shape[:2])
+        detector = self._engine().text_det
+        numbers = cv2.LUT(cv2.resize(picture, (width, height)), detector.numbers)
+        return detector.session(np.ascontiguousarray(numbers.transpose(2, 0, 1)[None]))[0, 0]
 
     def _engine(self) -> Any:
         """RapidOCR. It is loaded once, and all threads call it at once.
@@ -162,38 +212,39 @@ def _load_engine() -> Any:
     }
     engine = RapidOCR(params=params)
     engine(np.full((64, 96, 3), 128, np.uint8))  # it loads its networks at the first call
-    detector: Any = engine.text_det
-    detector.postprocess_op = lines_of_map
-    preparation = detector.get_preprocess()
     # RapidOCR computes each pixel's number in float64, which takes a twentieth of the time of all.
-    numbers = preparation.normalize(np.arange(256, dtype=np.uint8).reshape(1, 256, 1).repeat(3, 2)).astype(np.float32)
-    preparation.normalize = lambda picture: cv2.LUT(picture, numbers)
-    detector.get_preprocess = lambda: preparation
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 256, 1).repeat(3, 2)
+    detector: Any = engine.text_det
+    detector.numbers = detector.get_preprocess().normalize(levels).astype(np.float32)
     return engine
 
 
-def lines_of_map(maps: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, list[float]]:
+def lines_of_map(
+    probable: np.ndarray, shape: tuple[int, ...], least: float = PROBABLE, faint: float = FAINT
+) -> tuple[np.ndarray, np.ndarray]:
     """Boxes of the lines in a detector's map, and the mean probability in the middle of each.
 
-    `maps`: 1 × 1 × height × width, probabilities of being the middle of a line. `shape`: height and width of the frame.
-    Boxes: N × 4 corners × 2, clockwise from the top left, in the frame's pixels, where 0, 0 is its corner.
+    `probable`: height × width, probabilities of being the middle of a line. `shape`: height and width of the picture.
+    `least`: probability in a line. `faint`: the least mean probability of a line.
+    Boxes: N × 4 corners × 2, clockwise from the top left, in the picture's pixels, where 0, 0 is its corner.
     """
-    probable = maps[0, 0]
-    scale = np.array(shape[::-1]) / probable.shape[::-1]
-    contours, _ = cv2.findContours((probable > PROBABLE).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    scale = np.array([shape[1], shape[0]]) / probable.shape[::-1]
+    contours, _ = cv2.findContours((probable > least).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     found, scores = [], []
     for contour in contours:
         middle, size, angle = cv2.minAreaRect(contour)  # from the middle of a pixel to that of another
         width, height = size[0] + 1, size[1] + 1
+        if min(width, height) < LEAST_SIDE:
+            continue
         score = _mean_inside(probable, cv2.boxPoints((middle, size, angle)))
-        if min(width, height) < LEAST_SIDE or score < FAINT:
+        if score < faint:
             continue
         wider = 2 * max(UNCLIP_RATIO * width * height / (2 * (width + height)) - BLUR, LEAST_WIDENING)
         middle = (middle[0] + 0.5, middle[1] + 0.5)  # from the map's corner
         corners = cv2.boxPoints((middle, (width + wider, height + wider), angle)) * scale
         found.append(_clockwise(corners))
         scores.append(score)
-    return np.array(found, np.float32).reshape(-1, 4, 2), scores
+    return np.array(found, np.float32).reshape(-1, 4, 2), np.array(scores)
 
 
 def _mean_inside(probable: np.ndarray, corners: np.ndarray) -> float:
@@ -228,6 +279,5 @@ def flush_denormals(model: Path) -> None:
 
 def _like_a_line(boxes: np.ndarray, frame: np.ndarray, times: float) -> np.ndarray:
     """Which boxes are as low as a usual line of text, and so many times as long as they are high."""
-    sides = np.linalg.norm(boxes - np.roll(boxes, 1, axis=1), axis=2)
-    short, long = sides.min(axis=1), sides.max(axis=1)
+    short, long = closer.sides(boxes)
     return (long >= times * short) & (short <= TALL * min(frame.shape[:2]))
