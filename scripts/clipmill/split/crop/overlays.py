@@ -9,6 +9,7 @@ not move at all: either the picture changes all around it, or it is not where th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -39,6 +40,7 @@ DRIFT_OF_WAY, MOST_OF_WAY = 0.03, 1.5  # the same as a share of what the camera 
 COLOUR_BLUR = 2.0  # pixels by which coding may blur edges in colour
 SPECK = 8  # pixels that stand still: an edge with fewer is a trace of coding
 REACH = 6  # pixels around a box in which its edges are
+REACH_AGAIN = 4  # the same in frames twice as large
 
 
 class Allowed(NamedTuple):
@@ -95,14 +97,14 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
     cameras = Cameras(greys)
     if not cameras.may_move:
         return []
-    channels = [_channel(levels, sight) for levels, sight in zip(_levels(frames), (GREY, COLOUR, COLOUR), strict=True)]
+    channels = _channels(frames)
     still, nearly = (np.any([getattr(one, name) for one in channels], axis=0) for name in ("still", "nearly"))
     reach = max(3, round(JOINED * min(still.shape)))
     boxes = _boxes(still, nearly, reach)
     places = [
         (part, box)
         for part in boxes
-        if still[part].sum() >= LEAST_EDGE and _is_at_an_edge(box := _exact(channels, part), still.shape)
+        if still[part].sum() >= LEAST_EDGE and _is_at_an_edge(box := _exact(channels, part, REACH), still.shape)
     ]
     if not places:
         return []
@@ -122,6 +124,27 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
         for one in candidates
         if _moves_around(moves, one.part, reach) >= MOVES_AROUND or _is_left_behind(channels, cameras, one)
     ]
+
+
+def place_again(frames: Sequence[np.ndarray], box: Box) -> Box:
+    """The box of an overlay that is known roughly, exact to a part of a pixel of these larger pictures of its frames.
+
+    In them fewer edges of the picture stand still by chance, and thin tips are seen.
+    """
+    height, width = frames[0].shape[:2]
+    margin = REACH_AGAIN + FINE
+    left, top = (max(0, math.floor(edge) - margin) for edge in box[:2])
+    right, bottom = (min(most, math.ceil(edge) + margin) for edge, most in zip(box[2:], (width, height), strict=True))
+    rows, columns = (
+        slice(round(box.top) - top, round(box.bottom) - top),
+        slice(round(box.left) - left, round(box.right) - left),
+    )
+    exact = _exact(_channels([frame[top:bottom, left:right] for frame in frames]), (rows, columns), REACH_AGAIN)
+    return Box(left + exact.left, top + exact.top, left + exact.right, top + exact.bottom)
+
+
+def _channels(frames: Sequence[np.ndarray]) -> list[_Channel]:
+    return [_channel(levels, sight) for levels, sight in zip(_levels(frames), (GREY, COLOUR, COLOUR), strict=True)]
 
 
 def _levels(frames: Sequence[np.ndarray]) -> np.ndarray:
@@ -263,10 +286,13 @@ def _moves_around(moves: np.ndarray, box: Part, reach: int) -> float:
     return float(moves[around][ring].mean()) if ring.any() else 0.0
 
 
-def _exact(channels: Sequence[_Channel], box: Part) -> Box:
-    """The edges of an overlay to a part of a pixel, or to a pixel where nobody can tell."""
+def _exact(channels: Sequence[_Channel], box: Part, reach: int) -> Box:
+    """The edges of an overlay to a part of a pixel, or to a pixel where nobody can tell.
+
+    `reach`: pixels around the box in which they are.
+    """
     (top, bottom), (left, right) = (
-        (max(0, part.start - REACH), min(length, part.stop + REACH))
+        (max(0, part.start - reach), min(length, part.stop + reach))
         for part, length in zip(box, channels[0].still.shape, strict=True)
     )
     known = box[1].start - left, box[0].start - top, right - box[1].stop, bottom - box[0].stop
