@@ -168,13 +168,13 @@ def decode_video(
     _check_unchanged(source, video)
     with ExitStack() as opened:
         unready = DecodePaths(
-            opened.enter_context(atomic(paths.frames)),
-            opened.enter_context(atomic(paths.signals)),
-            opened.enter_context(atomic(paths.miniatures)) if paths.miniatures else None,
-            paths.easyanimate,
-            opened.enter_context(atomic(paths.sound)) if paths.sound else None,
-            paths.speech,
-            paths.large,
+            signals=opened.enter_context(atomic(paths.signals)),  # first in, last out: they say what the frames hold
+            frames=opened.enter_context(atomic(paths.frames)),
+            miniatures=opened.enter_context(atomic(paths.miniatures)) if paths.miniatures else None,
+            easyanimate=paths.easyanimate,
+            sound=opened.enter_context(atomic(paths.sound)) if paths.sound else None,
+            speech=paths.speech,
+            large=paths.large,
         )
         try:
             decoding, facts = _decoded(source, unready, settings, key, threads, speech)
