@@ -17,6 +17,8 @@ from clipmill.decode.reading import FrameChoice, KeptFrames
 from clipmill.decode.shard import decode_shard
 from clipmill.decode.video import LARGE_FRAMES
 from clipmill.demo.render import Frame, Rate, Size
+from clipmill.split.crop.overlays import place_again
+from clipmill.split.crop.rectangle import Box
 from clipmill.split.settings import SplitSettings
 from clipmill.split.shard import split_shard
 from clipmill.store.layout import Paths
@@ -94,3 +96,15 @@ def test_clips_are_cropped_as_the_large_pictures_show(tmp_path):
         clip = split_shard(videos, parts, tmp_path / "out", SHARD, split_settings).clips[0]
         errors.append(np.abs(np.subtract(clip["masked"], BOARD)).max())
     assert errors[1] < min(0.5, errors[0])
+
+
+def test_a_faint_board_is_not_lost_beside_its_text():
+    """The text is placed by itself in the large pictures, but the board goes on to its straight edges."""
+    board = np.zeros((200, 500), np.uint8)
+    board[60:140, 80:420] = 8
+    cv2.putText(board, "CHANNEL", (130, 120), cv2.FONT_HERSHEY_DUPLEX, 1.5, 150, 3)
+    frames = [np.repeat((60 + light + board)[..., None], 3, 2).astype(np.uint8) for light in range(8)]
+    assert place_again(frames, Box(80, 60, 420, 140)) == pytest.approx((80, 60, 420, 140), abs=1)
+    without = np.where(board == 8, 0, board)
+    frames = [np.repeat((60 + light + without)[..., None], 3, 2).astype(np.uint8) for light in range(8)]
+    assert place_again(frames, Box(80, 60, 420, 140)).left > 120

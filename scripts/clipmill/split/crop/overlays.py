@@ -41,6 +41,7 @@ COLOUR_BLUR = 2.0  # pixels by which coding may blur edges in colour
 SPECK = 8  # pixels that stand still: an edge with fewer is a trace of coding
 REACH = 6  # pixels around a box in which its edges are
 REACH_AGAIN = 4  # the same in frames twice as large
+STRAIGHT = 0.95  # share of a side along which its edge is alike
 
 
 class Allowed(NamedTuple):
@@ -139,8 +140,34 @@ def place_again(frames: Sequence[np.ndarray], box: Box) -> Box:
         slice(round(box.top) - top, round(box.bottom) - top),
         slice(round(box.left) - left, round(box.right) - left),
     )
-    exact = _exact(_channels([frame[top:bottom, left:right] for frame in frames]), (rows, columns), REACH_AGAIN)
+    channels = _channels([frame[top:bottom, left:right] for frame in frames])
+    known = Box(box.left - left, box.top - top, box.right - left, box.bottom - top)
+    exact = _exact(channels, (rows, columns), REACH_AGAIN)
+    inwards = exact.left - known.left, exact.top - known.top, known.right - exact.right, known.bottom - exact.bottom
+    exact = Box(
+        *(
+            known[side] if way > REACH_AGAIN and _is_line(channels, known, side) else exact[side]
+            for side, way in enumerate(inwards)
+        )
+    )
     return Box(left + exact.left, top + exact.top, left + exact.right, top + exact.bottom)
+
+
+def _is_line(channels: Sequence[_Channel], box: Box, side: int) -> bool:
+    """Whether there is a straight edge along a side of a box, as a board has, which may be faint beside its text.
+
+    Along nearly all of it a channel gets brighter, or darker. What stands still by chance does so in places.
+    """
+    place, ends = round(box[side]), (box.left, box.right) if side % 2 else (box.top, box.bottom)
+    near, along = slice(max(0, place - REACH_AGAIN), place + REACH_AGAIN), slice(*map(round, ends))
+    for channel in channels:
+        levels = channel.levels if side % 2 else channel.levels.swapaxes(1, 2)
+        steps = median(np.diff(levels[:, near, along], axis=1))
+        mean = steps.mean(1, keepdims=True)
+        alike = (np.sign(steps) == np.sign(mean)).mean(1)
+        if ((alike >= STRAIGHT) & (np.abs(mean[:, 0]) >= EDGE)).any():
+            return True
+    return False
 
 
 def _channels(frames: Sequence[np.ndarray]) -> list[_Channel]:
