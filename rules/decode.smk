@@ -11,6 +11,7 @@ EXTRAS = {
     "motion_easyanimate": "motion_easyanimate" in WITH_BOUND,
     "sound": SOUND,
     "speech": SPEECH,
+    "large_frames": config["crop"]["overlays"],
 }
 DECODE_SETTINGS = {
     **config["decode"],

@@ -26,8 +26,8 @@ sys.path[:0] = [str(TESTS), str(TESTS / "unit"), str(TESTS.parent / "scripts")]
 from films import SETTINGS, entry
 
 from bench import table
-from clipmill.decode.reading import FrameChoice, KeptFrames, read_signals
-from clipmill.decode.video import DecodePaths, decode_video
+from clipmill.decode.reading import FrameChoice, Frames, KeptFrames, read_signals
+from clipmill.decode.video import LARGE_FRAMES, DecodePaths, decode_video
 from clipmill.split.crop.rectangle import Box, even_inside, largest_between
 from clipmill.split.crop.scene import CropSettings, Scenes
 from overlay_films import LINES, PLAIN, OverlayFilm, PlainFilm
@@ -129,7 +129,7 @@ def split(film: OverlayFilm | PlainFilm, place: Path) -> tuple[int, list[Box]]:
     """The number of kept frames of a film of one scene, and the boxes of what is found to be laid over it."""
     outdir = place.with_name(f"{place.name}.out")
     video_file = place.with_suffix(".mp4")
-    paths = DecodePaths.of(outdir, "000000", "v")
+    paths = DecodePaths.of(outdir, "000000", "v", {LARGE_FRAMES})
     if not paths.signals.exists():
         for file in (paths.frames, paths.signals):
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -138,16 +138,17 @@ def split(film: OverlayFilm | PlainFilm, place: Path) -> tuple[int, list[Box]]:
     signals = read_signals(outdir, "000000", "v")
     with KeptFrames(outdir, "000000") as kept:
 
-        def look(start: int, end: int, count: int) -> list[np.ndarray]:
+        def chosen(start: int, end: int, count: int) -> Frames:
             span = {"video_id": "v", "start_frame": start, "end_frame": end, "seconds": 0.0}
-            return list(kept.frames(span, FrameChoice(count=count)))
+            return kept.frames(span, FrameChoice(count=count))
 
         def masked(overlays: bool) -> tuple[Box, ...]:
             settings = CropSettings(borders=True, overlays=overlays, min_area=0, masks=True)
-            return Scenes(signals, 0, film.size, look, settings).crop(0, len(signals)).masked
+            scenes = Scenes(signals, 0, film.size, chosen, settings, lambda *span: chosen(*span).large())
+            return scenes.crop(0, len(signals)).masked
 
         bars = masked(False)
-        return len(look(0, len(signals), 1000)), [box for box in masked(True) if box not in bars]
+        return len(chosen(0, len(signals), 1000)), [box for box in masked(True) if box not in bars]
 
 
 if __name__ == "__main__":

@@ -116,3 +116,9 @@ def standing(picture: Callable[[Size], Frame]):
 def grey(level: int):
     """A picture of one grey level."""
     return lambda size: render.flat(size, (level, level, level))
+
+
+def written(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Time and content of the files of single videos, in the output folder `out`."""
+    files = [path for path in (folder / "out" / "work").rglob("*") if path.suffix in (".parquet", ".zip")]
+    return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}

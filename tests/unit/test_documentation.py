@@ -55,6 +55,8 @@ def test_the_cost_of_a_whole_run_follows_from_the_rates():
     assert f"| all of the basic installation | {' | '.join(cells(basic))} |" in page("costs.md")
     frames = 2 * rates.HOUR_SECONDS * 910 * 512 * rates.FRAME_BYTES_A_PIXEL
     assert f"kept frames of 910 × 512 pixels, 2 per second | {frames / 1e9:.1f} GB |" in page("costs.md")
+    large = frames * rates.LARGE_TO_KEPT_BYTES
+    assert f"with `crop.overlays`, of videos of 1024 lines and more | {large / 1e9:.1f} GB |" in page("costs.md")
     assert f"signals | {rates.SIGNAL_BYTES_AN_HOUR / 1e6:.1f} MB |" in page("costs.md")
     assert f"signals of sound | {rates.SOUND_BYTES_AN_HOUR / 1e6} MB |" in page("costs.md")
     assert f"miniatures, for `transnetv2` alone | {rates.MINIATURE_BYTES_AN_HOUR / 1e6:.0f} MB |" in page("costs.md")

@@ -502,6 +502,7 @@ def test_the_rates_are_those_of_the_docs():
     units |= dict.fromkeys(("classifiers", "thresholds", "report"), CLIP)
     assert all(units[step] == unit for step, _, _, unit, _ in rows)
     assert f"{rates.FRAME_BYTES_A_PIXEL} bytes a pixel" in text
+    assert f"its large picture {rates.LARGE_TO_KEPT_BYTES} times as many bytes" in text
     assert f"{rates.SIGNAL_BYTES_AN_HOUR:,} bytes an hour" in text
     assert f"{rates.MINIATURE_BYTES_AN_HOUR:,} bytes an hour" in text
     assert f"{rates.SOUND_BYTES_AN_HOUR:,} bytes an hour" in text

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from films import SETTINGS, Film, decoded, entry, grey, panned, standing
+from films import SETTINGS, Film, decoded, entry, grey, panned, standing, written
 from whole import find_transitions, video_clips
 
 from clipmill.base.errors import SetupError
@@ -56,12 +56,6 @@ def colours(*parts: tuple[int, int, int]):
 def decoded_shard(folder: Path, paths: list[Path], extras: tuple[str, ...] = (MINIATURES,)) -> list:
     videos = [entry(path, f"v{number}") for number, path in enumerate(paths)]
     return decode_shard(videos, folder / "out", SHARD, SETTINGS, 1, 1.0, extras)[0]
-
-
-def written(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Time and content of the files of single videos."""
-    files = [path for path in (folder / "out" / "work").rglob("*") if path.suffix in (".parquet", ".zip")]
-    return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 
 def test_miniatures_are_small_pictures_of_all_frames(tmp_path):

@@ -103,3 +103,10 @@ def test_braces_in_the_path_of_a_model_are_no_wildcards(run: Run):
     assert outcome.planned == {**apart(whole_plan(1)), "check_backend": len(models)}
     for rule in ("aesthetic", "text", "consistency", "alignment"):
         assert any(rule in command and path in command for command in outcome.output.split("\n\n")), outcome.output
+
+
+def test_only_runs_that_cut_overlays_away_have_large_pictures(run: Run):
+    (run.folder / "a.mp4").write_bytes(b"nobody looks at it")
+    assert "large_frames" not in run.done("-n", "-p").output
+    run.settings["crop"] = {"overlays": True}
+    assert '"large_frames": true' in run.done("-n", "-p").output

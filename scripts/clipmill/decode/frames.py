@@ -1,5 +1,7 @@
 """The kept frames of a video: one uncompressed ZIP of JPEGs, so that any of them can be read without the others.
 
+Beside a kept frame there may be a large picture of it, for overlays alone.
+
 OpenCV is imported only where a picture is made or read: steps that look at no picture import this module too.
 """
 
@@ -21,9 +23,9 @@ DECODE_AGAIN = "run the same command again, which decodes the video again"
 BROKEN = (zipfile.BadZipFile, OSError, EOFError, KeyError, ValueError, RuntimeError, zlib.error, struct.error)
 
 
-def member(sample: int) -> str:
-    """The archive's name of the kept frame with the number `sample`."""
-    return f"{sample:06d}.jpg"
+def member(sample: int, is_large: bool = False) -> str:
+    """The archive's name of the kept frame with the number `sample`, or of its large picture."""
+    return f"{sample:06d}.large.jpg" if is_large else f"{sample:06d}.jpg"
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
@@ -74,9 +76,11 @@ class ArchiveWriter:
         self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_STORED)
         self._quality = quality
 
-    def add(self, sample: int, picture: np.ndarray) -> None:
-        """Add one BGR picture, height × width × 3 bytes."""
+    def add(self, sample: int, picture: np.ndarray, large: np.ndarray | None = None) -> None:
+        """Add one BGR picture, height × width × 3 bytes, and a large one of the same frame if there is one."""
         self._zip.writestr(zipfile.ZipInfo(member(sample)), as_jpeg(picture, self._quality))
+        if large is not None:
+            self._zip.writestr(zipfile.ZipInfo(member(sample, is_large=True)), as_jpeg(large, self._quality))
 
     def close(self, comment: str) -> None:
         """Finish the archive; `comment` says what it was made from, and `archive_key` returns it."""
@@ -121,18 +125,22 @@ class FrameArchive:
     def __exit__(self, *_: object) -> None:
         self._zip.close()
 
-    def data(self, sample: int) -> bytes:
-        """One kept frame as a JPEG."""
+    def data(self, sample: int, is_large: bool = False) -> bytes:
+        """One kept frame, or its large picture, as a JPEG."""
         try:
-            return self._zip.read(member(sample))
+            return self._zip.read(member(sample, is_large))
         except BROKEN as error:
             raise self.lost(error) from error
 
-    def read(self, sample: int) -> np.ndarray:
-        """One kept frame as BGR, height × width × 3 bytes."""
+    def has_large(self, sample: int) -> bool:
+        """Whether there is a large picture of a kept frame."""
+        return member(sample, is_large=True) in self._zip.NameToInfo
+
+    def read(self, sample: int, is_large: bool = False) -> np.ndarray:
+        """One kept frame, or its large picture, as BGR, height × width × 3 bytes."""
         from clipmill.base.opencv import cv2
 
-        picture = cv2.imdecode(np.frombuffer(self.data(sample), np.uint8), cv2.IMREAD_COLOR)
+        picture = cv2.imdecode(np.frombuffer(self.data(sample, is_large), np.uint8), cv2.IMREAD_COLOR)
         if picture is None:
             raise self.lost(f"sample {sample} is no picture")
         return picture

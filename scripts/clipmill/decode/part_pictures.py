@@ -11,6 +11,20 @@ from clipmill.decode.miniatures import miniature
 from clipmill.decode.pictures import UPRIGHT, Grey, Turn, analysis_size, full_grey, small_bgr
 from clipmill.decode.tone import ToneMap
 
+LARGE = 2  # times the size of kept frames: of the pictures on which overlays are placed
+
+
+def has_large(shown: tuple[int, int], short_side: int) -> bool:
+    """Whether frames shown at a size are large enough for pictures LARGE times as large as kept frames."""
+    return min(shown) >= LARGE * short_side
+
+
+def _scaled(shown: tuple[int, int], short_side: int) -> tuple[int, int]:
+    """Width and height with this short side; never enlarged."""
+    width, height = shown
+    scale = min(1.0, short_side / min(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
 
 class PartPictures:
     """Makes the small pictures of the frames of one part of a video. For one thread only.
@@ -22,12 +36,11 @@ class PartPictures:
     def __init__(self, shown: tuple[int, int], turn: Turn, short_side: int, tones: ToneMap | None):
         self._turn, self.tones = turn, tones
         self._small_scaler, self._kept_scaler = VideoReformatter(), VideoReformatter()
-        width, height = shown
-        self._size = analysis_size(width, height)
-        scale = min(1.0, short_side / min(width, height))
-        self._kept_size = max(1, round(width * scale)), max(1, round(height * scale))
+        self._size = analysis_size(*shown)
+        self._kept_size = _scaled(shown, short_side)
+        self._large_size = _scaled(shown, LARGE * short_side) if has_large(shown, short_side) else None
         self._miniature_scaler, self._grey_scaler = VideoReformatter(), VideoReformatter()
-        self._whole_scaler = VideoReformatter()
+        self._whole_scaler, self._large_scaler = VideoReformatter(), VideoReformatter()
 
     def analysis(self, frame: av.VideoFrame) -> np.ndarray:
         """The picture that scene cuts and signals are computed from."""
@@ -36,6 +49,12 @@ class PartPictures:
     def kept(self, frame: av.VideoFrame) -> np.ndarray:
         """The picture that scores and captions see."""
         return small_bgr(frame, *self._kept_size, self._kept_scaler, self._turn, Interpolation.AREA, self.tones)
+
+    def large(self, frame: av.VideoFrame) -> np.ndarray | None:
+        """The picture on which overlays are placed: as `kept`, but larger. None if the video is too small for one."""
+        if self._large_size is None:
+            return None
+        return small_bgr(frame, *self._large_size, self._large_scaler, self._turn, Interpolation.AREA, self.tones)
 
     def grey(self, frame: av.VideoFrame) -> Grey:
         """All pixels in grey, on which bars are measured."""

@@ -171,6 +171,12 @@ class Frames(Sequence[np.ndarray]):
         """All of them in grey, uncropped and smaller: the short side has at least `side` pixels if it had them."""
         return (self._archive.read_small_grey(sample, side) for sample in self.samples)
 
+    def large(self) -> list[np.ndarray]:
+        """Large pictures of all of them, uncropped; none if decode made none, or the video is small."""
+        if not all(map(self._archive.has_large, self.samples)):
+            return []
+        return [self._archive.read(sample, is_large=True) for sample in self.samples]
+
     def data(self) -> list[bytes]:
         """All of them as JPEGs. Cropped ones are encoded again with the quality that they had."""
         return [self._data(sample) for sample in self.samples]

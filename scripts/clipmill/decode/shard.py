@@ -14,6 +14,7 @@ from clipmill.base.human import counted
 from clipmill.base.journal import Journal
 from clipmill.base.progress import Progress
 from clipmill.base.workers import map_in_processes
+from clipmill.decode.part_pictures import has_large
 from clipmill.decode.sound_signals import Speech
 from clipmill.decode.upgrade import holds_still
 from clipmill.decode.video import (
@@ -91,7 +92,7 @@ def decode_shard(
             older = journal.get(video_id, pictures_key(video, settings))
             if row is None and older and holds_still(older):
                 row = {**older, "decode_key": older["source_key"]}
-            if row and video_id not in lost and (row.get("error_kind") or paths[video_id].hold(row["decode_key"])):
+            if row and video_id not in lost and (row.get("error_kind") or _holds(paths[video_id], row, settings)):
                 row = {**row, "name": video["name"], "path": shown_path(video)}
                 parts[video_id] = row.pop("parts", [])
                 rows[video_id] = cast(DecodedVideo | FailedVideo, row)
@@ -136,6 +137,12 @@ def decode_shard(
         log.warning(message, counted(hdr, "video"))
     wanted = [video["video_id"] for video in videos]
     return [rows[video_id] for video_id in wanted], [part for video_id in wanted for part in parts[video_id]]
+
+
+def _holds(paths: DecodePaths, row: Mapping[str, Any], settings: DecodeSettings) -> bool:
+    """Whether the files of a finished row of the journal are there, with all that is wanted."""
+    sizes = [(part["width"], part["height"]) for part in row.get("parts", [])]
+    return paths.hold(row["decode_key"], any(has_large(size, settings.sample_short_side) for size in sizes))
 
 
 def _error_row(video: IndexedVideo, settings: DecodeSettings, error: ItemError, not_fetched: bool) -> FailedVideo:

@@ -58,7 +58,8 @@ FRAMES_AT_ONCE, PIXELS_IN_FLIGHT = 8, 8_000_000  # a batch is full at whichever 
 # What decoding makes only if a run asks for it: the names of the keys that the rule then adds to its settings. In other
 # runs the settings stay what they were, so that Snakemake decodes nothing again.
 MINIATURES, EASYANIMATE, SOUND, SPEECH = "miniatures", "motion_easyanimate", "sound", "speech"
-EXTRAS = frozenset({MINIATURES, EASYANIMATE, SOUND, SPEECH})
+LARGE_FRAMES = "large_frames"
+EXTRAS = frozenset({MINIATURES, EASYANIMATE, SOUND, SPEECH, LARGE_FRAMES})
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class DecodePaths:
     """Where the files of a video go. `miniatures` and `sound` are None if nobody wants them.
 
     `easyanimate`, `speech`: whether somebody wants the columns `easyanimate_…` of the signals, `speech` of the sound's.
+    `large`: whether somebody wants large pictures beside the kept frames of large videos.
     """
 
     frames: Path
@@ -86,6 +88,7 @@ class DecodePaths:
     easyanimate: bool = False
     sound: Path | None = None
     speech: bool = False
+    large: bool = False
 
     @staticmethod
     def of(outdir: Path, shard: str, video_id: str, extras: Collection[str] = ()) -> DecodePaths:
@@ -95,18 +98,23 @@ class DecodePaths:
         small = paths.miniatures(shard, video_id) if MINIATURES in extras else None
         files = paths.frames(shard, video_id), paths.signals(shard, video_id)
         sound = paths.sound_signals(shard, video_id) if extras & {SOUND, SPEECH} else None
-        return DecodePaths(*files, small, EASYANIMATE in extras, sound, SPEECH in extras)
+        return DecodePaths(*files, small, EASYANIMATE in extras, sound, SPEECH in extras, LARGE_FRAMES in extras)
 
     @property
     def tables(self) -> list[Path]:
         """The files that are tables."""
         return [path for path in (self.signals, self.miniatures, self.sound) if path]
 
-    def hold(self, key: str) -> bool:
-        """Whether all files are there, whole, with all that is wanted, and made under `key`."""
+    def hold(self, key: str, can_have_large: bool = True) -> bool:
+        """Whether all files are there, whole, with all that is wanted, and made under `key`.
+
+        `can_have_large`: whether the video is large enough for large pictures.
+        """
         if archive_key(self.frames) != key or any(_about(path).get("source_key") != key for path in self.tables):
             return False
         if self.easyanimate and _about(self.signals).get(EASYANIMATE) != easyanimate.VERSION:
+            return False
+        if self.large and can_have_large and LARGE_FRAMES not in _about(self.signals):
             return False
         made = _about(self.sound) if self.sound else {}
         return not self.sound or (made.get(SOUND) == sound_signals.VERSION and (SPEECH in made or not self.speech))
@@ -160,12 +168,13 @@ def decode_video(
     _check_unchanged(source, video)
     with ExitStack() as opened:
         unready = DecodePaths(
-            opened.enter_context(atomic(paths.frames)),
-            opened.enter_context(atomic(paths.signals)),
-            opened.enter_context(atomic(paths.miniatures)) if paths.miniatures else None,
-            paths.easyanimate,
-            opened.enter_context(atomic(paths.sound)) if paths.sound else None,
-            paths.speech,
+            signals=opened.enter_context(atomic(paths.signals)),  # first in, last out: they say what the frames hold
+            frames=opened.enter_context(atomic(paths.frames)),
+            miniatures=opened.enter_context(atomic(paths.miniatures)) if paths.miniatures else None,
+            easyanimate=paths.easyanimate,
+            sound=opened.enter_context(atomic(paths.sound)) if paths.sound else None,
+            speech=paths.speech,
+            large=paths.large,
         )
         try:
             decoding, facts = _decoded(source, unready, settings, key, threads, speech)
@@ -372,7 +381,9 @@ class _Decoding:
 
     def _write(self, frames: Iterator[av.VideoFrame]) -> None:
         """Measure all frames; write the signals in batches as the numbers come in."""
-        extras = {EASYANIMATE: easyanimate.VERSION} if self.paths.easyanimate else {}
+        extras: dict[str, Any] = {EASYANIMATE: easyanimate.VERSION} if self.paths.easyanimate else {}
+        if self.paths.large:
+            extras[LARGE_FRAMES] = True
         schema = tables.SIGNALS.schema_about({"source_key": self.key, **extras})
         rows: list[_Measured] = []
         measured: deque[Future[list[_Measured]]] = deque()
@@ -494,9 +505,10 @@ class _Decoding:
         further = []
         if "sample" in row:
             picture = part.pictures.kept(frame)
+            large = part.pictures.large(frame) if self.paths.large else None
             measured = KeptFrame(placed.time, picture, small, grey)
             further.append(self.of_kept.submit(_kept_frame_row, self.last_kept, measured, part.pictures.grey(frame)))
-            self.waiting.append((further[-1], self.of_archive.submit(self.archive.add, row["sample"], picture)))
+            self.waiting.append((further[-1], self.of_archive.submit(self.archive.add, row["sample"], picture, large)))
             self.last_kept = measured
         if self.whole_frames is not None:
             pair = self.whole_frames.put(row["frame"], row["content"], partial(part.pictures.whole, frame))

@@ -16,7 +16,8 @@ from typing import Any
 
 from clipmill.base.files import newer
 from clipmill.base.human import counted
-from clipmill.decode.video import EASYANIMATE, EXTRAS, MINIATURES, SOUND, SPEECH, DecodePaths
+from clipmill.decode.part_pictures import has_large
+from clipmill.decode.video import EASYANIMATE, EXTRAS, LARGE_FRAMES, MINIATURES, SOUND, SPEECH, DecodePaths
 from clipmill.models import backends
 from clipmill.plan import rates
 from clipmill.plan.headers import Estimate, carried_over, estimate
@@ -398,12 +399,14 @@ def _disk(work: Work, amounts: Amounts, hours: Estimate, settings: Mapping[str, 
 
 
 def _frame_bytes(hours: Estimate, decode: Mapping[str, Any]) -> float:
-    """Bytes of a kept frame, from the picture sizes in the headers; NaN without headers."""
-    pixels = []
+    """Bytes of a kept frame, with its large picture, from the picture sizes in the headers; NaN without headers."""
+    side, sizes = decode["sample_short_side"], []
     for header in hours.headers:
-        scale = min(1.0, decode["sample_short_side"] / max(1, min(header.width, header.height)))
-        pixels.append(header.width * header.height * scale**2)
-    return rates.FRAME_BYTES_A_PIXEL * sum(pixels) / len(pixels) if pixels else math.nan
+        scale = min(1.0, side / max(1, min(header.width, header.height)))
+        size = rates.FRAME_BYTES_A_PIXEL * header.width * header.height * scale**2
+        with_large = LARGE_FRAMES in decode and has_large((header.width, header.height), side)
+        sizes.append(size * (1 + rates.LARGE_TO_KEPT_BYTES) if with_large else size)
+    return sum(sizes) / len(sizes) if sizes else math.nan
 
 
 def _bytes_an_hour(work: Work, extras: Collection[str]) -> dict[str, float] | None:

@@ -64,6 +64,7 @@ PYTHON = 0.2  # seconds of a start that steps in one job need only once
 ENGINE_START, ENGINE_A_JOB = 3.0, 0.05  # seconds of Snakemake itself, on this machine
 CLUSTER_START = 20.0  # seconds of a job on a cluster before it is at work, see docs/slurm.md
 FRAME_BYTES_A_PIXEL = 0.12  # of a kept frame
+LARGE_TO_KEPT_BYTES = 2.8  # of a large picture, to its kept frame
 SIGNAL_BYTES_AN_HOUR = 3_600_000
 MINIATURE_BYTES_AN_HOUR = 110_000_000
 SOUND_BYTES_AN_HOUR = 7_500_000

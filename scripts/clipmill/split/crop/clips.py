@@ -14,7 +14,7 @@ from clipmill.base.errors import ItemError
 from clipmill.base.journal import fingerprint
 from clipmill.base.opencv import cv2
 from clipmill.decode.pictures import analysis_size
-from clipmill.decode.reading import FrameChoice, KeptFrames
+from clipmill.decode.reading import FrameChoice, Frames, KeptFrames
 from clipmill.decode.signals import KeptFrame, kept_frame_signals
 from clipmill.shapes.sizes import stored_size
 from clipmill.split.camera import camera_score
@@ -71,7 +71,8 @@ class ClipCropper:
         self._video, self._kept_frames = video, kept_frames
         first, last = part["start_frame"], part["end_frame"]
         of_part = signals.slice(first, last - first)
-        self._scenes = Scenes(of_part, first, stored_size(video), self._look, CropSettings(**settings))
+        size = stored_size(video)
+        self._scenes = Scenes(of_part, first, size, self._look, CropSettings(**settings), self._look_closer)
 
     def crop(self, clips: Sequence[Clip]) -> Iterator[CroppedClip]:
         """The clips of the part, in order. All of a scene are cropped alike."""
@@ -116,9 +117,16 @@ class ClipCropper:
         return signals_of_crops(frames, self._kept_frames.times(frames))
 
     def _look(self, start: int, end: int, count: int) -> list[np.ndarray]:
+        return list(self._chosen(start, end, count) or [])
+
+    def _look_closer(self, start: int, end: int, count: int) -> list[np.ndarray]:
+        frames = self._chosen(start, end, count)
+        return frames.large() if frames else []
+
+    def _chosen(self, start: int, end: int, count: int) -> Frames | None:
         span = {"video_id": self._video["video_id"], "start_frame": start, "end_frame": end, "seconds": 0.0}
         choice = FrameChoice(count=count)
-        return list(self._kept_frames.frames(span, choice)) if self._kept_frames.of(span, choice) else []
+        return self._kept_frames.frames(span, choice) if self._kept_frames.of(span, choice) else None
 
 
 def signals_of_crops(pictures: Sequence[np.ndarray], times: Sequence[float]) -> pa.Table:

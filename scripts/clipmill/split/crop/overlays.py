@@ -9,6 +9,7 @@ not move at all: either the picture changes all around it, or it is not where th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -39,6 +40,8 @@ DRIFT_OF_WAY, MOST_OF_WAY = 0.03, 1.5  # the same as a share of what the camera 
 COLOUR_BLUR = 2.0  # pixels by which coding may blur edges in colour
 SPECK = 8  # pixels that stand still: an edge with fewer is a trace of coding
 REACH = 6  # pixels around a box in which its edges are
+REACH_AGAIN = 4  # the same in frames twice as large
+STRAIGHT = 0.95  # share of a side along which its edge is alike
 
 
 class Allowed(NamedTuple):
@@ -95,14 +98,14 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
     cameras = Cameras(greys)
     if not cameras.may_move:
         return []
-    channels = [_channel(levels, sight) for levels, sight in zip(_levels(frames), (GREY, COLOUR, COLOUR), strict=True)]
+    channels = _channels(frames)
     still, nearly = (np.any([getattr(one, name) for one in channels], axis=0) for name in ("still", "nearly"))
     reach = max(3, round(JOINED * min(still.shape)))
     boxes = _boxes(still, nearly, reach)
     places = [
         (part, box)
         for part in boxes
-        if still[part].sum() >= LEAST_EDGE and _is_at_an_edge(box := _exact(channels, part), still.shape)
+        if still[part].sum() >= LEAST_EDGE and _is_at_an_edge(box := _exact(channels, part, REACH), still.shape)
     ]
     if not places:
         return []
@@ -122,6 +125,53 @@ def find_overlays(frames: Sequence[np.ndarray]) -> list[Box]:
         for one in candidates
         if _moves_around(moves, one.part, reach) >= MOVES_AROUND or _is_left_behind(channels, cameras, one)
     ]
+
+
+def place_again(frames: Sequence[np.ndarray], box: Box) -> Box:
+    """The box of an overlay that is known roughly, exact to a part of a pixel of these larger pictures of its frames.
+
+    In them fewer edges of the picture stand still by chance, and thin tips are seen.
+    """
+    height, width = frames[0].shape[:2]
+    margin = REACH_AGAIN + FINE
+    left, top = (max(0, math.floor(edge) - margin) for edge in box[:2])
+    right, bottom = (min(most, math.ceil(edge) + margin) for edge, most in zip(box[2:], (width, height), strict=True))
+    rows, columns = (
+        slice(round(box.top) - top, round(box.bottom) - top),
+        slice(round(box.left) - left, round(box.right) - left),
+    )
+    channels = _channels([frame[top:bottom, left:right] for frame in frames])
+    known = Box(box.left - left, box.top - top, box.right - left, box.bottom - top)
+    exact = _exact(channels, (rows, columns), REACH_AGAIN)
+    inwards = exact.left - known.left, exact.top - known.top, known.right - exact.right, known.bottom - exact.bottom
+    exact = Box(
+        *(
+            known[side] if way > REACH_AGAIN and _is_line(channels, known, side) else exact[side]
+            for side, way in enumerate(inwards)
+        )
+    )
+    return Box(left + exact.left, top + exact.top, left + exact.right, top + exact.bottom)
+
+
+def _is_line(channels: Sequence[_Channel], box: Box, side: int) -> bool:
+    """Whether there is a straight edge along a side of a box, as a board has, which may be faint beside its text.
+
+    Along nearly all of it a channel gets brighter, or darker. What stands still by chance does so in places.
+    """
+    place, ends = round(box[side]), (box.left, box.right) if side % 2 else (box.top, box.bottom)
+    near, along = slice(max(0, place - REACH_AGAIN), place + REACH_AGAIN), slice(*map(round, ends))
+    for channel in channels:
+        levels = channel.levels if side % 2 else channel.levels.swapaxes(1, 2)
+        steps = median(np.diff(levels[:, near, along], axis=1))
+        mean = steps.mean(1, keepdims=True)
+        alike = (np.sign(steps) == np.sign(mean)).mean(1)
+        if ((alike >= STRAIGHT) & (np.abs(mean[:, 0]) >= EDGE)).any():
+            return True
+    return False
+
+
+def _channels(frames: Sequence[np.ndarray]) -> list[_Channel]:
+    return [_channel(levels, sight) for levels, sight in zip(_levels(frames), (GREY, COLOUR, COLOUR), strict=True)]
 
 
 def _levels(frames: Sequence[np.ndarray]) -> np.ndarray:
@@ -263,10 +313,13 @@ def _moves_around(moves: np.ndarray, box: Part, reach: int) -> float:
     return float(moves[around][ring].mean()) if ring.any() else 0.0
 
 
-def _exact(channels: Sequence[_Channel], box: Part) -> Box:
-    """The edges of an overlay to a part of a pixel, or to a pixel where nobody can tell."""
+def _exact(channels: Sequence[_Channel], box: Part, reach: int) -> Box:
+    """The edges of an overlay to a part of a pixel, or to a pixel where nobody can tell.
+
+    `reach`: pixels around the box in which they are.
+    """
     (top, bottom), (left, right) = (
-        (max(0, part.start - REACH), min(length, part.stop + REACH))
+        (max(0, part.start - reach), min(length, part.stop + reach))
         for part, length in zip(box, channels[0].still.shape, strict=True)
     )
     known = box[1].start - left, box[0].start - top, right - box[1].stop, bottom - box[0].stop

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from clipmill.split.crop.blurred import are_blurred_copies
 from clipmill.split.crop.borders import NONE, Bars, Borders, find_borders, find_soft_borders
-from clipmill.split.crop.overlays import find_overlays
+from clipmill.split.crop.overlays import find_overlays, place_again
 from clipmill.split.crop.rectangle import Box, Rectangle, around, even_inside, largest_between
 from clipmill.split.measured import NO_BORDERS, Sides
 
@@ -18,6 +18,11 @@ MOST_FRAMES = 16  # kept frames of a scene that are looked at
 
 Look = Callable[[int, int, int], Sequence[np.ndarray]]
 """Gives kept frames (BGR) of the video's frames from the first to before the second number, at most the third."""
+
+
+def no_frames(*_: int) -> Sequence[np.ndarray]:
+    """The Look that sees nothing."""
+    return []
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,21 @@ class SceneBorders:
 
 
 class Scenes:
-    """Finds what surrounds the picture in the scenes of one part of a video. Arguments as of `SceneBorders`."""
+    """Finds what surrounds the picture in the scenes of one part of a video. Arguments as of `SceneBorders`.
 
-    def __init__(self, part: pa.Table, first: int, size: tuple[int, int], look: Look, settings: CropSettings):
-        self._size, self._look, self._settings = size, look, settings
+    `look_closer`: reads large pictures of the same kept frames, if there are any.
+    """
+
+    def __init__(
+        self,
+        part: pa.Table,
+        first: int,
+        size: tuple[int, int],
+        look: Look,
+        settings: CropSettings,
+        look_closer: Look = no_frames,
+    ):
+        self._size, self._look, self._look_closer, self._settings = size, look, look_closer, settings
         self._borders = SceneBorders(part, first, size, look)
 
     def crop(self, start: int, end: int) -> SceneCrop:
@@ -103,19 +119,32 @@ class Scenes:
         frames = self._look(start, end, MOST_FRAMES)
         if not frames:
             return []
+        kept = _Inside(frames, self._size, inner)
+        found = [kept.in_picture(box) for box in find_overlays(kept.frames)]
+        closer = self._look_closer(start, end, MOST_FRAMES) if found else []
+        if not closer:
+            return found
+        large = _Inside(closer, self._size, inner)
+        return [large.in_picture(place_again(large.frames, large.in_frames(box))) for box in found]
+
+
+class _Inside:
+    """A part of frames, which show a picture of `size` in another size. `inner`: the part, in pixels of the picture."""
+
+    def __init__(self, frames: Sequence[np.ndarray], size: tuple[int, int], inner: Box):
         height, width = frames[0].shape[:2]
-        across, down = self._size[0] / width, self._size[1] / height
-        left, top, right, bottom = (round(edge / scale) for edge, scale in zip(inner, (across, down) * 2, strict=True))
-        found = find_overlays([frame[top:bottom, left:right] for frame in frames])
-        return [
-            Box(
-                (left + box.left) * across,
-                (top + box.top) * down,
-                (left + box.right) * across,
-                (top + box.bottom) * down,
-            )
-            for box in found
-        ]
+        self._scales = (size[0] / width, size[1] / height) * 2
+        left, top, right, bottom = (round(edge / scale) for edge, scale in zip(inner, self._scales, strict=True))
+        self._begin = (left, top) * 2
+        self.frames = [frame[top:bottom, left:right] for frame in frames]
+
+    def in_picture(self, box: Box) -> Box:
+        """A box of the part, in pixels of the picture."""
+        return Box(*((begin + edge) * scale for edge, begin, scale in zip(box, self._begin, self._scales, strict=True)))
+
+    def in_frames(self, box: Box) -> Box:
+        """A box of the picture, in pixels of the part."""
+        return Box(*(edge / scale - begin for edge, begin, scale in zip(box, self._begin, self._scales, strict=True)))
 
 
 def _between(whole: Box, borders: Borders) -> Box:
