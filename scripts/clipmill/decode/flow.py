@@ -25,7 +25,8 @@ MISPLACED, FINE = 0.1, 0.2  # what an explained pixel may be off: pixels; share 
 BETTER = 0.6  # the share of the error that another move must save
 MARGIN = 8  # pixels around what is unexplained
 LEAST_PIXELS = 12  # a smaller group of pixels does not move
-EDGE = 0.3  # where an object ends: the share of the error beside its edge
+import os
+EDGE = float(os.environ.get('EDGE','.2'))  # where an object ends: the share of the error beside its edge
 BLOCK, REACH = 7, 16  # pixels at half the size: side of a block, and how far it may move beside the camera
 SMALL = 1500  # pixels: if less is unexplained, blocks are matched at full size
 GRID = 3  # pixels at half the size: blocks are so far apart
@@ -108,17 +109,12 @@ class _Pair:
         )
         self.error, self.limit = around[self.window], limit[self.window]
         self._explained_below = np.minimum(BETTER * self.error, self.limit + ALIKE * self.error)
-        self._sharp_error = _smooth(error[self.window], 3)
+        self._sharp_error = _smooth(error, 3)
         self._mark()
 
     def _mark(self) -> None:
         self.unexplained = self.all_unexplained[self.window].view(bool)
         self._around_unexplained = cv2.dilate(self.all_unexplained, SQUARE)
-
-    @cached_property
-    def _rim(self) -> np.ndarray:
-        """The error where an object ends."""
-        return EDGE * cv2.dilate(self._sharp_error, np.ones((7, 7), np.uint8))
 
     def _moved_back(self, move: Similarity) -> np.ndarray:
         """The window of the later picture before a move; FAR where it is not seen."""
@@ -199,15 +195,26 @@ class _Pair:
         self.all_unexplained[self.window][taken.view(bool)] = 0
         self._mark()
 
-    def extent(self, pixels: np.ndarray, squares: np.ndarray, error: np.ndarray) -> np.ndarray:
-        """The object of which `pixels` are seen to move: to its edges without their soft rim, with even parts inside.
+    def extent(self, move: Similarity, pixels: np.ndarray, squares: np.ndarray) -> np.ndarray:
+        """The object of which `pixels` are seen to move: to its edges, with even parts inside. `squares`: of its move.
 
-        `squares`: `squares_of` its move. `error`: their means around each pixel.
+        At its pixels the camera is wrong twice: in the earlier picture, and in the later one where they move to. Ground
+        that the object covers or uncovers differs in one of them alone.
         """
-        near = cv2.dilate(pixels.view(np.uint8), SQUARE).view(bool)
-        pixels = pixels | (near & self.unexplained & (_smooth(squares, 3) < self._sharp_error))
-        inside = _hull(pixels & (self._sharp_error > self._rim))
-        return inside & (pixels | (~self.unexplained & (error <= self.limit)))
+        wrong = cv2.min(self._sharp_error[self.window], self._sharp_error_at_end(move))
+        near = cv2.dilate(pixels.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool)
+        seen = near & (wrong > EDGE * cv2.dilate(wrong, np.ones((7, 7), np.uint8))) & (_smooth(squares, 3) < wrong)
+        return _hull(seen) & (near | (_smooth(squares, PIXEL) <= self.limit))
+
+    def _sharp_error_at_end(self, move: Similarity) -> np.ndarray:
+        return cv2.warpAffine(
+            self._sharp_error,
+            self._in_window(self.camera.inverse().after(move)),
+            self.error.shape[::-1],
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=FAR,
+        )
 
 
 def _are_enough(pixels: np.ndarray) -> bool:
@@ -248,7 +255,7 @@ def _object(pair: _Pair, start: Similarity, support: np.ndarray) -> tuple[Simila
     squares = pair.squares_of(move)
     error = _smooth(squares, PIXEL)
     moves = pair.explained_by(move, error)
-    return (move, pair.extent(moves, squares, error)) if _are_enough(moves) else None
+    return (move, pair.extent(move, moves, squares)) if _are_enough(moves) else None
 
 
 def _block_shifts(pair: _Pair) -> list[complex]:
