@@ -25,8 +25,8 @@ MISPLACED, FINE = 0.1, 0.2  # what an explained pixel may be off: pixels; share 
 BETTER = 0.6  # the share of the error that another move must save
 MARGIN = 8  # pixels around what is unexplained
 LEAST_PIXELS = 12  # a smaller group of pixels does not move
-import os
-EDGE = float(os.environ.get('EDGE','.2'))  # where an object ends: the share of the error beside its edge
+EDGE = 0.2  # where an object ends: the share of the error beside its edge
+RIGID = 5e4  # how much a small object keeps its size
 BLOCK, REACH = 7, 16  # pixels at half the size: side of a block, and how far it may move beside the camera
 SMALL = 1500  # pixels: if less is unexplained, blocks are matched at full size
 GRID = 3  # pixels at half the size: blocks are so far apart
@@ -78,21 +78,27 @@ class _Light(NamedTuple):
     gain: float = 1.0
     offset: float = 0.0
 
+    def of(self, later: np.ndarray) -> np.ndarray:
+        return later * np.float32(self.gain) + np.float32(self.offset)
+
 
 class _Pair:
     """Two pictures in the same light, and what the camera's move leaves unexplained between them.
 
-    `window`: rows and columns around all that is unexplained. `error`, `limit` and `unexplained` are of this part.
+    `later`: grey levels of the later picture in the light of the earlier one. `window`: rows and columns around all
+    that is unexplained. `error`, `limit` and `unexplained` are of this part.
     """
 
     def __init__(self, before: FlowPicture, after: FlowPicture, camera: Similarity):
         self.before, self.after, self.camera = before, after, camera
+        self.later = after.plain
         shape = before.plain.shape
         self.window = slice(0, shape[0]), slice(0, shape[1])
         moved = self._moved_back(camera)
         seen = moved < WHITE
-        self._light = _light(before.plain, moved, seen)
-        error = self._squares(moved)
+        light = _light(before.plain, moved, seen)
+        self.later = light.of(after.plain)
+        error = self._squares(light.of(moved))
         error *= seen
         known = error[::5, ::5][seen[::5, ::5]]
         noise = max(LEAST_NOISE, 2 * median(known)) if known.size else LEAST_NOISE
@@ -119,7 +125,7 @@ class _Pair:
     def _moved_back(self, move: Similarity) -> np.ndarray:
         """The window of the later picture before a move; FAR where it is not seen."""
         return cv2.warpAffine(
-            self.after.plain,
+            self.later,
             self._in_window(move),
             self.before.plain[self.window].shape[::-1],
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
@@ -137,10 +143,8 @@ class _Pair:
         return self.window[1].start, self.window[0].start
 
     def _squares(self, moved: np.ndarray) -> np.ndarray:
-        """In place of `moved`: squares of its differences from the window of the earlier picture, in the same light."""
-        moved *= np.float32(self._light.gain)
+        """In place of `moved`: squares of its differences from the window of the earlier picture."""
         np.subtract(self.before.plain[self.window], moved, out=moved)
-        moved -= np.float32(self._light.offset)
         moved *= moved
         return moved
 
@@ -195,19 +199,12 @@ class _Pair:
         self.all_unexplained[self.window][taken.view(bool)] = 0
         self._mark()
 
-    def extent(self, move: Similarity, pixels: np.ndarray, squares: np.ndarray) -> np.ndarray:
-        """The object of which `pixels` are seen to move: to its edges, with even parts inside. `squares`: of its move.
+    def wrong_twice(self, move: Similarity) -> np.ndarray:
+        """The camera's error at each pixel of the window, or at the place that it moves to if it is less there.
 
-        At its pixels the camera is wrong twice: in the earlier picture, and in the later one where they move to. Ground
-        that the object covers or uncovers differs in one of them alone.
+        Both are large where an object moves. At ground that it covers or uncovers one of them is small.
         """
-        wrong = cv2.min(self._sharp_error[self.window], self._sharp_error_at_end(move))
-        near = cv2.dilate(pixels.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool)
-        seen = near & (wrong > EDGE * cv2.dilate(wrong, np.ones((7, 7), np.uint8))) & (_smooth(squares, 3) < wrong)
-        return _hull(seen) & (near | (_smooth(squares, PIXEL) <= self.limit))
-
-    def _sharp_error_at_end(self, move: Similarity) -> np.ndarray:
-        return cv2.warpAffine(
+        at_end = cv2.warpAffine(
             self._sharp_error,
             self._in_window(self.camera.inverse().after(move)),
             self.error.shape[::-1],
@@ -215,6 +212,18 @@ class _Pair:
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=FAR,
         )
+        return cv2.min(at_end, self._sharp_error[self.window], dst=at_end)
+
+    def extent(self, move: Similarity, pixels: np.ndarray, squares: np.ndarray) -> np.ndarray:
+        """The object of which `pixels` are seen to move: to its edges, with even parts inside.
+
+        `squares`: `squares_of` its move.
+        """
+        wrong = self.wrong_twice(move)
+        near = cv2.dilate(pixels.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool)
+        rim = EDGE * cv2.dilate(wrong, np.ones((7, 7), np.uint8))
+        inside = _hull(near & (wrong > rim) & (_smooth(squares, 3) < wrong))
+        return inside & (near | (_smooth(squares, PIXEL) <= self.limit))
 
 
 def _are_enough(pixels: np.ndarray) -> bool:
@@ -227,14 +236,15 @@ def _objects(pair: _Pair) -> list[tuple[Similarity, np.ndarray]]:
     if not _are_enough(pair.unexplained):
         return []
     starts = [Similarity(1, shift) for shift in _block_shifts(pair)]
-    candidates = [(start, _smooth(pair.squares_of(start), PIXEL)) for start in starts]
+    errors = [_smooth(pair.squares_of(start), PIXEL) for start in starts]
+    candidates = [(start, error, pair.wrong_twice(start) - error) for start, error in zip(starts, errors, strict=True)]
     objects: list[tuple[Similarity, np.ndarray]] = []
     while len(objects) < MOST_MOVES:
-        supports = [pair.explained_by(*candidate) for candidate in candidates]
+        supports = [pair.explained_by(start, error) for start, error, _ in candidates]
         seen = [number for number, support in enumerate(supports) if _are_enough(support)]
         if not seen:
             break
-        saved = {number: float((pair.error - candidates[number][1])[supports[number]].sum()) for number in seen}
+        saved = {number: float(candidates[number][2][supports[number]].sum()) for number in seen}
         best = max(seen, key=saved.__getitem__)
         found = _object(pair, candidates[best][0], supports[best])
         candidates = [candidates[number] for number in seen if number != best]
@@ -251,7 +261,7 @@ def _object(pair: _Pair, start: Similarity, support: np.ndarray) -> tuple[Simila
     """
     counted = np.zeros(pair.before.plain.shape, np.uint8)
     counted[pair.window] = cv2.dilate(support.view(np.uint8), np.ones((5, 5), np.uint8))
-    move = refined(pair.before.levels[0], pair.after.levels[0], start, 3, counted=counted.view(bool))
+    move = refined(pair.before.levels[0], pair.after.levels[0], start, 3, counted=counted.view(bool), rigid=RIGID)
     squares = pair.squares_of(move)
     error = _smooth(squares, PIXEL)
     moves = pair.explained_by(move, error)
@@ -261,8 +271,9 @@ def _object(pair: _Pair, start: Similarity, support: np.ndarray) -> tuple[Simila
 def _block_shifts(pair: _Pair) -> list[complex]:
     """Shifts in short sides of blocks that the camera leaves unexplained, the most frequent ones first."""
     is_small = np.count_nonzero(pair.unexplained) < SMALL
-    number = 0 if is_small else min(1, len(pair.before.levels) - 1)
-    before, after = pair.before.levels[number].texture, pair.after.levels[number].texture
+    before, after = pair.before.plain, pair.later
+    if not is_small:
+        before, after = cv2.pyrDown(before), cv2.pyrDown(after)
     shape = before.shape
     around, reach = BLOCK // 2, 2 * REACH if is_small else REACH
     if min(shape) <= BLOCK:
