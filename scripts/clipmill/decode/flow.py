@@ -78,27 +78,27 @@ class _Light(NamedTuple):
     gain: float = 1.0
     offset: float = 0.0
 
-    def of(self, later: np.ndarray) -> np.ndarray:
-        return later * np.float32(self.gain) + np.float32(self.offset)
+    def change(self, later: np.ndarray) -> np.ndarray:
+        """In place."""
+        later *= np.float32(self.gain)
+        later += np.float32(self.offset)
+        return later
 
 
 class _Pair:
     """Two pictures in the same light, and what the camera's move leaves unexplained between them.
 
-    `later`: grey levels of the later picture in the light of the earlier one. `window`: rows and columns around all
-    that is unexplained. `error`, `limit` and `unexplained` are of this part.
+    `window`: rows and columns around all that is unexplained. `error`, `limit` and `unexplained` are of this part.
     """
 
     def __init__(self, before: FlowPicture, after: FlowPicture, camera: Similarity):
         self.before, self.after, self.camera = before, after, camera
-        self.later = after.plain
         shape = before.plain.shape
         self.window = slice(0, shape[0]), slice(0, shape[1])
-        moved = self._moved_back(camera)
+        moved = self._moved_back(camera, after.plain)
         seen = moved < WHITE
-        light = _light(before.plain, moved, seen)
-        self.later = light.of(after.plain)
-        error = self._squares(light.of(moved))
+        self._light = _light(before.plain, moved, seen)
+        error = self._squares(self._light.change(moved))
         error *= seen
         known = error[::5, ::5][seen[::5, ::5]]
         noise = max(LEAST_NOISE, 2 * median(known)) if known.size else LEAST_NOISE
@@ -122,10 +122,15 @@ class _Pair:
         self.unexplained = self.all_unexplained[self.window].view(bool)
         self._around_unexplained = cv2.dilate(self.all_unexplained, SQUARE)
 
-    def _moved_back(self, move: Similarity) -> np.ndarray:
+    @cached_property
+    def later(self) -> np.ndarray:
+        """Grey levels of the later picture in the light of the earlier one."""
+        return self._light.change(self.after.plain.copy())
+
+    def _moved_back(self, move: Similarity, later: np.ndarray) -> np.ndarray:
         """The window of the later picture before a move; FAR where it is not seen."""
         return cv2.warpAffine(
-            self.later,
+            later,
             self._in_window(move),
             self.before.plain[self.window].shape[::-1],
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
@@ -150,7 +155,7 @@ class _Pair:
 
     def squares_of(self, move: Similarity) -> np.ndarray:
         """Square of the error that a move leaves at each pixel of the window."""
-        squares = self._squares(self._moved_back(move))
+        squares = self._squares(self._moved_back(move, self.later))
         return np.minimum(squares, 1e4, out=squares)
 
     def leads_to_unexplained(self, move: Similarity) -> np.ndarray:
@@ -231,22 +236,35 @@ def _are_enough(pixels: np.ndarray) -> bool:
     return bool(np.count_nonzero(pixels) >= LEAST_PIXELS)
 
 
+class _Candidate:
+    """A move that some object may have."""
+
+    def __init__(self, pair: _Pair, start: Similarity):
+        self._pair, self.start = pair, start
+        self.error = _smooth(pair.squares_of(start), PIXEL)
+
+    @cached_property
+    def saved(self) -> np.ndarray:
+        """By how much it explains each pixel better than the camera does."""
+        return self._pair.wrong_twice(self.start) - self.error
+
+
 def _objects(pair: _Pair) -> list[tuple[Similarity, np.ndarray]]:
     """What moves by itself: moves and flags of their pixels in the pair's window, the most visible one first."""
     if not _are_enough(pair.unexplained):
         return []
     starts = [Similarity(1, shift) for shift in _block_shifts(pair)]
-    errors = [_smooth(pair.squares_of(start), PIXEL) for start in starts]
-    candidates = [(start, error, pair.wrong_twice(start) - error) for start, error in zip(starts, errors, strict=True)]
+    candidates = [_Candidate(pair, start) for start in starts]
     objects: list[tuple[Similarity, np.ndarray]] = []
     while len(objects) < MOST_MOVES:
-        supports = [pair.explained_by(start, error) for start, error, _ in candidates]
+        supports = [pair.explained_by(candidate.start, candidate.error) for candidate in candidates]
         seen = [number for number, support in enumerate(supports) if _are_enough(support)]
         if not seen:
             break
-        saved = {number: float(candidates[number][2][supports[number]].sum()) for number in seen}
-        best = max(seen, key=saved.__getitem__)
-        found = _object(pair, candidates[best][0], supports[best])
+        best = seen[0]
+        if len(seen) > 1:
+            best = max(seen, key=lambda number: float(candidates[number].saved[supports[number]].sum()))
+        found = _object(pair, candidates[best].start, supports[best])
         candidates = [candidates[number] for number in seen if number != best]
         if found is not None:
             pair.take(*found)
