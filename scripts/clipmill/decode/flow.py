@@ -36,7 +36,7 @@ PLAIN = 2.0  # squares of grey levels: a block with less texture is found anywhe
 CLOSE = 9  # pixels: gaps that an object's pixels may have
 WHITE = 256  # grey levels: what is brighter is not seen
 SQUARE = np.ones((3, 3), np.uint8)
-ALIKE = 0.4  # share of a block's energy by which its match may differ
+ALIKE = 0.3  # share of a block's energy by which its match may differ
 
 
 class Flow(NamedTuple):
@@ -219,16 +219,16 @@ class _Pair:
         )
         return cv2.min(at_end, self._sharp_error[self.window], dst=at_end)
 
-    def extent(self, move: Similarity, pixels: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    def extent(self, move: Similarity, pixels: np.ndarray, squares: np.ndarray, error: np.ndarray) -> np.ndarray:
         """The object of which `pixels` are seen to move: to its edges, with even parts inside.
 
-        `squares`: `squares_of` its move.
+        `squares`: `squares_of` its move. `error`: their means around each pixel.
         """
         wrong = self.wrong_twice(move)
         near = cv2.dilate(pixels.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool)
         rim = EDGE * cv2.dilate(wrong, np.ones((7, 7), np.uint8))
         inside = _hull(near & (wrong > rim) & (_smooth(squares, 3) < wrong))
-        return inside & (near | (_smooth(squares, PIXEL) <= self.limit))
+        return inside & (near | (error <= self.limit))
 
 
 def _are_enough(pixels: np.ndarray) -> bool:
@@ -283,15 +283,14 @@ def _object(pair: _Pair, start: Similarity, support: np.ndarray) -> tuple[Simila
     squares = pair.squares_of(move)
     error = _smooth(squares, PIXEL)
     moves = pair.explained_by(move, error)
-    return (move, pair.extent(move, moves, squares)) if _are_enough(moves) else None
+    return (move, pair.extent(move, moves, squares, error)) if _are_enough(moves) else None
 
 
 def _block_shifts(pair: _Pair) -> list[complex]:
     """Shifts in short sides of blocks that the camera leaves unexplained, the most frequent ones first."""
     is_small = np.count_nonzero(pair.unexplained) < SMALL
-    before, after = pair.before.plain, pair.later
-    if not is_small:
-        before, after = cv2.pyrDown(before), cv2.pyrDown(after)
+    number = 0 if is_small else min(1, len(pair.before.levels) - 1)
+    before, after = pair.before.levels[number].texture, pair.after.levels[number].texture
     shape = before.shape
     around, reach = BLOCK // 2, 2 * REACH if is_small else REACH
     if min(shape) <= BLOCK:
@@ -299,7 +298,8 @@ def _block_shifts(pair: _Pair) -> list[complex]:
     rows, columns = _places_of_blocks(pair.all_unexplained, shape, MOST_SMALL_BLOCKS if is_small else MOST_BLOCKS)
     right, down = np.rint(pair.camera.matrix(shape) @ [columns, rows, np.ones(len(rows))]).astype(int)
     blocks = sliding_window_view(before, (BLOCK, BLOCK))[rows - around, columns - around].reshape(-1, BLOCK**2)
-    energy = np.square(blocks - blocks.mean(1, keepdims=True)).sum(1)
+    blocks -= blocks.mean(1, keepdims=True)  # without it, as what is around an object differs where it moves to
+    energy = np.square(blocks).sum(1)
     usable = (right >= 0) & (right < shape[1]) & (down >= 0) & (down < shape[0]) & (energy >= PLAIN * BLOCK**2)
     blocks, energy, rows, columns, right, down = (part[usable] for part in (blocks, energy, rows, columns, right, down))
     open_down, open_right = np.nonzero(pair.ends(shape))
@@ -310,9 +310,10 @@ def _block_shifts(pair: _Pair) -> list[complex]:
     ends = later[open_down, open_right].reshape(-1, BLOCK**2)
     # Sums of squared differences, without the part that is the same for all ends of a block.
     error = (-2 * blocks) @ ends.T
-    error += np.einsum("ij,ij->i", ends, ends)
+    error += np.einsum("ij,ij->i", ends, ends) - np.square(ends.sum(1)) / BLOCK**2
     np.putmask(error, _are_far(open_right, right, reach) | _are_far(open_down, down, reach), np.inf)
-    stays = np.square(blocks - later[down, right].reshape(-1, BLOCK**2)).sum(1)
+    stay = later[down, right].reshape(-1, BLOCK**2)
+    stays = np.square(blocks - stay + stay.mean(1, keepdims=True)).sum(1)
     best = error.argmin(1)
     least = error[range(len(best)), best] + np.einsum("ij,ij->i", blocks, blocks)
     found = least < ALIKE * np.minimum(stays, energy)
