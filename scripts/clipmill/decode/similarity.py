@@ -310,10 +310,11 @@ def refined(
         square = (weighted @ change.T).astype(float)
         diagonal = square.reshape(-1)[::5]
         diagonal += 1e-3 * diagonal.sum() / 4 + 1e-9
-        slope = (weighted @ error).astype(float)
-        diagonal[:2] += rigid
-        slope[:2] += rigid * (move.factor.real - 1), rigid * move.factor.imag
-        _, solution = cv2.solve(square, slope[:, None])
+        slope = (weighted @ error)[:, None].astype(float)
+        if rigid:
+            diagonal[:2] += rigid
+            slope[:2, 0] += rigid * (move.factor.real - 1), rigid * move.factor.imag
+        _, solution = cv2.solve(square, slope)
         a, b, right, down = solution.ravel().tolist()
         move = move.after(Similarity(complex(1 + a, b), complex(right, down)).inverse())
         if not 1 / 3 < abs(move.factor) < 3:
