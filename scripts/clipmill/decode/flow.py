@@ -36,7 +36,7 @@ PLAIN = 2.0  # squares of grey levels: a block with less texture is found anywhe
 CLOSE = 9  # pixels: gaps that an object's pixels may have
 WHITE = 256  # grey levels: what is brighter is not seen
 SQUARE = np.ones((3, 3), np.uint8)
-ALIKE = 0.3  # share of a block's energy by which its match may differ
+ALIKE = 0.4  # share of a block's energy by which its match may differ
 
 
 class Flow(NamedTuple):
