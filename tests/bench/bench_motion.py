@@ -1,10 +1,11 @@
 """How far motion and cameras are from the truth, on made scenes.
 
     python tests/bench/bench_motion.py             all rows
-    python tests/bench/bench_motion.py objects     the rows of one kind: pans, moves, objects, still, cameras, same
+    python tests/bench/bench_motion.py objects     rows of one kind: pans, moves, objects, drawn, still, cameras, same
 
 Errors are shares of the true value; of what does not move they are in % of the short side per second. `same`: how far
-the values of one film lie apart at other frame rates and sizes.
+the values of one film lie apart at other frame rates and sizes. `drawn`: objects of pictures, places and directions
+drawn by chance.
 """
 
 from __future__ import annotations
@@ -37,9 +38,14 @@ from clipmill.store.tables import STATIC
 
 SECONDS = 0.5  # between two kept frames
 BEHIND = {"coffee.png": "gravel.png", "gravel.png": "chelsea.png", "chelsea.png": "coffee.png", "shapes": "chelsea.png"}
-LARGE = (80, 120, 200)  # pixels of 360 lines
-SLOW, FAST = (5,), (20, 40, 60)  # pixels per half second
+SIDES = {"40 pixels": (40,), "60 pixels": (60,), "80 to 200 pixels": (80, 120, 200)}  # of 360 lines
+STEPS = {"5": (5,), "20 to 60": (20, 40, 60)}  # pixels per half second
 CAMERAS = {"still": (Camera(),), "moving": (Camera(25, 10), Camera(zoom=0.1), Camera(-60, 5, 0, 4))}
+DRAWN = (
+    *("astronaut.png", "camera.png", "rocket.jpg", "brick.png", "grass.png", "motorcycle_left.png", "coffee.png"),
+    *("chelsea.png", "ihc.png", "hubble_deep_field.jpg", "shapes"),
+)
+SCENES, SEED = 40, 2  # of each row of drawn scenes
 RATES = (12, 24, 25, Fraction(30000, 1001), 50, 60)
 SIZES = ((426, 240), (854, 480), (1920, 1080))
 
@@ -104,9 +110,7 @@ def moves() -> Rows:
 
 
 def objects() -> Rows:
-    sizes = {"40 pixels": (40,), "60 pixels": (60,), "80 to 200 pixels": LARGE}
-    speeds = {"5": SLOW, "20 to 60": FAST}
-    for (size, sides), (speed, steps), (kind, cameras) in product(sizes.items(), speeds.items(), CAMERAS.items()):
+    for (size, sides), (speed, steps), (kind, cameras) in product(SIDES.items(), STEPS.items(), CAMERAS.items()):
         whole, own = [], []
         for side, pixels, behind, camera in product(sides, steps, BEHIND, cameras):
             for place, way in (((-60, 20), (0.8, -0.6)), ((90, -40), (-1, 0.1))):
@@ -119,6 +123,21 @@ def objects() -> Rows:
         row = f"of objects of {size} that move by {speed}, {kind} camera"
         yield f"`motion` {row}", whole
         yield f"`subject_motion` {row}", own
+
+
+def drawn() -> Rows:
+    chance = np.random.default_rng(SEED)
+    for (size, sides), (speed, steps), (kind, cameras) in product(SIDES.items(), STEPS.items(), CAMERAS.items()):
+        errors = []
+        for _ in range(SCENES):
+            behind, before = (DRAWN[number] for number in chance.choice(len(DRAWN), 2, replace=False))
+            side, pixels = int(chance.choice(sides)), float(chance.choice(steps))
+            camera, turn = cameras[chance.integers(len(cameras))], chance.uniform(0, 2 * np.pi)
+            place = chance.uniform(-200, 200), chance.uniform(-100, 100)
+            thing = Thing(before, side, place, pixels / SECONDS * cos(turn), pixels / SECONDS * sin(turn))
+            scene = Scene(behind, camera, (thing,))
+            errors.append(Error(str(scene), measured(scene)[1], scene.speeds(0, SECONDS)[1]))
+        yield f"`subject_motion` of drawn objects of {size} that move by {speed}, {kind} camera", errors
 
 
 def still() -> Rows:
@@ -211,6 +230,7 @@ MEASUREMENTS: dict[str, Callable[[], Rows]] = {
     "pans": pans,
     "moves": moves,
     "objects": objects,
+    "drawn": drawn,
     "still": still,
     "cameras": cameras,
     "same": same,

@@ -25,7 +25,8 @@ MISPLACED, FINE = 0.1, 0.2  # what an explained pixel may be off: pixels; share 
 BETTER = 0.6  # the share of the error that another move must save
 MARGIN = 8  # pixels around what is unexplained
 LEAST_PIXELS = 12  # a smaller group of pixels does not move
-EDGE = 0.3  # where an object ends: the share of the error beside its edge
+EDGE = 0.2  # where an object ends: the share of the error beside its edge
+RIGID = 5e4  # how much a small object keeps its size
 BLOCK, REACH = 7, 16  # pixels at half the size: side of a block, and how far it may move beside the camera
 SMALL = 1500  # pixels: if less is unexplained, blocks are matched at full size
 GRID = 3  # pixels at half the size: blocks are so far apart
@@ -77,6 +78,12 @@ class _Light(NamedTuple):
     gain: float = 1.0
     offset: float = 0.0
 
+    def change(self, later: np.ndarray) -> np.ndarray:
+        """In place."""
+        later *= np.float32(self.gain)
+        later += np.float32(self.offset)
+        return later
+
 
 class _Pair:
     """Two pictures in the same light, and what the camera's move leaves unexplained between them.
@@ -88,10 +95,10 @@ class _Pair:
         self.before, self.after, self.camera = before, after, camera
         shape = before.plain.shape
         self.window = slice(0, shape[0]), slice(0, shape[1])
-        moved = self._moved_back(camera)
+        moved = self._moved_back(camera, after.plain)
         seen = moved < WHITE
         self._light = _light(before.plain, moved, seen)
-        error = self._squares(moved)
+        error = self._squares(self._light.change(moved))
         error *= seen
         known = error[::5, ::5][seen[::5, ::5]]
         noise = max(LEAST_NOISE, 2 * median(known)) if known.size else LEAST_NOISE
@@ -108,7 +115,7 @@ class _Pair:
         )
         self.error, self.limit = around[self.window], limit[self.window]
         self._explained_below = np.minimum(BETTER * self.error, self.limit + ALIKE * self.error)
-        self._sharp_error = _smooth(error[self.window], 3)
+        self._sharp_error = _smooth(error, 3)
         self._mark()
 
     def _mark(self) -> None:
@@ -116,14 +123,14 @@ class _Pair:
         self._around_unexplained = cv2.dilate(self.all_unexplained, SQUARE)
 
     @cached_property
-    def _rim(self) -> np.ndarray:
-        """The error where an object ends."""
-        return EDGE * cv2.dilate(self._sharp_error, np.ones((7, 7), np.uint8))
+    def later(self) -> np.ndarray:
+        """Grey levels of the later picture in the light of the earlier one."""
+        return self._light.change(self.after.plain.copy())
 
-    def _moved_back(self, move: Similarity) -> np.ndarray:
+    def _moved_back(self, move: Similarity, later: np.ndarray) -> np.ndarray:
         """The window of the later picture before a move; FAR where it is not seen."""
         return cv2.warpAffine(
-            self.after.plain,
+            later,
             self._in_window(move),
             self.before.plain[self.window].shape[::-1],
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
@@ -141,16 +148,14 @@ class _Pair:
         return self.window[1].start, self.window[0].start
 
     def _squares(self, moved: np.ndarray) -> np.ndarray:
-        """In place of `moved`: squares of its differences from the window of the earlier picture, in the same light."""
-        moved *= np.float32(self._light.gain)
+        """In place of `moved`: squares of its differences from the window of the earlier picture."""
         np.subtract(self.before.plain[self.window], moved, out=moved)
-        moved -= np.float32(self._light.offset)
         moved *= moved
         return moved
 
     def squares_of(self, move: Similarity) -> np.ndarray:
         """Square of the error that a move leaves at each pixel of the window."""
-        squares = self._squares(self._moved_back(move))
+        squares = self._squares(self._moved_back(move, self.later))
         return np.minimum(squares, 1e4, out=squares)
 
     def leads_to_unexplained(self, move: Similarity) -> np.ndarray:
@@ -199,15 +204,31 @@ class _Pair:
         self.all_unexplained[self.window][taken.view(bool)] = 0
         self._mark()
 
-    def extent(self, pixels: np.ndarray, squares: np.ndarray, error: np.ndarray) -> np.ndarray:
-        """The object of which `pixels` are seen to move: to its edges without their soft rim, with even parts inside.
+    def wrong_twice(self, move: Similarity) -> np.ndarray:
+        """The camera's error at each pixel of the window, or at the place that it moves to if it is less there.
+
+        Both are large where an object moves. At ground that it covers or uncovers one of them is small.
+        """
+        at_end = cv2.warpAffine(
+            self._sharp_error,
+            self._in_window(self.camera.inverse().after(move)),
+            self.error.shape[::-1],
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=FAR,
+        )
+        return cv2.min(at_end, self._sharp_error[self.window], dst=at_end)
+
+    def extent(self, move: Similarity, pixels: np.ndarray, squares: np.ndarray, error: np.ndarray) -> np.ndarray:
+        """The object of which `pixels` are seen to move: to its edges, with even parts inside.
 
         `squares`: `squares_of` its move. `error`: their means around each pixel.
         """
-        near = cv2.dilate(pixels.view(np.uint8), SQUARE).view(bool)
-        pixels = pixels | (near & self.unexplained & (_smooth(squares, 3) < self._sharp_error))
-        inside = _hull(pixels & (self._sharp_error > self._rim))
-        return inside & (pixels | (~self.unexplained & (error <= self.limit)))
+        wrong = self.wrong_twice(move)
+        near = cv2.dilate(pixels.view(np.uint8), np.ones((5, 5), np.uint8)).view(bool)
+        rim = EDGE * cv2.dilate(wrong, np.ones((7, 7), np.uint8))
+        inside = _hull(near & (wrong > rim) & (_smooth(squares, 3) < wrong))
+        return inside & (near | (error <= self.limit))
 
 
 def _are_enough(pixels: np.ndarray) -> bool:
@@ -215,21 +236,35 @@ def _are_enough(pixels: np.ndarray) -> bool:
     return bool(np.count_nonzero(pixels) >= LEAST_PIXELS)
 
 
+class _Candidate:
+    """A move that some object may have."""
+
+    def __init__(self, pair: _Pair, start: Similarity):
+        self._pair, self.start = pair, start
+        self.error = _smooth(pair.squares_of(start), PIXEL)
+
+    @cached_property
+    def saved(self) -> np.ndarray:
+        """By how much it explains each pixel better than the camera does."""
+        return self._pair.wrong_twice(self.start) - self.error
+
+
 def _objects(pair: _Pair) -> list[tuple[Similarity, np.ndarray]]:
     """What moves by itself: moves and flags of their pixels in the pair's window, the most visible one first."""
     if not _are_enough(pair.unexplained):
         return []
     starts = [Similarity(1, shift) for shift in _block_shifts(pair)]
-    candidates = [(start, _smooth(pair.squares_of(start), PIXEL)) for start in starts]
+    candidates = [_Candidate(pair, start) for start in starts]
     objects: list[tuple[Similarity, np.ndarray]] = []
     while len(objects) < MOST_MOVES:
-        supports = [pair.explained_by(*candidate) for candidate in candidates]
+        supports = [pair.explained_by(candidate.start, candidate.error) for candidate in candidates]
         seen = [number for number, support in enumerate(supports) if _are_enough(support)]
         if not seen:
             break
-        saved = {number: float((pair.error - candidates[number][1])[supports[number]].sum()) for number in seen}
-        best = max(seen, key=saved.__getitem__)
-        found = _object(pair, candidates[best][0], supports[best])
+        best = seen[0]
+        if len(seen) > 1:
+            best = max(seen, key=lambda number: float(candidates[number].saved[supports[number]].sum()))
+        found = _object(pair, candidates[best].start, supports[best])
         candidates = [candidates[number] for number in seen if number != best]
         if found is not None:
             pair.take(*found)
@@ -244,11 +279,11 @@ def _object(pair: _Pair, start: Similarity, support: np.ndarray) -> tuple[Simila
     """
     counted = np.zeros(pair.before.plain.shape, np.uint8)
     counted[pair.window] = cv2.dilate(support.view(np.uint8), np.ones((5, 5), np.uint8))
-    move = refined(pair.before.levels[0], pair.after.levels[0], start, 3, counted=counted.view(bool))
+    move = refined(pair.before.levels[0], pair.after.levels[0], start, 3, counted=counted.view(bool), rigid=RIGID)
     squares = pair.squares_of(move)
     error = _smooth(squares, PIXEL)
     moves = pair.explained_by(move, error)
-    return (move, pair.extent(moves, squares, error)) if _are_enough(moves) else None
+    return (move, pair.extent(move, moves, squares, error)) if _are_enough(moves) else None
 
 
 def _block_shifts(pair: _Pair) -> list[complex]:
@@ -263,7 +298,8 @@ def _block_shifts(pair: _Pair) -> list[complex]:
     rows, columns = _places_of_blocks(pair.all_unexplained, shape, MOST_SMALL_BLOCKS if is_small else MOST_BLOCKS)
     right, down = np.rint(pair.camera.matrix(shape) @ [columns, rows, np.ones(len(rows))]).astype(int)
     blocks = sliding_window_view(before, (BLOCK, BLOCK))[rows - around, columns - around].reshape(-1, BLOCK**2)
-    energy = np.square(blocks - blocks.mean(1, keepdims=True)).sum(1)
+    blocks -= blocks.mean(1, keepdims=True)  # without it, as what is around an object differs where it moves to
+    energy = np.square(blocks).sum(1)
     usable = (right >= 0) & (right < shape[1]) & (down >= 0) & (down < shape[0]) & (energy >= PLAIN * BLOCK**2)
     blocks, energy, rows, columns, right, down = (part[usable] for part in (blocks, energy, rows, columns, right, down))
     open_down, open_right = np.nonzero(pair.ends(shape))
@@ -274,9 +310,10 @@ def _block_shifts(pair: _Pair) -> list[complex]:
     ends = later[open_down, open_right].reshape(-1, BLOCK**2)
     # Sums of squared differences, without the part that is the same for all ends of a block.
     error = (-2 * blocks) @ ends.T
-    error += np.einsum("ij,ij->i", ends, ends)
+    error += np.einsum("ij,ij->i", ends, ends) - np.square(ends.sum(1)) / BLOCK**2
     np.putmask(error, _are_far(open_right, right, reach) | _are_far(open_down, down, reach), np.inf)
-    stays = np.square(blocks - later[down, right].reshape(-1, BLOCK**2)).sum(1)
+    stay = later[down, right].reshape(-1, BLOCK**2)
+    stays = np.square(blocks - stay + stay.mean(1, keepdims=True)).sum(1)
     best = error.argmin(1)
     least = error[range(len(best)), best] + np.einsum("ij,ij->i", blocks, blocks)
     found = least < ALIKE * np.minimum(stays, energy)

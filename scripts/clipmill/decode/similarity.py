@@ -282,10 +282,12 @@ def refined(
     rounds: int,
     spread: float = 1.0,
     counted: np.ndarray | None = None,
+    rigid: float = 0,
 ) -> Similarity:
     """`move`, corrected by least squares (inverse compositional).
 
     `spread`: pixels by which a place may be wrong and still counts. `counted`: flags of the pixels that count.
+    `rigid`: weight of the factor's difference from 1, for few pixels, which do not tell a factor from a shift.
     """
     numbers, change, steepness, texture = before.telling
     corner, size = (0, 0), before.shape[::-1]
@@ -308,7 +310,11 @@ def refined(
         square = (weighted @ change.T).astype(float)
         diagonal = square.reshape(-1)[::5]
         diagonal += 1e-3 * diagonal.sum() / 4 + 1e-9
-        _, solution = cv2.solve(square, (weighted @ error)[:, None].astype(float))
+        slope = (weighted @ error)[:, None].astype(float)
+        if rigid:
+            diagonal[:2] += rigid
+            slope[:2, 0] += rigid * (move.factor.real - 1), rigid * move.factor.imag
+        _, solution = cv2.solve(square, slope)
         a, b, right, down = solution.ravel().tolist()
         move = move.after(Similarity(complex(1 + a, b), complex(right, down)).inverse())
         if not 1 / 3 < abs(move.factor) < 3:
