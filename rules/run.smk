@@ -5,6 +5,7 @@ out: the check of ffmpeg and the lock that a run holds on its outdir; the summar
 
 import signal
 from contextlib import suppress
+from threading import Thread
 
 import psutil
 
@@ -37,10 +38,17 @@ def begin_run():
         or_exit(check_ffmpeg)
         os.environ.update(CLIPMILL_RUN=or_exit(RUN_LOCK.take))
         keep_decisions()
+    hear_sigterm_in_a_thread()
     if targets == {rule_name("browse")}:
         # Ctrl-C ends its server, and with it the command. SIGTERM, sent to the command alone, must reach the server too.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, end_server)
+
+
+def hear_sigterm_in_a_thread():
+    """Let a run that is told to end do so. Snakemake's handler waits for a lock that the code it interrupts may hold."""
+    handler = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: Thread(target=handler).start())
 
 
 def end_server(*_):

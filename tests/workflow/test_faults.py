@@ -153,6 +153,13 @@ def test_decoding_that_is_killed_over_and_over(faulty, undisturbed):
     assert set(Counter(record["item"] for record in faulty.journal("decode")).values()) == {1}
 
 
+def test_a_run_ends_though_it_is_told_to_while_it_puts_down_that_a_job_is_done(faulty, undisturbed):
+    outcome = faulty.run(env={**os.environ, "PYTHONPATH": str(Path(__file__).parent / "told_to_end")})
+    assert outcome.code != 0
+    assert outcome.output.splitlines()[-2:] == [BY_SIGTERM, GO_ON], outcome.output
+    assert whole(faulty, undisturbed)
+
+
 def test_a_job_outlives_its_snakemake_and_keeps_its_shard(faulty, undisturbed):
     faulty.cores = 1
     with faulty.started() as main:
