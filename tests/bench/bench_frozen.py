@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
 ARGUMENTS = arguments()
 sys.path[:0] = [str(ARGUMENTS.code), str(TESTS), str(TESTS / "unit")]
 
-from films import decoded
+from films import decoded, shown_at
 from moving_scenes import Camera, Scene, Thing
 
 from bench import table
@@ -59,7 +59,7 @@ def main() -> None:
                 for pause in ("", "pause", "pause at the end"):
                     filmed, shown = RATES[chance.integers(len(RATES))]
                     encoding = str(chance.choice(list(ENCODINGS)))
-                    frames = at_rate(paused(list(scene.film(SECONDS, filmed)), pause, chance), shown / filmed)
+                    frames = [*shown_at(shown, paused(list(scene.film(SECONDS, filmed)), pause, chance), filmed)]
                     render.encode(Path(folder) / "film.mp4", frames, SIZE, shown, **ENCODINGS[encoding])
                     film = decoded(Path(folder) / "film.mp4")
                     found = technical_score(film.clip(), film.signals)["frozen_share"]
@@ -104,11 +104,6 @@ def paused(frames: list[render.Frame], pause: str, chance: np.random.Generator) 
     start = int(count * chance.uniform(0.25, 0.6))
     length = int(count * chance.uniform(0.25, 0.45)) if pause == "pause" else count
     return [*frames[:start], *[frames[start]] * length, *frames[start:]][:count]
-
-
-def at_rate(frames: list[render.Frame], times: float) -> list[render.Frame]:
-    """The frames at a rate that is so many times higher: the one that was filmed last, each time."""
-    return [frames[int(number / times + 1e-9)] for number in range(int(len(frames) * times))]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -116,6 +116,11 @@ def standing(picture: Callable[[Size], Frame]):
 def grey(level: int):
     """A picture of one grey level."""
     return lambda size: render.flat(size, (level, level, level))
+
+
+def shown_at(rate: int, pictures: list[np.ndarray], filmed: float) -> Iterator[np.ndarray]:
+    """The pictures of a film of `filmed` frames per second, some of them several times, so that it has `rate`."""
+    return (pictures[int(number * filmed / rate)] for number in range(int(len(pictures) * rate / filmed)))
 
 
 def written(folder: Path) -> dict[str, tuple[int, bytes]]:

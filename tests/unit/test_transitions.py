@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from clip_films import CONTENT, DEFAULT
-from films import REAL, SETTINGS, decoded
+from films import REAL, SETTINGS, decoded, shown_at
 from whole import find_transitions, video_clips
 
 from clipmill.demo import render
@@ -327,11 +326,6 @@ def test_twice_the_frame_rate_gives_the_same_transitions(tmp_path):
 
 
 # --- repeated frames --------------------------------------------------------------------------------------------------
-
-
-def shown_at(rate: int, pictures: list[np.ndarray], filmed: float) -> Iterator[np.ndarray]:
-    """The pictures of a film of `filmed` frames per second, some of them several times, so that it has `rate`."""
-    return (pictures[int(number * filmed / rate)] for number in range(int(len(pictures) * rate / filmed)))
 
 
 @pytest.mark.slow

@@ -127,16 +127,22 @@ class _Pair:
         """Grey levels of the later picture in the light of the earlier one."""
         return self._light.change(self.after.plain.copy())
 
-    def _moved_back(self, move: Similarity, later: np.ndarray) -> np.ndarray:
-        """The window of the later picture before a move; FAR where it is not seen."""
+    def _moved_back(
+        self, move: Similarity, later: np.ndarray, flags: int = cv2.INTER_LINEAR, unseen: float = FAR
+    ) -> np.ndarray:
+        """The window of `later`, values of the whole picture, before a move; `unseen` where it is not seen."""
         return cv2.warpAffine(
             later,
             self._in_window(move),
             self.before.plain[self.window].shape[::-1],
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            flags=flags | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
-            borderValue=FAR,
+            borderValue=unseen,
         )
+
+    def _own(self, move: Similarity) -> Similarity:
+        """What is left of a move without the camera's part, in the earlier picture."""
+        return self.camera.inverse().after(move)
 
     def _in_window(self, move: Similarity) -> np.ndarray:
         """The matrix of a move from pixels of the window to those of the picture."""
@@ -160,15 +166,7 @@ class _Pair:
 
     def leads_to_unexplained(self, move: Similarity) -> np.ndarray:
         """Of each pixel: whether the later picture differs from the camera's at the place that it moves to."""
-        found = cv2.warpAffine(
-            self._around_unexplained,
-            self._in_window(self.camera.inverse().after(move)),
-            self.error.shape[::-1],
-            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=1,
-        )
-        return found.view(bool)
+        return self._moved_back(self._own(move), self._around_unexplained, cv2.INTER_NEAREST, 1).view(bool)
 
     def ends(self, shape: tuple[int, ...]) -> np.ndarray:
         """Flags of the later picture's pixels to which an object may move: the camera leaves them unexplained.
@@ -192,7 +190,7 @@ class _Pair:
     def take(self, move: Similarity, pixels: np.ndarray) -> None:
         """An object is found: neither its pixels are unexplained any more, nor the ground that it covers."""
         flags = pixels.view(np.uint8)
-        way = self._in_window(self.camera.inverse().after(move))
+        way = self._in_window(self._own(move))
         way[:, 2] -= self._corner
         covered = cv2.warpAffine(
             flags,
@@ -209,14 +207,7 @@ class _Pair:
 
         Both are large where an object moves. At ground that it covers or uncovers one of them is small.
         """
-        at_end = cv2.warpAffine(
-            self._sharp_error,
-            self._in_window(self.camera.inverse().after(move)),
-            self.error.shape[::-1],
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=FAR,
-        )
+        at_end = self._moved_back(self._own(move), self._sharp_error)
         return cv2.min(at_end, self._sharp_error[self.window], dst=at_end)
 
     def extent(self, move: Similarity, pixels: np.ndarray, squares: np.ndarray, error: np.ndarray) -> np.ndarray:

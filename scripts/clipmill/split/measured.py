@@ -111,15 +111,14 @@ def _frozen_share(clip: Clip, signals: pa.Table) -> float:
     if len(times) < 2:
         return 0.0
     changes = _Changes(clip, signals)
-    change = changes.clear[1:]
     motion = _motion_of_frames(part)[1:]
     steps = np.diff(times)
     is_fast = motion * steps >= SEEN_STEP
     slow = ~is_fast & (motion < STANDS)
     still = np.zeros(len(steps), bool)
-    still[slow] = ~_changes_around(times[1:][slow], change[slow])
-    still = _runs_with(still, still | changes.little[1:])
-    still |= ~(change >= NO_CHANGE) & is_fast | changes.in_cadence[1:]
+    still[slow] = ~_changes_around(times[1:][slow], changes.clear[slow])
+    still = _runs_with(still, still | changes.little)
+    still |= ~(changes.clear >= NO_CHANGE) & is_fast | changes.in_cadence
     return float(steps[still].sum() / (times[-1] - times[0]))
 
 
@@ -144,7 +143,7 @@ def _motion_of_frames(part: pa.Table) -> np.ndarray:
 
 
 class _Changes:
-    """The changes of a clip's frames, beside those around them, also before and after the clip.
+    """The changes of a clip's frames after the first, beside those around them, also before and after the clip.
 
     `clear`: 0 where they are HARDLY of those around, nan at key frames. `little`: SETTLING of them at most, or a key
     frame. `in_cadence`: which repeat the frame before in a cadence.
@@ -164,7 +163,7 @@ class _Changes:
         clear = np.where(is_key, np.nan, np.where(change < HARDLY * great, 0, change))
         repeats = np.ones(len(times), bool)
         repeats[distinct_frames(wide, len(times) / float(times[-1] - times[0]))] = False
-        of_clip = slice(first - start, last - start)
+        of_clip = slice(first + 1 - start, last - start)
         self.clear, self.little = clear[of_clip], (change < SETTLING * great)[of_clip]
         self.in_cadence = repeats[of_clip]
 
