@@ -58,7 +58,7 @@ class Decoded:
         """A clip of frames `start` to before `end`, as `split` would give it."""
         end = self.row["frames"] if end is None else end
         times = [*self["time"], self.row["seconds"]]
-        known = {"video_id": self.row["video_id"], "source_key": self.row["source_key"]}
+        known = {name: self.row[name] for name in ("video_id", "source_key", "width", "height")}
         span = {"start_frame": start, "end_frame": end, "seconds": times[end] - times[start]}
         return {"clip_id": f"{self.row['video_id']}_{start}-{end}", **known, **span, **more}
 

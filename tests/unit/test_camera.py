@@ -69,6 +69,18 @@ def test_pictures_that_have_nothing_in_common(tmp_path):
     assert camera_score(result.clip(), result.signals)["camera"] == "unknown"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(270, 270), (360, 270), (640, 270), (270, 480)])
+@pytest.mark.parametrize("camera", [Camera(zoom=0.35), Camera(zoom=-0.2), Camera(roll=20), Camera(0, 60)])
+def test_speed_at_any_shape(tmp_path, size, camera):
+    """Points that are far from the middle move faster when the camera zooms or rolls, so the shape tells."""
+    scene = Scene("coffee.png", camera, size=size)
+    render.encode(tmp_path / "v.mp4", scene.film(1.1, FPS), size, FPS, options={"crf": "23"})
+    result = decoded(tmp_path / "v.mp4")
+    speed = camera_score(result.clip(), result.signals)["camera_speed"]
+    assert speed == pytest.approx(np.mean([scene.speeds(start, start + 0.5)[0] for start in (0, 0.5)]), rel=0.05)
+
+
 def row_of(moves, certainty=0.9):
     """The CAMERA row of a clip of made signals: moves right and down of each pair of kept frames."""
     names = ("camera_right", "camera_down")
@@ -77,7 +89,9 @@ def row_of(moves, certainty=0.9):
         still = {"motion": 1, "subject_motion": 0, "camera_zoom": 0, "camera_roll": 0, "camera_certainty": certainty}
         rows.append({"sample": number, **still, **dict(zip(names, move, strict=True))})
     signals = tables.SIGNALS.from_rows([{**row, "frame": n, "time": n / 2} for n, row in enumerate(rows)])
-    return camera_score({"clip_id": "c", "start_frame": 0, "end_frame": len(rows), "seconds": 4}, signals)
+    return camera_score(
+        {"clip_id": "c", "start_frame": 0, "end_frame": len(rows), "seconds": 4, "width": 640, "height": 360}, signals
+    )
 
 
 def test_labels():

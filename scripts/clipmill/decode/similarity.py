@@ -1,16 +1,14 @@
 """How the camera moved between two pictures: the similarity that moves most of the first to its place in the second.
 
-Found directly from the grey levels, coarse to fine, by least squares with weights that leave out what moves by itself:
-Baker and Matthews, "Lucas-Kanade 20 years on" (2004), and Odobez and Bouthemy, "Robust multiresolution estimation of
-parametric motion models" (1995). Errors on made films are in docs/benchmarks.md.
+Found from the grey levels, coarse to fine, by least squares with weights that leave out what moves by itself (Baker and
+Matthews, "Lucas-Kanade 20 years on", 2004; Odobez and Bouthemy, "Robust multiresolution estimation of parametric motion
+models", 1995), and from points that are followed (Bouguet, "Pyramidal implementation of the Lucas Kanade feature
+tracker", 2001; Fischler and Bolles, "Random sample consensus", 1981). Errors on made films are in docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
-from cmath import rect
 from functools import cached_property, lru_cache
-from itertools import product
-from math import radians
 from typing import NamedTuple
 
 import numpy as np
@@ -21,21 +19,27 @@ WORK_SIDE = 120  # pixels of the short side at which pictures are compared, and 
 LEAST_SIDE = 12  # the short side of the coarsest level, and up to less than twice as many
 CELLS = 8  # along the short side: the parts by which is judged how much a similarity explains
 LEAST_TEXTURE = 1.0  # grey levels: a cell with less says nothing
-POOR, POOR_CELLS = 0.45, 0.3  # a cell is hardly explained below this share; share of such cells for other starts
+LEAST_CELLS = 4  # fewer say nothing, and so do fewer points
+POOR, POOR_CELLS = 0.45, 0.1  # a cell is hardly explained below this share; share of such cells for other starts
 SAVED = 0.02  # by how much a move must explain more of the texture than standing still
 STILL, CLEARLY = 0.4, 0.2  # the share of a cell that stands still is explained at least; and by so much better
-CLEARLY_STILL = 0.6  # of such cells STILL_CELLS of all are enough
 MOST_CELLS = 0.6  # share of the cells that a small move must explain better
 STILL_CELLS = 0.2  # share of the cells that decide between the two, from which on the camera stands still
+COARSEST = 2  # level
 ROUNDS, LAST_ROUNDS = 6, 2  # of least squares
 NARROW = 0.5  # pixels: the last spread
 CONVERGED = 0.02  # pixels
 NOISE = 1.0  # grey levels
 ALL_PIXELS = 3_000  # of a smaller picture all pixels are compared
-FAR = 1e6  # the grey level of what is outside of a picture
-SEEN = 1e3  # beyond this one it plays a part
-ZOOMS, ROLLS = (1, 0.84, 1.19), (0, 8, -8, 16, -16)  # starts for fast zooms and rolls; degrees
-TRIED_STARTS = 2
+AT_EDGE = 0.1  # short sides
+POINTS = 8  # pixels: side of the parts of which one point is followed
+APART = 0.7  # pixels by which the way of a point may be off
+LEAST_FOLLOWED = 0.1  # share of the points
+AROUND = (9, 9)  # pixels around a point that is followed
+UNTIL = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)  # so many steps, or one of so few pixels
+EVEN = 0.211  # pixels, (3 - √3) / 6: see `_small`
+FAR = 1e9  # the grey level of what is outside of a picture: so a millionth part of a pixel tells
+SEEN = 1e3  # beyond this one it has a part
 
 
 Window = tuple[slice, slice]
@@ -76,6 +80,13 @@ class Similarity(NamedTuple):
         moved += np.complex64(self.shift)
         moved *= np.float32(min(shape))
         return moved.view(np.float32).reshape(*moved.shape, 2)
+
+    @classmethod
+    def of(cls, matrix: np.ndarray, shape: tuple[int, ...]) -> Similarity:
+        """The similarity of a `matrix` for pixels of a whole picture."""
+        middle = np.array([shape[1] - 1, shape[0] - 1]) / 2
+        shift = matrix @ [*middle, 1] - middle
+        return cls(complex(*matrix[:, 0]), complex(*shift) / min(shape))
 
 
 STANDING = Similarity()
@@ -128,9 +139,17 @@ class Level:
 
     @cached_property
     def telling(self) -> Telling:
-        """Of pixels that are steeper than those around them, of a small picture of all: what is known of them."""
-        least = cv2.blur(self.steepness, (15, 15)) if self.steepness.size > ALL_PIXELS else -1
-        numbers = np.flatnonzero(self.steepness > least)
+        """Of pixels that are steeper than those around them, of a small picture of all: what is known of them.
+
+        Not of those at its edges: there the mean that was taken away holds what is beyond, which is not known.
+        """
+        if self.steepness.size > ALL_PIXELS:
+            steep = self.steepness > cv2.blur(self.steepness, (15, 15))
+            edge = round(AT_EDGE * min(self.shape))
+            steep[:edge] = steep[-edge:] = steep[:, :edge] = steep[:, -edge:] = False
+            numbers = np.flatnonzero(steep)
+        else:
+            numbers = np.arange(self.steepness.size)
         points = _points(self.shape).reshape(-1)[numbers]
         right, down = points.real, points.imag
         change = np.empty((4, len(numbers)), np.float32)
@@ -139,6 +158,22 @@ class Level:
         np.subtract(along * right, across * down, out=change[1])
         steepness, texture = self.steepness.reshape(-1)[numbers], self.texture.reshape(-1)[numbers]
         return Telling(numbers, change, steepness, texture)
+
+    @cached_property
+    def bytes(self) -> np.ndarray:
+        return np.clip(self.texture + 128, 0, 255).astype(np.uint8)
+
+    @cached_property
+    def corners(self) -> np.ndarray:
+        """Of each part of the picture the point that can be followed best: points × 2 (right, down) pixels, float32."""
+        height, width = (side // POINTS for side in self.shape)
+        if not height or not width:
+            return np.empty((0, 2), np.float32)
+        sharp = cv2.cornerMinEigenVal(self.bytes, 3)[: height * POINTS, : width * POINTS]
+        parts = sharp.reshape(height, POINTS, width, POINTS).swapaxes(1, 2).reshape(height, width, -1)
+        down, right = np.divmod(parts.argmax(2), POINTS)
+        points = np.stack([right + POINTS * np.arange(width), down + POINTS * np.arange(height)[:, None]], -1)
+        return points[parts.max(2) > 0].astype(np.float32)
 
     @cached_property
     def strength(self) -> np.ndarray:
@@ -184,20 +219,33 @@ def _shrunk(grey: np.ndarray) -> np.ndarray:
 def find_camera(before: FlowPicture, after: FlowPicture) -> tuple[Similarity, float]:
     """The move of the whole picture, and the share of the texture that it explains (0 to 1; 0 if there is no texture).
 
-    Starts one after the other from standing still, the shift of the whole picture, and zooms and rolls, until one of
-    them explains enough. Where some textured parts stand exactly still, the camera does: what moves is an object,
-    however large.
+    Starts from standing still and, unless that explains enough, from the move of most points that can be followed.
+    Where some textured parts stand exactly still, the camera does: what moves is an object, however large.
     """
     standing = explained(before.half, after.half.texture)
     if np.isnan(standing).all():
         return STANDING, 0.0
     moving, move = _best_start(before, after, standing)
-    if _mean(moving) < _mean(standing) + SAVED or _stands(standing, moving):
-        move = STANDING
-    move = refined(before.levels[0], after.levels[0], move, LAST_ROUNDS, NARROW)
-    if _is_small(move, before.plain.shape) and not _is_seen(move, before.half, after.half):
-        return STANDING, _mean(standing)
-    return move, _mean(explained(before.half, after.half.moved_back(move)))
+    if _mean(moving) < _mean(standing) + SAVED or _stands(standing, moving, before.half, move):
+        moving, move = standing, STANDING
+    found = _fine(before, after, move, moving)
+    share = _mean(explained(before.half, after.half.moved_back(found)))
+    if share < _mean(moving) - SAVED:  # what counted was too little
+        found, share = move, _mean(moving)
+    if _is_small(found, before.plain.shape):
+        if not _is_seen(found, before.half, after.half):
+            return STANDING, _mean(standing)
+        found = _small(before.levels[0], after.levels[0], found)
+    return found, share
+
+
+def _fine(before: FlowPicture, after: FlowPicture, move: Similarity, shares: np.ndarray) -> Similarity:
+    """`move` at full size. Only cells that it explains count: what moves by itself would draw it away."""
+    if np.count_nonzero(shares > POOR) < LEAST_CELLS:
+        return move
+    shape = before.plain.shape[::-1]
+    counted = cv2.resize((shares > POOR).view(np.uint8), shape, interpolation=cv2.INTER_NEAREST)
+    return refined(before.levels[0], after.levels[0], move, LAST_ROUNDS, NARROW, counted.view(bool))
 
 
 def _is_seen(move: Similarity, before: Level, after: Level) -> bool:
@@ -216,21 +264,59 @@ def _is_small(move: Similarity, shape: tuple[int, ...]) -> bool:
     return abs(move.factor - 1) * max(shape) / 2 + abs(move.shift) * min(shape) < 1
 
 
+def _small(before: Level, after: Level, move: Similarity) -> Similarity:
+    """A small move more exactly.
+
+    A shift by d pixels, interpolated linearly, shifts waves of a low frequency w (radians per pixel) by
+    d (1 - d) (1 - 2 d) w² / 6 pixels less. This error changes least around EVEN. So both pictures are shifted by that
+    much, and away from each other by half of the move.
+    """
+    there = Similarity(1, complex(EVEN, EVEN) / min(before.shape))
+    half = Similarity(1 + (move.factor - 1) / 2, move.shift / 2)
+    way = there.after(half.inverse())
+    return refined(Level(before.moved_back(way)), after, there.after(half), LAST_ROUNDS, NARROW).after(way.inverse())
+
+
 Start = tuple[np.ndarray, Similarity]  # of each cell the share that is explained, and the move that explains it
 
 
 def _best_start(before: FlowPicture, after: FlowPicture, standing: np.ndarray) -> Start:
-    best = _better((standing, STANDING), _settled(before, after, STANDING, 2))
-    if (standing[~np.isnan(standing)] > CLEARLY_STILL).mean() > STILL_CELLS:  # no camera moves all of the picture
-        return best
+    best = _better((standing, STANDING), _settled(before, after))
     if _is_poor(best):
-        best = _better(best, _settled(before, after, Similarity(1, _shift(before.half, after.half)[1])))
+        best = _better(best, _tracked(before.half, after.half, STANDING))
     if _is_poor(best):
-        best = _better(best, _settled(before, after, STANDING))
-    if _is_poor(best):
-        for start in _zooms_and_rolls(before, after):
-            best = _better(best, _settled(before, after, start, 2))
+        best = _better(best, _tracked(before.half, after.half, Similarity(1, _shift(before.half, after.half))))
     return best
+
+
+def _tracked(before: Level, after: Level, start: Similarity) -> Start:
+    """The move of most points that can be followed from one picture to the other, STANDING if there are too few.
+
+    What moves by itself has no part in it, however much it stands out.
+    """
+    points = before.corners
+    matrix = start.matrix(before.shape)
+    ends = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    found = np.zeros(len(points), bool)
+    if len(points):
+        ends, flags, _ = cv2.calcOpticalFlowPyrLK(
+            before.bytes,
+            after.bytes,
+            points,
+            ends,
+            winSize=AROUND,
+            maxLevel=2,
+            criteria=UNTIL,
+            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        )
+        found = flags.ravel().astype(bool)
+    move = STANDING
+    enough = max(LEAST_CELLS, LEAST_FOLLOWED * len(points))
+    if np.count_nonzero(found) >= enough:
+        matrix, agree = cv2.estimateAffinePartial2D(points[found], ends[found], ransacReprojThreshold=APART)
+        if matrix is not None and np.count_nonzero(agree) >= enough:
+            move = Similarity.of(matrix, before.shape)
+    return explained(before, after.moved_back(move)), move
 
 
 def _better(one: Start, other: Start) -> Start:
@@ -244,35 +330,22 @@ def _is_poor(start: Start) -> bool:
     return bool((known < POOR).mean() > POOR_CELLS)
 
 
-def _settled(before: FlowPicture, after: FlowPicture, move: Similarity, coarsest: int = 3) -> Start:
-    """A start refined from a coarse level down to half the size."""
-    finest = min(1, len(before.levels) - 1)
-    for level in range(min(coarsest, len(before.levels) - 1), finest - 1, -1):
+def _settled(before: FlowPicture, after: FlowPicture) -> Start:
+    """Standing still, refined from a coarse level down to half the size."""
+    move, last = STANDING, len(before.levels) - 1
+    for level in range(min(COARSEST, last), min(1, last) - 1, -1):
         move = refined(before.levels[level], after.levels[level], move, ROUNDS)
     return explained(before.half, after.half.moved_back(move)), move
 
 
-def _shift(before: Level, after: Level, start: Similarity = STANDING) -> tuple[float, complex]:
-    """By phase correlation: how sure it is, and the shift that follows `start`."""
+def _shift(before: Level, after: Level) -> complex:
+    """The shift of the whole picture, by phase correlation."""
     if min(before.shape) < 2:
-        return 0.0, 0j
+        return 0j
     window = cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F)
-    later = cv2.warpAffine(
-        after.texture, start.matrix(after.shape), after.shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    )
-    (right, down), sure = cv2.phaseCorrelate(before.texture.copy(), later, window)  # it may change its arguments
-    return sure, start.factor * complex(right, down) / min(before.shape)
-
-
-def _zooms_and_rolls(before: FlowPicture, after: FlowPicture) -> list[Similarity]:
-    """The likeliest zooms and rolls, each with its shift."""
-    level = min(2, len(before.levels) - 1)
-    found = []
-    for zoom, roll in product(ZOOMS, ROLLS):
-        start = Similarity(rect(zoom, radians(roll)))
-        sure, shift = _shift(before.levels[level], after.levels[level], start)
-        found.append((sure, Similarity(start.factor, shift)))
-    return [start for _, start in sorted(found, key=lambda one: -one[0])[:TRIED_STARTS]]
+    # It may change its arguments.
+    (right, down), _ = cv2.phaseCorrelate(before.texture.copy(), after.texture.copy(), window)
+    return complex(right, down) / min(before.shape)
 
 
 def refined(
@@ -358,11 +431,16 @@ def median(values: np.ndarray) -> float:
 
 def _mean(shares: np.ndarray) -> float:
     known = shares[~np.isnan(shares)]
-    return float(known.sum()) / known.size if known.size >= 4 else 0.0
+    return float(known.sum()) / known.size if known.size >= LEAST_CELLS else 0.0
 
 
-def _stands(standing: np.ndarray, moving: np.ndarray) -> bool:
-    """Whether enough cells stand still, though a move explains more of the picture. No camera leaves a part unmoved."""
-    still = (standing > STILL) & ~(moving > standing - CLEARLY)  # also what the move would put out of view
+def _stands(standing: np.ndarray, moving: np.ndarray, before: Level, move: Similarity) -> bool:
+    """Whether enough cells stand still, though a move explains more of the picture. No camera leaves a part unmoved.
+
+    What the move puts out of view stands still if it would look otherwise after the way back, which is as long.
+    """
+    still = (standing > STILL) & ~(moving > standing - CLEARLY)
+    if (still & np.isnan(moving)).any():
+        still &= ~(np.isnan(moving) & (explained(before, before.moved_back(move.inverse())) > standing - CLEARLY))
     moved = moving > standing + CLEARLY
     return bool(still.any() and still.sum() >= STILL_CELLS * (still.sum() + moved.sum()))

@@ -49,7 +49,7 @@ from clipmill.store.tables import Look as LookRow
 
 log = logging.getLogger("clipmill")
 
-VERSION = 7  # part of every key of decoding: raise it when the same file and settings give other results
+VERSION = 8  # part of every key of decoding: raise it when the same file and settings give other results
 PICTURES_VERSION = 2  # the same for the pictures alone, on which scores and captions depend
 ROWS_AT_ONCE = 2048
 KEPT_IN_FLIGHT = 6  # kept frames, and pairs of whole ones, per thread that wait to be measured and written

@@ -15,7 +15,7 @@ STANDS = 0.1  # % of the short side per second: a camera that moves less stands
 SHAKEN = 5.0  # the same for one that is held by hand, and goes nowhere
 ONE_WAY = 0.6  # share of its way that a camera goes in one direction, at least
 OTHER = 0.5  # the greatest share of the main move that another one may have
-FROM_MIDDLE = 53.0  # % of the short side: mean distance of the points of a picture of 16:9 from its middle
+POINTS = 12  # along the short side, at which a camera's way is measured
 
 
 def camera_score(clip: Clip, signals: pa.Table, crops: pa.Table | None = None) -> Row:
@@ -34,8 +34,11 @@ def camera_score(clip: Clip, signals: pa.Table, crops: pa.Table | None = None) -
     if certain.mean() < MOST_PAIRS:
         return {**row, "camera": UNKNOWN}
     right, down, zoom, roll = (numbers(pairs, f"camera_{name}")[certain] for name in ("right", "down", "zoom", "roll"))
-    moves = np.stack([right, down, FROM_MIDDLE * zoom, FROM_MIDDLE * np.radians(roll)])
-    lengths = np.sqrt(np.square(moves).sum(0))
+    points = _points(clip["width"], clip["height"])
+    turn = np.radians(roll)
+    lengths = _lengths(points, right + 1j * down, zoom - 1j * turn, numbers(pairs, "seconds")[certain])
+    from_middle = np.abs(points).mean()
+    moves = np.stack([right, down, from_middle * zoom, from_middle * turn])
     return {
         **row,
         "camera": _label(moves, lengths),
@@ -44,6 +47,24 @@ def camera_score(clip: Clip, signals: pa.Table, crops: pa.Table | None = None) -
         "camera_roll": float(roll.mean()),
         "camera_shake": float(np.hypot(right.std(), down.std())),
     }
+
+
+def _points(width: int, height: int) -> np.ndarray:
+    """Places spread over a picture: right + i · down from its middle, in % of the short side."""
+    short = min(width, height)
+    counts = POINTS * width // short, POINTS * height // short
+    right, down = (100 / POINTS * (np.arange(count) + (1 - count) / 2) for count in counts)
+    return np.asarray(right + 1j * down[:, None]).ravel()
+
+
+def _lengths(points: np.ndarray, moved: np.ndarray, grown: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """Of each pair of kept frames the mean way of the picture's points, in % of the short side per second.
+
+    `moved`: the camera's own way per second, like `points`. `grown`: the logarithm of the factor by which the picture
+    grows and turns in a second. `seconds`: between the two frames.
+    """
+    ways = np.outer(np.exp(grown * seconds) - 1, points) - (moved * seconds)[:, None]
+    return np.asarray(np.abs(ways).mean(1) / seconds)
 
 
 def _label(moves: np.ndarray, lengths: np.ndarray) -> str:

@@ -53,9 +53,13 @@ def _easyanimate(clip: Clip, signals: pa.Table) -> float | None:
 
 
 def clip_pairs(clip: Clip, signals: pa.Table, crops: pa.Table | None = None) -> pa.Table:
-    """The kept frames of a clip whose motion is known and began in the clip. `crops`: as in `motion_score`."""
+    """The kept frames of a clip whose motion is known and began in the clip. `crops`: as in `motion_score`.
+
+    `seconds`: since the kept frame before.
+    """
     kept = _kept_frames(_part(clip, signals)) if crops is None else crops
-    kept = kept.slice(1)  # the motion of the first kept frame began before the clip
+    seconds = pa.array(np.diff(numbers(kept, "time")))
+    kept = kept.slice(1).append_column("seconds", seconds)  # the motion of the first one began before the clip
     return kept.filter(kept["motion"].is_valid())
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from clipmill.base.opencv import cv2
-from clipmill.decode.similarity import FAR, STANDING, FlowPicture, Similarity, find_camera
+from clipmill.decode.similarity import FAR, SEEN, STANDING, FlowPicture, Similarity, find_camera
 
 CERTAIN = 0.3  # share of the picture's texture that a camera's move explains, at least
 TIMES, LEVELS = 2.5, 2.0  # a place is wrong if the levels there differ by so many times more, and by so many more
@@ -89,7 +89,7 @@ def _is_elsewhere(
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=FAR,
         )[edges]
-        visible = np.abs(moved) < FAR / 1000
+        visible = np.abs(moved) < SEEN
         if visible.mean() >= VISIBLE:
             wrong.append(float(np.abs(moved - here[rows, columns][edges])[visible].mean()))
     return bool(wrong) and min(wrong) >= TIMES * still + LEVELS

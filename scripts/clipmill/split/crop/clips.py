@@ -139,6 +139,7 @@ def signals_of_crops(pictures: Sequence[np.ndarray], times: Sequence[float]) -> 
         grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
         mean, spread = cv2.meanStdDev(grey)
         frame = KeptFrame(time, picture, small, grey)
-        rows.append({**kept_frame_signals(before, frame), "luma_mean": mean[0, 0], "luma_spread": spread[0, 0]})
+        light = {"luma_mean": mean[0, 0], "luma_spread": spread[0, 0]}
+        rows.append({"time": time, **kept_frame_signals(before, frame), **light})
         before = frame
     return pa.Table.from_pylist(rows)
