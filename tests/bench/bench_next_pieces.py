@@ -1,4 +1,6 @@
-"""How often `duplicates.backend: pictures` takes the next piece of a shot by a fixed camera for a copy of the one before.
+"""How often `duplicates.backend: pictures` takes the next piece of a shot for a copy of the piece before.
+
+The camera is fixed, and something moves steadily.
 
     python tests/bench/bench_next_pieces.py --seed 1
 
