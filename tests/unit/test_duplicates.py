@@ -56,6 +56,16 @@ def head(seed: int) -> list[np.ndarray]:
     ]
 
 
+def ball(start: int = 0) -> list[np.ndarray]:
+    """A still background, and a ball that rolls slowly and steadily. `start`: frames of the same shot before it."""
+    picture = render.cover(render.photograph("coffee.png"), SIZE)
+    middles = ((70 + 0.6 * at, 62 + 0.15 * at) for at in range(start, start + 3 * FPS))
+    return [
+        cv2.circle(picture.copy(), (round(16 * across), round(16 * down)), 16 * 14, (235, 225, 90), -1, cv2.LINE_AA, 4)
+        for across, down in middles
+    ]
+
+
 def resized(size: tuple[int, int]):
     return lambda frames: [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames]
 
@@ -110,6 +120,7 @@ ORIGINALS = {
     "cat": lambda: pan("chelsea.png", 30),
     "cup": lambda: pan("coffee.png", 12, 2),
     "head": lambda: head(1),
+    "ball": ball,
     "stage": lambda: on_a_stage(pan("chelsea.png", 15, 1)),
 }
 OTHERS = {
@@ -122,6 +133,8 @@ OTHERS = {
     "cup, elsewhere": lambda: pan("coffee.png", 40, 4),
     "head, another time": lambda: head(2),
     "cat, mirrored": lambda: [frame[:, ::-1].copy() for frame in pan("chelsea.png", 30)],
+    "ball, later": lambda: ball(3 * FPS),
+    "ball, before, letterboxed": lambda: barred(20, 0)(ball(-3 * FPS)),
     "head, mirrored": lambda: [frame[:, ::-1].copy() for frame in head(1)],
     "black": lambda: list(render.still(render.flat(SIZE), SIZE, 3, FPS)),
     "nearly black": lambda: list(render.still(render.flat(SIZE, (4, 4, 4)), SIZE, 3, FPS)),
@@ -406,6 +419,24 @@ def test_moves_are_compared_at_the_best_shift():
     moved = np.array([0.75, 0.75, 0.95, 0.95, 0.99])
     alike = matching.copy_similarity(halves, moved, 64) > 0
     assert alike.tolist() == [True, False, True, False, False], "the less is shown alike, the more it must move alike"
+
+
+def test_what_moves_steadily_is_elsewhere_later():
+    """The levels of its cells change alike all the time: only where they are says that it is another part of it."""
+    still = np.random.default_rng(8).integers(40, 200, 64)
+
+    def part(start: float, gain: float = 1, logo: int | None = None) -> cells.Moves:
+        """3 s of a blurred edge that moves along a row of cells."""
+        levels, times = np.repeat(still[None].astype(float), 24, 0), start + np.arange(24)[:, None] / 8
+        levels[:, 24:32] += 60 / (1 + np.exp(3 - times + np.arange(8)))
+        if logo is not None:
+            levels[:, logo] = levels[:, logo] * 0.5 + 125
+        return as_moves(np.clip(np.rint(levels * gain), 0, 255).astype(np.uint8))
+
+    copies, others = [part(1), part(1.3), part(1, 0.7), part(1, logo=26)], [part(4), part(3.5, 0.7), part(-2)]
+    alike = matching.moved_alike([part(1)] * 7, copies + others)
+    assert alike[:4].min() > 0.9 and alike[4:].max() < 0.65
+    assert alike.tolist() == [matching.moved_alike([part(1)], [other])[0] for other in copies + others]
 
 
 def test_how_alike_moves_are_depends_on_no_other_pair():

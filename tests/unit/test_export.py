@@ -15,6 +15,8 @@ import pytest
 from clipmill.base.errors import SetupError
 from clipmill.dataset import export
 from clipmill.dataset.export import export_dataset, list_models
+from clipmill.dataset.reviewed import Review
+from clipmill.filters.verdict import Judgement, Late
 from clipmill.store import tables
 from clipmill.store.clip_files import state_of
 from clipmill.store.layout import Paths
@@ -189,6 +191,34 @@ def test_a_clip_that_a_looser_bound_lets_in_must_have_been_cut(made):
 def test_errors_of_alignment_are_listed(made):
     made.export(late(bound(0.2), bound(0)))
     assert made.summary["errors"] == [{"step": "alignment", "kind": "bad_frames", "count": 1}]
+
+
+@pytest.mark.parametrize("with_caption", [False, True])
+def test_a_clip_that_was_not_asked_has_no_answer(tmp_path, with_caption):
+    made = Made(tmp_path, {name: CLIPS[name] for name in ("good", "exact", "out")})
+    asked = tables.with_answers(tables.CAPTIONS if with_caption else tables.JUDGEMENTS, ["judge_logo"])
+    captions = tables.CAPTIONS.rows(tables.CAPTIONS.of(tmp_path, SHARD))
+    answers = {"good": "no", "exact": "yes"}
+    rows = captions if with_caption else [{"clip_id": row["clip_id"], "shard": SHARD} for row in captions]
+    asked.write(asked.of(tmp_path, SHARD), [{**row, "judge_logo": answers[row["clip_id"]]} for row in rows])
+    policy = [{"column": "judge_logo", "question": "A logo?", "drop": "yes", "unsure": "keep"}]
+    settings = late(bound(), bound()) | {"judgement": {"policy": policy, "with_caption": with_caption}}
+    settings["backends"] = BACKENDS | ({} if with_caption else {"judge": "openai"})
+    assert made.export(settings) == {"good": None, "exact": "judge_logo yes", "out": "motion low"}
+    found = pq.read_table(tmp_path / "verdicts.parquet").to_pylist()
+    assert {row["clip_id"]: row["judge_logo"] for row in found} == {**answers, "out": None}
+    assert made.summary["answers"]["judge_logo"]["counts"] == {"yes": 1, "no": 1, "unsure": 0}
+
+
+def test_a_verdict_has_the_columns_of_all_later_steps(tmp_path):
+    """Also of a clip that came to none of them: whoever reads a verdict need not know how far its clip came."""
+    Made(tmp_path, {"out": CLIPS["out"]})
+    judgement = Judgement([{"column": "judge_logo"}], with_caption=False)
+    known = export.Tables({**BACKENDS, "judge": "openai"}, judgement)
+    texts = {table.name: table.rows(table.of(tmp_path, SHARD)) for table in known.of_groups.values()}
+    shard = export.Shard.read(tmp_path, SHARD, texts, set(), known, fingerprints=False)
+    (row,) = shard.verdicts(Late(**late(bound(), bound())["late"]), set(), {}, Review(), BACKENDS)
+    assert row.keys() >= set(known.final_verdicts.schema.names)
 
 
 # --- the list of models -----------------------------------------------------------------------------------------------

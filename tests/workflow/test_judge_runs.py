@@ -14,6 +14,7 @@ from runs import NO_TEXT_CHECKS, Run, Saved, of_two_photographs
 from chat_server import Asked, ChatServer, is_check, said_to_check
 from clipmill.base.opencv import cv2
 
+NOT_ASKED = {"still.mp4": "frozen_share high"}  # a filter drops it before
 LOGO = "Is there a logo of a rocket?"
 CAPTION = "A camera moves slowly over a still photograph."
 
@@ -65,8 +66,9 @@ def config(server: ChatServer, file: str, with_caption: bool = False) -> dict[st
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Saved:
-    """Two videos in a run that asks nothing."""
+    """Three videos in a run that asks nothing; a filter drops the last one."""
     run = of_two_photographs(tmp_path_factory.mktemp("judge") / "run")
+    run.video("still.mp4", picture="coffee.png", speed=0)
     assert "judge_clips" not in run.done().jobs
     assert "judge" not in "".join(pq.read_schema(run.outdir / "verdicts.parquet").names)
     return Saved(run)
@@ -92,17 +94,18 @@ def test_clips_are_asked_once_before_their_captions(run, server):
     assert run.kept() == {"coffee.mp4", "rocket.mp4"}
     outcome = run.done(config=config(server, questions(run)))
     assert outcome.jobs["judge_clips"] == outcome.jobs["caption_clips"] == 1
-    assert reasons(run) == {"coffee.mp4": None, "rocket.mp4": "judge_logo yes"}
+    assert reasons(run) == {**NOT_ASKED, "coffee.mp4": None, "rocket.mp4": "judge_logo yes"}
     captioned = [asked for asked in of_clips(server) if LOGO not in asked.prompt]
     assert count(server, LOGO) == 2 and len(captioned) == 1 and brown(captioned[0])
 
     rows = {row["name"]: row for row in run.verdicts()}
     assert (rows["rocket.mp4"]["judge_logo"], rows["rocket.mp4"]["judge_cat"]) == ("yes", "unsure")
+    assert rows["still.mp4"]["judge_logo"] is rows["still.mp4"]["judge_cat"] is None
     assert rows["rocket.mp4"]["caption"] is None and rows["coffee.mp4"]["caption"] == CAPTION
     (row,) = pq.read_table(run.outdir / "dataset" / "metadata.parquet").to_pylist()
     assert (row["judge_logo"], row["judge_cat"], row["judge_model"]) == ("no", "unsure", "openai: m")
     summary = run.summary()
-    assert summary["dropped"] == {"judge_logo yes": 1}
+    assert summary["dropped"] == {"frozen_share high": 1, "judge_logo yes": 1}
     assert summary["answers"]["judge_logo"]["counts"] == {"yes": 1, "no": 1, "unsure": 0}
     assert "judge_cat: 0 yes, 0 no, 2 unsure (no answer drops, unsure is kept)" in outcome.output
     models = {model["step"]: model for model in json.loads((run.outdir / "models.json").read_text())}
@@ -116,21 +119,21 @@ def test_clips_are_asked_once_before_their_captions(run, server):
     assert run.done(config=config(server, questions(run))).nothing_done
     # Another answer drops: nothing is judged again, and the other clip is captioned.
     jobs = run.done(config=config(server, questions(run, drop="no"))).jobs
-    assert "judge_clips" not in jobs and reasons(run) == {"coffee.mp4": "judge_logo no", "rocket.mp4": None}
-    assert len(server.asked) == before + 1
+    assert reasons(run) == {**NOT_ASKED, "coffee.mp4": "judge_logo no", "rocket.mp4": None}
+    assert "judge_clips" not in jobs and len(server.asked) == before + 1
     jobs = run.done(config=config(server, questions(run, unsure="drop"))).jobs
     assert "judge_clips" not in jobs and len(server.asked) == before + 1
-    assert reasons(run) == {"coffee.mp4": "judge_cat unsure", "rocket.mp4": "judge_logo yes"}
+    assert reasons(run) == {**NOT_ASKED, "coffee.mp4": "judge_cat unsure", "rocket.mp4": "judge_logo yes"}
     # Another question is asked of all clips.
     run.done(config=config(server, questions(run, text="Is there another logo?")))
     assert count(server, "Is there another logo?") == 2
-    assert reasons(run) == {"coffee.mp4": None, "rocket.mp4": "judge_logo yes"}
+    assert reasons(run) == {**NOT_ASKED, "coffee.mp4": None, "rocket.mp4": "judge_logo yes"}
 
 
 def test_the_request_for_the_caption_may_ask_them_too(run, server):
     jobs = run.done(config=config(server, questions(run), with_caption=True)).jobs
     assert "judge_clips" not in jobs
-    assert reasons(run) == {"coffee.mp4": None, "rocket.mp4": "judge_logo yes"}
+    assert reasons(run) == {**NOT_ASKED, "coffee.mp4": None, "rocket.mp4": "judge_logo yes"}
     assert count(server, LOGO) == 2 == len(of_clips(server))
     rows = {row["name"]: row for row in run.verdicts()}
     assert rows["rocket.mp4"]["caption"] == CAPTION and rows["rocket.mp4"]["text"] is None
@@ -138,4 +141,5 @@ def test_the_request_for_the_caption_may_ask_them_too(run, server):
     assert (row["caption"], row["judge_logo"], row["judge_cat"]) == (CAPTION, "no", "unsure")
     before = len(server.asked)
     run.done(config=config(server, questions(run, drop="no"), with_caption=True))
-    assert reasons(run) == {"coffee.mp4": "judge_logo no", "rocket.mp4": None} and len(server.asked) == before
+    assert reasons(run) == {**NOT_ASKED, "coffee.mp4": "judge_logo no", "rocket.mp4": None}
+    assert len(server.asked) == before

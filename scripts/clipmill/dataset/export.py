@@ -86,6 +86,12 @@ class Tables:
         }
 
     @cached_property
+    def after_filter(self) -> dict[str, Table[Any]]:
+        """Those of the steps after the filters, by name, in the order of the data. Not every clip has a row in them."""
+        found = self.of_shards | self.of_groups
+        return {table.name: found[table.name] for step in after_filter(self.steps) for table in step.tables}
+
+    @cached_property
     def final_verdicts(self) -> Table[Row]:
         return self._with_own_columns(tables.FINAL_VERDICTS)
 
@@ -141,18 +147,15 @@ class Shard:
         """FINAL_VERDICTS rows: the verdicts of the filters, of duplicates and limits, of all later steps, of a person.
 
         `common`: digests of the texts that too many clips have. `duplicates`: DUPLICATES rows by clip. `backends`: of
-        the steps.
+        the steps. Each row has all columns of the later steps, whichever of them its clip came to.
         """
-        later = {
-            table.name: {row["clip_id"]: row for row in self.rows[table.name]}
-            for step in after_filter(self.tables.steps)
-            for table in step.tables
-        }
+        later = {name: {row["clip_id"]: row for row in self.rows[name]} for name in self.tables.after_filter}
+        missing = {column.name: None for table in self.tables.after_filter.values() for column in tables.scores(table)}
         clips = {clip["clip_id"]: clip for clip in self.rows["clips"]}
         for early in self.rows["verdicts"]:
             decision = review.of(clips[early["clip_id"]])
             alike = duplicates.get(early["clip_id"], NOT_ALIKE) if early["kept"] else NOT_ALIKE
-            row = {**early, **{name: alike[name] for name in ("duplicate_of", "duplicate_group")}}
+            row = {**missing, **early, **{name: alike[name] for name in ("duplicate_of", "duplicate_group")}}
             for table in later.values():
                 row.update(tables.without_error(table.get(early["clip_id"], {})))
             row["text_source"] = source_of_text(row, backends)

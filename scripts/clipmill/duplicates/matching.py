@@ -19,6 +19,7 @@ STILL_HALF, OTHER_STILL = 0.95, 0.7  # the same for clips that stand still, of w
 OVERLAP = 0.6  # least share of the shorter clip that both clips show
 FREE_SHIFT, SHIFT_COST = 0.5, 0.03  # seconds by which a copy may be shifted; what each further second costs
 FARTHEST = 10 * RATE  # moves by which clips are shifted at most: beyond that the cost is too high for a copy
+UNLIKE, USUAL = 0.5, 16  # how much a cell counts whose levels differ, and by how much more than in most cells they do
 WEAK = 0.25  # grey levels that are added to the contrast of a picture, so that plain ones have some
 
 
@@ -90,8 +91,32 @@ def _at_best_shift(levels: np.ndarray, counts: np.ndarray, gains: np.ndarray, mo
     variances, covariance = _spreads(levels, moving, starts[:, None], count, shifts)
     moved = (variances * gains[..., None]).sum(0)
     similarity = np.divide(2 * covariance, moved, out=np.full(moved.shape, -np.inf), where=moved > 0)
-    best = (similarity - SHIFT_COST * np.maximum(0, np.abs(shifts) / RATE - FREE_SHIFT)).max(1)
-    return np.where(np.isinf(best), np.nan, best)
+    cost = SHIFT_COST * np.maximum(0, np.abs(shifts) / RATE - FREE_SHIFT)
+    best = (similarity - cost).argmax(1)
+    found, cost = np.take_along_axis(similarity, best[:, None], 1)[:, 0], cost[best]
+    least = bounds_of(levels.shape[-1]).same - 1 - OTHER_COUNTS  # those below are no copies, whatever they show
+    stands_still = moving.mean(1) <= 0.5  # the camera: most cells show what does not move
+    for pair in np.flatnonzero(stands_still & (found - cost >= least)).tolist():
+        sides = zip(levels[:, pair], starts[:, best[pair]], strict=True)
+        both = np.stack([side[start : start + count[pair, best[pair]]] for side, start in sides])
+        found[pair] *= _same_levels(both, gains[:, pair], moving[pair])
+    return np.where(np.isinf(found), np.nan, found - cost)
+
+
+def _same_levels(levels: np.ndarray, gains: np.ndarray, moving: np.ndarray) -> float:
+    """What the similarity of two clips of a fixed camera is multiplied by: less than 1 if what moves is elsewhere.
+
+    `levels`: 2 × times × cells, of the times that both show. `gains`: of both, see `_moving`. `moving`: of the cells.
+
+    An object that moves steadily makes a cell steadily darker or brighter, and so it does in the next seconds: the
+    changes are alike, but not the levels. In a copy the levels differ by less than they change, or by not much more
+    than in most cells, which stand still. One cell counts for no more than it moves: a logo may lie in it.
+    """
+    moved = (levels.var(1) * gains[:, None]).sum(0) * moving
+    apart = np.subtract(*(levels.mean(1) * np.sqrt(gains)[:, None]))
+    squares = (apart - np.median(apart)) ** 2
+    unlike = np.clip(squares - USUAL * np.median(squares) - moved, 0, UNLIKE * moved)
+    return float(moved.sum() / (moved + unlike).sum())
 
 
 def _moving(levels: np.ndarray, counts: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:

@@ -26,7 +26,7 @@ from clipmill.store.table import UnreadableTable, about, about_of
 
 log = logging.getLogger("clipmill")
 
-VERSION = 2  # of the way in which clips are compared
+VERSION = 3  # of the way in which clips are compared
 TOGETHER = 64  # pairs of clips whose moves are compared at once
 ROWS_TOGETHER = 1 << 14  # pairs whose sketches or embeddings are compared at once
 CLIPS = 1 << 17  # clips whose moves are in memory at the same time
