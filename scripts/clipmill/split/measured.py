@@ -15,7 +15,7 @@ from clipmill.store.tables import Clip, DecodedVideo
 NO_CHANGE = 0.4  # a frame with less may be a repeated one
 HARDLY = 0.1  # share of the greatest change around it: less is what compression does beside fast motion
 SETTLING = 0.4  # the same share, before and after a picture that stands: compression still works on it
-CLEAR_CHANGE = 1.2  # two frames with more do not repeat a picture
+CLEAR_CHANGE = 1.5  # two frames with more do not repeat a picture
 NEAR = 0.5  # seconds: a frame is judged with those around it
 STANDS = 0.03  # % of the short side per second: less is no motion
 SEEN_STEP = 0.1  # % of the short side: a motion of more per frame changes each frame, or else the frame is repeated
