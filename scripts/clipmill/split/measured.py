@@ -12,7 +12,7 @@ from clipmill.store.tables import Clip, DecodedVideo
 
 # How far grey levels change in the square that changes most. Where a picture is repeated, compression still changes it:
 # most at key frames, less and less after fast motion, and hardly at a quarter of the frames.
-NO_CHANGE = 0.4  # a frame with less may be a repeated one
+NO_CHANGE = 0.31  # a frame with less may be a repeated one
 HARDLY = 0.1  # share of the greatest change around it: less is what compression does beside fast motion
 SETTLING = 0.4  # the same share, before and after a picture that stands: compression still works on it
 CLEAR_CHANGE = 1.5  # two frames with more do not repeat a picture
