@@ -173,7 +173,7 @@ class _Changes:
 def _in_a_cycle(change: np.ndarray) -> np.ndarray:
     """Which of the changes return again and again, exactly: a picture that stands, coded in ways that take turns."""
     found = np.zeros(len(change), bool)
-    for period in range(1, CYCLE + 1):
+    for period in range(1, min(CYCLE + 1, len(change))):
         returns = np.append(np.zeros(period, bool), change[period:] == change[:-period]) & (change < CLEAR_CHANGE)
         ends = np.flatnonzero(np.diff(returns, prepend=False, append=False))
         for start, end in ends.reshape(-1, 2).tolist():
