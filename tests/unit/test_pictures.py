@@ -11,7 +11,7 @@ from cut_sources import FFMPEG, h264, make, run
 
 from clipmill.base.opencv import cv2
 from clipmill.decode.media import open_video
-from clipmill.decode.pictures import analysis_size, orientation, small_bgr
+from clipmill.decode.pictures import FULL_RANGE, UPRIGHT, analysis_size, first_plane, orientation, small_bgr, small_luma
 from clipmill.decode.signals import FrameSignals, thumbnail
 
 
@@ -61,6 +61,22 @@ def test_pictures_are_as_ffmpeg_shows_them(tmp_path, turn, mirror):
     command = [FFMPEG, "-v", "error", "-i", str(path), "-frames:v", "1", "-pix_fmt", "bgr24", "-f", "rawvideo", "-"]
     theirs = np.frombuffer(subprocess.run(command, capture_output=True).stdout, np.uint8).reshape(height, width, 3)
     assert np.array_equal(small_bgr(frame, width, height, VideoReformatter()), theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("span", ["tv", "pc"])
+def test_small_luma_is_that_of_the_video(tmp_path, span):
+    """Limited range is stretched without rounding, and turned pictures come upright."""
+    path = make(tmp_path / "v.mp4", ("-vf", f"scale=out_range={span}", "-color_range", span, *h264(20)))
+    with open_video(path) as container:
+        frame = next(container.decode(video=0))
+    stored = first_plane(frame).astype(float)
+    levels = stored if int(frame.color_range) == FULL_RANGE else (stored - 16) * 255 / 219
+    size, scaler = (frame.width, frame.height), VideoReformatter()
+    luma = small_luma(frame, *size, scaler, UPRIGHT) * (255 / 65535)
+    assert np.abs(luma - np.clip(levels, 0, 255)).max() < 0.01
+    turned = small_luma(frame, *size[::-1], scaler, (True, False, True)) * (255 / 65535)
+    assert np.array_equal(turned, luma.T[::-1])
 
 
 @pytest.mark.slow

@@ -156,6 +156,15 @@ def test_slow_motion_is_not_frozen_where_a_frame_does_not_change():
     assert frozen_share(frames) == 0
 
 
+@pytest.mark.parametrize("is_cycle", [True, False])
+def test_a_still_whose_coding_returns_to_itself_is_frozen_and_noise_is_not(is_cycle):
+    chance = np.random.default_rng(1)
+    cycle = (0.58, 0.58, 0.98, 0.66)
+    changes = [cycle[k % 4] if is_cycle else chance.choice(cycle) for k in range(73)]
+    frames = [(k / 24, change, 0 if k % 12 == 0 else None) for k, change in enumerate(changes)]
+    assert frozen_share(frames) == is_cycle
+
+
 def frozen_share(frames):
     """Of frames with their time, change and, of kept ones, motion."""
     rows = [
@@ -198,6 +207,19 @@ def test_repeated_pictures_are_frozen(tmp_path, name):
         frames = [Scene("coffee.png", noise=noise).frame(0)] * 72
         render.encode(path, frames, (640, 360), 24, **ENCODINGS[name])
         assert technical(decoded(path))["frozen_share"] >= 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("picture", "rate", "options"), [("rocket.jpg", 30, "veryfast 20"), ("camera.png", 60, "medium 23")]
+)
+def test_a_small_still_is_frozen_though_frames_between_others_differ(tmp_path, picture, rate, options):
+    """In colour alone in the one film, and in a spot of the other."""
+    preset, crf = options.split()
+    size = (426, 240)
+    frames = [Scene(picture, size=size).frame(0)] * (2 * rate)
+    render.encode(tmp_path / "v.mp4", frames, size, rate, options={"preset": preset, "crf": crf})
+    assert technical(decoded(tmp_path / "v.mp4"))["frozen_share"] >= 0.95
 
 
 PAUSING = {  # scene, encoding, first and last frame of the pause

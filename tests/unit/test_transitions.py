@@ -17,7 +17,7 @@ from films import REAL, SETTINGS, decoded, shown_at
 from whole import find_transitions, video_clips
 
 from clipmill.demo import render
-from clipmill.split.combined import GRADUAL, answers, features, find_in
+from clipmill.split.combined import GRADUAL, answers, features, find_in, stays
 from clipmill.split.repeats import distinct_frames
 from clipmill.split.transitions import Transition, transition_rows
 from clipmill.store import tables
@@ -181,6 +181,27 @@ def test_features_do_not_depend_on_chunks(monkeypatch):
 def test_videos_of_a_few_frames_have_no_transition(frames):
     thumbnails = np.repeat([picture_of(1)], frames, axis=0)
     assert answers(signals_of(thumbnails, []), 25).transitions(0.8, 0.6) == []
+
+
+@pytest.mark.parametrize("least_light", [0.6, 0.0])
+def test_a_picture_whose_light_flickers_stays_and_one_that_fades_does_not(least_light):
+    light = np.interp(np.arange(40), (0, 10, 20, 30), (1, least_light, 1, least_light))
+    picture = np.random.default_rng(1).integers(20, 200, 64)
+    thumbnails = np.round(light[:, None] * picture).astype(np.uint8)
+    assert stays(thumbnails) == (least_light > 0)
+    assert not stays(np.concatenate([thumbnails, thumbnails[:, ::-1]]))
+    assert not stays(np.concatenate([np.zeros_like(thumbnails), thumbnails]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("share", "rate"), [(0.1, 3.3), (0.2, 8), (0.3, 0.7)])
+@pytest.mark.parametrize("picture", ["coffee.png", "grass.png"])
+def test_a_light_that_flickers_is_no_transition(tmp_path, picture, share, rate):
+    size, fps = (480, 270), 24
+    still = next(render.still(render.photograph(picture), size, 1, fps))
+    light = (1 - share / 2 + share * np.sin(2 * np.pi * rate * number / fps) for number in range(84))
+    render.encode(tmp_path / "v.mp4", (np.clip(still * each, 0, 255).astype(np.uint8) for each in light), size, fps)
+    assert find_transitions(signals_from(tmp_path / "v.mp4"), fps, DEFAULT) == []
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2])

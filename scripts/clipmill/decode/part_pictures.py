@@ -8,7 +8,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from clipmill.base.opencv import cv2
 from clipmill.decode.miniatures import miniature
-from clipmill.decode.pictures import UPRIGHT, Grey, Turn, analysis_size, full_grey, small_bgr
+from clipmill.decode.pictures import UPRIGHT, Grey, Turn, analysis_size, full_grey, small_bgr, small_luma
 from clipmill.decode.tone import ToneMap
 
 LARGE = 2  # times the size of kept frames: of the pictures on which overlays are placed
@@ -35,7 +35,7 @@ class PartPictures:
 
     def __init__(self, shown: tuple[int, int], turn: Turn, short_side: int, tones: ToneMap | None):
         self._turn, self.tones = turn, tones
-        self._small_scaler, self._kept_scaler = VideoReformatter(), VideoReformatter()
+        self._small_scaler, self._luma_scaler, self._kept_scaler = (VideoReformatter() for _ in range(3))
         self._size = analysis_size(*shown)
         self._kept_size = _scaled(shown, short_side)
         self._large_size = _scaled(shown, LARGE * short_side) if has_large(shown, short_side) else None
@@ -45,6 +45,10 @@ class PartPictures:
     def analysis(self, frame: av.VideoFrame) -> np.ndarray:
         """The picture that scene cuts and signals are computed from."""
         return small_bgr(frame, *self._size, self._small_scaler, self._turn, tones=self.tones)
+
+    def luma(self, frame: av.VideoFrame) -> np.ndarray | None:
+        """The luma of the same pixels; None for HDR, whose levels are not those of the picture that is shown."""
+        return None if self.tones else small_luma(frame, *self._size, self._luma_scaler, self._turn)
 
     def kept(self, frame: av.VideoFrame) -> np.ndarray:
         """The picture that scores and captions see."""

@@ -89,6 +89,21 @@ def small_bgr(
     return _turned(picture, turn)
 
 
+def small_luma(frame: av.VideoFrame, width: int, height: int, reformatter: VideoReformatter, turn: Turn) -> np.ndarray:
+    """The luma of `frame`, upright, in the pixels that `small_bgr` picks: height × width numbers from 0 to 65535.
+
+    Where an encoder repeats a picture, luma often stays the same while chroma changes a little, and with it a grey
+    picture that is made of blue, green and red. Of bytes, limited range could not be stretched without rounding.
+    """
+    if turn[0]:
+        width, height = height, width
+    matrix, scaling = _matrix(int(frame.colorspace)), Interpolation.POINT
+    small = reformatter.reformat(
+        frame, width, height, "gray16le", src_colorspace=matrix, dst_colorspace=matrix, interpolation=scaling, threads=1
+    )
+    return _turned(_rows(small.planes[0], np.uint16)[:, :width], turn)
+
+
 def _rows(plane: VideoPlane, kind: type[np.generic]) -> np.ndarray:
     """The rows of a plane of a picture, with what fills them up."""
     return np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)

@@ -37,18 +37,22 @@ class FrameSignals:
     """
 
     def __init__(self) -> None:
-        self._before: tuple[np.ndarray, np.ndarray] | None = None  # HSV and grey
+        self._before: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # HSV, grey and luma
 
-    def measure(self, small: np.ndarray, grey: np.ndarray) -> dict[str, float | bytes]:
-        """SIGNALS columns of one frame, from its small BGR picture (height × width × 3) and the same in grey."""
+    def measure(self, small: np.ndarray, grey: np.ndarray, luma: np.ndarray | None = None) -> dict[str, float | bytes]:
+        """SIGNALS columns of one frame, from its small BGR picture (height × width × 3) and the same in grey.
+
+        `luma`: of the same pixels, from 0 to 65535. If it is given, `change` is that of luma.
+        """
+        luma = grey if luma is None else luma
         hsv = cv2.cvtColor(small, cv2.COLOR_BGR2HSV)
         if self._before is None:
             hue = saturation = value = difference = change = 0.0
         else:
             hue, saturation, value, _ = cv2.mean(cv2.absdiff(hsv, self._before[0]))
-            differences = cv2.absdiff(grey, self._before[1])
-            difference, change = cv2.mean(differences)[0], most_changed(differences)
-        self._before = hsv, grey
+            difference = cv2.mean(cv2.absdiff(grey, self._before[1]))[0]
+            change = most_changed(cv2.absdiff(luma, self._before[2]))
+        self._before = hsv, grey, luma
         mean, spread = cv2.meanStdDev(grey)
         return {
             "content": (hue + saturation + value) / 3,
@@ -64,9 +68,13 @@ class FrameSignals:
 
 
 def most_changed(differences: np.ndarray) -> float:
-    """The greatest mean of a square of CHANGE_SIDE pixels. `differences`: height × width bytes."""
+    """The greatest mean of a square of CHANGE_SIDE pixels, 0 to 255.
+
+    `differences`: height × width bytes, or numbers from 0 to 65535, which stand for the same range.
+    """
     side = (CHANGE_SIDE, CHANGE_SIDE)
-    return cv2.minMaxLoc(cv2.boxFilter(differences, cv2.CV_16U, side, normalize=False))[1] / CHANGE_SIDE**2
+    greatest = cv2.minMaxLoc(cv2.boxFilter(differences, cv2.CV_32S, side, normalize=False))[1]
+    return greatest / CHANGE_SIDE**2 * 255 / np.iinfo(differences.dtype).max
 
 
 def thumbnail(grey: np.ndarray) -> np.ndarray:

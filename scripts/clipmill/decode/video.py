@@ -499,7 +499,7 @@ class _Decoding:
                 self.whole_frames = easyanimate.Pairs(float(self.clock.rate))
         small = part.pictures.analysis(frame)
         grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
-        row |= self.frame_signals.measure(small, grey)
+        row |= self.frame_signals.measure(small, grey, part.pictures.luma(frame))
         if self.paths.miniatures:
             row["miniature"] = part.pictures.miniature(frame)
         further = []

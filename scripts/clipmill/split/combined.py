@@ -45,6 +45,7 @@ COLOUR_CUT = 0.9  # how sure such a cut is
 USUAL_AROUND = 5  # frames on each side of a cut that say how much changes without one
 NOISE = 1.5  # grey levels by which a cell may change without a reason
 SMALL_PART = 0.2  # of the picture: true cuts, even between views that resemble each other, change more
+SAME_PICTURE = 0.25  # of its contrast: true transitions change more of a picture whose light is made equal
 BAND, OUTSIDE_A_BAND = 2, 2  # rows at the top or bottom that a banner takes; cells outside that may change with it
 
 
@@ -67,7 +68,7 @@ class Answers:
     def transitions(self, cut: float, gradual: float) -> list[Transition]:
         """The transitions of the video. `cut`, `gradual`: the least chances, see `find_in`."""
         found = [_among_all_frames(one, self.seen, self.changes) for one in find_in(self.chances, cut, gradual)]
-        found = [one for one in found if one.start < one.end or not self._changes_a_part(one.start)]
+        found = [one for one in found if not (self._stays if one.start < one.end else self._changes_a_part)(one)]
         if cut > COLOUR_CUT:
             return found
         missed = (
@@ -77,8 +78,12 @@ class Answers:
         )
         return sorted([*found, *missed])
 
-    def _changes_a_part(self, cut: int) -> bool:
-        return changes_a_part(self.thumbnails, int(np.searchsorted(self.distinct, cut)))
+    def _changes_a_part(self, cut: Transition) -> bool:
+        return changes_a_part(self.thumbnails, int(np.searchsorted(self.distinct, cut.start)))
+
+    def _stays(self, slow: Transition) -> bool:
+        first, last = np.searchsorted(self.distinct, (max(0, slow.start - 1), slow.end)).tolist()
+        return stays(self.thumbnails[first : last + 1])
 
 
 def colour_cuts(signals: pa.Table) -> list[int]:
@@ -97,6 +102,17 @@ def colour_cuts(signals: pa.Table) -> list[int]:
         if around.size and hue[frame] >= HUE_STANDS_OUT * max(1.0, around.max()) and (beside >= COLOURFUL).all():
             found.append(frame)
     return found
+
+
+def stays(thumbnails: np.ndarray) -> bool:
+    """Whether it is one picture all the time, and only its light changes: a lamp flickers, a cloud comes.
+
+    `thumbnails`: two or more frames × 64. What fades is gone in between, and what dissolves becomes another picture.
+    """
+    cells = _evened(thumbnails).astype(np.float32)
+    apart = np.abs(cells - cells[0]).mean(1)
+    apart = np.minimum(apart[1:], apart[:-1]).max()  # single frames may be coded badly
+    return bool(apart < SAME_PICTURE * np.abs(cells[0] - cells[0].mean()).mean())
 
 
 def changes_a_part(thumbnails: np.ndarray, cut: int) -> bool:

@@ -12,10 +12,11 @@ from clipmill.store.tables import Clip, DecodedVideo
 
 # How far grey levels change in the square that changes most. Where a picture is repeated, compression still changes it:
 # most at key frames, less and less after fast motion, and hardly at a quarter of the frames.
-NO_CHANGE = 0.4  # a frame with less may be a repeated one
+NO_CHANGE = 0.31  # a frame with less may be a repeated one
 HARDLY = 0.1  # share of the greatest change around it: less is what compression does beside fast motion
 SETTLING = 0.4  # the same share, before and after a picture that stands: compression still works on it
-CLEAR_CHANGE = 1.2  # two frames with more do not repeat a picture
+CLEAR_CHANGE = 1.5  # two frames with more do not repeat a picture
+CYCLE, CYCLE_FRAMES = 8, 16  # frames in which such changes return, and for which they do so at least
 NEAR = 0.5  # seconds: a frame is judged with those around it
 STANDS = 0.03  # % of the short side per second: less is no motion
 SEEN_STEP = 0.1  # % of the short side: a motion of more per frame changes each frame, or else the frame is repeated
@@ -161,6 +162,7 @@ class _Changes:
         times = wide["time"].to_numpy()
         is_key = wide["is_key"].to_numpy(zero_copy_only=False)
         change = np.where(is_key, 0, numbers(wide, "change"))
+        change[_in_a_cycle(change)] = 0
         # The second greatest around, since a cut is one great change. After fast motion compression goes on to change
         # a picture that stands.
         great = np.array([np.sort(change[around])[-2:].min() for around in _near(times)])
@@ -170,6 +172,17 @@ class _Changes:
         of_clip = slice(first + 1 - start, last - start)
         self.clear, self.little = clear[of_clip], (change < SETTLING * great)[of_clip]
         self.in_cadence = repeats[of_clip]
+
+
+def _in_a_cycle(change: np.ndarray) -> np.ndarray:
+    """Which of the changes return again and again, exactly: a picture that stands, coded in ways that take turns."""
+    found = np.zeros(len(change), bool)
+    for period in range(1, min(CYCLE + 1, len(change))):
+        returns = np.append(np.zeros(period, bool), change[period:] == change[:-period]) & (change < CLEAR_CHANGE)
+        ends = np.flatnonzero(np.diff(returns, prepend=False, append=False))
+        for start, end in ends.reshape(-1, 2).tolist():
+            found[start - period : end] |= end - start >= CYCLE_FRAMES
+    return found
 
 
 def _changes_around(times: np.ndarray, change: np.ndarray) -> np.ndarray:

@@ -355,7 +355,12 @@ SIGNALS: Table[Row] = Table(
         Column("delta_sat", SMALL, "0–255", "mean absolute difference of saturation to the frame before"),
         Column("delta_lum", SMALL, "0–255", "mean absolute difference of HSV value to the frame before"),
         Column("difference", SMALL, "0–255", "mean absolute difference of grey levels to the frame before"),
-        Column("change", SMALL, "0–255", "the same in the square of a thirtieth of the long side where it is greatest"),
+        Column(
+            "change",
+            SMALL,
+            "0–255",
+            "the same of luma (of HDR: of grey), in the square of a thirtieth of the long side where it is greatest",
+        ),
         Column("luma_mean", SMALL, "0–255", "mean grey level"),
         Column("luma_spread", SMALL, "0–255", "standard deviation of grey levels"),
         Column(
