@@ -159,10 +159,9 @@ class RapidOcr(EmbeddedBackend):
             return []
         engine = self._engine()
         texts = engine.recognize_txt(engine.crop_text_regions(frame, ink.with_air(found_boxes)))
-        letters = [sum(map(str.isalnum, text)) for text in texts.txts]
         return [
             count * read >= MANY or (count >= 2 and read >= READ_SCORE and score >= BOX_THRESHOLD)
-            for count, read, score in zip(letters, texts.scores, scores, strict=True)
+            for count, read, score in zip(map(_letters, texts.txts), texts.scores, scores, strict=True)
         ]
 
     def _map(self, picture: np.ndarray) -> np.ndarray:
@@ -279,6 +278,12 @@ def flush_denormals(model: Path) -> None:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _letters(text: str) -> int:
+    """The number of letters and digits; 0 if all are the same, as those that are read in a row of round things."""
+    letters = [letter for letter in text if letter.isalnum()]
+    return len(letters) if len(set(letters)) > 1 else 0
 
 
 def _like_a_line(boxes: np.ndarray, frame: np.ndarray, times: float) -> np.ndarray:

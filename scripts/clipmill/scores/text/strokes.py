@@ -10,8 +10,8 @@ import numpy as np
 from clipmill.base.opencv import cv2
 
 WIDEST = 7  # pixels: strokes are thinner
-CONTRASTS = (40, 70)  # grey levels between strokes and what is beside them: the second one parts letters from textures
-APART = 5  # pixels: gaps between the strokes of a line are no wider
+CONTRASTS = (40, 70)  # levels between strokes and what is beside them: the second one parts letters from textures
+APART = 5  # pixels: gaps between the strokes of a line are smaller
 LEAST_HEIGHT = 4  # pixels of a line
 MOST_HEIGHT = 24
 LEAST_WIDTH = 20
@@ -22,12 +22,14 @@ REACH = 48  # pixels around a part of a frame: lines that begin there are found 
 # What the boxes depend on besides the detector.
 ABOUT = {
     "stroke_widest": WIDEST,
-    "stroke_contrasts": CONTRASTS,
+    "stroke_contrasts": list(CONTRASTS),
     "stroke_gap": APART,
-    "stroke_line_height": (LEAST_HEIGHT, MOST_HEIGHT),
-    "stroke_line_width": LEAST_WIDTH,
-    "stroke_line_times": TIMES,
-    "stroke_line_filled": FILLED,
+    "stroke_least_height": LEAST_HEIGHT,
+    "stroke_most_height": MOST_HEIGHT,
+    "stroke_least_width": LEAST_WIDTH,
+    "stroke_times": TIMES,
+    "stroke_filled": FILLED,
+    "stroke_reach": REACH,
 }
 
 
@@ -40,6 +42,7 @@ def lines(frame: np.ndarray, likely: np.ndarray) -> np.ndarray:
     x, y, width, height = cv2.boundingRect(likely.astype(np.uint8))
     if not width:
         return np.empty((0, 4, 2), np.float32)
+    # Only this part is searched. Often it is a small one.
     left, top = np.maximum(np.array([x, y]) * scale - REACH, 0).astype(int)
     right, bottom = (np.array([x + width, y + height]) * scale + REACH).astype(int)
     found = []
