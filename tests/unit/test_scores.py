@@ -23,8 +23,8 @@ from clipmill.demo import render
 from clipmill.scores import FrameScore
 from clipmill.scores.aesthetic import classic
 from clipmill.scores.consistency import histogram
-from clipmill.scores.text.boxes import polygons_area
 from clipmill.scores.text import strokes
+from clipmill.scores.text.boxes import polygons_area
 from clipmill.scores.text.rapidocr import BLUR, UNCLIP_RATIO, RapidOcr, lines_of_map
 
 pytestmark = pytest.mark.slow
