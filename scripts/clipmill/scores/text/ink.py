@@ -24,10 +24,12 @@ PLATE_RIM = 1 / 6  # of a plate's height, two pixels at most: its blurred rim is
 # JPEG keeps colours at half the size, so they run two pixels beyond small letters. Brightness says where these end.
 GREY = (0.114, 0.587, 0.299)  # of blue, green and red
 COLOURS = 0.7  # weight of differences of colour besides those of brightness
+LOW = 14  # pixels: in boxes that are higher all colours count alike
 
 # What the boxes depend on besides those of the detector.
 ABOUT = {
     "colours": COLOURS,
+    "low": LOW,
     "air": AIR,
     "reach": REACH,
     "plain": PLAIN,
@@ -199,7 +201,8 @@ def _standing_out(patch: np.ndarray, ground: np.ndarray, around: np.ndarray, air
 
     The letters' colour is that of the pixels in the box that differ most from the ground. None if these differ little.
     """
-    pixels, ground = _planes(patch), _planes(ground)
+    low = len(patch) - 2 * air <= LOW
+    pixels, ground = _planes(patch, low), _planes(ground, low)
     inside = np.s_[air : len(patch) - air, air : patch.shape[1] - air]
     off = np.abs(pixels - ground).max(axis=0)[inside]
     contrast = float(np.quantile(off, PURE))
@@ -212,12 +215,15 @@ def _standing_out(patch: np.ndarray, ground: np.ndarray, around: np.ndarray, air
     return _Ink(share, air, contrast, float((share[around] > INK).mean()))
 
 
-def _planes(picture: np.ndarray) -> np.ndarray:
-    """Brightness and two differences of colour of a BGR picture, 3 × height × width, in levels.
+def _planes(picture: np.ndarray, low: bool) -> np.ndarray:
+    """The colours of a picture first, 3 × height × width: numpy computes over these ten times as fast.
 
-    Planes come first, since numpy computes over these ten times as fast. Two greys are as far apart as in BGR.
+    `low`: brightness, which counts more, and two differences of colour instead. Two greys are as far apart.
     """
-    blue, green, red = np.moveaxis(picture, -1, 0).astype(np.float32)
+    planes = np.ascontiguousarray(np.moveaxis(picture, -1, 0), np.float32)
+    if not low:
+        return planes
+    blue, green, red = planes
     grey = GREY[0] * blue + GREY[1] * green + GREY[2] * red
     return np.stack([3**0.5 * grey, COLOURS * (blue - grey), COLOURS * (red - grey)])
 
