@@ -15,6 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,18 @@ PHOTOGRAPHS = (
     "grass.png",
     "brick.png",
 )
+# Places with text of their own (left, top, right, bottom), which is hidden: it would count as wrongly found.
+OWN_TEXT = {
+    "astronaut.png": ((130, 343, 213, 426), (278, 350, 330, 380)),
+    "motorcycle_left.png": (
+        (398, 186, 450, 214),
+        (292, 272, 334, 312),
+        (348, 326, 390, 362),
+        (396, 50, 424, 94),
+        (358, 103, 442, 142),
+        (586, 62, 706, 106),
+    ),
+}
 HEIGHTS, OFTEN = (360, 480, 720, 1080, 2160), (0.2, 0.25, 0.25, 0.25, 0.05)
 SIZES = (14, 16, 18, 22, 28, 36, 48, 64, 80)
 SMALL = 18
@@ -98,7 +111,7 @@ def main() -> None:
             parts(rows, key),
         )
         print()
-    empty = [*frames, *(render.cover(render.photograph(name), (910, SHORT_SIDE)) for name in PHOTOGRAPHS)]
+    empty = [*frames, *(render.cover(photograph(name), (910, SHORT_SIDE)) for name in PHOTOGRAPHS)]
     begin = time.process_time()
     false = [detector.finish(detector.prepare([kept(frame)]))["text_area"] for frame in empty]
     took = 1000 * (time.process_time() - begin) / len(empty)
@@ -199,12 +212,22 @@ def background(random: np.random.Generator, frames: list[np.ndarray]) -> tuple[s
     """What the text stands on: its kind and a picture."""
     kind = str(random.choice(["photograph", "video", "gradient", "plain"], p=[0.4, 0.4, 0.1, 0.1]))
     if kind == "photograph":
-        return kind, render.photograph(str(random.choice(PHOTOGRAPHS)))
+        return kind, photograph(str(random.choice(PHOTOGRAPHS)))
     if kind == "video":
         return kind, frames[random.integers(len(frames))]
     if kind == "gradient":
         return kind, render.gradient((1280, 720))
     return kind, render.flat((1280, 720), tuple(int(level) for level in random.integers(0, 256, 3)))
+
+
+@cache
+def photograph(name: str) -> np.ndarray:
+    """A photograph without its own text."""
+    picture = render.photograph(name)
+    hidden = np.zeros(picture.shape[:2], np.uint8)
+    for left, top, right, bottom in OWN_TEXT.get(name, ()):
+        hidden[top:bottom, left:right] = 1
+    return cv2.inpaint(picture, hidden, 3, cv2.INPAINT_TELEA)
 
 
 def place_for(

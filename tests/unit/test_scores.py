@@ -23,6 +23,7 @@ from clipmill.demo import render
 from clipmill.scores import FrameScore
 from clipmill.scores.aesthetic import classic
 from clipmill.scores.consistency import histogram
+from clipmill.scores.text import strokes
 from clipmill.scores.text.boxes import polygons_area
 from clipmill.scores.text.rapidocr import BLUR, UNCLIP_RATIO, RapidOcr, lines_of_map
 
@@ -131,6 +132,8 @@ def test_faint_and_small_places_of_a_map_are_no_lines():
         ("Ca", 0.8, 0.4, (200, 20), False),
         ("Cap", 0.6, 0.6, (50, 20), False),
         ("C", 1.0, 0.6, (50, 20), False),
+        ("(0)", 0.9, 0.6, (50, 20), False),  # as any round thing, and a row of them
+        ("00000000", 0.9, 0.6, (200, 20), False),
         ("", 0.0, 0.9, (200, 20), True),  # surely a line: it is not read
         ("", 0.0, 0.9, (400, 200), False),
     ],
@@ -179,8 +182,17 @@ def test_small_lines_that_run_together_are_parted(ocr, size, angle):
     assert area(ocr, page) == pytest.approx(wanted, rel=0.15)
 
 
+def test_small_lines_over_textures_are_looked_at_closer(ocr, monkeypatch):
+    """They leave no trace that is a line, but look like lines of strokes."""
+    lines = ["some more waves on a sea", "Not now, Jeremy!"]
+    page, wanted = lettered(photograph("grass.png", LANDSCAPE), lines, 11, (200, 150), ink=130, plate=True)
+    assert area(ocr, page) == pytest.approx(wanted, rel=0.15)
+    monkeypatch.setattr(strokes, "lines", lambda frame, likely: np.empty((0, 4, 2), np.float32))
+    assert area(ocr, page) == 0
+
+
 @pytest.mark.parametrize(
-    "name", ["coffee.png", "rocket.jpg", "chelsea.png", "astronaut.png", "gravel.png", "grass.png"]
+    "name", ["coffee.png", "rocket.jpg", "chelsea.png", "astronaut.png", "gravel.png", "grass.png", "phantom.png"]
 )
 def test_photographs_have_no_text(ocr, name):
     assert area(ocr, photograph(name)) == 0

@@ -172,7 +172,8 @@ def tight_text_boxes(maps: np.ndarray, canvas: Canvas) -> TextBoxes | None:
     found = text_boxes(maps, canvas)
     if found is None:
         return None
-    return TextBoxes(ink.tight(canvas.pixels, found.boxes * canvas.ratio) / np.float32(canvas.ratio), canvas.shape)
+    bgr = cv2.cvtColor(canvas.pixels, cv2.COLOR_RGB2BGR)
+    return TextBoxes(ink.tight(bgr, found.boxes * canvas.ratio) / np.float32(canvas.ratio), canvas.shape)
 
 
 def text_boxes(maps: np.ndarray, canvas: Canvas) -> TextBoxes | None:

@@ -21,8 +21,15 @@ STROKE = 0.3  # of the height of a box: wider than the strokes of letters
 PLATE = 0.6  # letters fill less of their rectangle; what fills more is a plate behind letters
 PLATE_RIM = 1 / 6  # of a plate's height, two pixels at most: its blurred rim is none of its colour
 
+# JPEG keeps colours at half the size, so they run two pixels beyond small letters. Brightness says where these end.
+GREY = (0.114, 0.587, 0.299)  # of blue, green and red
+COLOURS = 0.7  # weight of differences of colour besides those of brightness
+LOW = 14  # pixels: in boxes that are higher all colours count alike
+
 # What the boxes depend on besides those of the detector.
 ABOUT = {
+    "colours": COLOURS,
+    "low": LOW,
     "air": AIR,
     "reach": REACH,
     "plain": PLAIN,
@@ -39,7 +46,7 @@ ABOUT = {
 
 
 def tight(picture: np.ndarray, boxes: np.ndarray, loose: float = 0.0) -> np.ndarray:
-    """Boxes (N × 4 corners × 2, clockwise from the top left) whose sides touch ink, on a picture with three colours.
+    """Boxes (N × 4 corners × 2, clockwise from the top left) whose sides touch ink, on a BGR picture.
 
     Coordinates are those of the edges of pixels: a whole picture is a box from 0, 0 to its width and height. Each side
     moves outwards as long as there is ink on it, or else inwards to the first ink; it stands where the colour has come
@@ -194,7 +201,8 @@ def _standing_out(patch: np.ndarray, ground: np.ndarray, around: np.ndarray, air
 
     The letters' colour is that of the pixels in the box that differ most from the ground. None if these differ little.
     """
-    pixels, ground = _planes(patch), _planes(ground)
+    low = len(patch) - 2 * air <= LOW
+    pixels, ground = _planes(patch, low), _planes(ground, low)
     inside = np.s_[air : len(patch) - air, air : patch.shape[1] - air]
     off = np.abs(pixels - ground).max(axis=0)[inside]
     contrast = float(np.quantile(off, PURE))
@@ -207,9 +215,17 @@ def _standing_out(patch: np.ndarray, ground: np.ndarray, around: np.ndarray, air
     return _Ink(share, air, contrast, float((share[around] > INK).mean()))
 
 
-def _planes(picture: np.ndarray) -> np.ndarray:
-    """The colours of a picture first: numpy computes over these ten times as fast."""
-    return np.ascontiguousarray(np.moveaxis(picture, -1, 0), np.float32)
+def _planes(picture: np.ndarray, low: bool) -> np.ndarray:
+    """The colours of a picture first, 3 × height × width: numpy computes over these ten times as fast.
+
+    `low`: brightness, which counts more, and two differences of colour instead. Two greys are as far apart.
+    """
+    planes = np.ascontiguousarray(np.moveaxis(picture, -1, 0), np.float32)
+    if not low:
+        return planes
+    blue, green, red = planes
+    grey = GREY[0] * blue + GREY[1] * green + GREY[2] * red
+    return np.stack([3**0.5 * grey, COLOURS * (blue - grey), COLOURS * (red - grey)])
 
 
 def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:

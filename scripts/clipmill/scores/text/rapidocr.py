@@ -15,7 +15,7 @@ from clipmill.base.opencv import cv2
 from clipmill.base.usage import starting
 from clipmill.decode.reading import FrameChoice
 from clipmill.scores import EmbeddedBackend
-from clipmill.scores.text import boxes, closer, ink
+from clipmill.scores.text import boxes, closer, ink, strokes
 from clipmill.scores.text.boxes import TextBoxes, text_columns
 
 MODEL = "PP-OCRv6_det_small"
@@ -47,9 +47,11 @@ WORD = 3  # nor one below BOX_THRESHOLD that is not so many times as long as it 
 
 # Small lines run together in the map, or leave only a trace in it. The frame is looked at again, enlarged, where there
 # are such traces, and where low boxes of text are (see `closer`). A trace is at least TRACE_LONG times as long as it is
-# high: shorter ones are frequent on pictures without text, where each costs time.
+# high: shorter ones are frequent on pictures without text, where each costs time. Over textures small lines leave none.
+# What looks like a line of letters (see `strokes`) is looked at if there is the least trace near it.
 TRACE = 0.12  # probability
-TRACE_LONG = 2
+TRACE_LONG = 2.5
+LEAST_TRACE = 0.02
 
 
 class RapidOcr(EmbeddedBackend):
@@ -88,7 +90,9 @@ class RapidOcr(EmbeddedBackend):
             "word": WORD,
             "trace": TRACE,
             "trace_long": TRACE_LONG,
+            "least_trace": LEAST_TRACE,
             **closer.ABOUT,
+            **strokes.ABOUT,
             **ink.ABOUT,
             **boxes.ABOUT,
         }
@@ -115,8 +119,8 @@ class RapidOcr(EmbeddedBackend):
         text = found[self._is_text(frame, found, scores)]
         traces, _ = lines_of_map(probable, frame.shape, TRACE, TRACE)
         short, long = closer.sides(traces)
-        traces = traces[(long >= TRACE_LONG * short) & ~closer.inside(text, traces).any(axis=0)]
-        return self._closer(frame, text, traces)
+        traces = np.concatenate([traces[long >= TRACE_LONG * short], strokes.lines(frame, probable > LEAST_TRACE)])
+        return self._closer(frame, text, traces[~closer.inside(text, traces).any(axis=0)])
 
     def _is_text(self, frame: np.ndarray, found: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """Which boxes are text. One that could be an object must also be readable."""
@@ -150,15 +154,14 @@ class RapidOcr(EmbeddedBackend):
         return np.concatenate(lines), np.concatenate(scores)
 
     def _can_be_read(self, frame: np.ndarray, found_boxes: np.ndarray, scores: np.ndarray) -> list[bool]:
-        """Whether there are letters in each of the boxes."""
+        """Whether there are letters or digits in each of the boxes."""
         if not len(found_boxes):
             return []
         engine = self._engine()
         texts = engine.recognize_txt(engine.crop_text_regions(frame, ink.with_air(found_boxes)))
         return [
-            len(text.strip()) * read >= MANY
-            or (len(text.strip()) >= 2 and read >= READ_SCORE and score >= BOX_THRESHOLD)
-            for text, read, score in zip(texts.txts, texts.scores, scores, strict=True)
+            count * read >= MANY or (count >= 2 and read >= READ_SCORE and score >= BOX_THRESHOLD)
+            for count, read, score in zip(map(_letters, texts.txts), texts.scores, scores, strict=True)
         ]
 
     def _map(self, picture: np.ndarray) -> np.ndarray:
@@ -275,6 +278,12 @@ def flush_denormals(model: Path) -> None:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _letters(text: str) -> int:
+    """The number of letters and digits; 0 if all are the same, as those that are read in a row of round things."""
+    letters = [letter for letter in text if letter.isalnum()]
+    return len(letters) if len(set(letters)) > 1 else 0
 
 
 def _like_a_line(boxes: np.ndarray, frame: np.ndarray, times: float) -> np.ndarray:
