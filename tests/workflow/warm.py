@@ -1,4 +1,4 @@
-"""Snakemake started from a process that has imported it already: a fork of it saves three quarters of a start's time.
+"""Snakemake started from a process that has imported it already: a fork of it saves two thirds of the time of a start.
 
 What runs is `python -m snakemake` with the same arguments, environment, working directory and output. Nothing of
 clipmill is imported before the fork, and Snakemake has done nothing but look for its plugins. The tools of its jobs are
