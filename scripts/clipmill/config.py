@@ -10,7 +10,7 @@ import difflib
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import reduce
+from functools import cache, reduce
 from itertools import islice
 from operator import getitem
 from pathlib import Path
@@ -87,7 +87,7 @@ def load_schema(path: Path, classifiers: Iterable[str] = ()) -> dict[str, Any]:
     The names are `examples`, which allow other values too: `check_config` has a better message for those.
     `classifiers`: the names of those in the config, each of which has a filter.
     """
-    schema = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # C is faster
+    schema = copy.deepcopy(_written(path))
     sections = schema["properties"]
     bound = sections["filters"]["additionalProperties"]
     sections["filters"]["additionalProperties"] = False
@@ -101,6 +101,12 @@ def load_schema(path: Path, classifiers: Iterable[str] = ()) -> dict[str, Any]:
         sections[step]["properties"]["backend"]["examples"] = list(known)
     sections["export"]["properties"]["formats"]["items"]["examples"] = list(formats.FORMATS)
     return schema
+
+
+@cache
+def _written(path: Path) -> dict[str, Any]:
+    """The schema as its file says it; not to be changed. Reading it takes longer than checking a config by it."""
+    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # C is faster
 
 
 def _words(column: Column, schema: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import re
 import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,21 @@ def render(view: Mapping[str, Any], folder: Path = HERE) -> str:
 
     `folder`: where the template of the page is, its script if it has one, and the style that it adds to the report's.
     """
+    script = _text(folder / "page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    style = "".join(_text(one / "page.css") for one in dict.fromkeys((HERE, folder)))
+    return _template(folder).render(view, script=script, script_hash=digest, style=style)
+
+
+@cache
+def _template(folder: Path) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([folder, HERE]), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters |= {"count": count, "hours": hours, "number": number, "share": share, "clock": clock}
     environment.filters |= {"lasting": duration, "plural": plural, "code": code}
-    script = _text(folder / "page.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    style = "".join(_text(one / "page.css") for one in dict.fromkeys((HERE, folder)))
-    template = environment.get_template("page.html.j2")
-    return template.render(view, script=script, script_hash=digest, style=style)
+    return environment.get_template("page.html.j2")
 
 
 def _text(path: Path) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from html import escape
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from clipmill import __version__
 from clipmill.base.human import counted, duration
@@ -103,6 +104,19 @@ class Numbers:
         }
 
 
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("clipmill.dataset.formats", ""),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"md": in_markdown, "lasting": duration}
+    return environment.get_template("card.md.j2")
+
+
 def write_card(
     numbers: Numbers,
     formats: Mapping[str, Format],
@@ -114,17 +128,9 @@ def write_card(
 
     `review`: the section of the summary; empty in a run without decisions.
     """
-    environment = Environment(
-        loader=PackageLoader("clipmill.dataset.formats", ""),
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"md": in_markdown, "lasting": duration}
     about, checks = settings["export"]["card"], settings["late"]["checks"]
     front_matter = _front_matter(numbers, formats, about)
-    return environment.get_template("card.md.j2").render(
+    return _template().render(
         front_matter=yaml.safe_dump(front_matter, sort_keys=False, allow_unicode=True),
         title=about["title"] or "Captioned video clips",
         license=about["license"],
