@@ -20,7 +20,8 @@ LEAST_SIDE = 12  # the short side of the coarsest level, and up to less than twi
 CELLS = 8  # along the short side: the parts by which is judged how much a similarity explains
 LEAST_TEXTURE = 1.0  # grey levels: a cell with less says nothing
 LEAST_CELLS = 4  # fewer say nothing, and so do fewer points
-POOR, POOR_CELLS = 0.45, 0.1  # a cell is hardly explained below this share; share of such cells for other starts
+POOR = 0.45  # a cell of which a smaller share is explained is hardly explained
+SOME_POOR, MANY_POOR = 0.1, 0.3  # shares of such cells for the second and for the third start
 SAVED = 0.02  # by how much a move must explain more of the texture than standing still
 STILL, CLEARLY = 0.4, 0.2  # the share of a cell that stands still is explained at least; and by so much better
 MOST_CELLS = 0.6  # share of the cells that a small move must explain better
@@ -38,8 +39,8 @@ LEAST_FOLLOWED = 0.1  # share of the points
 AROUND = (9, 9)  # pixels around a point that is followed
 UNTIL = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)  # so many steps, or one of so few pixels
 EVEN = 0.211  # pixels, (3 - √3) / 6: see `_small`
-FAR = 1e9  # the grey level of what is outside of a picture: so a millionth part of a pixel tells
-SEEN = 1e3  # beyond this one it has a part
+FAR = 1e9  # the grey level of what is outside of a picture
+SEEN = 1e3  # beyond this one that plays a part, if only of a millionth of a pixel
 
 
 Window = tuple[slice, slice]
@@ -57,6 +58,10 @@ class Similarity(NamedTuple):
     def after(self, first: Similarity) -> Similarity:
         """The similarity `first`, then this one."""
         return Similarity(self.factor * first.factor, self.factor * first.shift + self.shift)
+
+    def is_likely(self) -> bool:
+        """Whether the picture keeps about its size."""
+        return 1 / 3 < abs(self.factor) < 3
 
     def inverse(self) -> Similarity:
         """The way back."""
@@ -282,9 +287,9 @@ Start = tuple[np.ndarray, Similarity]  # of each cell the share that is explaine
 
 def _best_start(before: FlowPicture, after: FlowPicture, standing: np.ndarray) -> Start:
     best = _better((standing, STANDING), _settled(before, after))
-    if _is_poor(best):
+    if _share_of_poor(best) > SOME_POOR:
         best = _better(best, _tracked(before.half, after.half, STANDING))
-    if _is_poor(best):
+    if _share_of_poor(best) > MANY_POOR:
         best = _better(best, _tracked(before.half, after.half, Similarity(1, _shift(before.half, after.half))))
     return best
 
@@ -310,12 +315,13 @@ def _tracked(before: Level, after: Level, start: Similarity) -> Start:
             flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         )
         found = flags.ravel().astype(bool)
-    move = STANDING
+    followed = STANDING
     enough = max(LEAST_CELLS, LEAST_FOLLOWED * len(points))
     if np.count_nonzero(found) >= enough:
         matrix, agree = cv2.estimateAffinePartial2D(points[found], ends[found], ransacReprojThreshold=APART)
         if matrix is not None and np.count_nonzero(agree) >= enough:
-            move = Similarity.of(matrix, before.shape)
+            followed = Similarity.of(matrix, before.shape)
+    move = followed if followed.is_likely() else STANDING
     return explained(before, after.moved_back(move)), move
 
 
@@ -324,10 +330,10 @@ def _better(one: Start, other: Start) -> Start:
     return other if _mean(other[0][known]) > _mean(one[0][known]) else one
 
 
-def _is_poor(start: Start) -> bool:
-    """Whether many cells are hardly explained. Noise leaves some error in all of them, a wrong move much in many."""
+def _share_of_poor(start: Start) -> float:
+    """The share of cells that are hardly explained. Noise leaves some error in all, a wrong move much in many."""
     known = start[0][~np.isnan(start[0])]
-    return bool((known < POOR).mean() > POOR_CELLS)
+    return float((known < POOR).mean())
 
 
 def _settled(before: FlowPicture, after: FlowPicture) -> Start:
@@ -390,7 +396,7 @@ def refined(
         _, solution = cv2.solve(square, slope)
         a, b, right, down = solution.ravel().tolist()
         move = move.after(Similarity(complex(1 + a, b), complex(right, down)).inverse())
-        if not 1 / 3 < abs(move.factor) < 3:
+        if not move.is_likely():
             return STANDING
         if abs(a) + abs(b) + abs(right) + abs(down) < CONVERGED / min(before.shape):
             break
