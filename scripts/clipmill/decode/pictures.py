@@ -65,22 +65,12 @@ def small_bgr(
     which is BILINEAR then. `tones`: makes SDR of an HDR video, after scaling. HDR without a matrix is of BT.2020.
     """
     turn = orientation(frame) if turn is None else turn
-    if turn[0]:
-        width, height = height, width
+    width, height = _stored(width, height, turn)
     matrix = Colorspace.BT2020 if tones and frame.colorspace == UNKNOWN_MATRIX else _matrix(int(frame.colorspace))
     scaling = Interpolation.POINT if scaling is None else scaling
     if scaling == Interpolation.AREA and (width > frame.width or height > frame.height):
         scaling = Interpolation.BILINEAR
-    small = reformatter.reformat(
-        frame,
-        width,
-        height,
-        "gbrp16le" if tones else "bgr24",
-        src_colorspace=matrix,
-        dst_colorspace=matrix,
-        interpolation=scaling,
-        threads=1,
-    )
+    small = _scaled(frame, (width, height), "gbrp16le" if tones else "bgr24", reformatter, matrix, scaling)
     if tones:
         green, blue, red = (_rows(plane, np.uint16)[:, :width] for plane in small.planes)
         picture = tones.bgr(cv2.merge([blue, green, red]))
@@ -95,13 +85,30 @@ def small_luma(frame: av.VideoFrame, width: int, height: int, reformatter: Video
     Where an encoder repeats a picture, luma often stays the same while chroma changes a little, and with it a grey
     picture that is made of blue, green and red. Of bytes, limited range could not be stretched without rounding.
     """
-    if turn[0]:
-        width, height = height, width
-    matrix, scaling = _matrix(int(frame.colorspace)), Interpolation.POINT
-    small = reformatter.reformat(
-        frame, width, height, "gray16le", src_colorspace=matrix, dst_colorspace=matrix, interpolation=scaling, threads=1
+    width, height = _stored(width, height, turn)
+    small = _scaled(
+        frame, (width, height), "gray16le", reformatter, _matrix(int(frame.colorspace)), Interpolation.POINT
     )
     return _turned(_rows(small.planes[0], np.uint16)[:, :width], turn)
+
+
+def _stored(width: int, height: int, turn: Turn) -> tuple[int, int]:
+    """Width and height, before it is turned, of a picture that is shown at `width` × `height`."""
+    return (height, width) if turn[0] else (width, height)
+
+
+def _scaled(
+    frame: av.VideoFrame,
+    size: tuple[int, int],
+    kind: str,
+    reformatter: VideoReformatter,
+    matrix: Colorspace | None,
+    scaling: Interpolation,
+) -> av.VideoFrame:
+    """`frame` as it is stored, at `size`: pixels of another `kind` by the same matrix."""
+    return reformatter.reformat(
+        frame, *size, kind, src_colorspace=matrix, dst_colorspace=matrix, interpolation=scaling, threads=1
+    )
 
 
 def _rows(plane: VideoPlane, kind: type[np.generic]) -> np.ndarray:

@@ -26,13 +26,13 @@ SAVED = 0.02  # by how much a move must explain more of the texture than standin
 STILL, CLEARLY = 0.4, 0.2  # the share of a cell that stands still is explained at least; and by so much better
 MOST_CELLS = 0.6  # share of the cells that a small move must explain better
 STILL_CELLS = 0.2  # share of the cells that decide between the two, from which on the camera stands still
-COARSEST = 2  # level
+COARSEST = 2  # the level on which the first least squares are
 ROUNDS, LAST_ROUNDS = 6, 2  # of least squares
 NARROW = 0.5  # pixels: the last spread
 CONVERGED = 0.02  # pixels
 NOISE = 1.0  # grey levels
 ALL_PIXELS = 3_000  # of a smaller picture all pixels are compared
-AT_EDGE = 0.1  # short sides
+AT_EDGE = 0.1  # short sides: pixels so near to an edge are not compared
 POINTS = 8  # pixels: side of the parts of which one point is followed
 APART = 0.7  # pixels by which the way of a point may be off
 LEAST_FOLLOWED = 0.1  # share of the points
@@ -165,7 +165,8 @@ class Level:
         return Telling(numbers, change, steepness, texture)
 
     @cached_property
-    def bytes(self) -> np.ndarray:
+    def in_bytes(self) -> np.ndarray:
+        """The texture around a grey of 128, for OpenCV's tracker."""
         return np.clip(self.texture + 128, 0, 255).astype(np.uint8)
 
     @cached_property
@@ -174,7 +175,7 @@ class Level:
         height, width = (side // POINTS for side in self.shape)
         if not height or not width:
             return np.empty((0, 2), np.float32)
-        sharp = cv2.cornerMinEigenVal(self.bytes, 3)[: height * POINTS, : width * POINTS]
+        sharp = cv2.cornerMinEigenVal(self.in_bytes, 3)[: height * POINTS, : width * POINTS]
         parts = sharp.reshape(height, POINTS, width, POINTS).swapaxes(1, 2).reshape(height, width, -1)
         down, right = np.divmod(parts.argmax(2), POINTS)
         points = np.stack([right + POINTS * np.arange(width), down + POINTS * np.arange(height)[:, None]], -1)
@@ -286,43 +287,47 @@ Start = tuple[np.ndarray, Similarity]  # of each cell the share that is explaine
 
 
 def _best_start(before: FlowPicture, after: FlowPicture, standing: np.ndarray) -> Start:
-    best = _better((standing, STANDING), _settled(before, after))
+    one, other = before.half, after.half
+    best = _better((standing, STANDING), _judged(one, other, _settled(before, after)))
     if _share_of_poor(best) > SOME_POOR:
-        best = _better(best, _tracked(before.half, after.half, STANDING))
+        best = _better(best, _judged(one, other, _followed(one, other, STANDING)))
     if _share_of_poor(best) > MANY_POOR:
-        best = _better(best, _tracked(before.half, after.half, Similarity(1, _shift(before.half, after.half))))
+        best = _better(best, _judged(one, other, _followed(one, other, Similarity(1, _shift(one, other)))))
     return best
 
 
-def _tracked(before: Level, after: Level, start: Similarity) -> Start:
+def _judged(before: Level, after: Level, move: Similarity) -> Start:
+    return explained(before, after.moved_back(move)), move
+
+
+def _followed(before: Level, after: Level, start: Similarity) -> Similarity:
     """The move of most points that can be followed from one picture to the other, STANDING if there are too few.
 
     What moves by itself has no part in it, however much it stands out.
     """
     points = before.corners
-    matrix = start.matrix(before.shape)
-    ends = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
-    found = np.zeros(len(points), bool)
-    if len(points):
-        ends, flags, _ = cv2.calcOpticalFlowPyrLK(
-            before.bytes,
-            after.bytes,
-            points,
-            ends,
-            winSize=AROUND,
-            maxLevel=2,
-            criteria=UNTIL,
-            flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
-        )
-        found = flags.ravel().astype(bool)
-    followed = STANDING
     enough = max(LEAST_CELLS, LEAST_FOLLOWED * len(points))
-    if np.count_nonzero(found) >= enough:
-        matrix, agree = cv2.estimateAffinePartial2D(points[found], ends[found], ransacReprojThreshold=APART)
-        if matrix is not None and np.count_nonzero(agree) >= enough:
-            followed = Similarity.of(matrix, before.shape)
-    move = followed if followed.is_likely() else STANDING
-    return explained(before, after.moved_back(move)), move
+    if len(points) < enough:
+        return STANDING
+    matrix = start.matrix(before.shape)
+    ends, flags, _ = cv2.calcOpticalFlowPyrLK(
+        before.in_bytes,
+        after.in_bytes,
+        points,
+        (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32),
+        winSize=AROUND,
+        maxLevel=2,
+        criteria=UNTIL,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+    )
+    found = flags.ravel().astype(bool)
+    if np.count_nonzero(found) < enough:
+        return STANDING
+    matrix, agree = cv2.estimateAffinePartial2D(points[found], ends[found], ransacReprojThreshold=APART)
+    if matrix is None or np.count_nonzero(agree) < enough:
+        return STANDING
+    move = Similarity.of(matrix, before.shape)
+    return move if move.is_likely() else STANDING
 
 
 def _better(one: Start, other: Start) -> Start:
@@ -336,12 +341,12 @@ def _share_of_poor(start: Start) -> float:
     return float((known < POOR).mean())
 
 
-def _settled(before: FlowPicture, after: FlowPicture) -> Start:
+def _settled(before: FlowPicture, after: FlowPicture) -> Similarity:
     """Standing still, refined from a coarse level down to half the size."""
     move, last = STANDING, len(before.levels) - 1
     for level in range(min(COARSEST, last), min(1, last) - 1, -1):
         move = refined(before.levels[level], after.levels[level], move, ROUNDS)
-    return explained(before.half, after.half.moved_back(move)), move
+    return move
 
 
 def _shift(before: Level, after: Level) -> complex:
@@ -446,7 +451,8 @@ def _stands(standing: np.ndarray, moving: np.ndarray, before: Level, move: Simil
     What the move puts out of view stands still if it would look otherwise after the way back, which is as long.
     """
     still = (standing > STILL) & ~(moving > standing - CLEARLY)
-    if (still & np.isnan(moving)).any():
-        still &= ~(np.isnan(moving) & (explained(before, before.moved_back(move.inverse())) > standing - CLEARLY))
+    gone = still & np.isnan(moving)
+    if gone.any():
+        still &= ~(gone & (explained(before, before.moved_back(move.inverse())) > standing - CLEARLY))
     moved = moving > standing + CLEARLY
     return bool(still.any() and still.sum() >= STILL_CELLS * (still.sum() + moved.sum()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from clipmill.decode.similarity import places
 from clipmill.split.measured import clip_pairs, numbers
 from clipmill.store.table import Row
 from clipmill.store.tables import MIXED, PANS, ROLLS, STATIC, TILTS, UNKNOWN, ZOOMS, Clip
@@ -52,9 +53,8 @@ def camera_score(clip: Clip, signals: pa.Table, crops: pa.Table | None = None) -
 def _points(width: int, height: int) -> np.ndarray:
     """Places spread over a picture: right + i · down from its middle, in % of the short side."""
     short = min(width, height)
-    counts = POINTS * width // short, POINTS * height // short
-    right, down = (100 / POINTS * (np.arange(count) + (1 - count) / 2) for count in counts)
-    return np.asarray(right + 1j * down[:, None]).ravel()
+    right, down = places((POINTS * height // short, POINTS * width // short))
+    return 100 * (right + 1j * down).ravel()
 
 
 def _lengths(points: np.ndarray, moved: np.ndarray, grown: np.ndarray, seconds: np.ndarray) -> np.ndarray:
