@@ -1,11 +1,13 @@
 """How far motion and cameras are from the truth, on made scenes.
 
     python tests/bench/bench_motion.py             all rows
-    python tests/bench/bench_motion.py objects     rows of one kind: pans, moves, objects, drawn, still, cameras, same
+    python tests/bench/bench_motion.py objects     rows of one kind: pans, moves, objects, drawn, behind,
+                                                   still, cameras, same
 
 Errors are shares of the true value; of what does not move they are in % of the short side per second. `same`: how far
 the values of one film lie apart at other frame rates and sizes. `drawn`: objects of pictures, places and directions
-drawn by chance.
+drawn by chance. `behind`: how far the camera's flow is from the truth, as a share of its length, with and without a
+thing before it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import product
@@ -30,7 +33,7 @@ from moving_scenes import LABELS, PICTURES, Camera, Scene, Thing
 
 from bench import table
 from clipmill.decode.flow import flow_between
-from clipmill.decode.similarity import FlowPicture
+from clipmill.decode.similarity import FlowPicture, Similarity
 from clipmill.demo import render
 from clipmill.split.camera import camera_score
 from clipmill.split.measured import motion_score
@@ -140,6 +143,28 @@ def drawn() -> Rows:
         yield f"`subject_motion` of drawn objects of {size} that move by {speed}, {kind} camera", errors
 
 
+def behind() -> Rows:
+    chance, found = np.random.default_rng(5), defaultdict(list)
+    for _ in range(400):
+        picture, before = (DRAWN[number] for number in chance.choice(len(DRAWN), 2, replace=False))
+        side, pixels = int(chance.choice((40, 60, 80, 120, 200))), float(chance.choice((5, 20, 40, 60)))
+        kind = str(chance.choice(list(CAMERAS)))
+        camera, turn = CAMERAS[kind][chance.integers(len(CAMERAS[kind]))], chance.uniform(0, 6.28)
+        place = chance.uniform(-200, 200), chance.uniform(-100, 100)
+        thing = Thing(before, side, place, pixels / SECONDS * cos(turn), pixels / SECONDS * sin(turn))
+        scene = Scene(picture, camera, (thing,) if chance.random() < 0.8 else ())
+        pictures = FlowPicture(scene.grey(0)), FlowPicture(scene.grey(SECONDS))
+        shape, (width, height) = pictures[0].plain.shape, scene.size
+        matrix = camera.matrix(SECONDS)
+        matrix[:, 2] += np.array([width - 1, height - 1]) / 2 @ (np.eye(2) - matrix[:, :2]).T
+        apart = flow_between(*pictures).camera.flow(shape) - Similarity.of(matrix, (height, width)).flow(shape)
+        wrong = 100 / SECONDS / min(shape) * float(np.hypot(*np.moveaxis(apart, -1, 0)).mean())
+        true = max(5, Scene(picture, camera).speeds(0, SECONDS)[0])  # a standing camera may be off by 0.5
+        found[kind, len(scene.things)].append(Error(str(scene), wrong / true, 0))
+    for (kind, things), errors in sorted(found.items()):
+        yield f"the camera's flow, {kind} camera, {'a thing' if things else 'nothing'} before it", errors
+
+
 def still() -> Rows:
     scenes = [Scene(name, noise=noise) for name, noise in product(PICTURES, (2, 4, 8))]
     scenes += [Scene(name, flicker=flicker) for name, flicker in product(PICTURES, (0.05, 0.1, 0.2))]
@@ -231,6 +256,7 @@ MEASUREMENTS: dict[str, Callable[[], Rows]] = {
     "moves": moves,
     "objects": objects,
     "drawn": drawn,
+    "behind": behind,
     "still": still,
     "cameras": cameras,
     "same": same,
